@@ -1,0 +1,1 @@
+"""Multilayer perceptrons written once against the Python Array API."""

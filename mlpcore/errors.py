@@ -1,0 +1,37 @@
+"""Every exception and warning a user can meet; each message says who, got, expected, and what to do."""
+
+
+class MlpcoreError(Exception):
+    """The base of every error raised on purpose by mlpcore."""
+
+
+class ConfigurationError(MlpcoreError, ValueError):
+    """A layer, loss, optimizer or model was asked for with values that cannot work."""
+
+
+class DataError(MlpcoreError, ValueError):
+    """The rows, targets or weights that were passed cannot be used as they are."""
+
+
+class BackendUnavailable(MlpcoreError, RuntimeError):
+    """The library or the device behind a backend is missing; the message names the cause and the remedy."""
+
+
+class ModelFileError(MlpcoreError, ValueError):
+    """A file is not a whole, unchanged mlpcore file of a version that this release reads."""
+
+
+class NonFiniteError(MlpcoreError, ArithmeticError):
+    """The loss or its gradient became infinite or NaN; the model stands at its last whole step."""
+
+
+class GradientCheckError(MlpcoreError, AssertionError):
+    """A gradient differs from its central difference; the message names the leaf and both errors."""
+
+
+class MlpcoreWarning(UserWarning):
+    """The base of every warning given by mlpcore."""
+
+
+class TrainingInterrupted(MlpcoreWarning):
+    """Training was interrupted; the model stands at its last whole step and can be used or trained on."""

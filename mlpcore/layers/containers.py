@@ -1,0 +1,149 @@
+"""Layers made of layers: Sequential and Residual. Their parameters, noise and caches are tuples of their children's."""
+
+from mlpcore.configuration import configuration
+from mlpcore.errors import ConfigurationError
+from mlpcore.random import Stream
+from mlpcore.typing import Array, Cache, Layer, Noise, Params
+
+
+@configuration
+class Sequential:
+    """The layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
+
+    The chain rule walks back through the same layers: each turns the gradient of its output into that of its input.
+    Two neighbours whose widths do not chain are a ConfigurationError when the network is built. An empty Sequential
+    is the identity.
+    """
+
+    layers: tuple[Layer, ...]
+
+    def __init__(self, *layers: Layer) -> None:
+        object.__setattr__(self, "layers", layers)
+        for layer in layers:
+            if not isinstance(layer, Layer) or isinstance(layer, type):
+                raise ConfigurationError(
+                    f"Sequential: {layer!r} is not a layer; write Sequential(Linear(2, 3), ReLU())"
+                )
+        self.widths(None)
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+    @property
+    def row_independent(self) -> bool:
+        """Whether every layer is."""
+        return all(layer.row_independent for layer in self.layers)
+
+    def widths(self, n_in: int | None) -> int | None:
+        """Columns after the last layer; the error names the two layers that do not chain."""
+        width, giver = n_in, "x"
+        for i, layer in enumerate(self.layers):
+            try:
+                after = layer.widths(width)
+            except ConfigurationError as error:
+                if giver == "x":
+                    raise
+                raise ConfigurationError(
+                    f"Sequential: {giver} gives {width} columns, which layer {i} does not take: {error}"
+                ) from None
+            if after is not None and after != width:
+                giver = f"layer {i} {layer!r}"
+            width = after
+        return width
+
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """A tuple of the layers' parameters, each from its own stream."""
+        return tuple(layer.init(rng.child(i), dtype) for i, layer in enumerate(self.layers))
+
+    def noise(self, stream: Stream, shape: tuple[int, ...], dtype: str) -> Noise:
+        """A tuple of the layers' noise."""
+        noises = []
+        for i, layer in enumerate(self.layers):
+            noises.append(layer.noise(stream.child(i), shape, dtype))
+            shape = (*shape[:-1], layer.widths(shape[-1]))
+        return tuple(noises)
+
+    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+        """Each layer takes what the one before it gave."""
+        noises = (None,) * len(self.layers) if noise is None else noise
+        caches = []
+        for layer, own, draws in zip(self.layers, params, noises, strict=True):
+            x, cache = layer.forward(own, x, draws)
+            caches.append(cache)
+        return x, tuple(caches)
+
+    def backward(
+        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
+    ) -> tuple[Array | None, Params]:
+        """From the last layer to the first, which alone may leave dx out."""
+        grads: list[Params] = [()] * len(self.layers)
+        for i in reversed(range(len(self.layers))):
+            dy, grads[i] = self.layers[i].backward(params[i], cache[i], dy, need_dx=need_dx or i > 0)
+        return dy, tuple(grads)
+
+    def observe(self, params: Params, cache: Cache) -> Params:
+        """The running statistics of the layers that have them."""
+        return tuple(observe(*parts) for parts in zip(self.layers, params, cache, strict=True))
+
+
+@configuration
+class Residual:
+    """A layer and a way round it: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
+
+    The layer must give as many columns as it takes. Source: He, Zhang, Ren & Sun (2016), "Deep residual learning for
+    image recognition", eq. 1.
+    """
+
+    layer: Layer
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, Layer) or isinstance(self.layer, type):
+            raise ConfigurationError(
+                f"Residual: {self.layer!r} is not a layer; write Residual(Sequential(...))"
+            )
+        self.widths(None)
+
+    @property
+    def row_independent(self) -> bool:
+        """Whether the inner layer is."""
+        return self.layer.row_independent
+
+    def widths(self, n_in: int | None) -> int | None:
+        """As many columns as go in."""
+        width = self.layer.widths(n_in)
+        if width is None:
+            return None
+        if self.layer.widths(width) != width or n_in not in (None, width):
+            raise ConfigurationError(
+                f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many"
+            )
+        return width
+
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """A tuple of one: the inner layer's parameters."""
+        return (self.layer.init(rng.child(0), dtype),)
+
+    def noise(self, stream: Stream, shape: tuple[int, ...], dtype: str) -> Noise:
+        """A tuple of one: the inner layer's noise."""
+        return (self.layer.noise(stream.child(0), shape, dtype),)
+
+    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+        """``x + layer(x)``."""
+        y, cache = self.layer.forward(params[0], x, None if noise is None else noise[0])
+        return x + y, (cache,)
+
+    def backward(
+        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
+    ) -> tuple[Array | None, Params]:
+        """The gradient through the layer, and the one round it."""
+        dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
+        return (dy + dx if need_dx else None), (grads,)
+
+    def observe(self, params: Params, cache: Cache) -> Params:
+        """The running statistics of the inner layer."""
+        return (observe(self.layer, params[0], cache[0]),)
+
+
+def observe(layer: Layer, params: Params, cache: Cache) -> Params:
+    """The new running statistics of any layer, {} for one that has none."""
+    return layer.observe(params, cache) if hasattr(layer, "observe") else {}

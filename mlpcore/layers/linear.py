@@ -1,0 +1,67 @@
+"""The fully connected layer: one matrix product and a bias."""
+
+from mlpcore import ops
+from mlpcore.configuration import check_count, configuration
+from mlpcore.errors import ConfigurationError
+from mlpcore.initializers import GlorotUniform, Zeros
+from mlpcore.namespace import namespace
+from mlpcore.random import Stream
+from mlpcore.typing import Array, Cache, Initializer, Noise, Params
+
+
+@configuration
+class Linear:
+    """Affine map of every row: ``y = x @ weight + bias``.
+
+    Shapes: x (..., n, in_features), y (..., n, out_features), ``weight`` (..., in_features, out_features) and ``bias``
+    (..., out_features). The gradients, for dy of the shape of y, are sums over the n rows::
+
+        dx = dy @ weight.T        dweight = x.T @ dy        dbias = sum(dy over the rows)
+
+    Source: Rumelhart, Hinton & Williams (1986), "Learning representations by back-propagating errors", eq. 6 and 7.
+    """
+
+    in_features: int
+    out_features: int
+    bias: bool = True
+    weight_init: Initializer = GlorotUniform()
+    bias_init: Initializer = Zeros()
+
+    row_independent = True
+
+    def __post_init__(self) -> None:
+        check_count(self, in_features=self.in_features, out_features=self.out_features)
+
+    def widths(self, n_in: int | None) -> int:
+        """``out_features``, for ``in_features`` columns and no other number."""
+        if n_in not in (None, self.in_features):
+            raise ConfigurationError(f"{self!r}: x has {n_in} columns, expected {self.in_features}")
+        return self.out_features
+
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """``weight`` and ``bias`` from their initializers."""
+        fans = (self.in_features, self.out_features)
+        params = {"weight": self.weight_init(rng.child("weight"), fans, fans).astype(dtype)}
+        if self.bias:
+            params["bias"] = self.bias_init(rng.child("bias"), fans[1:], fans).astype(dtype)
+        return params
+
+    def noise(self, stream: Stream, shape: tuple[int, ...], dtype: str) -> Noise:
+        """None is needed."""
+        return ()
+
+    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+        """``x @ weight + bias``, and x for the way back."""
+        if self.bias:
+            return ops.affine(x, params["weight"], params["bias"]), x
+        return x @ params["weight"], x
+
+    def backward(
+        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
+    ) -> tuple[Array | None, Params]:
+        """``dy @ weight.T``, and the sums over rows ``x.T @ dy`` and ``sum(dy)``."""
+        x = cache
+        grads = {"weight": x.mT @ dy}
+        if self.bias:
+            grads["bias"] = namespace(dy).sum(dy, axis=-2)
+        return (dy @ params["weight"].mT if need_dx else None), grads

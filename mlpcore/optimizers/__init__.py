@@ -1,0 +1,5 @@
+"""The optimizers: published update rules on one flat vector."""
+
+from mlpcore.optimizers.adam import Adam
+
+OPTIMIZERS = (Adam,)

@@ -1,0 +1,87 @@
+"""Counter-based random numbers: one seed gives the same bits on every backend, device, machine and thread count.
+
+A draw is a function of seed, path (which layer, what for), member of a stack and step, never of what was drawn before.
+The bits are those of Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), block ``i`` of
+a stream being the cipher of the counter ``(i, step, member, 0)`` under the key ``(seed, hash of the path)``. Everything
+made from the bits here uses only operations that IEEE 754 rounds correctly, so that no mathematics library has a say.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+_WORDS = 1 << 64
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An endless row of random bits, read from its beginning by every method.
+
+    ``path`` names what the bits are for ("2.weight"), ``member`` is the place in a stack of networks, ``step`` the
+    number of the training step.
+    """
+
+    seed: int
+    path: str = ""
+    member: int = 0
+    step: int = 0
+
+    def child(self, name: int | str) -> "Stream":
+        """The independent stream of a part: of layer 2, of its weight."""
+        return replace(self, path=f"{self.path}.{name}" if self.path else str(name))
+
+    def bits(self, n: int) -> np.ndarray:
+        """``n`` words of 64 random bits."""
+        digest = hashlib.blake2b(self.path.encode(), digest_size=8).digest()
+        # NumPy increments the counter before it enciphers, so it is given the number before block 0.
+        before = (self.step << 64) + (self.member << 128) - 1
+        counter = np.array([before >> (64 * i) & (_WORDS - 1) for i in range(4)], dtype=np.uint64)
+        key = np.array([self.seed, int.from_bytes(digest, "little")], dtype=np.uint64)
+        return np.random.Philox(counter=counter, key=key).random_raw(n)
+
+    def uniform(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Float64 numbers evenly spread over [0, 1): 53 bits each."""
+        raw = self.bits(math.prod(shape)) >> np.uint64(11)
+        return np.reshape(raw * 2.0**-53, shape)
+
+    def normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Float64 standard normals by the polar method of Marsaglia and Bray (1964), two from each accepted pair."""
+        n = math.prod(shape)
+        made, pairs = np.empty(0), n // 2 + 1
+        while (
+            made.size < n
+        ):  # a longer read begins with the same bits, so the numbers do not depend on the guess
+            pairs = pairs * 3 // 2 + 8
+            point = self.uniform((pairs, 2)) * 2 - 1
+            radius2 = point[:, 0] * point[:, 0] + point[:, 1] * point[:, 1]
+            inside = (radius2 < 1) & (radius2 > 0)
+            s = radius2[inside]
+            made = np.reshape(point[inside] * np.sqrt(-2 * _log(s) / s)[:, None], -1)
+        return np.reshape(made[:n], shape)
+
+    def mask(self, shape: tuple[int, ...], keep: float) -> np.ndarray:
+        """Booleans that are true with probability ``round(65536 keep) / 65536``: 16-bit lanes against a threshold."""
+        n = math.prod(shape)
+        lanes = self.bits(-(-n // 4)).astype("<u8", copy=False).view("<u2")[:n]
+        return np.reshape(lanes < round(keep * 65536), shape)
+
+    def order(self, n: int) -> np.ndarray:
+        """A permutation of ``range(n)``: the stable order of ``n`` random words."""
+        return np.argsort(self.bits(n), kind="stable")
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    """Natural logarithm of positive numbers by sums and products only, to 2e-16 relative away from 1.
+
+    ``log(m 2^e) = e log 2 + 2 artanh((m - 1) / (m + 1))`` with ``m`` in [1/sqrt 2, sqrt 2): eleven terms suffice.
+    """
+    mantissa, exponent = np.frexp(x)
+    low = mantissa < math.sqrt(0.5)
+    mantissa, exponent = np.where(low, 2 * mantissa, mantissa), np.where(low, exponent - 1, exponent)
+    t = (mantissa - 1) / (mantissa + 1)
+    square, series = t * t, np.zeros_like(t)
+    for k in range(21, 0, -2):
+        series = series * square + 1 / k
+    return exponent * math.log(2) + 2 * t * series

@@ -1,0 +1,107 @@
+"""The contracts between the parts, on one page. Protocols have no code; the classes behind them have no subclasses.
+
+The words: ``n`` rows, ``...`` the leading axes of a stack of networks (none for a single one). ``x`` is ``(n, in)``
+or carries the stack's axes, ``y`` is ``(..., n, out)``; the gradient of ``name`` is ``dname``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+Array = Any  # an array of any library that follows the Python Array API standard, 2024.12
+Tree = Any  # an array, or a tuple or dict of trees
+Params = Any  # dict[str, Array] for a leaf layer, tuple[Params, ...] for a container; {} for none
+Noise = Any  # the random numbers of one forward pass, a tree of arrays; () for none
+Cache = Any  # what a backward pass needs from its forward pass
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """A frozen configuration with pure functions: hashable, comparable, printable.
+
+    ``row_independent`` is False for a layer whose output row depends on other rows (BatchNorm). A layer with leaves
+    named ``running_...`` also offers ``observe(params, cache)``, which returns their new values.
+    """
+
+    row_independent: bool
+
+    def widths(self, n_in: int | None) -> int | None:
+        """Columns given for ``n_in`` columns (None: any), or a ConfigurationError that names both."""
+
+    def init(self, rng: Any, dtype: str) -> Params:
+        """Initial parameters as host NumPy arrays, drawn from the `mlpcore.random.Stream` ``rng``."""
+
+    def noise(self, stream: Any, shape: tuple[int, ...], dtype: str) -> Noise:
+        """The host draws of one forward pass over x of this shape; leaves carry the rows in axis -2."""
+
+    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+        """``(y, cache)``. ``noise=None`` means inference, and only that."""
+
+    def backward(
+        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
+    ) -> tuple[Array | None, Params]:
+        """``(dx, dparams)``: sums over the rows; ``dparams`` mirrors the parameters, ``running_...`` left out."""
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """A loss on raw scores ``z`` that knows its link; a row's loss is the sum over its outputs."""
+
+    def outputs(self, target_columns: int) -> int:
+        """Columns of ``z`` for that many target columns (for class labels: the number of classes)."""
+
+    def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
+        """Validate and encode the target once, before training, for scores of that many columns."""
+
+    def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
+        """The weighted sum over rows ``sum_i weights_i * loss_i`` (shape ``...``) and its gradient ``dz``."""
+
+    def predict(self, z: Array) -> Tree:
+        """The link: scores to probabilities, means, quantiles."""
+
+
+class Initializer(Protocol):
+    """A rule for initial weights."""
+
+    def __call__(self, rng: Any, shape: tuple[int, ...], fans: tuple[int, int]) -> Any:
+        """A float64 host array of this shape, drawn from the `Stream` ``rng``, for a layer (fan_in, fan_out)."""
+
+
+Schedule = Callable[[Array], Array]  # the number of updates done so far (float array) -> learning rate
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """A published update rule on one flat vector ``(..., P)``; its docstring says which variant it is.
+
+    ``weight_decay`` is decoupled: the step shrinks the leaves named ``weight`` by ``1 - rate * weight_decay`` first.
+    """
+
+    learning_rate: Any  # float or Schedule
+    weight_decay: float
+
+    def init(self, params: Array) -> tuple:
+        """The state before the first update, for parameters of this shape."""
+
+    def update(self, grads: Array, state: tuple, params: Array, rate: Array) -> tuple[Array, tuple]:
+        """``(params, state)`` after one update. ``rate`` is ``(...)``; ``params`` and ``state`` may be overwritten."""
+
+
+class Batch(NamedTuple):
+    """The rows of one step: ``x`` (n, in), ``target``, row ``weights`` (n,) and the ``noise`` tree."""
+
+    x: Array
+    target: Array
+    weights: Array
+    noise: Noise
+
+
+class State(NamedTuple):
+    """Everything that changes from step to step: arrays and nested tuples only, so that any backend can carry it."""
+
+    params: Array  # (..., P) the flat vector
+    statistics: tuple  # the leaves named running_..., in the order of the layout
+    optimizer: tuple
+    average: Any  # (..., P) moving average of params, or () where none is kept
+    count: Array  # (...) int32, updates done
+    scale: Array  # (...) factor on the learning rate; the only thing callbacks change
+    skipped: Array  # (...) int32, steps left out since the last look because something was not finite
