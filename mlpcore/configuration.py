@@ -1,4 +1,4 @@
-"""Frozen configurations: dataclasses that print as the shortest call that makes them, and the checks of their fields."""
+"""Frozen configurations: dataclasses that print as the shortest call that makes them, and checks of their fields."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ def configuration(cls: type[T]) -> type[T]:
     """Make ``cls`` a frozen, hashable, comparable dataclass whose repr leaves out what equals its default."""
     made = dataclasses.dataclass(frozen=True, repr=False)(cls)
     if "__repr__" not in cls.__dict__:
-        made.__repr__ = _repr  # type: ignore[method-assign, assignment]  # one repr for every configuration
+        made.__repr__ = _repr  # type: ignore[method-assign]  # one repr for every configuration
     return made
 
 

@@ -5,7 +5,6 @@ with its first faster body, and a body only with its parity test and its benchma
 """
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from mlpcore.namespace import namespace
@@ -13,20 +12,20 @@ from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Tree
 
 
-def primitive(body: Callable) -> Callable:
-    """Dispatch on the exact type of the first argument, to ``body`` where nothing faster is registered."""
-    kernels: dict[type, Callable] = {}
+class primitive:  # noqa: N801  # used as a decorator
+    """A function dispatched on the exact type of its first argument; ``body`` runs where nothing faster is registered."""
 
-    @wraps(body)
-    def dispatch(first: Any, *rest: Any) -> Any:
-        return kernels.get(type(first), body)(first, *rest)
+    def __init__(self, body: Callable) -> None:
+        self.body = body
+        self.kernels: dict[type, Callable] = {}
+        self.__doc__ = body.__doc__
 
-    def register(kind: type) -> Callable[[Callable], Callable]:
-        return lambda kernel: kernels.setdefault(kind, kernel)
+    def __call__(self, first: Any, *rest: Any) -> Any:
+        return self.kernels.get(type(first), self.body)(first, *rest)
 
-    dispatch.register = register  # type: ignore[attr-defined]
-    dispatch.body = body  # type: ignore[attr-defined]  # parity tests and benchmarks run the definition itself
-    return dispatch
+    def register(self, kind: type) -> Callable[[Callable], Callable]:
+        """A decorator: the faster body for first arguments of type ``kind``."""
+        return lambda kernel: self.kernels.setdefault(kind, kernel)
 
 
 @primitive
@@ -37,9 +36,7 @@ def affine(x: Array, weight: Array, bias: Array) -> Array:
 
 
 @primitive
-def sweep(
-    first: Array, owned: tuple[Array, ...], formula: Callable[..., tuple[Array, ...]]
-) -> tuple[Array, ...]:
+def sweep(first: Array, owned: tuple[Array, ...], formula: Callable[..., tuple[Array, ...]]) -> tuple[Array, ...]:
     """``formula(first, *owned)``, elementwise over flat vectors (..., P); returns the new values of ``owned``.
 
     A faster body may go piece by piece and overwrite the ``owned`` vectors: the caller gives them up.

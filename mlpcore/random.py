@@ -50,9 +50,7 @@ class Stream:
         """Float64 standard normals by the polar method of Marsaglia and Bray (1964), two from each accepted pair."""
         n = math.prod(shape)
         made, pairs = np.empty(0), n // 2 + 1
-        while (
-            made.size < n
-        ):  # a longer read begins with the same bits, so the numbers do not depend on the guess
+        while made.size < n:  # a longer read begins with the same bits, so the numbers do not depend on the guess
             pairs = pairs * 3 // 2 + 8
             point = self.uniform((pairs, 2)) * 2 - 1
             radius2 = point[:, 0] * point[:, 0] + point[:, 1] * point[:, 1]

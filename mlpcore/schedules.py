@@ -1,4 +1,4 @@
-"""Learning rates as functions of the number of updates done: frozen, in Array API, so that a compiled step holds them."""
+"""Learning rates as functions of the number of updates done: frozen, and in Array API, so that any step holds them."""
 
 from typing import Any
 
@@ -12,9 +12,7 @@ def check_rate(owner: Any) -> None:
     """``owner.learning_rate`` is a positive number or a schedule."""
     rate = owner.learning_rate
     if isinstance(rate, type) or (not callable(rate) and not isinstance(rate, (int, float))):
-        raise ConfigurationError(
-            f"{type(owner).__name__}: learning_rate is {rate!r}, expected a number or a schedule"
-        )
+        raise ConfigurationError(f"{type(owner).__name__}: learning_rate is {rate!r}, expected a number or a schedule")
     if not callable(rate):
         check_number(owner, learning_rate=rate, above=0)
 

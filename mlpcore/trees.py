@@ -67,9 +67,7 @@ class Layout:
         self.statistics = tuple(name for name in leaves if is_statistic(name))
         self.slots: dict[str, Slot] = {}
         self.size = self.decayed = 0
-        ordered = sorted(
-            (name for name in leaves if not is_statistic(name)), key=lambda n: leaf_key(n) != "weight"
-        )
+        ordered = sorted((name for name in leaves if not is_statistic(name)), key=lambda n: leaf_key(n) != "weight")
         for name in ordered:
             self.slots[name] = slot = Slot(self.size, tuple(leaves[name].shape))
             self.size = -(-slot.stop // ALIGNMENT) * ALIGNMENT
@@ -97,7 +95,8 @@ class Layout:
             raise ValueError("a network without parameters has no vector")
         name, slot = next(iter(self.slots.items()))
         xp, stack = namespace(leaves[name]), tuple(leaves[name].shape[: leaves[name].ndim - len(slot.shape)])
-        parts, filled = [], 0
+        parts: list[Array] = []
+        filled = 0
         for name, slot in [*self.slots.items(), ("", Slot(self.size, ()))]:
             if slot.start > filled:
                 sample = parts[0]

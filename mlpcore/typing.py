@@ -30,15 +30,13 @@ class Layer(Protocol):
     def init(self, rng: Any, dtype: str) -> Params:
         """Initial parameters as host NumPy arrays, drawn from the `mlpcore.random.Stream` ``rng``."""
 
-    def noise(self, stream: Any, shape: tuple[int, ...], dtype: str) -> Noise:
+    def noise(self, stream: Any, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The host draws of one forward pass over x of this shape; leaves carry the rows in axis -2."""
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """``(y, cache)``. ``noise=None`` means inference, and only that."""
 
-    def backward(
-        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
-    ) -> tuple[Array | None, Params]:
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """``(dx, dparams)``: sums over the rows; ``dparams`` mirrors the parameters, ``running_...`` left out."""
 
 
@@ -83,7 +81,7 @@ class Optimizer(Protocol):
         """The state before the first update, for parameters of this shape."""
 
     def update(self, grads: Array, state: tuple, params: Array, rate: Array) -> tuple[Array, tuple]:
-        """``(params, state)`` after one update. ``rate`` is ``(...)``; ``params`` and ``state`` may be overwritten."""
+        """``(params, state)`` after one update; ``rate`` is ``(...)``. It may overwrite ``params`` and ``state``."""
 
 
 class Batch(NamedTuple):

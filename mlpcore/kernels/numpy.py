@@ -8,9 +8,7 @@ from mlpcore import ops
 from mlpcore.trees import tree_map
 from mlpcore.typing import Tree
 
-CHUNK = (
-    32 * 1024
-)  # elements: the pieces of four float32 vectors and their temporaries fit a second-level cache
+CHUNK = 32 * 1024  # elements: the pieces of four float32 vectors and their temporaries fit a second-level cache
 
 
 @ops.affine.register(np.ndarray)

@@ -1,5 +1,7 @@
 """What all activations share; a member writes its function and, under it, its derivative."""
 
+from typing import Any
+
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
 
@@ -29,7 +31,7 @@ class Activation:
         """No parameters."""
         return {}
 
-    def noise(self, stream: Stream, shape: tuple[int, ...], dtype: str) -> Noise:
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """None is needed."""
         return ()
 
@@ -37,8 +39,6 @@ class Activation:
         """The function."""
         return self.activate(x)
 
-    def backward(
-        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
-    ) -> tuple[Array | None, Params]:
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The derivative, where somebody needs it."""
         return (self.gradient(cache, dy) if need_dx else None), {}

@@ -1,5 +1,7 @@
 """Layers made of layers: Sequential and Residual. Their parameters, noise and caches are tuples of their children's."""
 
+from typing import Any
+
 from mlpcore.configuration import configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.random import Stream
@@ -55,7 +57,7 @@ class Sequential:
         """A tuple of the layers' parameters, each from its own stream."""
         return tuple(layer.init(rng.child(i), dtype) for i, layer in enumerate(self.layers))
 
-    def noise(self, stream: Stream, shape: tuple[int, ...], dtype: str) -> Noise:
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """A tuple of the layers' noise."""
         noises = []
         for i, layer in enumerate(self.layers):
@@ -72,9 +74,7 @@ class Sequential:
             caches.append(cache)
         return x, tuple(caches)
 
-    def backward(
-        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
-    ) -> tuple[Array | None, Params]:
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """From the last layer to the first, which alone may leave dx out."""
         grads: list[Params] = [()] * len(self.layers)
         for i in reversed(range(len(self.layers))):
@@ -98,9 +98,7 @@ class Residual:
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer) or isinstance(self.layer, type):
-            raise ConfigurationError(
-                f"Residual: {self.layer!r} is not a layer; write Residual(Sequential(...))"
-            )
+            raise ConfigurationError(f"Residual: {self.layer!r} is not a layer; write Residual(Sequential(...))")
         self.widths(None)
 
     @property
@@ -114,16 +112,14 @@ class Residual:
         if width is None:
             return None
         if self.layer.widths(width) != width or n_in not in (None, width):
-            raise ConfigurationError(
-                f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many"
-            )
+            raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many")
         return width
 
     def init(self, rng: Stream, dtype: str) -> Params:
         """A tuple of one: the inner layer's parameters."""
         return (self.layer.init(rng.child(0), dtype),)
 
-    def noise(self, stream: Stream, shape: tuple[int, ...], dtype: str) -> Noise:
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """A tuple of one: the inner layer's noise."""
         return (self.layer.noise(stream.child(0), shape, dtype),)
 
@@ -132,9 +128,7 @@ class Residual:
         y, cache = self.layer.forward(params[0], x, None if noise is None else noise[0])
         return x + y, (cache,)
 
-    def backward(
-        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
-    ) -> tuple[Array | None, Params]:
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The gradient through the layer, and the one round it."""
         dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
         return (dy + dx if need_dx else None), (grads,)

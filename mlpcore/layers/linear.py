@@ -1,5 +1,7 @@
 """The fully connected layer: one matrix product and a bias."""
 
+from typing import Any
+
 from mlpcore import ops
 from mlpcore.configuration import check_count, configuration
 from mlpcore.errors import ConfigurationError
@@ -46,7 +48,7 @@ class Linear:
             params["bias"] = self.bias_init(rng.child("bias"), fans[1:], fans).astype(dtype)
         return params
 
-    def noise(self, stream: Stream, shape: tuple[int, ...], dtype: str) -> Noise:
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """None is needed."""
         return ()
 
@@ -56,9 +58,7 @@ class Linear:
             return ops.affine(x, params["weight"], params["bias"]), x
         return x @ params["weight"], x
 
-    def backward(
-        self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True
-    ) -> tuple[Array | None, Params]:
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """``dy @ weight.T``, and the sums over rows ``x.T @ dy`` and ``sum(dy)``."""
         x = cache
         grads = {"weight": x.mT @ dy}

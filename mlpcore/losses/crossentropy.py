@@ -51,9 +51,7 @@ class SoftmaxCrossEntropy:
             )
         target = real_columns(self, target, outputs, dtype)
         if bool(xp.any(target < 0)) or bool(xp.any(xp.abs(xp.sum(target, axis=-1) - 1) > 1e-3)):
-            raise DataError(
-                f"{self!r}: y has rows that are not probabilities, expected numbers >= 0 that sum to 1"
-            )
+            raise DataError(f"{self!r}: y has rows that are not probabilities, expected numbers >= 0 that sum to 1")
         return target
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:

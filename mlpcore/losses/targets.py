@@ -23,7 +23,5 @@ def real_columns(who: Any, target: Array, columns: int, dtype: Any) -> Array:
     target = xp.astype(target, dtype)
     if not bool(xp.all(xp.isfinite(target))):
         bad = [i for i in range(columns) if not bool(xp.all(xp.isfinite(target[:, i])))]
-        raise DataError(
-            f"{who!r}: y holds NaN or infinity in column {', '.join(map(str, bad))}; remove these rows"
-        )
+        raise DataError(f"{who!r}: y holds NaN or infinity in column {', '.join(map(str, bad))}; remove these rows")
     return target
