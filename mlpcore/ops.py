@@ -12,8 +12,8 @@ from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Tree
 
 
-class primitive:  # noqa: N801  # used as a decorator
-    """A function dispatched on the exact type of its first argument; ``body`` runs where nothing faster is registered."""
+class Primitive:
+    """A function dispatched on the exact type of its first argument; ``body`` runs where no faster one is known."""
 
     def __init__(self, body: Callable) -> None:
         self.body = body
@@ -28,14 +28,14 @@ class primitive:  # noqa: N801  # used as a decorator
         return lambda kernel: self.kernels.setdefault(kind, kernel)
 
 
-@primitive
+@Primitive
 def affine(x: Array, weight: Array, bias: Array) -> Array:
     """``x @ weight + bias``: (..., n, in), (..., in, out), (..., out) -> (..., n, out)."""
     xp = namespace(x)
     return x @ weight + xp.expand_dims(bias, axis=-2)
 
 
-@primitive
+@Primitive
 def sweep(first: Array, owned: tuple[Array, ...], formula: Callable[..., tuple[Array, ...]]) -> tuple[Array, ...]:
     """``formula(first, *owned)``, elementwise over flat vectors (..., P); returns the new values of ``owned``.
 
@@ -44,7 +44,7 @@ def sweep(first: Array, owned: tuple[Array, ...], formula: Callable[..., tuple[A
     return formula(first, *owned)
 
 
-@primitive
+@Primitive
 def choose(ok: Array, new: Callable[[], Tree], old: Tree) -> Tree:
     """The tree ``new()`` where ``ok`` (...) holds, ``old`` elsewhere; leaves begin with the axes of ``ok``.
 

@@ -1,0 +1,33 @@
+"""The only place that picks a library: `get_backend` by name, `available_backends` for all."""
+
+from importlib import import_module
+from typing import Any
+
+from mlpcore.backends.backend import Backend
+from mlpcore.errors import BackendUnavailable, ConfigurationError
+
+NAMES = ("numpy", "cupy", "torch", "jax", "array_api_strict")
+
+
+def get_backend(name: str | Backend, device: Any = None) -> Backend:
+    """The backend called ``name`` on ``device`` (None: its usual one); a `Backend` passes through.
+
+    An unknown name is a ConfigurationError; a missing library or device is a BackendUnavailable that names the cause
+    and the remedy. The library is imported now and not before.
+    """
+    if isinstance(name, Backend):
+        return name
+    if name not in NAMES:
+        raise ConfigurationError(f"backend is {name!r}, expected one of {', '.join(map(repr, NAMES))}")
+    return import_module(f"mlpcore.backends.{name}").create(device)
+
+
+def available_backends() -> dict[str, str]:
+    """Every backend's name, with ``ready (...)`` or the reason why it cannot run here."""
+    found = {}
+    for name in NAMES:
+        try:
+            found[name] = import_module(f"mlpcore.backends.{name}").status()
+        except BackendUnavailable as error:
+            found[name] = str(error)
+    return found

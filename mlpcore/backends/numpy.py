@@ -1,0 +1,33 @@
+"""NumPy on the host: the backend that is always there."""
+
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+import mlpcore.kernels.numpy  # noqa: F401  # registers the faster bodies
+from mlpcore.backends.backend import Backend, run_eagerly
+from mlpcore.errors import BackendUnavailable
+
+
+def status() -> str:
+    """``ready``: NumPy is a requirement."""
+    return f"ready (NumPy {np.__version__})"
+
+
+def create(device: Any = None) -> Backend:
+    """The backend on the CPU."""
+    if device not in (None, "cpu"):
+        raise BackendUnavailable(f"backend 'numpy': there is no device {device!r}, expected 'cpu' or None")
+    return Backend(
+        name="numpy",
+        xp=xp,
+        device="cpu",
+        dtypes={"float32": np.dtype("float32"), "float64": np.dtype("float64")},
+        asarray=np.asarray,
+        to_numpy=np.asarray,
+        owns=lambda x: isinstance(x, np.ndarray),
+        # Overflow on the way to an infinite loss is found by the step, which says more than a NumPy warning.
+        scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
+        compile=run_eagerly(xp, np.asarray),
+    )

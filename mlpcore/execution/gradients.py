@@ -1,0 +1,32 @@
+"""From a network and a loss to one function: the weighted loss of some rows and its gradient."""
+
+from collections.abc import Callable
+
+from mlpcore.layers.containers import observe
+from mlpcore.namespace import namespace
+from mlpcore.typing import Array, Layer, Loss, Noise, Params
+
+
+def value_and_grad(net: Layer, loss: Loss) -> Callable:
+    """The function ``(params, x, target, weights, noise) -> (value, weight, grads, observed)``.
+
+    ``value = sum_i w_i loss_i`` (...), ``weight = sum_i w_i`` (), ``grads`` mirrors the parameters. All three are sums
+    over rows: those of the parts of a batch add up to those of the whole. ``observed`` holds new running statistics.
+    """
+
+    def function(params: Params, x: Array, target: Array, weights: Array, noise: Noise) -> tuple:
+        z, cache = net.forward(params, x, _weigh_rows(noise, weights))
+        value, dz = loss.value_and_grad(z, target, weights)
+        _, grads = net.backward(params, cache, dz, need_dx=False)
+        return value, namespace(weights).sum(weights), grads, observe(net, params, cache)
+
+    return function
+
+
+def _weigh_rows(noise: Noise, weights: Array) -> Noise:
+    """The noise, its leaves named ``row_weights`` (n, 1) multiplied by the weights of the rows."""
+    if isinstance(noise, tuple):
+        return tuple(_weigh_rows(part, weights) for part in noise)
+    if isinstance(noise, dict):
+        return {key: part * weights[:, None] if key == "row_weights" else part for key, part in noise.items()}
+    return noise

@@ -1,0 +1,132 @@
+"""The training loop: epochs of chunks of steps, with every host read between the chunks."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlpcore.backends.backend import Backend, Run
+from mlpcore.errors import NonFiniteError
+from mlpcore.random import Stream
+from mlpcore.trees import named_leaves
+from mlpcore.typing import Layer, State
+
+CHUNK_WORK = 5e9  # multiplications in a chunk: some tenths of a second on two cores between looks at the host
+
+
+class EpochResult(NamedTuple):
+    """The mean objective over the epoch's rows, and its speed; ``whole`` is False after an interruption."""
+
+    loss: float
+    rows_per_second: float
+    whole: bool
+
+
+@dataclass
+class Progress:
+    """How far a model has come: whole epochs, and steps begun. Orders and noise are functions of these numbers."""
+
+    epoch: int = 0
+    step: int = 0
+
+
+class Interruption:
+    """True once Ctrl-C was pressed; inside the context the press is noted instead of raised."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def __bool__(self) -> bool:
+        return self.pressed
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator["Interruption"]:
+        """Note SIGINT in the main thread, where Python delivers it; other threads never see one."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+
+        def note(*_: Any) -> None:
+            self.pressed = True
+
+        before = signal.signal(signal.SIGINT, note)
+        try:
+            yield self
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def shuffled(seed: int, rows: int) -> Callable[[int], np.ndarray]:
+    """The order of the rows in each epoch, drawn from the seed."""
+    return lambda epoch: replace(Stream(seed, "order"), step=epoch).order(rows)
+
+
+class Trainer:
+    """A state that moves on: holds the compiled step, the state after the last whole step, and the progress."""
+
+    def __init__(self, backend: Backend, net: Layer, run: Run, state: State, seed: int, dtype: str, size: int) -> None:
+        self.backend, self.net, self.run, self.state = backend, net, run, state
+        self.seed, self.dtype, self.size = seed, dtype, size
+        self.progress = Progress()
+
+    def epoch(
+        self, data: tuple, weights: np.ndarray, order: Callable[[int], np.ndarray], batch_size: int, stop: Interruption
+    ) -> EpochResult:
+        """One pass over the rows of ``data`` in the epoch's order, the last batch being as small as it must.
+
+        A non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
+        """
+        began, total, weight, rows = time.perf_counter(), 0.0, 0.0, 0
+        for chunk in self._chunks(order(self.progress.epoch), batch_size):
+            losses = self._advance(data, chunk)
+            batch_weights = weights[chunk].sum(axis=1)
+            total += float(losses @ batch_weights)
+            weight += float(batch_weights.sum())
+            rows += chunk.size
+            if stop:
+                break
+        whole = rows == weights.size
+        self.progress.epoch += whole
+        return EpochResult(total / weight if weight else 0.0, rows / (time.perf_counter() - began), whole)
+
+    def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+        """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""
+        steps = order.size // batch_size
+        most = max(1, int(CHUNK_WORK / (3 * batch_size * max(self.size, 1))))
+        length = -(-steps // -(-steps // most)) if steps else 1
+        batches = order[: steps * batch_size].reshape(steps, batch_size)
+        for start in range(0, steps, length):
+            yield batches[start : start + length]
+        if order.size % batch_size:
+            yield order[None, steps * batch_size :]
+
+    def _advance(self, data: tuple, chunk: np.ndarray) -> np.ndarray:
+        """Run the chunk; the losses of its steps, as float64 on the host."""
+        first, shape = self.progress.step, (chunk.shape[1], data[0].shape[1])
+        stream = Stream(self.seed, "noise")
+
+        def draw(i: int) -> Any:
+            return self.net.noise(replace(stream, step=first + i), shape, self.dtype)
+
+        if not list(named_leaves(still := draw(0))):  # nothing is random: the empty tree serves every step
+
+            def draw(i: int) -> Any:
+                return still
+
+        self.state, losses = self.run(self.state, data, chunk, draw)
+        self.progress.step += chunk.shape[0]
+        host = self.backend.to_numpy(losses).astype(np.float64)
+        if bool(self.backend.to_numpy(self.state.skipped).any()):
+            self.state = self.state._replace(skipped=self.state.skipped * 0)
+            step = int(np.argmax(~np.isfinite(host)))
+            raise NonFiniteError(
+                f"the loss or its gradient became infinite or NaN in epoch {self.progress.epoch + 1}, "
+                f"step {first + step + 1}; the model keeps the weights from before that step. Try a smaller "
+                "learning rate, clip_norm=1.0, or columns scaled to similar size (mc.Standardize)"
+            )
+        return host

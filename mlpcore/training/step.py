@@ -1,0 +1,104 @@
+"""One training step as a pure function ``(state, batch) -> (state, loss)``, the same for every backend."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mlpcore import ops
+from mlpcore.execution.gradients import value_and_grad
+from mlpcore.namespace import namespace
+from mlpcore.optimizers.adam import bias_correction
+from mlpcore.schedules import rate_at
+from mlpcore.trees import Layout
+from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, State
+
+
+class Rules(NamedTuple):
+    """What a step does to the gradient besides the optimizer's own rule.
+
+    ``l2`` adds ``l2 / 2 * ||weight||^2`` to the summed loss of every step, so that its share in the mean is divided by
+    the weight of the batch, as scikit-learn's alpha is; ``clip_value`` cuts every entry of the mean gradient to
+    [-c, c]; ``clip_norm`` then shortens it to Euclidean length c; ``ema`` keeps a moving average of the parameters.
+    """
+
+    l2: float = 0.0
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    ema: float | None = None
+
+
+def make_step(
+    net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rules: Rules
+) -> Callable[[State, Batch], tuple[State, Array]]:
+    """The step: gradient, penalty, clipping, decay, update, average.
+
+    It returns the objective of the batch, ``(sum of weighted losses + penalty) / weight``. Where loss or gradient is
+    not finite, it returns NaN, leaves the state as it was and counts this in ``skipped``; from then on nothing changes
+    until somebody has looked and set ``skipped`` to 0. A batch of weight 0 is left out in silence.
+    """
+    gradients = value_and_grad(net, loss)
+
+    def step(state: State, batch: Batch) -> tuple[State, Array]:
+        xp = namespace(state.params)
+        value, weight, grads, observed = gradients(layout.view(state.params, state.statistics), *batch)
+        total = xp.where(weight > 0, weight, 1.0)
+        g = layout.flat(grads)
+        if rules.l2:
+            value, g = _penalize(value, g, state.params, layout.decayed, rules.l2)
+        objective, g = value / total, g / total
+        finite = xp.isfinite(objective) & xp.isfinite(xp.sum(g, axis=-1))
+        ok = (weight > 0) & finite & (state.skipped == 0)
+        failed = (weight > 0) & ~finite
+
+        def updated() -> State:
+            count = xp.astype(state.count, state.params.dtype)
+            rate = rate_at(optimizer.learning_rate, count) * state.scale
+            params = state.params
+            if optimizer.weight_decay:
+                params = _scale_prefix(params, layout.decayed, 1 - rate * optimizer.weight_decay)
+            params, moments = optimizer.update(_clip(g, rules), state.optimizer, params, rate)
+            return state._replace(
+                params=params,
+                statistics=layout.running(observed),
+                optimizer=moments,
+                average=_average(params, state.average, count + 1, rules.ema),
+                count=state.count + 1,
+            )
+
+        skipped = state.skipped + xp.astype(failed, state.skipped.dtype)
+        return ops.choose(ok, updated, state)._replace(skipped=skipped), xp.where(failed, float("nan"), objective)
+
+    return step
+
+
+def _penalize(value: Array, g: Array, params: Array, decayed: int, l2: float) -> tuple[Array, Array]:
+    """``value + l2/2 ||w||^2`` and ``g + l2 w`` for the prefix w of the weights."""
+    xp = namespace(params)
+    weights = params[..., :decayed]
+    shrink = xp.concat([l2 * weights, xp.zeros_like(params[..., decayed:])], axis=-1)
+    return value + 0.5 * l2 * xp.sum(weights * weights, axis=-1), g + shrink
+
+
+def _scale_prefix(params: Array, length: int, factor: Array) -> Array:
+    """The vector with its first ``length`` entries multiplied by ``factor`` (...)."""
+    return namespace(params).concat([factor[..., None] * params[..., :length], params[..., length:]], axis=-1)
+
+
+def _clip(g: Array, rules: Rules) -> Array:
+    """The gradient cut to a box, then to a ball."""
+    xp = namespace(g)
+    if rules.clip_value is not None:
+        g = xp.clip(g, -rules.clip_value, rules.clip_value)
+    if rules.clip_norm is not None:
+        norm = xp.sqrt(xp.sum(g * g, axis=-1, keepdims=True))
+        g = g * (rules.clip_norm / xp.maximum(norm, rules.clip_norm))
+    return g
+
+
+def _average(params: Array, average: Array, count: Array, decay: float | None) -> Array:
+    """``a + (1 - d) / (1 - d^t) (p - a)``: the exponential average whose weights sum to one from the first step on."""
+    if decay is None:
+        return average
+    xp = namespace(params)
+    share = ((1 - decay) / bias_correction(count, decay))[..., None]
+    (moved,) = ops.sweep(params, (average,), lambda p, a: (a + share * (p - a),))
+    return moved
