@@ -48,7 +48,7 @@ class Model:
         self,
         net: Layer,
         loss: Loss,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer = Adam(),  # noqa: B008  # frozen, so that one default serves all
         *,
         backend: str | Backend = "numpy",
         device: Any = None,
@@ -62,7 +62,6 @@ class Model:
         clip_value: float | None = None,
         ema: float | None = None,
     ) -> None:
-        optimizer = Adam() if optimizer is None else optimizer
         for role, value, kind in (("net", net, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
             if isinstance(value, type) or not isinstance(value, kind):
                 raise ConfigurationError(
@@ -196,8 +195,8 @@ class Model:
         """Train for ``epochs`` passes over the rows; a further call goes on where this one stopped.
 
         ``x`` is (n, columns) and ``y`` what the loss takes: NumPy, CuPy, torch or JAX arrays, lists or tables; integers
-        become ``dtype``. ``validation_data`` is (x, y) or (x, y, sample_weight), looked at after every epoch. Everything
-        is checked before anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a
+        become ``dtype``. ``validation_data`` is (x, y) or (x, y, sample_weight), looked at after each epoch. All is
+        checked before anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a
         TrainingInterrupted warning; a loss that stops being finite raises NonFiniteError. In both cases the model
         stands at its last whole step.
         """

@@ -1,4 +1,4 @@
-"""What may happen between epochs: stopping early, lowering the rate on a plateau. A callback changes nothing within one."""
+"""What may happen between epochs: stopping early, lowering the learning rate on a plateau."""
 
 import math
 from typing import Any, NamedTuple, Protocol

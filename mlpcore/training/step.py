@@ -98,7 +98,6 @@ def _average(params: Array, average: Array, count: Array, decay: float | None) -
     """``a + (1 - d) / (1 - d^t) (p - a)``: the exponential average whose weights sum to one from the first step on."""
     if decay is None:
         return average
-    xp = namespace(params)
     share = ((1 - decay) / bias_correction(count, decay))[..., None]
     (moved,) = ops.sweep(params, (average,), lambda p, a: (a + share * (p - a),))
     return moved

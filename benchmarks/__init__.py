@@ -1,0 +1,1 @@
+"""Benchmarks: measured in one run beside their limits and peers; tests never assert on time."""
