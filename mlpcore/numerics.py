@@ -1,7 +1,14 @@
 """Formulas that layers and losses share, each written so that no finite score overflows on the way."""
 
+from array_api_compat import device as device_of
+
 from mlpcore.namespace import namespace
 from mlpcore.typing import Array
+
+
+def positive(x: Array) -> Array:
+    """1 where ``x > 0`` and 0 elsewhere, in the dtype of x."""
+    return namespace(x).astype(x > 0, x.dtype)
 
 
 def sigmoid(x: Array) -> Array:
@@ -16,10 +23,15 @@ def softplus(x: Array) -> Array:
 
 
 def log_softmax(z: Array) -> Array:
-    """``z - log(sum(exp(z)))`` over the last axis, shifted by the largest score."""
+    """``z - log(sum(exp(z)))`` over the last axis, shifted by the largest score.
+
+    The largest score's own term is then exactly 1 and is left to ``log1p``: near 0 the logarithm keeps its digits.
+    """
     xp = namespace(z)
     shifted = z - xp.max(z, axis=-1, keepdims=True)
-    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+    largest = xp.arange(z.shape[-1], device=device_of(z)) == xp.argmax(z, axis=-1, keepdims=True)
+    others = xp.where(largest, 0.0, xp.exp(shifted))
+    return shifted - xp.log1p(xp.sum(others, axis=-1, keepdims=True))
 
 
 def softmax(z: Array) -> Array:

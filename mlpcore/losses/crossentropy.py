@@ -6,7 +6,8 @@ from array_api_compat import device as device_of
 
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import DataError
-from mlpcore.losses.targets import real_columns
+from mlpcore.losses.elementwise import ElementwiseLoss
+from mlpcore.losses.targets import check_rows, real_columns, refuse
 from mlpcore.losses.weighting import weigh
 from mlpcore.namespace import namespace
 from mlpcore.numerics import log_softmax, softmax
@@ -14,12 +15,49 @@ from mlpcore.typing import Array
 
 
 @configuration
+class SigmoidCrossEntropy(ElementwiseLoss):
+    """Negative log-likelihood of independent yes-or-no targets, one score each; binary with one column, multilabel
+    with several::
+
+        loss = sum_j -t_j log sigmoid(z_j) - (1 - t_j) log sigmoid(-z_j)         dz = sigmoid(z) - t
+
+    z (..., n, c), target (n, c), or (n,) for one column: booleans, 0 and 1, or probabilities between. Both terms are
+    sums of numbers >= 0, so that value and gradient keep their relative precision however sure and right the score is;
+    no score overflows. The prediction is the probability sigmoid(z).
+
+    Source: Bishop (2006), "Pattern recognition and machine learning", eq. 4.90 and 4.91.
+    """
+
+    def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
+        """Numbers from 0 to 1 (n, c) of ``dtype``."""
+        target = real_columns(self, target, outputs, dtype)
+        advice = "0, 1 or probabilities; for labels 0, 1, 2 and so on use SoftmaxCrossEntropy"
+        refuse(self, (target < 0) | (target > 1), "numbers outside [0, 1]", advice)
+        return target
+
+    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+        """``(1 - t) softplus(z) + t softplus(-z)``, and ``(1 - t) sigmoid(z) - t sigmoid(-z)``."""
+        xp = namespace(z)
+        small = xp.exp(-xp.abs(z))  # the odds against the likelier answer
+        loss = (1 - t) * xp.maximum(z, 0.0) + t * xp.maximum(-z, 0.0) + xp.log1p(small)
+        yes, no = _sigmoids(z, small)
+        return loss, (1 - t) * yes - t * no
+
+    def predict(self, z: Array) -> Array:
+        """The probability of yes, ``sigmoid(z)``."""
+        xp = namespace(z)
+        return _sigmoids(z, xp.exp(-xp.abs(z)))[0]
+
+
+@configuration
 class SoftmaxCrossEntropy:
     """Negative log-likelihood of classes: ``loss = -sum_j t_j log softmax(z)_j``, ``dz = softmax(z) - t``.
 
-    The target is a class label 0 ... c-1 per row (integers, shape (n,) or (n, 1)) or c probabilities per row that sum
-    to 1. ``label_smoothing`` s mixes the target with the uniform distribution: ``t = (1 - s) onehot + s / c``.
-    Computed as ``log_softmax`` of the raw scores, hence finite for all finite scores of one sign of overflow.
+    z (..., n, c). The target is a class label 0 ... c-1 per row (integers or booleans, shape (n,) or (n, 1)) or c
+    probabilities per row that sum to 1 within 0.001 and are divided by their sum. ``label_smoothing`` s mixes the
+    target with the uniform distribution: ``t = (1 - s) onehot + s / c``. Computed from ``log_softmax`` of the raw
+    scores, which is finite and keeps its relative precision for scores of any likely size, 1e4 too. The prediction is
+    softmax(z).
 
     Sources: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs"; label
     smoothing: Szegedy et al. (2016), "Rethinking the Inception architecture", sec. 7.
@@ -35,24 +73,39 @@ class SoftmaxCrossEntropy:
         return target_columns
 
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
-        """Labels stay integers (n,); probabilities become (n, c) of ``dtype``."""
+        """Labels, one-hot rows too, become int32 (n,); other probabilities (n, c) of ``dtype``."""
         xp = namespace(target)
-        if xp.isdtype(target.dtype, ("integral", "bool")) and not (target.ndim == 2 and target.shape[1] > 1):
-            labels = xp.astype(xp.reshape(target, (-1,)), xp.int32)
-            low, high = int(xp.min(labels)), int(xp.max(labels))
-            if low < 0 or high >= outputs:
-                raise DataError(
-                    f"{self!r}: y has labels from {low} to {high}, expected 0 to {outputs - 1} for {outputs} scores"
-                )
-            return labels
-        if target.ndim != 2:
-            raise DataError(
-                f"{self!r}: y has dtype {target.dtype}, expected integer labels or (n, {outputs}) probabilities"
-            )
+        if target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1):
+            return self._labels(xp.reshape(target, (-1,)), outputs, dtype)
         target = real_columns(self, target, outputs, dtype)
-        if bool(xp.any(target < 0)) or bool(xp.any(xp.abs(xp.sum(target, axis=-1) - 1) > 1e-3)):
-            raise DataError(f"{self!r}: y has rows that are not probabilities, expected numbers >= 0 that sum to 1")
-        return target
+        refuse(self, target < 0, "negative numbers", "probabilities")
+        total = xp.sum(target, axis=-1, keepdims=True)
+        if bool(xp.any(xp.abs(total - 1) > 1e-3)):
+            raise DataError(f"{self!r}: y has rows that do not sum to 1, expected probabilities of the classes")
+        if bool(xp.all((target == 0) | (target == 1))):
+            return xp.astype(xp.argmax(target, axis=-1), xp.int32)
+        return target / total
+
+    def _labels(self, target: Array, outputs: int, dtype: Any) -> Array:
+        """Labels as int32, all of them from 0 to ``outputs - 1``."""
+        xp = namespace(target)
+        check_rows(self, target)
+        if xp.isdtype(target.dtype, "real floating"):
+            whole = bool(xp.all(xp.floor(target) == target))
+            advice = "y.astype('int64') makes them" if whole else "use a loss for real numbers, such as SquaredError"
+            raise DataError(f"{self!r}: y has dtype {target.dtype}, expected integer labels; {advice}")
+        if not xp.isdtype(target.dtype, ("bool", "integral")):
+            raise DataError(f"{self!r}: y has dtype {target.dtype}, expected integer labels from 0 to {outputs - 1}")
+        # Compared before the cast to int32 could wrap them; torch compares no unsigned integers but bytes.
+        signed = xp.isdtype(target.dtype, "signed integer")
+        readable = target if signed else xp.astype(target, dtype)
+        low, high = int(xp.min(readable)), int(xp.max(readable))
+        if low < 0 or high >= outputs:
+            advice = "; for yes or no from one score use SigmoidCrossEntropy" if outputs == 1 else ""
+            raise DataError(
+                f"{self!r}: y has labels from {low} to {high}, expected 0 to {outputs - 1} for {outputs} scores{advice}"
+            )
+        return xp.astype(target, xp.int32)
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         """``sum_i w_i loss_i`` and ``w (softmax(z) - t)``."""
@@ -64,9 +117,16 @@ class SoftmaxCrossEntropy:
         if self.label_smoothing:
             target = (1 - self.label_smoothing) * target + self.label_smoothing / classes
         logs = log_softmax(z)
-        rows = -xp.sum(target * logs, axis=-1)
-        return weigh(weights, rows, xp.exp(logs) - target)
+        return weigh(weights, -xp.sum(target * logs, axis=-1), xp.exp(logs) - target)
 
     def predict(self, z: Array) -> Array:
         """Class probabilities, ``softmax(z)``."""
         return softmax(z)
+
+
+def _sigmoids(z: Array, small: Array) -> tuple[Array, Array]:
+    """``sigmoid(z)`` and ``sigmoid(-z)`` from ``small = exp(-|z|)``, both to full relative precision."""
+    xp = namespace(z)
+    likely = 1 / (1 + small)
+    unlikely = small * likely
+    return xp.where(z > 0, likely, unlikely), xp.where(z > 0, unlikely, likely)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlpcore.errors import DataError
+from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
 from mlpcore.typing import Array
 
@@ -18,10 +18,33 @@ def real_columns(who: Any, target: Array, columns: int, dtype: Any) -> Array:
             + (" or (n,)" if columns == 1 else "")
             + " for the scores of this network"
         )
+    check_rows(who, target)
     if not xp.isdtype(target.dtype, ("bool", "integral", "real floating")):
         raise DataError(f"{who!r}: y has dtype {target.dtype}, expected real numbers")
-    target = xp.astype(target, dtype)
-    if not bool(xp.all(xp.isfinite(target))):
-        bad = [i for i in range(columns) if not bool(xp.all(xp.isfinite(target[:, i])))]
-        raise DataError(f"{who!r}: y holds NaN or infinity in column {', '.join(map(str, bad))}; remove these rows")
-    return target
+    if xp.isdtype(target.dtype, "real floating"):
+        refuse(who, ~xp.isfinite(target), "NaN or infinity", "finite numbers; remove or fill these rows")
+    cast = xp.astype(target, dtype)
+    refuse(who, ~xp.isfinite(cast), f"numbers too large for {dtype}", "smaller ones; scale y")
+    return cast
+
+
+def check_rows(who: Any, target: Array) -> None:
+    """At least one row."""
+    if target.shape[0] == 0:
+        raise DataError(f"{who!r}: y has no rows, expected at least one")
+
+
+def refuse(who: Any, bad: Array, found: str, expected: str) -> None:
+    """A DataError that names the columns in which ``bad`` (n, columns) is true anywhere, if there are any."""
+    xp = namespace(bad)
+    columns = xp.any(bad, axis=0)
+    if bool(xp.any(columns)):
+        names = ", ".join(str(i) for i in range(bad.shape[1]) if bool(columns[i]))
+        raise DataError(f"{who!r}: y holds {found} in column {names}, expected {expected}")
+
+
+def share(who: Any, outputs: int, each: int) -> int:
+    """The number of target columns, for ``outputs`` scores of which each target column takes ``each``."""
+    if outputs % each:
+        raise ConfigurationError(f"{who!r}: the network gives {outputs} columns, expected {each} for every column of y")
+    return outputs // each

@@ -1,0 +1,37 @@
+"""What all losses of one score per target column share; a member writes its function and its derivative together."""
+
+from typing import Any
+
+from mlpcore.losses.targets import real_columns
+from mlpcore.losses.weighting import weigh
+from mlpcore.namespace import namespace
+from mlpcore.typing import Array
+
+
+class ElementwiseLoss:
+    """Abstract: a row's loss is ``sum_j f(z_j, t_j)`` over its columns, its gradient ``dz_j = f'(z_j, t_j)``.
+
+    A member defines ``cell(z, t) -> (f, f')`` elementwise. Shapes: z and dz (..., n, c), target (n, c), weights (n,),
+    value (...). A target of shape (n,) is taken as one column.
+    """
+
+    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+        """``f(z, t)`` and its derivative for z."""
+        raise NotImplementedError
+
+    def outputs(self, target_columns: int) -> int:
+        """One score per target column."""
+        return target_columns
+
+    def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
+        """Finite real numbers (n, c) of ``dtype``; a DataError says what else was found."""
+        return real_columns(self, target, outputs, dtype)
+
+    def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
+        """``sum_i w_i sum_j f(z_ij, t_ij)``, and ``w_i f'(z_ij, t_ij)``."""
+        cells, dz = self.cell(z, target)
+        return weigh(weights, namespace(z).sum(cells, axis=-1), dz)
+
+    def predict(self, z: Array) -> Array:
+        """The scores themselves: the link is the identity."""
+        return z

@@ -1,0 +1,86 @@
+"""Negative log-likelihoods of numbers: Poisson for counts, GaussianNLL for a mean with its variance."""
+
+from typing import Any
+
+from mlpcore.configuration import configuration
+from mlpcore.losses.elementwise import ElementwiseLoss
+from mlpcore.losses.targets import real_columns, refuse, share
+from mlpcore.losses.weighting import weigh
+from mlpcore.namespace import namespace
+from mlpcore.typing import Array
+
+
+@configuration
+class Poisson(ElementwiseLoss):
+    """Counts of rate exp(z): ``loss = sum_j exp(z_j) - t_j z_j``, ``dz = exp(z) - t``, the logarithm as link.
+
+    The constant ``log(t!)`` of the likelihood is left out, so the loss may be negative. z (..., n, c), target (n, c),
+    or (n,) for one column: numbers >= 0, counts or rates. Where exp(z) overflows (z above 88 in float32, 709 in
+    float64) value and gradient are +inf. The prediction is the rate exp(z).
+
+    Source: McCullagh & Nelder (1989), "Generalized linear models", sec. 6.2.
+    """
+
+    def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
+        """Finite numbers >= 0 (n, c) of ``dtype``."""
+        target = real_columns(self, target, outputs, dtype)
+        refuse(self, target < 0, "negative numbers", "counts or rates of 0 or more")
+        return target
+
+    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+        """``exp(z) - t z`` and ``exp(z) - t``."""
+        xp = namespace(z)
+        rate = xp.exp(z)
+        # inf - inf is left to no subtraction: where the rate is infinite, so is the loss.
+        return xp.where(xp.isfinite(rate), rate - t * z, rate), rate - t
+
+    def predict(self, z: Array) -> Array:
+        """The rate, ``exp(z)``."""
+        return namespace(z).exp(z)
+
+
+@configuration
+class GaussianNLL:
+    """A normal distribution of each target, mean m and log-variance s both learnt::
+
+        loss = sum_j (s_j + (t_j - m_j)^2 exp(-s_j)) / 2
+        dm   = (m - t) exp(-s)           ds = (1 - (t - m)^2 exp(-s)) / 2
+
+    The constant ``log(2 pi) / 2`` of each column is left out. z (..., n, 2 c): first the c means, then the c
+    log-variances; target (n, c) real, or (n,) for one column. Where t = m, the loss is s / 2 however small the
+    variance; where a square or a gradient exceeds the largest number, it is infinite, never NaN. The prediction is the
+    tuple (mean, variance), each (..., n, c).
+
+    Source: Nix & Weigend (1994), "Estimating the mean and variance of the target probability distribution".
+    """
+
+    def outputs(self, target_columns: int) -> int:
+        """Two for each target column."""
+        return 2 * target_columns
+
+    def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
+        """Finite real numbers (n, outputs / 2) of ``dtype``."""
+        return real_columns(self, target, share(self, outputs, 2), dtype)
+
+    def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
+        """With the error u in standard deviations ``(s + u^2) / 2``, ``dm = u exp(-s / 2)``, ``ds = (1 - u^2) / 2``."""
+        xp = namespace(z)
+        mean, log_variance = _halves(z)
+        error = mean - target
+        # Two factors exp(-s / 4) overflow only where the result does; where the error is 0 they must not (0 * inf).
+        root = xp.exp(xp.where(error == 0, 0.0, -0.25 * log_variance))
+        units = error * root * root
+        half_square = 0.5 * units * units
+        dz = xp.concat([units * root * root, 0.5 - half_square], axis=-1)
+        return weigh(weights, xp.sum(0.5 * log_variance + half_square, axis=-1), dz)
+
+    def predict(self, z: Array) -> tuple[Array, Array]:
+        """``(mean, exp(s))``."""
+        mean, log_variance = _halves(z)
+        return mean, namespace(z).exp(log_variance)
+
+
+def _halves(z: Array) -> tuple[Array, Array]:
+    """The first and the second half of the columns."""
+    half = z.shape[-1] // 2
+    return z[..., :half], z[..., half:]

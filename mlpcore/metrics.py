@@ -1,0 +1,167 @@
+"""Named metrics: how good predictions are, as weighted means over rows that a user can read.
+
+A metric is a function ``(target, prediction, weights) -> 0-d array`` of the target as the loss prepared it (labels
+(n,), or real columns (n, c)), of what the loss's ``predict`` gave, and of row weights (n,), not all zero. A row of
+weight 0 takes no part. Of the tuple (mean, variance) the mean counts. A prediction with a stack's axes (..., n, c)
+gives one number for each member (...).
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from array_api_compat import device as device_of
+
+from mlpcore.errors import ConfigurationError, DataError
+from mlpcore.namespace import namespace
+from mlpcore.typing import Array
+
+Metric = Callable[[Array, Any, Array], Array]
+
+
+def accuracy(target: Array, prediction: Any, weights: Array) -> Array:
+    """The weighted share of rows that are right.
+
+    Labels: the most probable class is the label. Real columns: every column is on the right side, ``prediction > 0.5``
+    exactly where ``target > 0.5`` (binary and multilabel probabilities; the whole row counts, as in scikit-learn's
+    ``accuracy_score``). Probabilities of classes, other than one-hot rows, cannot be told from multilabel targets and
+    are read as such.
+    """
+    xp = namespace(target)
+    if target.ndim == 1:
+        right = xp.argmax(prediction, axis=-1) == target
+    else:
+        prediction = _matching("accuracy", target, prediction)
+        right = xp.all((prediction > 0.5) == (target > 0.5), axis=-1)
+    return _mean(xp.astype(right, weights.dtype), weights)
+
+
+def balanced_accuracy(target: Array, prediction: Any, weights: Array) -> Array:
+    """The mean, over the classes that occur, of the share of the class's rows that are right (its recall).
+
+    Labels, or one column of yes-or-no targets. As scikit-learn's ``balanced_accuracy_score``.
+    """
+    xp = namespace(target)
+    if target.ndim == 1:
+        classes, given = prediction.shape[-1], xp.argmax(prediction, axis=-1)
+    else:
+        prediction = _matching("balanced_accuracy", target, prediction)
+        if target.shape[-1] != 1:
+            raise DataError(
+                f"balanced_accuracy: y has {target.shape[-1]} columns, expected class labels or a single column"
+            )
+        classes, given = 2, xp.astype(prediction[..., 0] > 0.5, xp.int32)
+        target = xp.astype(target[:, 0] > 0.5, xp.int32)
+    member = xp.expand_dims(target, axis=-1) == xp.arange(classes, dtype=target.dtype, device=device_of(target))
+    member = xp.where(member, xp.expand_dims(weights, axis=-1), 0.0)
+    right = xp.expand_dims(xp.astype(given == target, weights.dtype), axis=-1)
+    total = xp.sum(member, axis=-2)
+    occurs = total > 0
+    recall = xp.sum(member * right, axis=-2) / xp.where(occurs, total, 1.0)
+    return xp.sum(recall, axis=-1) / xp.sum(xp.astype(occurs, weights.dtype), axis=-1)
+
+
+def mean_squared_error(target: Array, prediction: Any, weights: Array) -> Array:
+    """``mean((t - p)^2)`` over rows and columns."""
+    error = target - _matching("mean_squared_error", target, prediction)
+    return namespace(target).mean(_mean_columns(error * error, weights), axis=-1)
+
+
+def root_mean_squared_error(target: Array, prediction: Any, weights: Array) -> Array:
+    """``sqrt(mean((t - p)^2))`` over the rows, then the mean over columns, as in scikit-learn."""
+    xp = namespace(target)
+    error = target - _matching("root_mean_squared_error", target, prediction)
+    return xp.mean(xp.sqrt(_mean_columns(error * error, weights)), axis=-1)
+
+
+def mean_absolute_error(target: Array, prediction: Any, weights: Array) -> Array:
+    """``mean(|t - p|)`` over rows and columns."""
+    xp = namespace(target)
+    error = target - _matching("mean_absolute_error", target, prediction)
+    return xp.mean(_mean_columns(xp.abs(error), weights), axis=-1)
+
+
+def r2(target: Array, prediction: Any, weights: Array) -> Array:
+    """``1 - sum((t - p)^2) / sum((t - mean t)^2)`` of every column, then the mean over columns.
+
+    A column whose target is constant counts 1 if every prediction is exact and 0 if not, as in scikit-learn's
+    ``r2_score``; here that holds for a single row too, and for constants that their rounded mean does not meet.
+    """
+    xp = namespace(target)
+    error = target - _matching("r2", target, prediction)
+    apart = target - xp.expand_dims(_mean_columns(target, weights), axis=-2)
+    left, spread = _mean_columns(error * error, weights), _mean_columns(apart * apart, weights)
+    present = xp.expand_dims(weights, axis=-1) > 0
+    lowest = xp.min(xp.where(present, target, float("inf")), axis=-2)
+    constant = lowest == xp.max(xp.where(present, target, -float("inf")), axis=-2)
+    score = 1 - left / xp.where(constant, 1.0, spread)
+    return xp.mean(xp.where(constant, xp.astype(left == 0, score.dtype), score), axis=-1)
+
+
+METRICS: dict[str, Metric] = {
+    metric.__name__: metric
+    for metric in (
+        accuracy,
+        balanced_accuracy,
+        mean_squared_error,
+        root_mean_squared_error,
+        mean_absolute_error,
+        r2,
+    )
+}
+
+
+def get_metric(metric: str | Callable) -> tuple[str, Metric]:
+    """``(name, function)`` of a metric given by name, or of a user's own function under its own name.
+
+    A function takes ``(target, prediction)`` or ``(target, prediction, weights)``: a third positional parameter gets
+    the row weights if it has no default or is called ``weights`` or ``sample_weight``. Anything else is a
+    ConfigurationError that lists the known names.
+    """
+    if isinstance(metric, str) and metric in METRICS:
+        return metric, METRICS[metric]
+    if isinstance(metric, str) or not callable(metric):
+        raise ConfigurationError(
+            f"metrics: {metric!r} is not known, expected a function or one of {', '.join(METRICS)}"
+        )
+    name = getattr(metric, "__name__", type(metric).__name__)
+    if _takes_weights(metric):
+        return name, metric
+    return name, lambda target, prediction, weights: metric(target, prediction)
+
+
+def _takes_weights(function: Callable) -> bool:
+    """Whether a third positional parameter is there for the row weights."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        given = list(inspect.signature(function).parameters.values())
+    except ValueError:  # some functions written in C do not tell
+        return True
+    positional = [p for p in given if p.kind in kinds]
+    if len(positional) < 3:
+        return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in given)
+    third = positional[2]
+    return third.default is inspect.Parameter.empty or third.name in ("weights", "sample_weight")
+
+
+def _matching(who: str, target: Array, prediction: Any) -> Array:
+    """The prediction (the mean of a tuple) if it has the shape of the target, or a DataError."""
+    if isinstance(prediction, tuple):
+        prediction = prediction[0]
+    if target.ndim != 2 or tuple(prediction.shape[-2:]) != tuple(target.shape):
+        raise DataError(
+            f"{who}: the target has shape {tuple(target.shape)} and the prediction {tuple(prediction.shape)}, expected "
+            "one number for each; pass a function (target, prediction, weights) of your own"
+        )
+    return prediction
+
+
+def _mean(rows: Array, weights: Array) -> Array:
+    """The weighted mean of (..., n)."""
+    xp = namespace(rows)
+    return xp.sum(xp.where(weights > 0, rows * weights, 0.0), axis=-1) / xp.sum(weights, axis=-1)
+
+
+def _mean_columns(cells: Array, weights: Array) -> Array:
+    """The weighted means over the rows, (..., n, c) -> (..., c)."""
+    return _mean(cells.mT, weights)
