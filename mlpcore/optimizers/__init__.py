@@ -1,5 +1,20 @@
-"""The optimizers: published update rules on one flat vector."""
+"""The optimizers: published update rules on one flat vector.
 
-from mlpcore.optimizers.adam import Adam
+In every formula p is the parameters, g the gradient, t the number of the update (from 1), products and roots go entry
+by entry, and all averages start at zero unless said otherwise. Every optimizer takes ``weight_decay``, which is
+decoupled (Loshchilov & Hutter 2019): before the update the training step multiplies the leaves named ``weight`` by
+``1 - rate * weight_decay``, so that no update rule ever sees it. ``eps`` must be positive: where a parameter has never
+had a gradient, it keeps 0/0 away.
+"""
 
-OPTIMIZERS = (Adam,)
+from mlpcore.optimizers.adagrad import Adagrad
+from mlpcore.optimizers.adam import Adam, AdamW
+from mlpcore.optimizers.lion import Lion
+from mlpcore.optimizers.nadam import NAdam
+from mlpcore.optimizers.radam import RAdam
+from mlpcore.optimizers.rmsprop import RMSprop
+from mlpcore.optimizers.sgd import SGD
+
+OPTIMIZERS = (SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad, Lion)
+
+__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "NAdam", "RAdam", "RMSprop"]

@@ -1,4 +1,4 @@
-"""Adam and what descends from it."""
+"""Adam, and AdamW, which is its first form with weight decay by default."""
 
 import math
 from typing import NamedTuple
@@ -11,16 +11,49 @@ from mlpcore.typing import Array, Schedule
 
 
 class AdamState(NamedTuple):
-    """Updates done, and the moving averages of the gradient and of its square."""
+    """Updates done (...), and the moving averages of the gradient and of its square (..., P)."""
 
     count: Array
     mean: Array
     square: Array
 
 
+def adam_init(params: Array) -> AdamState:
+    """No update done, both averages zero."""
+    xp = namespace(params)
+    return AdamState(xp.zeros_like(params[..., 0]), xp.zeros_like(params), xp.zeros_like(params))
+
+
 def bias_correction(count: Array, beta: float) -> Array:
     """``1 - beta^count`` as ``-expm1(count log beta)``: in float32 the plain form is off by up to 1.7e-4."""
     return -namespace(count).expm1(count * (math.log(beta) if beta else -math.inf))
+
+
+def adam_update(
+    grads: Array,
+    state: AdamState,
+    params: Array,
+    rate: Array,
+    *,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    eps_on: str,
+) -> tuple[Array, AdamState]:
+    """One update by the formulas of `Adam`, both written as ``p -= step * m / (sqrt(v) + e)``."""
+    xp = namespace(grads)
+    count = state.count + 1
+    root = xp.sqrt(bias_correction(count, beta2))
+    step = (rate * root / bias_correction(count, beta1))[..., None]
+    added = (eps * root)[..., None] if eps_on == "corrected" else eps
+
+    def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * (g * g)
+        return p - step * m / (xp.sqrt(v) + added), m, v
+
+    params, mean, square = ops.sweep(grads, (params, state.mean, state.square), formula)
+    return params, AdamState(count, mean, square)
 
 
 @configuration
@@ -45,26 +78,50 @@ class Adam:
     def __post_init__(self) -> None:
         check_rate(self)
         check_number(self, beta1=self.beta1, beta2=self.beta2, least=0, below=1)
-        check_number(self, eps=self.eps, weight_decay=self.weight_decay, least=0)
+        check_number(self, eps=self.eps, above=0)
+        check_number(self, weight_decay=self.weight_decay, least=0)
         check_choice(self, ("corrected", "uncorrected"), eps_on=self.eps_on)
 
     def init(self, params: Array) -> AdamState:
         """No update done, both averages zero."""
-        xp = namespace(params)
-        return AdamState(xp.zeros_like(params[..., 0]), xp.zeros_like(params), xp.zeros_like(params))
+        return adam_init(params)
 
     def update(self, grads: Array, state: AdamState, params: Array, rate: Array) -> tuple[Array, AdamState]:
-        """The formula above for one step, t counted from 1."""
-        xp = namespace(grads)
-        count = state.count + 1
-        root = xp.sqrt(bias_correction(count, self.beta2))
-        step = (rate * root / bias_correction(count, self.beta1))[..., None]
-        eps = (self.eps * root)[..., None] if self.eps_on == "corrected" else self.eps
+        """The formula above for one step."""
+        words = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
+        return adam_update(grads, state, params, rate, **words, eps_on=self.eps_on)
 
-        def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
-            m = self.beta1 * m + (1 - self.beta1) * g
-            v = self.beta2 * v + (1 - self.beta2) * (g * g)
-            return p - step * m / (xp.sqrt(v) + eps), m, v
 
-        params, mean, square = ops.sweep(grads, (params, state.mean, state.square), formula)
-        return params, AdamState(count, mean, square)
+@configuration
+class AdamW:
+    """Adam with decoupled weight decay::
+
+        p *= 1 - rate * weight_decay                      (leaves named weight only; done by the training step)
+        m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
+        p -= rate * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
+
+    The same as ``Adam(weight_decay=0.01)``, under the name people look for. Algorithm 2 of Loshchilov & Hutter (2019),
+    "Decoupled weight decay regularization", in torch's form: there the decay is multiplied by the schedule only, here
+    by the whole rate.
+    """
+
+    learning_rate: float | Schedule = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_rate(self)
+        check_number(self, beta1=self.beta1, beta2=self.beta2, least=0, below=1)
+        check_number(self, eps=self.eps, above=0)
+        check_number(self, weight_decay=self.weight_decay, least=0)
+
+    def init(self, params: Array) -> AdamState:
+        """No update done, both averages zero."""
+        return adam_init(params)
+
+    def update(self, grads: Array, state: AdamState, params: Array, rate: Array) -> tuple[Array, AdamState]:
+        """The second and third line above for one step."""
+        words = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
+        return adam_update(grads, state, params, rate, **words, eps_on="corrected")

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the number of updates done: frozen, and in Array API, so that any step holds them."""
+"""What an optimizer does with its learning rate, be it a number or a schedule."""
 
 from typing import Any
 

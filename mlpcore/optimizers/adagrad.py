@@ -1,0 +1,53 @@
+"""Adagrad: each gradient divided by the root of the sum of all its squares."""
+
+from typing import NamedTuple
+
+from mlpcore import ops
+from mlpcore.configuration import check_number, configuration
+from mlpcore.namespace import namespace
+from mlpcore.schedules import check_rate
+from mlpcore.typing import Array, Schedule
+
+
+class AdagradState(NamedTuple):
+    """The sum of the squared gradients (..., P)."""
+
+    accumulator: Array
+
+
+@configuration
+class Adagrad:
+    """Adaptive gradients::
+
+        s = s + g^2                 (s starts at initial_accumulator)
+        p -= rate * g / (sqrt(s) + eps)
+
+    Duchi, Hazan & Singer (2011), "Adaptive subgradient methods for online learning and stochastic optimization", the
+    diagonal form, with eps outside the root and the defaults of torch.
+    """
+
+    learning_rate: float | Schedule = 1e-2
+    initial_accumulator: float = 0.0
+    eps: float = 1e-10
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate(self)
+        check_number(self, eps=self.eps, above=0)
+        check_number(self, initial_accumulator=self.initial_accumulator, weight_decay=self.weight_decay, least=0)
+
+    def init(self, params: Array) -> AdagradState:
+        """The initial accumulator everywhere."""
+        return AdagradState(namespace(params).full_like(params, self.initial_accumulator))
+
+    def update(self, grads: Array, state: AdagradState, params: Array, rate: Array) -> tuple[Array, AdagradState]:
+        """The formula above for one step."""
+        xp = namespace(grads)
+        rate = rate[..., None]
+
+        def formula(g: Array, p: Array, s: Array) -> tuple[Array, Array]:
+            s = s + g * g
+            return p - rate * g / (xp.sqrt(s) + self.eps), s
+
+        params, accumulator = ops.sweep(grads, (params, state.accumulator), formula)
+        return params, AdagradState(accumulator)

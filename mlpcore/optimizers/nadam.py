@@ -1,0 +1,76 @@
+"""NAdam: Adam that looks one step of momentum ahead."""
+
+import math
+from typing import NamedTuple
+
+from mlpcore import ops
+from mlpcore.configuration import check_number, configuration
+from mlpcore.namespace import namespace
+from mlpcore.optimizers.adam import adam_init, bias_correction
+from mlpcore.schedules import check_rate
+from mlpcore.typing import Array, Schedule
+
+
+class NAdamState(NamedTuple):
+    """Updates done (...), the product of all mu so far (...), and the two moving averages of Adam (..., P)."""
+
+    count: Array
+    product: Array
+    mean: Array
+    square: Array
+
+
+@configuration
+class NAdam:
+    """Adam with Nesterov's momentum, whose coefficient mu warms up from near beta1 / 2 to beta1::
+
+        m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
+        mu_t = beta1 (1 - 0.96^(t * momentum_decay) / 2)       M_t = mu_1 mu_2 ... mu_t
+        ahead = mu_(t+1) / (1 - M_(t+1)) * m + (1 - mu_t) / (1 - M_t) * g
+        p -= rate * ahead / (sqrt(v / (1 - beta2^t)) + eps)
+
+    Dozat (2016), "Incorporating Nesterov momentum into Adam", in the form of torch and Keras, where m fades by the
+    constant beta1 and mu enters the step only.
+    """
+
+    learning_rate: float | Schedule = 2e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    momentum_decay: float = 4e-3
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate(self)
+        check_number(self, beta1=self.beta1, beta2=self.beta2, least=0, below=1)
+        check_number(self, eps=self.eps, above=0)
+        check_number(self, momentum_decay=self.momentum_decay, weight_decay=self.weight_decay, least=0)
+
+    def init(self, params: Array) -> NAdamState:
+        """No update done, an empty product, both averages zero."""
+        count, mean, square = adam_init(params)
+        return NAdamState(count, count + 1, mean, square)
+
+    def update(self, grads: Array, state: NAdamState, params: Array, rate: Array) -> tuple[Array, NAdamState]:
+        """The formula above for one step."""
+        xp = namespace(grads)
+        count = state.count + 1
+        mu, next_mu = self._momentum(count), self._momentum(count + 1)
+        product = state.product * mu
+        root = xp.sqrt(bias_correction(count, self.beta2))
+        of_mean = (rate * root * next_mu / (1 - product * next_mu))[..., None]
+        of_gradient = (rate * root * (1 - mu) / (1 - product))[..., None]
+        eps = (self.eps * root)[..., None]
+
+        def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
+            m = self.beta1 * m + (1 - self.beta1) * g
+            v = self.beta2 * v + (1 - self.beta2) * (g * g)
+            return p - (of_mean * m + of_gradient * g) / (xp.sqrt(v) + eps), m, v
+
+        params, mean, square = ops.sweep(grads, (params, state.mean, state.square), formula)
+        return params, NAdamState(count, product, mean, square)
+
+    def _momentum(self, count: Array) -> Array:
+        """``mu_t``."""
+        fading = namespace(count).exp(count * (self.momentum_decay * math.log(0.96)))
+        return self.beta1 * (1 - 0.5 * fading)

@@ -1,0 +1,69 @@
+"""RMSprop: each gradient divided by the root of a moving mean of its square."""
+
+from typing import NamedTuple
+
+from mlpcore import ops
+from mlpcore.configuration import check_number, configuration
+from mlpcore.errors import ConfigurationError
+from mlpcore.namespace import namespace
+from mlpcore.schedules import check_rate
+from mlpcore.typing import Array, Schedule
+
+
+class RMSpropState(NamedTuple):
+    """The moving average of the squared gradient (..., P), and the velocity: the same, or () without momentum."""
+
+    square: Array
+    velocity: Array | tuple[()]
+
+
+@configuration
+class RMSprop:
+    """Root mean square propagation::
+
+        v = alpha v + (1 - alpha) g^2
+        momentum == 0:  p -= rate * g / (sqrt(v) + eps)
+        momentum > 0:   b = momentum b + g / (sqrt(v) + eps)       p -= rate * b
+
+    Tieleman & Hinton (2012), "Neural networks for machine learning", lecture 6.5, in torch's variant: eps stands
+    outside the root, v is not centered and not corrected for its start at zero, and the rate enters after the momentum.
+    """
+
+    learning_rate: float | Schedule = 1e-2
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate(self)
+        check_number(self, alpha=self.alpha, least=0, below=1)
+        check_number(self, eps=self.eps, above=0)
+        check_number(self, momentum=self.momentum, weight_decay=self.weight_decay, least=0)
+        if self.momentum > 1:
+            raise ConfigurationError(f"RMSprop: momentum is {self.momentum!r}, expected a number from 0 to 1")
+
+    def init(self, params: Array) -> RMSpropState:
+        """An average of zero, and a velocity of zero if there is momentum."""
+        xp = namespace(params)
+        return RMSpropState(xp.zeros_like(params), xp.zeros_like(params) if self.momentum else ())
+
+    def update(self, grads: Array, state: RMSpropState, params: Array, rate: Array) -> tuple[Array, RMSpropState]:
+        """The formula above for one step."""
+        xp = namespace(grads)
+        rate = rate[..., None]
+
+        def plain(g: Array, p: Array, v: Array) -> tuple[Array, Array]:
+            v = self.alpha * v + (1 - self.alpha) * (g * g)
+            return p - rate * g / (xp.sqrt(v) + self.eps), v
+
+        def heavy(g: Array, p: Array, v: Array, b: Array) -> tuple[Array, Array, Array]:
+            v = self.alpha * v + (1 - self.alpha) * (g * g)
+            b = self.momentum * b + g / (xp.sqrt(v) + self.eps)
+            return p - rate * b, v, b
+
+        if self.momentum:
+            params, square, velocity = ops.sweep(grads, (params, state.square, state.velocity), heavy)
+            return params, RMSpropState(square, velocity)
+        params, square = ops.sweep(grads, (params, state.square), plain)
+        return params, RMSpropState(square, ())
