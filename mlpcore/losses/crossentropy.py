@@ -75,7 +75,8 @@ class SoftmaxCrossEntropy:
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
         """Labels, one-hot rows too, become int32 (n,); other probabilities (n, c) of ``dtype``."""
         xp = namespace(target)
-        if target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1):
+        shares = outputs == 1 and xp.isdtype(target.dtype, "real floating")  # of the only class there is
+        if target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1 and not shares):
             return self._labels(xp.reshape(target, (-1,)), outputs, dtype)
         target = real_columns(self, target, outputs, dtype)
         refuse(self, target < 0, "negative numbers", "probabilities")

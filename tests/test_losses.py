@@ -1,0 +1,354 @@
+"""The losses: known values, exact values by decimal arithmetic up to scores of 1e4, targets taken and refused."""
+
+import itertools
+from decimal import Decimal, localcontext
+
+import numpy as np
+import pytest
+from libraries import MAKERS, OPTIONAL
+
+from mlpcore.errors import ConfigurationError, DataError
+from mlpcore.losses import (
+    LOSSES,
+    AbsoluteError,
+    GaussianNLL,
+    HalfSquaredError,
+    Huber,
+    Poisson,
+    Quantile,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+    SquaredError,
+)
+
+ONE = Decimal(1)
+
+
+# Exact values. Each function gives, for one row, the terms of the loss and for every score the terms of its gradient;
+# rounding may cost a few units in the last place of the sum of the terms' sizes, nothing more.
+
+
+def exact_half_squared(loss, z, t):
+    return [(a - b) ** 2 / 2 for a, b in zip(z, t, strict=True)], [[a - b] for a, b in zip(z, t, strict=True)]
+
+
+def exact_squared(loss, z, t):
+    return [(a - b) ** 2 for a, b in zip(z, t, strict=True)], [[2 * (a - b)] for a, b in zip(z, t, strict=True)]
+
+
+def exact_absolute(loss, z, t):
+    return [abs(a - b) for a, b in zip(z, t, strict=True)], [[(a > b) - (a < b)] for a, b in zip(z, t, strict=True)]
+
+
+def exact_huber(loss, z, t):
+    delta = Decimal(loss.delta)
+    errors = [a - b for a, b in zip(z, t, strict=True)]
+    near = [abs(r) <= delta for r in errors]
+    terms = [r * r / 2 if n else delta * (abs(r) - delta / 2) for r, n in zip(errors, near, strict=True)]
+    return terms, [[max(-delta, min(delta, r))] for r in errors]
+
+
+def exact_quantile(loss, z, t):
+    levels = [Decimal(p) for p in loss.quantiles]
+    pairs = [(z[j * len(levels) + i], t[j], p) for j in range(len(t)) for i, p in enumerate(levels)]
+    terms = [max((1 - p) * (a - b), -p * (a - b)) for a, b, p in pairs]
+    return terms, [[(a > b) * (1 - p), -(a < b) * p] for a, b, p in pairs]
+
+
+def exact_poisson(loss, z, t):
+    terms = [part for a, b in zip(z, t, strict=True) for part in (a.exp(), -b * a)]
+    return terms, [[a.exp(), -b] for a, b in zip(z, t, strict=True)]
+
+
+def exact_gaussian(loss, z, t):
+    c = len(t)
+    triples = list(zip(z[:c], z[c:], t, strict=True))
+    terms = [part for m, s, b in triples for part in (s / 2, (b - m) ** 2 * (-s).exp() / 2)]
+    means = [[(m - b) * (-s).exp()] for m, s, b in triples]
+    return terms, means + [[ONE / 2, -((b - m) ** 2) * (-s).exp() / 2] for m, s, b in triples]
+
+
+def log1p(x):
+    return (1 + x).ln() if x > Decimal("1e-20") else x - x * x / 2 + x**3 / 3
+
+
+def exact_sigmoid(loss, z, t):
+    yes, no = [ONE / (1 + (-a).exp()) for a in z], [ONE / (1 + a.exp()) for a in z]
+    terms = [part for a, b in zip(z, t, strict=True) for part in (b * log1p((-a).exp()), (1 - b) * log1p(a.exp()))]
+    return terms, [[(1 - b) * p, -b * q] for p, q, b in zip(yes, no, t, strict=True)]
+
+
+def exact_softmax(loss, z, t):
+    if len(t) < len(z):
+        t = [ONE if i == t[0] else Decimal(0) for i in range(len(z))]
+    s = Decimal(loss.label_smoothing)
+    t = [(1 - s) * b + s / len(z) for b in t]
+    total = sum(a.exp() for a in z)
+    # ln p as -ln(1 + others / own) has all its digits for p next to 1 too.
+    others = [sum(b.exp() for j, b in enumerate(z) if j != i) for i in range(len(z))]
+    logs = [-log1p(rest / a.exp()) for a, rest in zip(z, others, strict=True)]
+    # exp(log p) carries the rounding of the logarithm, |log p| units in its last place.
+    sizes = [a.exp() / total * -log / 2 for a, log in zip(z, logs, strict=True)]
+    grads = [[a.exp() / total, -b, size, -size] for a, b, size in zip(z, t, sizes, strict=True)]
+    return [-b * log for b, log in zip(t, logs, strict=True)], grads
+
+
+REAL = [[0.0], [1.0], [-3.5], [1e4]]
+SHARES = [[0.0], [1.0], [0.25], [0.9375]]
+EXTREMES = [  # loss, columns of z, targets (float columns, or labels), exact values
+    (HalfSquaredError(), 1, REAL, exact_half_squared),
+    (SquaredError(), 1, REAL, exact_squared),
+    (AbsoluteError(), 1, REAL, exact_absolute),
+    (Huber(), 1, REAL, exact_huber),
+    (Huber(0.5), 1, REAL, exact_huber),
+    (Quantile((0.1, 0.9)), 2, REAL, exact_quantile),
+    (Poisson(), 1, [[0.0], [1.0], [2.5], [1e4]], exact_poisson),
+    (GaussianNLL(), 2, [*REAL, [20.0], [-100.0]], exact_gaussian),
+    (SigmoidCrossEntropy(), 1, SHARES, exact_sigmoid),
+    (SigmoidCrossEntropy(), 2, [[0.0, 1.0], [1.0, 0.25]], exact_sigmoid),
+    (SoftmaxCrossEntropy(), 2, [0, 1, [0.25, 0.75]], exact_softmax),
+    (SoftmaxCrossEntropy(label_smoothing=0.125), 3, [0, 2, [0.0, 0.25, 0.75]], exact_softmax),
+]
+SCORES = (-10000, -1000, -100, -20, -1, 0, 1, 20, 100, 1000, 10000)  # whole numbers: their differences are exact
+
+
+def test_every_loss_has_an_exact_table():
+    assert {type(loss) for loss, *_ in EXTREMES} == set(LOSSES)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("loss", "columns", "targets", "exact"), EXTREMES, ids=lambda v: repr(v)[:40])
+def test_value_and_gradient_are_exact_up_to_scores_of_1e4(loss, columns, targets, exact, dtype):
+    info = np.finfo(dtype)
+    one, none = np.ones(1, dtype), np.zeros(1, dtype)
+    scores = SCORES if columns < 3 else SCORES[::2]
+    for z, t in itertools.product(itertools.product(scores, repeat=columns), targets):
+        raw = np.asarray([z], dtype=dtype)
+        target = np.asarray([t]) if isinstance(t, int) else np.asarray([t], dtype=dtype)
+        target = loss.prepare(target, columns, np.dtype(dtype))
+        with np.errstate(all="ignore"):
+            value, dz = loss.value_and_grad(raw, target, one)
+            left_out, dz_left_out = loss.value_and_grad(raw, target, none)
+        with localcontext(prec=60):
+            terms, grads = exact(loss, [Decimal(a) for a in z], [Decimal(float(b)) for b in np.ravel(target)])
+        assert value.dtype == dz.dtype == dtype
+        close(value, terms, info, f"value of {z}, {t}")
+        assert value > -np.inf, f"{z}, {t}: an overflow is +inf"
+        for got, parts in zip(dz[0], grads, strict=True):
+            close(got, parts, info, f"gradient at {z}, {t}")
+        assert left_out == 0, f"{z}, {t}: a row of weight 0 takes no part"
+        assert np.all(dz_left_out == 0), f"{z}, {t}: a row of weight 0 takes no part"
+
+
+def close(got, terms, info, where):
+    """``got`` is the sum of the exact terms to 16 units in the last place, or infinite where that is too large."""
+    total, size = sum(terms), sum(map(abs, terms))
+    if abs(total) > Decimal(float(info.max)):
+        assert got == (np.inf if total > 0 else -np.inf), where
+        return
+    assert np.isfinite(got), f"{where}: {got}, exactly {total:.17g}"
+    allowed = 16 * Decimal(float(info.eps)) * size + Decimal(float(info.tiny))
+    assert abs(Decimal(float(got)) - total) <= allowed, f"{where}: {got}, exactly {total:.17g}"
+
+
+KNOWN = [  # loss, z, target, weights, value, dz
+    (HalfSquaredError(), [[1.0, 2.0], [3.0, 0.0]], [[0.0, 2.0], [1.0, 1.0]], [1, 2], 5.5, [[1, 0], [4, -2]]),
+    (SquaredError(), [[1.0, 2.0], [3.0, 0.0]], [[0.0, 2.0], [1.0, 1.0]], [1, 2], 11, [[2, 0], [8, -4]]),
+    (AbsoluteError(), [[1.0, 2.0], [3.0, 0.0]], [[0.0, 2.0], [1.0, 1.0]], [1, 2], 7, [[1, 0], [2, -2]]),
+    (Huber(2.0), [[1.0], [5.0], [-6.0]], [[0.0], [0.0], [0.0]], [1, 1, 3], 0.5 + 8 + 30, [[1], [2], [-6]]),
+    (
+        Quantile((0.25, 0.75)),  # target column by target column
+        [[1.0, 2.0, 10.0, 20.0]],
+        [[2.0, 14.0]],
+        [2],
+        2 * (0.25 + 0 + 1 + 1.5),
+        [[-0.5, 0, -0.5, 0.5]],
+    ),
+    (Poisson(), [[0.0], [0.0]], [[3.0], [0.0]], [1, 2], 3, [[-2], [2]]),
+    (GaussianNLL(), [[1.0, 5.0, 0.0, 0.0]], [[3.0, 5.0]], [1], 2, [[-2, 0, -1.5, 0.5]]),
+    (SigmoidCrossEntropy(), [[0.0, 0.0]], [[1.0, 0.5]], [2], 4 * np.log(2), [[-1, 0]]),
+    (SoftmaxCrossEntropy(), [[0.0, 0.0], [0.0, 0.0]], [1, 0], [2, 0], 2 * np.log(2), [[1, -1], [0, 0]]),
+    (SoftmaxCrossEntropy(label_smoothing=0.5), [[0.0, 0.0]], [1], [1], np.log(2), [[0.25, -0.25]]),
+]
+
+
+@pytest.mark.parametrize(("loss", "z", "target", "weights", "value", "dz"), KNOWN, ids=lambda v: repr(v)[:30])
+def test_known_values(loss, z, target, weights, value, dz):
+    z, weights = np.asarray(z), np.asarray(weights, dtype=float)
+    prepared = loss.prepare(np.asarray(target), z.shape[1], z.dtype)
+    got, grad = loss.value_and_grad(z, prepared, weights)
+    np.testing.assert_allclose(got, value, rtol=1e-15)
+    np.testing.assert_allclose(grad, dz, rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["numpy", "array_api_strict"])
+def test_a_stack_gives_one_value_for_each_member_and_no_rows_give_zero(name):
+    xp = MAKERS[name]()
+    rng = np.random.default_rng(0)
+    for loss, columns, targets, _ in EXTREMES:
+        numbers = [t for t in targets if not isinstance(t, int)]
+        target = np.asarray([numbers[0], numbers[-1], numbers[0]], dtype="float32")
+        target = np.asarray(loss.prepare(target, columns, np.dtype("float32")))
+        z = rng.normal(size=(2, 3, columns)).astype("float32")
+        weights = np.asarray([0.5, 0.0, 2.0], dtype="float32")
+        value, dz = map(xp.to_numpy, loss.value_and_grad(*xp.put((z, target, weights))))
+        assert value.shape == (2,)
+        assert dz.shape == z.shape
+        for k in range(2):
+            alone, dalone = map(xp.to_numpy, loss.value_and_grad(*xp.put((z[k], target, weights))))
+            np.testing.assert_allclose(value[k], alone, rtol=1e-6)
+            np.testing.assert_allclose(dz[k], dalone, rtol=1e-6)
+        value, dz = map(xp.to_numpy, loss.value_and_grad(*xp.put((z[:, :0], target[:0], weights[:0]))))
+        np.testing.assert_array_equal(value, np.zeros(2))
+        assert dz.shape == (2, 0, columns)
+        shapes = [leaf.shape for leaf in tuple_of(xp.get(loss.predict(xp.put(z))))]
+        assert shapes == ([(2, 3, 1)] * 2 if isinstance(loss, GaussianNLL) else [z.shape])
+
+
+def tuple_of(prediction):
+    return prediction if isinstance(prediction, tuple) else (prediction,)
+
+
+@pytest.mark.parametrize(
+    ("loss", "z", "expected"),
+    [
+        (HalfSquaredError(), [[1.0, -2.0]], [[1.0, -2.0]]),
+        (Quantile((0.1, 0.5)), [[3.0, 1.0, 5.0, 6.0]], [[1.0, 3.0, 5.0, 6.0]]),
+        (Poisson(), [[0.0, 2.0]], [[1.0, np.exp(2.0)]]),
+        (GaussianNLL(), [[1.0, 2.0, 0.0, np.log(4.0)]], ([[1.0, 2.0]], [[1.0, 4.0]])),
+        (SigmoidCrossEntropy(), [[0.0, -40.0, 1e4, -1e4]], [[0.5, np.exp(-40.0), 1.0, 0.0]]),
+        (SoftmaxCrossEntropy(), [[0.0, np.log(3.0)], [1e4, -1e4]], [[0.25, 0.75], [1.0, 0.0]]),
+    ],
+)
+def test_predictions(loss, z, expected):
+    got = tuple_of(loss.predict(np.asarray(z)))
+    for leaf, wanted in zip(got, tuple_of(expected), strict=True):
+        np.testing.assert_allclose(leaf, wanted, rtol=1e-15)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_outputs_and_prepare_agree_on_the_columns(kind):
+    loss = kind()
+    for columns in (2, 3):
+        target = np.full((4, columns), 1 / columns, dtype="float32")
+        prepared = loss.prepare(target, loss.outputs(columns), np.dtype("float64"))
+        assert prepared.shape == (4, columns)
+        assert prepared.dtype == "float64"
+    with pytest.raises(DataError, match="no rows"):
+        loss.prepare(target[:0], loss.outputs(3), np.dtype("float64"))
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (np.full((3, 2, 1), 0.5), r"shape \(3, 2, 1\), expected \(n, "),
+        (np.asarray(1.0), r"shape \(\), expected \(n, "),
+        (np.full((3, 4), 0.25), r"shape \(3, 4\), expected \(n, 2\)"),
+        (np.asarray([[0.5, 0.5], [0.5, np.nan]]), "NaN or infinity in column 1"),
+        (np.asarray([[np.inf, 0.5], [0.5, np.nan]]), "NaN or infinity in column 0, 1"),
+        (np.asarray([[0.5, 1e300]]), "too large for float32 in column 1"),
+        (np.full((3, 2), 0.5 + 0j), "dtype complex128, expected real"),
+        (np.full((3, 2), 0.5, dtype=object), "dtype object, expected real"),
+        (np.asarray([["a", "b"]]), "dtype <U1, expected real"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_targets_that_no_loss_takes(kind, target, message):
+    loss = kind()
+    with pytest.raises(DataError, match=message) as caught:
+        loss.prepare(target, loss.outputs(2), np.dtype("float32"))
+    assert repr(loss) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "target", "outputs", "message"),
+    [
+        (SquaredError(), np.zeros(3), 2, r"shape \(3, 1\), expected \(n, 2\)"),
+        (SquaredError(), np.zeros((3, 2)), 1, r"shape \(3, 2\), expected \(n, 1\) or \(n,\)"),
+        (Poisson(), [[1.0, -1.0], [0.0, 0.0]], 2, "negative numbers in column 1, expected counts"),
+        (SigmoidCrossEntropy(), [[0, -1], [1, 0]], 2, r"outside \[0, 1\] in column 1, expected 0, 1 or"),
+        (SigmoidCrossEntropy(), [0, 1, 2], 1, "SoftmaxCrossEntropy"),
+        (SoftmaxCrossEntropy(), [0, 3, -1], 3, "labels from -1 to 3, expected 0 to 2 for 3 scores"),
+        (SoftmaxCrossEntropy(), [0, 1], 1, "SigmoidCrossEntropy"),
+        (SoftmaxCrossEntropy(), np.asarray([0, 2**32]), 3, "labels from 0 to 4294967296"),
+        (SoftmaxCrossEntropy(), np.asarray([0, 2**63], dtype="uint64"), 3, "labels from 0 to 9223372036854775808"),
+        (SoftmaxCrossEntropy(), [0.0, 1.0], 3, r"dtype float64, expected integer labels; y.astype\('int64'\)"),
+        (SoftmaxCrossEntropy(), [[0.0], [1.0]], 3, r"expected integer labels; y.astype\('int64'\)"),
+        (SoftmaxCrossEntropy(), [0.5, 1.0], 3, "expected integer labels; use a loss for real numbers"),
+        (SoftmaxCrossEntropy(), [np.nan, 1.0], 3, "expected integer labels; use a loss for real numbers"),
+        (SoftmaxCrossEntropy(), ["a", "b"], 3, "dtype <U1, expected integer labels"),
+        (SoftmaxCrossEntropy(), [1j], 3, "dtype complex128, expected integer labels"),
+        (SoftmaxCrossEntropy(), np.zeros(0, dtype=int), 3, "no rows"),
+        (SoftmaxCrossEntropy(), [[0.5, 0.4]], 2, "do not sum to 1"),
+        (SoftmaxCrossEntropy(), [[1.5, -0.5]], 2, "negative numbers in column 1"),
+    ],
+)
+def test_targets_that_do_not_fit(loss, target, outputs, message):
+    with pytest.raises(DataError, match=message):
+        loss.prepare(np.asarray(target), outputs, np.dtype("float64"))
+
+
+@pytest.mark.parametrize("loss", [GaussianNLL(), Quantile((0.2, 0.8))])
+def test_a_network_of_the_wrong_width(loss):
+    with pytest.raises(ConfigurationError, match="gives 3 columns, expected 2 for every column of y"):
+        loss.prepare(np.zeros((4, 1)), 3, np.dtype("float64"))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize("name", ["numpy", "array_api_strict", "torch", "jax"])
+def test_labels_of_every_integer_kind_become_int32(name, dtype):
+    if name in OPTIONAL:
+        pytest.importorskip(name, reason=f"{name} is not installed; the extra `oracles` brings it")
+    xp = MAKERS[name]()
+    labels = np.asarray([[0], [1], [1]]).astype(dtype)
+    for target in (labels, labels[:, 0]):
+        placed = xp.asarray(target)
+        floating = xp.asarray(np.zeros(1, dtype="float32")).dtype
+        prepared = xp.to_numpy(SoftmaxCrossEntropy().prepare(placed, 3, floating))
+        assert prepared.dtype == "int32"
+        np.testing.assert_array_equal(prepared, [0, 1, 1])
+        with pytest.raises(DataError, match="labels from 0 to 1, expected 0 to 0"):
+            SoftmaxCrossEntropy().prepare(placed, 1, floating)
+
+
+def test_one_hot_rows_become_labels_and_probabilities_are_divided_by_their_sum():
+    loss, dtype = SoftmaxCrossEntropy(), np.dtype("float64")
+    for kind in ("bool", "int64", "float32"):
+        np.testing.assert_array_equal(loss.prepare(np.eye(3, dtype=kind)[[2, 0]], 3, dtype), [2, 0])
+    np.testing.assert_array_equal(loss.prepare(np.ones((2, 1)), 1, dtype), [0, 0])
+    shares = np.asarray([[1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0.0005]])
+    np.testing.assert_allclose(np.sum(loss.prepare(shares, 3, dtype), axis=-1), 1, rtol=1e-15)
+
+
+def test_flat_targets_booleans_and_integers_become_columns():
+    dtype = np.dtype("float32")
+    for target in (np.asarray([True, False]), np.asarray([1, 0]), np.asarray([[1], [0]], dtype="uint8")):
+        for loss in (SigmoidCrossEntropy(), SquaredError(), Poisson()):
+            prepared = loss.prepare(target, 1, dtype)
+            assert prepared.dtype == dtype
+            np.testing.assert_array_equal(prepared, [[1.0], [0.0]])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Huber(0.0), "Huber: delta is 0.0, expected a finite number above 0"),
+        (lambda: Quantile(()), "expected a tuple of levels"),
+        (lambda: Quantile(0.5), "expected a tuple of levels"),
+        (lambda: Quantile((0.0, 0.5)), "quantiles is 0.0, expected a finite number above 0 and below 1"),
+        (lambda: Quantile((0.5, 1.0)), "above 0 and below 1"),
+        (lambda: Quantile((0.5, 0.5)), "levels that increase"),
+        (lambda: Quantile((0.9, 0.1)), "levels that increase"),
+        (lambda: SoftmaxCrossEntropy(1.0), "label_smoothing is 1.0"),
+        (lambda: SoftmaxCrossEntropy(-0.1), "label_smoothing is -0.1"),
+    ],
+)
+def test_configurations_that_cannot_work(make, message):
+    with pytest.raises(ConfigurationError, match=message):
+        make()
+
+
+def test_quantiles_given_as_a_list_are_hashable():
+    assert hash(Quantile([0.25, 0.5])) == hash(Quantile((0.25, 0.5)))
+    assert repr(Quantile([np.float64(0.25)])) == "Quantile(quantiles=(0.25,))"
