@@ -1,7 +1,57 @@
 """The layers: frozen configurations with a pure forward and, beside it, its backward."""
 
+from mlpcore.layers.activation import Identity
+from mlpcore.layers.batchnorm import BatchNorm
 from mlpcore.layers.containers import Residual, Sequential, observe
+from mlpcore.layers.dropout import Dropout
 from mlpcore.layers.linear import Linear
-from mlpcore.layers.rectifiers import ReLU
+from mlpcore.layers.normalization import LayerNorm, RMSNorm
+from mlpcore.layers.rectifiers import ELU, SELU, LeakyReLU, ReLU
+from mlpcore.layers.saturating import Sigmoid, Softmax, Tanh
+from mlpcore.layers.smooth import GELU, Mish, SiLU, Softplus
 
-LAYERS = (Linear, ReLU, Residual, Sequential)
+LAYERS = (
+    Linear,
+    Identity,
+    ReLU,
+    LeakyReLU,
+    ELU,
+    SELU,
+    GELU,
+    SiLU,
+    Mish,
+    Softplus,
+    Sigmoid,
+    Tanh,
+    Softmax,
+    Dropout,
+    LayerNorm,
+    RMSNorm,
+    BatchNorm,
+    Residual,
+    Sequential,
+)
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "LAYERS",
+    "SELU",
+    "BatchNorm",
+    "Dropout",
+    "Identity",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "Mish",
+    "RMSNorm",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+    "observe",
+]

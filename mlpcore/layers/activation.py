@@ -1,7 +1,8 @@
-"""What all activations share; a member writes its function and, under it, its derivative."""
+"""What all activations share: a member writes its function and, under it, its derivative. Identity is the least."""
 
 from typing import Any
 
+from mlpcore.configuration import configuration
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
 
@@ -42,3 +43,16 @@ class Activation:
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The derivative, where somebody needs it."""
         return (self.gradient(cache, dy) if need_dx else None), {}
+
+
+@configuration
+class Identity(Activation):
+    """``y = x``, ``dx = dy``: the place of a layer where nothing is wanted."""
+
+    def activate(self, x: Array) -> tuple[Array, Cache]:
+        """x itself."""
+        return x, ()
+
+    def gradient(self, cache: Cache, dy: Array) -> Array:
+        """dy itself."""
+        return dy

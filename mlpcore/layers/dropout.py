@@ -1,0 +1,60 @@
+"""Dropout: in training every entry is zeroed by chance, and what is left is scaled up to the same expectation."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mlpcore.configuration import check_number, configuration
+from mlpcore.random import Stream
+from mlpcore.typing import Array, Cache, Noise, Params
+
+
+@configuration
+class Dropout:
+    """``y = x * noise`` in training, ``dx = dy * noise``; in inference ``y = x``. Any number of columns.
+
+    ``noise`` has the shape of x; an entry is kept with probability ``keep = round(65536 (1 - rate)) / 65536`` and is
+    then ``1 / keep``, else 0, so that its expectation is exactly 1 for the keep that is drawn, up to the rounding of
+    ``1 / keep`` to the dtype. The wanted ``1 - rate`` is thus met to 1/131072 (the draws are 16-bit numbers), and a
+    rate so near 1 that nothing would be kept is a ConfigurationError.
+
+    Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), "Dropout: a simple way to prevent neural
+    networks from overfitting", sec. 4; scaled in training, as at the end of sec. 10.
+    """
+
+    rate: float = 0.5
+
+    row_independent = True
+
+    def __post_init__(self) -> None:
+        check_number(self, rate=self.rate, least=0, below=1 - 2.0**-17)
+
+    def widths(self, n_in: int | None) -> int | None:
+        """As many columns as go in."""
+        return n_in
+
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """No parameters."""
+        return {}
+
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
+        """The factors for x of ``shape`` (n, w), or (k, n, w) where network j of a stack draws as ``member`` j."""
+        if len(shape) > 2:
+            members = [
+                self.noise(replace(stream, member=j), shape[-2:], dtype) for j in range(int(np.prod(shape[:-2])))
+            ]
+            return np.reshape(np.asarray(members, dtype=dtype), shape)
+        keep = 1 - self.rate
+        factor = np.asarray(65536 / round(65536 * keep), dtype=dtype)
+        return stream.child("mask").mask(shape, keep) * factor
+
+    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+        """``x * noise``, or x where there is none."""
+        return (x if noise is None else x * noise), noise
+
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
+        """``dy * noise``: the same entries, scaled by the same factors."""
+        if not need_dx:
+            return None, {}
+        return (dy if cache is None else dy * cache), {}

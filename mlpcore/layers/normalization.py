@@ -1,0 +1,129 @@
+"""Normalisation of every row by itself: LayerNorm and RMSNorm. What rows share is in `mlpcore.layers.batchnorm`."""
+
+from typing import Any
+
+import numpy as np
+
+from mlpcore.configuration import check_count, check_number, configuration
+from mlpcore.errors import ConfigurationError
+from mlpcore.namespace import namespace
+from mlpcore.random import Stream
+from mlpcore.typing import Array, Cache, Noise, Params
+
+
+def check_columns(layer: Any, n_in: int | None) -> int:
+    """``layer.features``, or a ConfigurationError where ``n_in`` columns come in instead."""
+    if n_in not in (None, layer.features):
+        raise ConfigurationError(f"{layer!r}: x has {n_in} columns, expected {layer.features}")
+    return layer.features
+
+
+@configuration
+class LayerNorm:
+    """Every row brought to mean 0 and variance 1, then ``y = gain * h + bias`` for each column.
+
+    ``h = (x - mean(x)) / sqrt(var(x) + eps)`` over the columns, var being the biased variance (divided by their
+    number). With ``dh = gain * dy`` and r for one over the root::
+
+        dx = r * (dh - mean(dh) - h * mean(dh * h))       dgain = sum(dy * h)       dbias = sum(dy)
+
+    the means over the columns, the sums over the rows. Shapes: x and y (..., n, features), ``gain`` (ones at first)
+    and ``bias`` (zeros) (..., features). A row of equal numbers gives h = 0, and so does a single column.
+
+    Source: Ba, Kiros & Hinton (2016), "Layer normalization".
+    """
+
+    features: int
+    eps: float = 1e-5
+
+    row_independent = True
+
+    def __post_init__(self) -> None:
+        check_count(self, features=self.features)
+        check_number(self, eps=self.eps, above=0)
+
+    def widths(self, n_in: int | None) -> int:
+        """``features``, for as many columns and no other number."""
+        return check_columns(self, n_in)
+
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """``gain`` of ones and ``bias`` of zeros."""
+        return {"gain": np.ones(self.features, dtype=dtype), "bias": np.zeros(self.features, dtype=dtype)}
+
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
+        """None is needed."""
+        return ()
+
+    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+        """``gain * h + bias``; h and r for the way back."""
+        xp = namespace(x)
+        centred = x - xp.mean(x, axis=-1, keepdims=True)
+        r = 1 / xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + self.eps)
+        h = centred * r
+        return h * xp.expand_dims(params["gain"], axis=-2) + xp.expand_dims(params["bias"], axis=-2), (h, r)
+
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
+        """The formulas above."""
+        xp, (h, r) = namespace(dy), cache
+        grads = {"gain": xp.sum(dy * h, axis=-2), "bias": xp.sum(dy, axis=-2)}
+        if not need_dx:
+            return None, grads
+        dh = dy * xp.expand_dims(params["gain"], axis=-2)
+        along = xp.mean(dh * h, axis=-1, keepdims=True)
+        return r * (dh - xp.mean(dh, axis=-1, keepdims=True) - h * along), grads
+
+
+@configuration
+class RMSNorm:
+    """Every row divided by its root mean square, then ``y = gain * h`` for each column.
+
+    ``h = x / sqrt(mean(x^2) + eps)`` over the columns. With ``dh = gain * dy`` and r for one over the root::
+
+        dx = r * (dh - h * mean(dh * h))       dgain = sum(dy * h)
+
+    Shapes: x and y (..., n, features), ``gain`` (..., features), ones at first; there is no bias. ``eps=None`` stands
+    for the rounding unit of the dtype of x, ``finfo(dtype).eps`` (1.2e-7 in float32, 2.2e-16 in float64), as in torch.
+    A row of zeros gives h = 0, and there the derivative is as large as ``1 / sqrt(eps)``.
+
+    Source: Zhang & Sennrich (2019), "Root mean square layer normalization", eq. 4.
+    """
+
+    features: int
+    eps: float | None = None
+
+    row_independent = True
+
+    def __post_init__(self) -> None:
+        check_count(self, features=self.features)
+        if self.eps is not None:
+            check_number(self, eps=self.eps, above=0)
+
+    def widths(self, n_in: int | None) -> int:
+        """``features``, for as many columns and no other number."""
+        return check_columns(self, n_in)
+
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """``gain`` of ones."""
+        return {"gain": np.ones(self.features, dtype=dtype)}
+
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
+        """None is needed."""
+        return ()
+
+    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+        """``gain * h``; h and r for the way back."""
+        xp = namespace(x)
+        # A number of the host: finfo describes the dtype and reads no array.
+        eps = float(xp.finfo(x.dtype).eps) if self.eps is None else self.eps
+        r = 1 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + eps)
+        h = x * r
+        return h * xp.expand_dims(params["gain"], axis=-2), (h, r)
+
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
+        """The formulas above."""
+        xp, (h, r) = namespace(dy), cache
+        grads = {"gain": xp.sum(dy * h, axis=-2)}
+        if not need_dx:
+            return None, grads
+        dh = dy * xp.expand_dims(params["gain"], axis=-2)
+        return r * (dh - h * xp.mean(dh * h, axis=-1, keepdims=True)), grads

@@ -1,0 +1,116 @@
+"""Smooth relatives of the rectifier: close to x far above zero, close to 0 far below, differentiable everywhere.
+
+All are finite, with finite derivatives, for ``|x|`` up to 1e4 and far beyond. Their error is that of rounding numbers
+of the size of 1 and x: values in the far lower tail, where they vanish, keep their size but not all their digits.
+"""
+
+import math
+
+from mlpcore import ops
+from mlpcore.configuration import check_choice, configuration
+from mlpcore.layers.activation import Activation
+from mlpcore.namespace import namespace
+from mlpcore.numerics import sigmoid, softplus
+from mlpcore.typing import Array
+
+_SQRT_HALF = math.sqrt(0.5)
+_NORMAL_PEAK = 1 / math.sqrt(2 * math.pi)
+_TANH_SCALE = math.sqrt(2 / math.pi)
+_TANH_CUBIC = 0.044715
+
+
+@configuration
+class GELU(Activation):
+    """``y = x * Phi(x)`` with the distribution function Phi of the standard normal.
+
+    ``approximate="none"`` is this; ``"tanh"`` puts ``(1 + tanh(u)) / 2`` with ``u = sqrt(2 / pi) (x + 0.044715 x^3)``
+    in the place of Phi, within 5e-4 of it. The derivatives are ``Phi(x) + x phi(x)``, phi being the normal density,
+    and that of the tanh form itself, ``(1 + t) / 2 + x (1 - t^2) u' / 2`` with ``t = tanh(u)``.
+
+    Source: Hendrycks & Gimpel (2016), "Gaussian error linear units (GELUs)", sec. 2. Names as in torch.
+    """
+
+    approximate: str = "none"
+
+    def __post_init__(self) -> None:
+        check_choice(self, ("none", "tanh"), approximate=self.approximate)
+
+    def activate(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+        """``x Phi(x)``, and both factors for the way back."""
+        if self.approximate == "none":
+            gate = 0.5 + 0.5 * ops.erf(_SQRT_HALF * x)
+        else:
+            gate = 0.5 + 0.5 * namespace(x).tanh(_TANH_SCALE * (x + _TANH_CUBIC * (x * x * x)))
+        return x * gate, (x, gate)
+
+    def gradient(self, cache: tuple[Array, Array], dy: Array) -> Array:
+        """``dy * (gate + x gate')``; for the tanh form ``gate' = 2 gate (1 - gate) u'``."""
+        x, gate = cache
+        if self.approximate == "none":
+            slope = _NORMAL_PEAK * namespace(x).exp(-0.5 * (x * x))
+        else:
+            slope = 2 * _TANH_SCALE * gate * (1 - gate) * (1 + 3 * _TANH_CUBIC * (x * x))
+        return dy * (gate + x * slope)
+
+
+@configuration
+class SiLU(Activation):
+    """``y = x * sigmoid(x)``, also called swish; ``dx = dy * s * (1 + x * (1 - s))`` with ``s = sigmoid(x)``.
+
+    Sources: Hendrycks & Gimpel (2016), "Gaussian error linear units (GELUs)", sec. 2; Elfwing, Uchibe & Doya (2018),
+    "Sigmoid-weighted linear units for neural network function approximation in reinforcement learning".
+    """
+
+    def activate(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+        """``x s``."""
+        s = sigmoid(x)
+        return x * s, (x, s)
+
+    def gradient(self, cache: tuple[Array, Array], dy: Array) -> Array:
+        """``dy * (s + x s (1 - s))``."""
+        x, s = cache
+        return dy * (s + x * (s * (1 - s)))
+
+
+@configuration
+class Mish(Activation):
+    """``y = x * tanh(softplus(x))``.
+
+    With ``u = exp(x)``, ``tanh(log(1 + u)) = ((1 + u)^2 - 1) / ((1 + u)^2 + 1) = m / (m + 2)`` for ``m = u (u + 2)``,
+    whose derivative is ``4 u (1 + u) / (m + 2)^2``. Above x = 40, where ``m / (m + 2)`` is 1 to 1e-34, u stays at
+    exp(40), so that nothing overflows.
+
+    Source: Misra (2019), "Mish: a self regularized non-monotonic activation function".
+    """
+
+    def activate(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+        """``x m / (m + 2)``."""
+        xp = namespace(x)
+        u = xp.exp(xp.minimum(x, 40.0))
+        m = u * (u + 2)
+        return x * (m / (m + 2)), (x, u)
+
+    def gradient(self, cache: tuple[Array, Array], dy: Array) -> Array:
+        """``dy * (m / (m + 2) + x * 4 u (1 + u) / (m + 2)^2)``, the square taken as two quotients."""
+        x, u = cache
+        below = u * (u + 2) + 2
+        return dy * ((u * (u + 2)) / below + x * (4 * u / below) * ((1 + u) / below))
+
+
+@configuration
+class Softplus(Activation):
+    """``y = log(1 + exp(x))``, ``dx = dy * sigmoid(x)``.
+
+    The same formula everywhere: torch gives x itself from x = 20 on, which is off by up to 2e-9.
+
+    Source: Dugas, Bengio, Bélisle, Nadeau & Garcia (2001), "Incorporating second-order functional knowledge for better
+    option pricing".
+    """
+
+    def activate(self, x: Array) -> tuple[Array, Array]:
+        """``max(x, 0) + log1p(exp(-|x|))``."""
+        return softplus(x), x
+
+    def gradient(self, cache: Array, dy: Array) -> Array:
+        """``dy * sigmoid(x)``."""
+        return dy * sigmoid(cache)

@@ -1,0 +1,217 @@
+"""Every layer against torch's module of the same name with its defaults: value, gradients and running statistics."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlpcore import ops
+from mlpcore.layers import (
+    ELU,
+    GELU,
+    LAYERS,
+    SELU,
+    BatchNorm,
+    Dropout,
+    Identity,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    Mish,
+    ReLU,
+    Residual,
+    RMSNorm,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+    observe,
+)
+from mlpcore.random import Stream
+from mlpcore.trees import named_leaves, tree_map
+
+torch = pytest.importorskip("torch", reason="the extra `oracles` is not installed")
+nn = torch.nn
+pytestmark = pytest.mark.oracle
+
+WIDTH = 6
+ROWS = 9
+WEIGHTS = np.asarray([1, 2, 0, 1, 3, 1, 1, 2, 1])  # whole numbers: torch has no row weights, but rows can be repeated
+
+
+class Around(nn.Module):
+    """Residual in torch."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Any) -> Any:
+        return x + self.inner(x)
+
+
+class Masked(nn.Dropout):
+    """torch's Dropout with the mask given instead of drawn."""
+
+    noise: Any = None
+
+    def forward(self, x: Any) -> Any:
+        return x * self.noise if self.training else super().forward(x)
+
+
+CASES = [
+    (Linear(WIDTH, 4), lambda: nn.Linear(WIDTH, 4)),
+    (Linear(WIDTH, 4, bias=False), lambda: nn.Linear(WIDTH, 4, bias=False)),
+    (Identity(), nn.Identity),
+    (ReLU(), nn.ReLU),
+    (LeakyReLU(), nn.LeakyReLU),
+    (LeakyReLU(0.3), lambda: nn.LeakyReLU(0.3)),
+    (ELU(), nn.ELU),
+    (ELU(0.7), lambda: nn.ELU(0.7)),
+    (SELU(), nn.SELU),
+    (GELU(), nn.GELU),
+    (GELU("tanh"), lambda: nn.GELU("tanh")),
+    (SiLU(), nn.SiLU),
+    (Mish(), nn.Mish),
+    (Softplus(), nn.Softplus),
+    (Sigmoid(), nn.Sigmoid),
+    (Tanh(), nn.Tanh),
+    (Softmax(), lambda: nn.Softmax(dim=-1)),
+    (Dropout(), Masked),
+    (Dropout(0.2), lambda: Masked(0.2)),
+    (LayerNorm(WIDTH), lambda: nn.LayerNorm(WIDTH)),
+    (LayerNorm(WIDTH, eps=0.1), lambda: nn.LayerNorm(WIDTH, eps=0.1)),
+    (RMSNorm(WIDTH), lambda: nn.RMSNorm(WIDTH)),
+    (RMSNorm(WIDTH, eps=0.1), lambda: nn.RMSNorm(WIDTH, eps=0.1)),
+    (BatchNorm(WIDTH), lambda: nn.BatchNorm1d(WIDTH)),
+    (BatchNorm(WIDTH, momentum=0.4, eps=0.1), lambda: nn.BatchNorm1d(WIDTH, momentum=0.4, eps=0.1)),
+    (Residual(Linear(WIDTH, WIDTH)), lambda: Around(nn.Linear(WIDTH, WIDTH))),
+    # LayerNorm stands first: after the others it would enlarge their rounding errors wherever a row is nearly constant.
+    (
+        Sequential(
+            LayerNorm(WIDTH), Linear(WIDTH, 5), BatchNorm(5), Tanh(), Residual(Sequential(Linear(5, 5), GELU()))
+        ),
+        lambda: nn.Sequential(
+            *(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 5), nn.BatchNorm1d(5), nn.Tanh()),
+            Around(nn.Sequential(nn.Linear(5, 5), nn.GELU())),
+        ),
+    ),
+]
+IDS = [repr(layer) for layer, _ in CASES]
+ELEMENTWISE = [case for case in CASES if not list(named_leaves(case[0].init(Stream(0), "float32")))]
+TORCH_NAMES = {"gain": "weight"}
+
+
+def test_the_table_covers_every_layer():
+    assert {type(layer) for layer, _ in CASES} == set(LAYERS)
+
+
+def parameters(layer, dtype):
+    """Parameters and statistics that are not the first ones; variances stay positive."""
+    first = layer.init(Stream(1), dtype)
+    count = iter(range(100))
+    return tree_map(
+        lambda leaf: leaf + 0.6 * Stream(2, str(next(count))).uniform(leaf.shape).astype(dtype) - 0.3, first
+    )
+
+
+def tensors(tree, module):
+    """``(name, leaf, torch's tensor of it)`` for a tree that mirrors parameters; torch's Linear is transposed."""
+    if isinstance(tree, tuple):
+        for i, (part, child) in enumerate(zip(tree, module.children(), strict=True)):
+            yield from ((f"{i}.{name}", leaf, tensor) for name, leaf, tensor in tensors(part, child))
+        return
+    for name, leaf in tree.items():
+        tensor = getattr(module, TORCH_NAMES.get(name, name))
+        if isinstance(module, nn.Linear) and name == "weight":
+            yield name, leaf.T, tensor
+        else:
+            yield name, leaf, tensor
+
+
+def close(actual, expected, name):
+    """Equal to 64 rounding units of the largest entry: each is a sum of some ten terms, twice or three times over."""
+    expected = expected.detach().numpy()
+    assert actual.dtype == expected.dtype
+    bound = 64 * np.finfo(actual.dtype).eps * max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=bound, err_msg=name)
+
+
+def compare(layer, make, x, dy, *, training, weights=None):
+    """One forward and one backward pass on both sides, the torch side over repeated rows where there are weights."""
+    dtype = str(x.dtype)
+    params, module = parameters(layer, dtype), make().to(getattr(torch, dtype)).train(training)
+    with torch.no_grad():
+        for _, leaf, tensor in tensors(params, module):
+            tensor.copy_(torch.asarray(leaf.copy()))
+    noise = None
+    if training:
+        noise = layer.noise(Stream(3), x.shape, dtype)
+        module.noise = torch.asarray(noise) if isinstance(noise, np.ndarray) else None
+        if weights is not None:
+            noise = {"row_weights": noise["row_weights"] * weights[:, None].astype(dtype)}
+    times = np.ones(len(x), dtype=int) if weights is None else weights
+    ours, cache = layer.forward(params, x, noise)
+    dx, grads = layer.backward(params, cache, dy * times[:, None].astype(dtype))
+
+    theirs = torch.asarray(np.repeat(x, times, axis=0), requires_grad=True)
+    y = module(theirs)
+    y.backward(torch.asarray(np.repeat(dy, times, axis=0)))
+    first = np.cumsum(times) - times
+    present = times > 0
+    close(ours[present], y[first[present]], "y")
+    close(dx[present], theirs.grad[first[present]] * torch.asarray(times[present])[:, None], "dx")
+    np.testing.assert_array_equal(dx[~present], 0)
+    for name, leaf, tensor in tensors(grads, module):
+        close(leaf, tensor.grad, f"d{name}")
+    for name, leaf, tensor in tensors(observe(layer, params, cache), module):
+        close(leaf, tensor, name)
+
+
+def draw(layer, dtype, scale=1.5):
+    x = (scale * Stream(4, "x").normal((ROWS, WIDTH))).astype(dtype)
+    dy = Stream(4, "dy").normal((ROWS, layer.widths(WIDTH))).astype(dtype)
+    return x, dy
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "inference"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("layer", "make"), CASES, ids=IDS)
+def test_value_gradients_and_statistics(layer, make, dtype, training):
+    compare(layer, make, *draw(layer, dtype), training=training)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layer", [BatchNorm(WIDTH), BatchNorm(WIDTH, momentum=0.4, eps=0.1)], ids=repr)
+def test_row_weights_of_batch_norm_are_repeated_rows(layer, dtype):
+    def make():
+        return nn.BatchNorm1d(WIDTH, momentum=layer.momentum, eps=layer.eps)
+
+    compare(layer, make, *draw(layer, dtype), training=True, weights=WEIGHTS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("layer", "make"), ELEMENTWISE, ids=[repr(layer) for layer, _ in ELEMENTWISE])
+def test_kinks_and_far_out(layer, make, dtype):
+    numbers = [0.0, -0.0, 1e-30, -1e-30, 50, -50, 110, -110, 800, -800, 1e4, -1e4]
+    x = np.repeat(np.asarray(numbers, dtype=dtype)[:, None], WIDTH, axis=1)
+    x[:, 1:3] *= -1  # rows with differences, for Softmax
+    compare(layer, make, x, np.ones_like(x), training=False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_erf(dtype):
+    x = np.concatenate([np.linspace(-7, 7, 10_001), [1e4, -1e4]]).astype(dtype)
+    y = ops.erf.body(torch.asarray(x))
+    assert isinstance(y, torch.Tensor)
+    close(y.numpy(), torch.special.erf(torch.asarray(x)), "erf")
+
+
+def test_erf_of_a_tensor_is_torchs_own():
+    import mlpcore.kernels.torch  # noqa: F401  # registers it
+
+    x = torch.linspace(-3, 3, 101)
+    assert torch.equal(ops.erf(x), torch.special.erf(x))
+    assert not torch.equal(ops.erf.body(x), torch.special.erf(x))
