@@ -33,9 +33,10 @@ class WarmUp:
 
     def __call__(self, count: Array) -> Array:
         """The rate after ``count`` updates."""
-        after = rate_at(self.learning_rate, namespace(count).maximum(count - self.steps, 0.0))
-        cold = remaining(count, self.steps)
-        return self.start * cold + after * (1 - cold)
+        xp = namespace(count)
+        after = rate_at(self.learning_rate, xp.maximum(count - self.steps, 0.0))
+        warm = xp.minimum(count / self.steps, 1.0)
+        return self.start * (1 - warm) + after * warm
 
 
 @configuration
@@ -72,6 +73,6 @@ class OneCycle:
         """The rate after ``count`` updates."""
         top = self.rise * self.steps - 1
         initial = self.peak / self.initial_divisor
-        rising = half_cosine(initial, self.peak, remaining(count, top))
+        rising = half_cosine(self.peak, initial, count / top)  # read backwards: exact where the rate is small
         falling = half_cosine(self.peak, initial / self.final_divisor, remaining(count - top, self.steps - 1 - top))
         return namespace(count).where(count < top, rising, falling)
