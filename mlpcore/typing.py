@@ -74,13 +74,18 @@ class Optimizer(Protocol):
     ``weight_decay`` is decoupled: the step shrinks the leaves named ``weight`` by ``1 - rate * weight_decay`` first.
     """
 
-    learning_rate: Any  # float or Schedule
-    weight_decay: float
+    @property
+    def learning_rate(self) -> Any:
+        """A float or a Schedule."""
+
+    @property
+    def weight_decay(self) -> float:
+        """The factor of the shrinking; 0 for none."""
 
     def init(self, params: Array) -> tuple:
         """The state before the first update, for parameters of this shape."""
 
-    def update(self, grads: Array, state: tuple, params: Array, rate: Array) -> tuple[Array, tuple]:
+    def update(self, grads: Array, state: Any, params: Array, rate: Array) -> tuple[Array, tuple]:
         """``(params, state)`` after one update; ``rate`` is ``(...)``. It may overwrite ``params`` and ``state``."""
 
 
