@@ -1,0 +1,183 @@
+"""The first law: what a backward pass returns is a sum over independent rows, and a mean is a choice of weights."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from members import LAYERS, LOSSES, assert_close, layer_arrays, loss_arrays
+
+from mlpcore.execution import tiled, value_and_grad
+from mlpcore.losses import HalfSquaredError, SoftmaxCrossEntropy
+from mlpcore.trees import named_leaves, tree_map
+
+INDEPENDENT = [case for case, make in LAYERS.items() if make(4).row_independent]
+MIXING = [case for case in LAYERS if case not in INDEPENDENT]
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@st.composite
+def splits(draw):
+    """A number of rows, and where to cut them: parts may be empty."""
+    rows = draw(st.integers(0, 9))
+    cuts = sorted(draw(st.lists(st.integers(0, rows), max_size=4)))
+    edges = [0, *cuts, rows]
+    return rows, list(pairwise(edges))
+
+
+def added(parts):
+    return tree_map(lambda *leaves: sum(leaves[1:], leaves[0]), *parts)
+
+
+def rows_of(noise, start, stop):
+    return tree_map(lambda leaf: leaf[..., start:stop, :], noise)
+
+
+@pytest.mark.parametrize("case", INDEPENDENT)
+@given(split=splits(), width=st.integers(1, 4), seed=SEEDS)
+def test_layers(case, split, width, seed):
+    rows, spans = split
+    layer = LAYERS[case](width)
+    params, x, noise, dy = layer_arrays(layer, width, rows, "float64", seed)
+    y, cache = layer.forward(params, x, noise)
+    dx, grads = layer.backward(params, cache, dy)
+    parts = []
+    for a, b in spans:
+        y_part, cache = layer.forward(params, x[a:b], rows_of(noise, a, b))
+        parts.append((y_part, *layer.backward(params, cache, dy[a:b])))
+    assert_close(np.concatenate([part[0] for part in parts]), y)
+    assert_close(np.concatenate([part[1] for part in parts]), dx)
+    assert_close(added([part[2] for part in parts]), grads)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+@given(split=splits(), width=st.integers(1, 4), seed=SEEDS)
+def test_inference_of_every_layer_goes_row_by_row(case, split, width, seed):
+    rows, spans = split
+    layer = LAYERS[case](width)
+    params, x, *_ = layer_arrays(layer, width, rows, "float64", seed)
+    parts = [layer.forward(params, x[a:b])[0] for a, b in spans]
+    assert_close(np.concatenate(parts), layer.forward(params, x)[0])
+
+
+@pytest.mark.parametrize("case", MIXING)
+def test_layers_that_break_the_law_say_so_with_reason(case):
+    layer = LAYERS[case](4)
+    params, x, noise, _ = layer_arrays(layer, 4, 8, "float64")
+    y, _ = layer.forward(params, x, noise)
+    first, _ = layer.forward(params, x[:4], rows_of(noise, 0, 4))
+    assert not np.allclose(first, y[:4])
+
+
+@pytest.mark.parametrize("case", LOSSES)
+@given(split=splits(), seed=SEEDS)
+def test_losses(case, split, seed):
+    rows, spans = split
+    loss, _ = LOSSES[case]
+    z, target, weights = loss_arrays(case, rows, "float64", seed)
+    value, dz = loss.value_and_grad(z, target, weights)
+    parts = [loss.value_and_grad(z[a:b], target[a:b], weights[a:b]) for a, b in spans]
+    assert_close(added([part[0] for part in parts]), value)
+    assert_close(np.concatenate([part[1] for part in parts]), dz)
+
+
+@pytest.mark.parametrize("case", LOSSES)
+@given(seed=SEEDS, weight=st.floats(0, 8))
+def test_the_weight_of_a_row_multiplies_its_loss_and_gradient(case, seed, weight):
+    loss, _ = LOSSES[case]
+    z, target, weights = loss_arrays(case, 1, "float64", seed)
+    value, dz = loss.value_and_grad(z, target, np.ones_like(weights))
+    assert_close(loss.value_and_grad(z, target, weight * np.ones_like(weights)), (weight * value, weight * dz))
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_a_row_of_weight_zero_takes_no_part_even_if_it_is_infinite(case):
+    loss, _ = LOSSES[case]
+    z, target, weights = loss_arrays(case, 4, "float64")
+    wild = z.copy()
+    wild[2] = np.inf
+    assert weights[2] == 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        value, dz = loss.value_and_grad(wild, target, weights)
+    kept = [0, 1, 3]
+    assert_close((value, dz[kept]), loss.value_and_grad(z[kept], target[kept], weights[kept]))
+    np.testing.assert_array_equal(dz[2], 0.0)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_a_row_of_weight_two_is_the_row_twice_and_of_weight_zero_is_none(case):
+    """For whole networks, through BatchNorm's weighted statistics too (all but the unbiased running variance)."""
+    net = LAYERS[case](4)
+    params, x, noise, _ = layer_arrays(net, 4, 5, "float64", seed=3)
+    target = np.linspace(-1, 1, 5 * net.widths(4)).reshape(5, -1)
+    function = value_and_grad(net, HalfSquaredError())
+    twice = [0, 1, 1, 3, 4]
+    weighted = function(params, x, target, np.asarray([1.0, 2.0, 0.0, 1.0, 1.0]), noise)
+    written_out = function(
+        params, x[twice], target[twice], np.ones(5), tree_map(lambda leaf: leaf[..., twice, :], noise)
+    )
+    assert_close(weighted[:3], written_out[:3])
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_rows_that_all_weigh_nothing_change_nothing(case):
+    net = LAYERS[case](4)
+    params, x, noise, _ = layer_arrays(net, 4, 5, "float64")
+    function = value_and_grad(net, HalfSquaredError())
+    value, weight, grads, observed = function(params, x, np.ones((5, net.widths(4))), np.zeros(5), noise)
+    assert value == weight == 0
+    tree_map(lambda leaf: np.testing.assert_array_equal(leaf, 0.0), grads)
+    kept = dict(named_leaves(params))
+    for name, leaf in named_leaves(observed):
+        np.testing.assert_array_equal(leaf, kept[name])
+
+
+@pytest.mark.parametrize("case", INDEPENDENT)
+@given(rows=st.integers(0, 9), size=st.integers(1, 10), seed=SEEDS)
+def test_tiles_and_micro_batches(case, rows, size, seed):
+    net = LAYERS[case](3)
+    params, x, noise, _ = layer_arrays(net, 3, rows, "float64", seed)
+    loss = SoftmaxCrossEntropy()
+    target = np.arange(rows) % net.widths(3)
+    weights = np.linspace(0, 2, rows)
+    function = value_and_grad(net, loss)
+    whole = function(params, x, target, weights, noise)
+    in_tiles = tiled(net, function, size)(params, x, target, weights, noise)
+    assert_close(in_tiles, whole)
+    nested = tiled(net, tiled(net, function, 2), size)(params, x, target, weights, noise)
+    assert_close(nested, whole)
+
+
+def test_tiles_are_no_larger_than_asked_for_and_cover_the_rows_in_order():
+    net = LAYERS["Linear"](2)
+    seen = []
+
+    def function(params, x, target, weights, noise):
+        seen.append((weights.tolist(), x[:, 0].tolist(), target.tolist()))
+        return np.sum(weights), np.sum(weights), {}, {}
+
+    rows = np.arange(7.0)
+    tiled(net, function, 3)({}, np.stack([rows, rows], axis=-1), rows, rows, ())
+    parts = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0]]
+    assert seen == [(part, part, part) for part in parts]
+
+
+def test_threads_do_not_change_the_bits():
+    net = LAYERS["nested"](5)
+    params, x, noise, _ = layer_arrays(net, 5, 64, "float32")
+    function = value_and_grad(net, HalfSquaredError())
+    arguments = (params, x, np.ones((64, 3), dtype="float32"), np.ones(64, dtype="float32"), noise)
+    alone = tiled(net, function, 7)(*arguments)
+    for _ in range(5):
+        on_threads = tiled(net, function, 7, threads=3)(*arguments)
+        tree_map(np.testing.assert_array_equal, on_threads, alone)
+
+
+@pytest.mark.parametrize("case", MIXING)
+def test_networks_that_mix_rows_are_taken_whole(case):
+    net = LAYERS[case](4)
+    params, x, noise, _ = layer_arrays(net, 4, 6, "float64")
+    function = value_and_grad(net, HalfSquaredError())
+    arguments = (params, x, np.ones((6, net.widths(4))), np.ones(6), noise)
+    tree_map(np.testing.assert_array_equal, tiled(net, function, 2)(*arguments), function(*arguments))

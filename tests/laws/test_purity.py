@@ -1,0 +1,150 @@
+"""Members are pure functions: arguments stay as they are, any number of rows will do, and `jax.jit` changes nothing."""
+
+import numpy as np
+import pytest
+from libraries import NUMPY
+from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, assert_close, layer_arrays, loss_arrays
+
+from mlpcore.layers import observe
+from mlpcore.random import Stream
+from mlpcore.schedules import rate_at
+from mlpcore.trees import named_leaves, tree_map
+
+
+def run(layer, params, x, noise, dy):
+    y, cache = layer.forward(params, x, noise)
+    dx, grads = layer.backward(params, cache, dy)
+    return y, dx, grads, observe(layer, params, cache), layer.forward(params, x)[0]
+
+
+def copied(tree):
+    return tree_map(np.copy, tree)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_layers_leave_their_arguments_alone(case):
+    """Read-only arrays raise when written to; the cache is compared, and used twice."""
+    layer = LAYERS[case](4)
+    params, x, noise, dy = NUMPY.put(layer_arrays(layer, 4, 6, "float64"))
+    y, cache = layer.forward(params, x, noise)
+    kept = copied((y, cache))
+    first = copied(layer.backward(params, cache, dy))
+    tree_map(np.testing.assert_array_equal, (y, cache), kept)
+    tree_map(np.testing.assert_array_equal, layer.backward(params, cache, dy), first)
+    observe(layer, params, cache)
+    tree_map(np.testing.assert_array_equal, (y, cache), kept)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_layers_say_the_same_without_dx(case):
+    layer = LAYERS[case](4)
+    params, x, noise, dy = layer_arrays(layer, 4, 6, "float64")
+    _, cache = layer.forward(params, x, noise)
+    dx, grads = layer.backward(params, cache, dy, need_dx=False)
+    assert dx is None
+    tree_map(np.testing.assert_array_equal, grads, layer.backward(params, cache, dy)[1])
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_losses_leave_their_arguments_alone(case):
+    loss, _ = LOSSES[case]
+    z, target, weights = NUMPY.put(loss_arrays(case, 6, "float64"))
+    loss.value_and_grad(z, target, weights)
+    loss.predict(z)
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS)
+def test_optimizers_leave_gradient_and_rate_alone(case):
+    """Parameters and state are given up to the optimizer."""
+    optimizer = OPTIMIZERS[case]
+    grads, rate = NUMPY.put((Stream(0).normal((4,)), np.asarray(0.1)))
+    params = np.ones(4)
+    params, state = optimizer.update(grads, optimizer.init(params), params, rate)
+    optimizer.update(grads, state, params, rate)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize("width", [1, 4])
+def test_layers_on_few_rows_and_columns(case, rows, width):
+    layer = LAYERS[case](width)
+    params, x, noise, dy = layer_arrays(layer, width, rows, "float64")
+    y, dx, grads, observed, inferred = run(layer, params, x, noise, dy)
+    assert y.shape == inferred.shape == dy.shape
+    assert dx.shape == x.shape
+    leaves = dict(named_leaves(params))
+    for name, leaf in named_leaves((y, dx, grads, observed, inferred)):
+        assert np.all(np.isfinite(leaf)), name
+    for name, grad in named_leaves(grads):
+        assert grad.shape == leaves[name].shape, name
+        assert rows or not np.any(grad), f"{name}: a sum over no rows is zero"
+    if not rows:
+        tree_map(
+            np.testing.assert_array_equal,
+            dict(named_leaves(observed)),
+            {name: leaf for name, leaf in leaves.items() if "running_" in name},
+        )
+
+
+@pytest.mark.parametrize("case", LOSSES)
+@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_losses_on_few_rows_and_columns(case, rows, columns):
+    loss, _ = LOSSES[case]
+    z, target, weights = loss_arrays(case, rows, "float64", columns=columns)
+    value, dz = loss.value_and_grad(z, target, weights)
+    assert value.shape == ()
+    assert dz.shape == z.shape
+    assert np.isfinite(value)
+    assert np.all(np.isfinite(dz))
+    assert rows or value == 0
+    tree_map(lambda leaf: np.testing.assert_equal(leaf.shape[0], rows), loss.predict(z))
+
+
+@pytest.fixture(scope="module")
+def jax():
+    return pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
+
+
+def assert_same_under_jit(jax, function, arguments):
+    """Compiled by JAX in float32, against plain NumPy in float64 from the same numbers."""
+    compiled = jax.jit(function)(*tree_map(jax.numpy.asarray, arguments))
+    wide = tree_map(lambda leaf: leaf.astype("float64") if leaf.dtype == np.float32 else np.copy(leaf), arguments)
+    assert_close(tree_map(np.asarray, compiled), function(*wide))
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_layers_under_jit(case, jax):
+    layer = LAYERS[case](4)
+    assert_same_under_jit(jax, lambda *arguments: run(layer, *arguments), layer_arrays(layer, 4, 6, "float32"))
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_losses_under_jit(case, jax):
+    loss, _ = LOSSES[case]
+
+    def function(z, target, weights):
+        return (*loss.value_and_grad(z, target, weights), loss.predict(z))
+
+    assert_same_under_jit(jax, function, loss_arrays(case, 6, "float32"))
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS)
+def test_optimizers_under_jit(case, jax):
+    optimizer = OPTIMIZERS[case]
+
+    def function(params, grads, rate):
+        state = optimizer.init(params)
+        for i in range(7):
+            params, state = optimizer.update(grads[i, ...], state, params, rate_at(optimizer.learning_rate, rate))
+        return params, state
+
+    stream = Stream(0)
+    grads = stream.child("grads").normal((7, 5)).astype("float32")
+    params = stream.child("params").normal((5,)).astype("float32")
+    assert_same_under_jit(jax, function, (params, grads, np.asarray(4, dtype="float32")))
+
+
+@pytest.mark.parametrize("case", SCHEDULES)
+def test_schedules_under_jit(case, jax):
+    assert_same_under_jit(jax, SCHEDULES[case], (np.arange(12, dtype="float32"),))

@@ -1,0 +1,108 @@
+"""The second law: leading axes are free. A stack of k parameter trees gives what k separate networks give."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINED, assert_close, layer_arrays, loss_arrays
+
+from mlpcore.execution import tiled, value_and_grad
+from mlpcore.layers import observe
+from mlpcore.losses import HalfSquaredError
+from mlpcore.random import Stream
+from mlpcore.schedules import rate_at
+from mlpcore.trees import Layout, tree_map
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def pick(tree, j):
+    return tree_map(lambda leaf: leaf[j], tree)
+
+
+def stacked(trees):
+    return tree_map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def run(layer, params, x, noise, dy):
+    y, cache = layer.forward(params, x, noise)
+    dx, grads = layer.backward(params, cache, dy)
+    return y, dx, grads, observe(layer, params, cache), layer.forward(params, x)[0]
+
+
+@pytest.mark.parametrize("case", LAYERS)
+@given(k=st.integers(1, 3), rows=st.integers(1, 5), width=st.integers(1, 4), shared=st.booleans(), seed=SEEDS)
+def test_layers(case, k, rows, width, shared, seed):
+    layer = LAYERS[case](width)
+    params, x, noise, dy = layer_arrays(layer, width, rows, "float64", seed, members=k)
+    alone = [run(layer, pick(params, j), x[0 if shared else j], pick(noise, j), dy[j]) for j in range(k)]
+    got, expected = run(layer, params, x[0] if shared else x, noise, dy), stacked(alone)
+    # Without parameters and noise nothing tells the networks apart, and what is made of a shared x stays shared.
+    assert_close(tree_map(lambda a, b: np.broadcast_to(a, b.shape), got, expected), expected)
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_noise_of_a_stack_is_the_noise_of_its_members(case):
+    layer, stream = LAYERS[case](4), Stream(7, "noise")
+    alone = [layer.noise(replace(stream, member=j), (6, 4), "float32") for j in range(3)]
+    drawn = layer.noise(stream, (3, 6, 4), "float32")  # what is not random may be shared
+    tree_map(lambda a, b: np.testing.assert_array_equal(np.broadcast_to(a, b.shape), b), drawn, stacked(alone))
+
+
+@pytest.mark.parametrize("case", LOSSES)
+@given(k=st.integers(1, 3), rows=st.integers(0, 5), seed=SEEDS)
+def test_losses(case, k, rows, seed):
+    loss, _ = LOSSES[case]
+    _, target, weights = loss_arrays(case, rows, "float64", seed)
+    z = np.stack([loss_arrays(case, rows, "float64", seed + j)[0] for j in range(k)])
+    assert_close(
+        loss.value_and_grad(z, target, weights),
+        stacked([loss.value_and_grad(z[j], target, weights) for j in range(k)]),
+    )
+    assert_close(loss.predict(z), stacked([loss.predict(z[j]) for j in range(k)]))
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS)
+@given(k=st.integers(1, 3), size=st.integers(1, 5), seed=SEEDS)
+def test_optimizers(case, k, size, seed):
+    """Seven updates: enough for RAdam to begin to rectify."""
+    optimizer, stream = OPTIMIZERS[case], Stream(seed)
+    params, grads = stream.child("params").normal((k, size)), stream.child("grads").normal((7, k, size))
+    rates = 0.01 + stream.child("rates").uniform((k,))
+
+    def updates(p, gs, rate):
+        state = optimizer.init(p)
+        for g in gs:
+            p, state = optimizer.update(g, state, p, rate)
+        return p, state
+
+    alone = [updates(params[j].copy(), grads[:, j], rates[j]) for j in range(k)]
+    assert_close(updates(params.copy(), grads, rates), stacked(alone))
+
+
+@pytest.mark.parametrize("case", SCHEDULES)
+def test_schedules(case):
+    counts = np.arange(0.0, 12.0)
+    alone = np.stack([rate_at(SCHEDULES[case], count) for count in counts])
+    assert_close(rate_at(SCHEDULES[case], counts), alone)
+
+
+@pytest.mark.parametrize("case", TRAINED)
+@pytest.mark.parametrize("shared", [True, False])
+def test_whole_networks_in_one_vector(case, shared):
+    """Views of a (k, P) vector, the loss, the gradients and back into (k, P); in tiles too."""
+    net = LAYERS[case](4)
+    params, x, noise, _ = layer_arrays(net, 4, 6, "float64", members=3)
+    target, weights = Stream(0, "target").normal((6, net.widths(4))), np.linspace(0.5, 1.5, 6)
+    layout = Layout(pick(params, 0))
+    function = tiled(net, value_and_grad(net, HalfSquaredError()), 4)
+
+    def flat(params, x, noise):
+        vector, statistics = layout.flat(params), layout.running(params)
+        value, weight, grads, observed = function(layout.view(vector, statistics), x, target, weights, noise)
+        return value, weight + 0 * value, layout.flat(grads), layout.running(observed)
+
+    alone = [flat(pick(params, j), x[0 if shared else j], pick(noise, j)) for j in range(3)]
+    assert_close(flat(params, x[0] if shared else x, noise), stacked(alone))

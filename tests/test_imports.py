@@ -1,0 +1,182 @@
+"""Who may import whom, read from the source; and what `import mlpcore` must not load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlpcore
+
+ROOT = Path(mlpcore.__file__).parent
+
+# A part imports from the floors below its own, and from its neighbours only as said under SIDEWAYS.
+FLOORS = [
+    {"errors", "typing", "random", "namespace", "configuration", "trees", "numerics"},  # these from each other
+    {"ops"},
+    {"initializers", "schedules", "losses", "optimizers", "layers", "metrics"},
+    {"execution", "kernels"},
+    {"backends", "gradient_check", "files", "summary", "tables"},
+    {"training"},
+    {"arguments", "preprocessing"},
+    {"model"},
+    {"loading"},
+    {"cli", "sklearn", "plotting", "__init__"},
+    {"__main__"},
+]
+SIDEWAYS = {("layers", "initializers"), ("optimizers", "schedules"), ("cli", "plotting"), ("cli", "__init__")}
+SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__")}
+# The two ways meet at the top only: the mathematics never sees a kernel or a backend, nor these the mathematics.
+MATHEMATICS = {"initializers", "schedules", "losses", "optimizers", "layers", "metrics", "execution", "gradient_check"}
+APART = {(a, b) for a in {"kernels", "backends"} for b in MATHEMATICS} | {(m, "kernels") for f in FLOORS for m in f}
+APART -= {("backends", "kernels")}
+# Inside a function, for a method that is a short name for a function of the top floor.
+LATE = {("training", "plotting"), ("model", "plotting")}
+
+COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
+HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
+HOST_NUMPY |= {"sklearn", "cli", "plotting"}
+HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm"}  # init and noise are host arrays
+OTHERS = {
+    "safetensors": {"files"},
+    "sklearn": {"sklearn", "cli"},
+    "matplotlib": {"plotting"},
+    "rich": {"cli", "training"},
+}
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+SOURCES = {module_name(path): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
+
+
+def part_of(module):
+    return module.split(".")[0]
+
+
+def floor_of(part):
+    found = [number for number, floor in enumerate(FLOORS) if part in floor]
+    assert found, f"mlpcore.{part} stands on no floor; say in FLOORS whom it may import"
+    return found[0]
+
+
+def imports_of(tree):
+    """Pairs (dotted name, whether the import stands inside a function)."""
+    late = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node in late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
+            yield from ((f"{node.module}.{alias.name}", node in late) for alias in node.names)
+
+
+def breaches(sources):
+    """``who imports whom`` for every import against the rules."""
+    for module, tree in sources.items():
+        mine = part_of(module)
+        for name, late in imports_of(tree):
+            if name.split(".")[0] != "mlpcore":
+                continue
+            theirs = name.split(".")[1] if "." in name else "__init__"
+            if not any(theirs in floor for floor in FLOORS) and theirs not in map(part_of, SOURCES):
+                theirs = "__init__"  # a name such as mlpcore.__version__
+            edge = mine, theirs
+            below = floor_of(theirs) < floor_of(mine) or mine == theirs or floor_of(theirs) == floor_of(mine) == 0
+            if not ((below or edge in SIDEWAYS) and edge not in APART) and not (late and edge in LATE):
+                yield f"{module} imports {name}"
+
+
+def foreign(sources):
+    """``who names which library`` for every library that is named where it must not be."""
+    for module, tree in sources.items():
+        mine = part_of(module)
+        for name, _ in imports_of(tree):
+            library = name.split(".")[0]
+            if library == "mlpcore" or library in sys.stdlib_module_names or mine in ("backends", "kernels"):
+                continue
+            if library == "numpy" and (mine in HOST_NUMPY or module in HOST_DRAWS):
+                continue
+            if name in ("array_api_compat.device", "array_api_compat.array_namespace"):
+                continue
+            if mine not in OTHERS.get(library, ()):
+                yield f"{module} imports {name}"
+        if mine not in ("backends", "kernels", "cli"):
+            for node in ast.walk(tree):
+                word = getattr(node, "id", getattr(node, "value", None)) if hasattr(node, "lineno") else None
+                if isinstance(word, str) and word.split(".")[0] in COMPUTING and " " not in word:
+                    yield f"{module}:{node.lineno} names {word!r}"
+
+
+def test_imports_go_one_way():
+    assert not list(breaches(SOURCES))
+
+
+def test_libraries_are_named_in_backends_and_kernels_only():
+    assert not list(foreign(SOURCES))
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("ops", "import mlpcore.kernels.numpy"),
+        ("ops", "from mlpcore.layers import Linear"),
+        ("trees", "from mlpcore import ops"),
+        ("layers.linear", "from mlpcore.losses import Huber"),
+        ("losses.regression", "from mlpcore.execution.gradients import value_and_grad"),
+        ("execution.tiled", "from mlpcore.backends import get_backend"),
+        ("training.loop", "from mlpcore.model import Model"),
+        ("training.loop", "from mlpcore.plotting import plot_history"),
+        ("training.loop", "import mlpcore as mc"),
+        ("training.step", "from mlpcore.kernels import numpy"),
+        ("backends.numpy", "from mlpcore.layers import Linear"),
+        ("kernels.numpy", "from mlpcore.optimizers import Adam"),
+        ("model", "from mlpcore.sklearn import MLPClassifier"),
+    ],
+)
+def test_a_wrong_import_is_found(module, line):
+    assert list(breaches({module: ast.parse(line)})) != []
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("layers.linear", "import numpy as np"),
+        ("losses.regression", "import numpy"),
+        ("ops", "from scipy.special import erf"),
+        ("ops", "import array_api_compat.numpy as xp"),
+        ("model", "import torch"),
+        ("training.loop", "def f():\n    import jax.numpy as jnp"),
+        ("training.loop", "if backend == 'cupy': pass"),
+        ("model", "from sklearn.base import BaseEstimator"),
+        ("losses.regression", "xp = import_module('torch.special')"),
+    ],
+)
+def test_a_library_in_the_wrong_place_is_found(module, line):
+    assert list(foreign({module: ast.parse(line)})) != []
+
+
+def test_late_imports_are_let_pass_where_they_are_listed():
+    assert not list(breaches({"training.history": ast.parse("def plot():\n    from mlpcore.plotting import draw")}))
+
+
+def test_importing_mlpcore_loads_no_other_library():
+    script = "import sys, mlpcore; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    found = set(loaded.stdout.split())
+    assert {"mlpcore", "numpy"} <= found
+    assert not found & {*COMPUTING, "sklearn", "scipy", "matplotlib", "pandas", "rich"}
+
+
+def test_the_public_names_are_there():
+    assert not [name for name in mlpcore.__all__ if not hasattr(mlpcore, name)]
+    assert len(set(mlpcore.__all__)) == len(mlpcore.__all__)
