@@ -7,6 +7,7 @@ every layer, x.T @ dy and, but for the first layer, dy @ W.T backward. Rounds al
 import argparse
 import statistics
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,7 +17,7 @@ import mlpcore as mc
 def products(batch: int, widths: list[int], dtype: str):
     """A function that does the matrix products of one training step, and nothing else."""
     rng = np.random.default_rng(0)
-    weights = [rng.normal(size=shape).astype(dtype) for shape in zip(widths[:-1], widths[1:], strict=True)]
+    weights = [rng.normal(size=shape).astype(dtype) for shape in pairwise(widths)]
     rows = [rng.normal(size=(batch, width)).astype(dtype) for width in widths]
 
     def step() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     x = rng.normal(size=(rows, widths[0])).astype(arguments.dtype)
     y = rng.integers(0, widths[-1], rows)
     layers: list = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         layers += [mc.Linear(n_in, n_out), mc.ReLU()]
     model = mc.Model(
         mc.Sequential(*layers[:-1]), loss=mc.SoftmaxCrossEntropy(), optimizer=mc.Adam(1e-3), dtype=arguments.dtype

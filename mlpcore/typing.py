@@ -18,11 +18,12 @@ Cache = Any  # what a backward pass needs from its forward pass
 class Layer(Protocol):
     """A frozen configuration with pure functions: hashable, comparable, printable.
 
-    ``row_independent`` is False for a layer whose output row depends on other rows (BatchNorm). A layer with leaves
-    named ``running_...`` also offers ``observe(params, cache)``, which returns their new values.
+    A layer with leaves named ``running_...`` also offers ``observe(params, cache)``, which returns their new values.
     """
 
-    row_independent: bool
+    @property
+    def row_independent(self) -> bool:
+        """False for a layer whose output row depends on other rows (BatchNorm)."""
 
     def widths(self, n_in: int | None) -> int | None:
         """Columns given for ``n_in`` columns (None: any), or a ConfigurationError that names both."""

@@ -79,7 +79,7 @@ class Sequential:
         grads: list[Params] = [()] * len(self.layers)
         for i in reversed(range(len(self.layers))):
             dy, grads[i] = self.layers[i].backward(params[i], cache[i], dy, need_dx=need_dx or i > 0)
-        return dy, tuple(grads)
+        return (dy if need_dx else None), tuple(grads)
 
     def observe(self, params: Params, cache: Cache) -> Params:
         """The running statistics of the layers that have them."""
@@ -111,7 +111,8 @@ class Residual:
         width = self.layer.widths(n_in)
         if width is None:
             return None
-        if self.layer.widths(width) != width or n_in not in (None, width):
+        # Once more only where n_in is open: two calls at every level would make 2^depth of nested residuals.
+        if n_in not in (None, width) or (n_in is None and self.layer.widths(width) != width):
             raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many")
         return width
 

@@ -1,0 +1,77 @@
+"""Writes docs/api.md: every public name with its call and the first sentence of its docstring."""
+
+import inspect
+from pathlib import Path
+
+import mlpcore as mc
+from mlpcore.initializers import INITIALIZERS
+from mlpcore.layers import LAYERS
+from mlpcore.losses import LOSSES
+from mlpcore.metrics import METRICS
+from mlpcore.optimizers import OPTIMIZERS
+from mlpcore.schedules import SCHEDULES
+
+METHODS = ("fit", "predict", "evaluate", "save", "to", "summary", "params", "learning_rate", "rate_scale", "snapshot")
+METHODS += ("restore", "specification")
+TRAINING = (mc.EarlyStopping, mc.ReduceOnPlateau, mc.Progress, mc.Report, mc.Stop, mc.History)
+EDGES = (mc.load, mc.Standardize, mc.check_gradients, mc.get_backend, mc.available_backends)
+
+
+def line(name: str, thing: object) -> str:
+    """``- `name(arguments)`: first sentence.``"""
+    try:
+        signature = str(inspect.signature(thing)).split(" -> ")[0] if callable(thing) else ""
+    except ValueError:
+        signature = ""
+    words = inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].replace("\n", " ").removesuffix("::")
+    bare = "".join(signature.replace("self, ", "").replace("(self)", "()"))
+    return f"- `{name}{_without_types(bare)}`: {words}"
+
+
+def _without_types(signature: str) -> str:
+    """The names and defaults of a signature; the types stand in the code."""
+    if not signature:
+        return ""
+    parts, depth, word, skip = [], 0, "", False
+    for letter in signature[1:-1] + ",":
+        depth += letter in "([{"
+        depth -= letter in ")]}"
+        if letter == "," and depth == 0:
+            parts.append(word.strip().replace(" = ", "="))
+            word, skip = "", False
+        elif letter == ":" and depth == 0:
+            skip = True
+        elif letter == "=" and depth == 0 and skip:
+            word, skip = word + "=", False
+        elif not skip:
+            word += letter
+    return "(" + ", ".join(part.replace("= ", "=") for part in parts if part) + ")"
+
+
+def page() -> str:
+    """The whole page."""
+    errors = [getattr(mc, name) for name in mc.__all__]
+    errors = [error for error in errors if isinstance(error, type) and issubclass(error, Exception)]
+    groups = {
+        "Layers": LAYERS,
+        "Losses": LOSSES,
+        "Optimizers": OPTIMIZERS,
+        "Schedules": SCHEDULES,
+        "Initializers": INITIALIZERS,
+        "Callbacks and history": TRAINING,
+        "Files, data, checks and backends": EDGES,
+        "Errors and warnings": errors,
+    }
+    text = "# API\n\nThe public names, `import mlpcore as mc`. Formulas, shapes and sources stand in the docstrings.\n"
+    text += "Written by `python docs/make_api.py`.\n\n## Model\n\n" + line("Model", mc.Model) + "\n"
+    for name in METHODS:
+        attribute = inspect.getattr_static(mc.Model, name)
+        text += "  " + line(f"Model.{name}", attribute) + "\n"
+    for title, members in groups.items():
+        text += f"\n## {title}\n\n" + "".join(line(member.__name__, member) + "\n" for member in members)
+    text += "\n## Metrics, by name\n\n" + "".join(line(name, metric) + "\n" for name, metric in METRICS.items())
+    return text
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "api.md").write_text(page())
