@@ -1,29 +1,37 @@
 """Model: a network with its parameters, trained, asked, and saved."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from mlpcore.arguments import check_arguments
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.transfer import like, to_backend
-from mlpcore.configuration import check_choice, check_count, check_number
-from mlpcore.errors import ConfigurationError, DataError, TrainingInterrupted
-from mlpcore.layers import Sequential, Sigmoid, Softmax
-from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from mlpcore.metrics import get_metric
+from mlpcore.backends.transfer import like, to_backend, to_host
+from mlpcore.configuration import check_choice, check_count
+from mlpcore.errors import ConfigurationError, DataError, MlpcoreWarning
+from mlpcore.files import save_model
+from mlpcore.files.specification import Specification
+from mlpcore.files.tensors import Path
+from mlpcore.layers.outline import outline
+from mlpcore.metrics import METRICS, get_metric
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
 from mlpcore.schedules import rate_at
-from mlpcore.training.callbacks import Report, Stop
+from mlpcore.summary import summary
+from mlpcore.training.checkpoints import Checkpoints, describe
 from mlpcore.training.data import as_rows, as_target, as_weights, class_weights
+from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
-from mlpcore.training.loop import Interruption, Trainer, shuffled
+from mlpcore.training.loop import Trainer, shuffled
+from mlpcore.training.parameters import fresh_state, matched
 from mlpcore.training.step import Rules, make_step
-from mlpcore.trees import Layout, named_leaves, tree_map
-from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, State, Tree
+from mlpcore.trees import Layout, tree_map
+from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
 PREDICT_ROWS = 4096  # rows per forward pass outside training, where the caller does not say
 
@@ -62,36 +70,22 @@ class Model:
         clip_value: float | None = None,
         ema: float | None = None,
     ) -> None:
-        for role, value, kind in (("net", net, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
-            if isinstance(value, type) or not isinstance(value, kind):
-                raise ConfigurationError(
-                    f"Model: {role} is {value!r}, expected {kind.__name__.lower()} like {_LIKE[role]}"
-                )
-        _check_ending(net, loss)
-        check_choice("Model", ("float32", "float64"), dtype=dtype)
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 64:
-            raise ConfigurationError(f"Model: seed is {seed!r}, expected a whole number from 0 to 2^64 - 1")
-        check_number("Model", l2=l2, least=0)
-        check_number(
-            "Model",
-            above=0,
-            **{k: v for k, v in (("clip_norm", clip_norm), ("clip_value", clip_value)) if v is not None},
-        )
-        if ema is not None:
-            check_number("Model", ema=ema, least=0, below=1)
+        rules = Rules(l2, clip_norm, clip_value, ema)
+        check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
         self.backend = get_backend(backend, device)
         check_choice(f"Model on {self.backend.name}", self.backend.precisions, precision=precision)
         self.precision = precision
         self.metrics = dict(get_metric(metric) for metric in metrics)
-        self.rules = Rules(l2, clip_norm, clip_value, ema)
-        initial = net.init(Stream(seed, "init"), dtype)
+        self.rules = rules
+        # Given parameters are not drawn first: a large file should load in the time its bytes take.
+        initial = net.init(Stream(seed, "init"), dtype) if params is None else outline(net, dtype)
         self.layout = Layout(initial)
         if not self.layout.slots:
             raise ConfigurationError(f"Model: {net!r} has no parameters to train")
-        self._place(initial)
         if params is not None:
-            self.params = params
+            initial = matched(params, initial, self.layout, lambda leaf: np.array(to_host(leaf), dtype=dtype))
+        self._place(initial)
 
     def __repr__(self) -> str:
         return f"Model({self.net!r}, {self.loss!r}, backend={self.backend.name!r})"
@@ -99,18 +93,7 @@ class Model:
     def _place(self, tree: Params) -> None:
         """A fresh state on the backend, before the first step, with these (host) parameters."""
         with self.backend.scope(self.dtype):
-            vector = self.backend.asarray(self.layout.flat(tree))
-            xp = self.backend.xp
-            count = xp.zeros_like(vector[..., 0], dtype=xp.int32)
-            state = State(
-                params=vector,
-                statistics=tuple(self.backend.asarray(leaf) for leaf in self.layout.running(tree)),
-                optimizer=self.optimizer.init(vector),
-                average=() if self.rules.ema is None else vector + 0,
-                count=count,
-                scale=xp.ones_like(vector[..., 0]),
-                skipped=count,
-            )
+            state = fresh_state(tree, self.layout, self.optimizer, self.backend, self.rules.ema is not None)
             step = make_step(self.net, self.loss, self.optimizer, self.layout, self.rules)
             run = self.backend.compile(step)
             self._score = self.backend.jit(lambda vector, running, x: self._forward(vector, running, x))
@@ -121,23 +104,19 @@ class Model:
 
     @property
     def params(self) -> Params:
-        """The tree of parameters (and running statistics), to read; assigning a tree checks names and shapes.
+        """A copy of the tree of parameters (and running statistics); assigning a tree checks names and shapes.
 
         Where an average is kept, reading gives the average, and assigning sets both.
         """
         with self.backend.scope(self.dtype):
-            return self.layout.view(self._vector, self._trainer.state.statistics)
+            running = tuple(leaf + 0 for leaf in self._trainer.state.statistics)
+            return self.layout.view(self._vector + 0, running)
 
     @params.setter
     def params(self, tree: Params) -> None:
         with self.backend.scope(self.dtype):
-            given, own = dict(named_leaves(tree)), dict(named_leaves(self.params))
-            for name in own.keys() | given.keys():
-                shapes = [tuple(np.shape(leaves[name])) if name in leaves else None for leaves in (given, own)]
-                if shapes[0] != shapes[1]:
-                    raise DataError(f"params: {name} has shape {shapes[0]}, expected {shapes[1]}")
-            leaves = {name: to_backend(leaf, self.backend, self.dtype) for name, leaf in given.items()}
-            placed = tree_map(lambda name: leaves[name], self.layout.template)
+            convert = partial(to_backend, backend=self.backend, dtype=self.dtype)
+            placed = matched(tree, self.params, self.layout, convert)
             vector = self.layout.flat(placed)
             average = () if self.rules.ema is None else vector + 0
             self._trainer.state = self._trainer.state._replace(
@@ -191,6 +170,8 @@ class Model:
         class_weight: dict[int, float] | str | None = None,
         validation_data: tuple | None = None,
         callbacks: Sequence[Any] = (),
+        checkpoint: Path | None = None,
+        resume: Path | None = None,
     ) -> History:
         """Train for ``epochs`` passes over the rows; a further call goes on where this one stopped.
 
@@ -199,6 +180,13 @@ class Model:
         checked before anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a
         TrainingInterrupted warning; a loss that stops being finite raises NonFiniteError. In both cases the model
         stands at its last whole step.
+
+        ``checkpoint`` is a file that holds the whole state of training after every epoch. ``resume`` goes on with the
+        fit that wrote such a file: the same call on the same model (any backend), bit-equal to one that was never
+        killed. ``epochs`` counts those in the file, so the call may be repeated as it is; with both paths the same, a
+        missing file begins anew, else it is a FileNotFoundError. ModelFileError names what differs in model, rows,
+        batch size or shuffling. Callbacks begin anew; a fit that one of them has ended stays ended, and a further fit
+        without ``resume`` goes on from there.
         """
         check_count("fit", epochs=epochs, batch_size=batch_size)
         with self.backend.scope(self.dtype):
@@ -210,49 +198,13 @@ class Model:
                 held_out = self._data(*validation_data)[0]
             rows = data[0].shape[0]
             order = shuffled(self.seed, rows) if shuffle else (lambda epoch: np.arange(rows))
-            return self._train(data, weights, held_out, epochs, min(batch_size, rows), order, callbacks)
-
-    def _train(
-        self,
-        data: tuple,
-        weights: np.ndarray,
-        held_out: tuple | None,
-        epochs: int,
-        batch_size: int,
-        order: Callable[[int], np.ndarray],
-        callbacks: Sequence[Any],
-    ) -> History:
-        """The epochs of a fit, with validation, history and callbacks in between."""
-        history, trainer = History(), self._trainer
-        _call(callbacks, "on_fit_begin", self, epochs)
-        try:
-            with Interruption().noted() as interruption:
-                for _ in range(epochs):
-                    result = trainer.epoch(data, weights, order, batch_size, interruption)
-                    if result.whole:
-                        values = {"loss": result.loss, "learning_rate": self.learning_rate}
-                        values["rows_per_second"] = result.rows_per_second
-                        if held_out is not None:
-                            values |= {f"val_{name}": value for name, value in self._evaluate(*held_out).items()}
-                        history.rows.append(values)
-                        report = Report(self, trainer.progress.epoch, epochs, values)
-                        stops = [stop for stop in _call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
-                        if stops:
-                            history.stopped = stops[0].reason
-                            break
-                    if interruption:
-                        raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            history.stopped = "interrupted"
-            warnings.warn(
-                f"training was interrupted in epoch {trainer.progress.epoch + 1}; the model stands at its last whole "
-                "step, and fit goes on from there",
-                TrainingInterrupted,
-                stacklevel=3,
-            )
-        finally:
-            _call(callbacks, "on_fit_end", self)
-        return history
+            evaluate = None if held_out is None else partial(self._evaluate, *held_out)
+            plan = Plan(data, weights, order, min(batch_size, rows), epochs, evaluate)
+            about = describe(self.specification) | {"rows": rows, "batch_size": plan.batch_size, "shuffle": shuffle}
+            about = {name: value for name, value in about.items() if name not in ("metrics", "precision")}
+            checkpoints = Checkpoints(self._trainer, self.layout, about, checkpoint)
+            history = History() if resume is None else checkpoints.resume(resume)
+            return train(self, self._trainer, plan, callbacks, checkpoints, history)
 
     def _data(self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None) -> tuple[tuple, np.ndarray]:
         """Checked ``(x, target, weights)`` on the backend, and the weights on the host."""
@@ -275,7 +227,7 @@ class Model:
         """The network's raw scores, a block of rows at a time."""
         rows, state = batch_size or PREDICT_ROWS, self._trainer.state
         blocks = [
-            self._score(self._vector, state.statistics, x[start : start + rows, :])
+            self._score(self._vector, state.statistics, x[start : min(start + rows, x.shape[0]), :])
             for start in range(0, x.shape[0], rows)
         ]
         return blocks[0] if len(blocks) == 1 else self.backend.xp.concat(blocks, axis=-2)
@@ -303,23 +255,48 @@ class Model:
             values |= {name: metric(target, prediction, weights) for name, metric in self.metrics.items()}
         return {name: float(self.backend.to_numpy(value)) for name, value in values.items()}
 
-
-_LIKE = {"net": "Sequential(Linear(2, 3))", "loss": "SquaredError()", "optimizer": "Adam(1e-3)"}
-_OWN_ENDING = {SoftmaxCrossEntropy: Softmax, SigmoidCrossEntropy: Sigmoid}
-
-
-def _check_ending(net: Layer, loss: Loss) -> None:
-    """A loss on raw scores must not be fed what its own link made of them."""
-    last = net
-    while isinstance(last, Sequential) and last.layers:
-        last = last.layers[-1]
-    if type(last) is _OWN_ENDING.get(type(loss)):
-        raise ConfigurationError(
-            f"Model: the network ends in {last!r}, but {loss!r} takes raw scores and applies its link itself; "
-            f"leave the last layer out, predict gives what it would have given"
+    @property
+    def specification(self) -> Specification:
+        """All but the numbers: what a file holds beside the tensors. Metrics that are functions are not in it."""
+        named = tuple(name for name, metric in self.metrics.items() if METRICS.get(name) is metric)
+        return Specification(
+            *(self.net, self.loss, self.optimizer, self.dtype, self.precision, self.seed, named), **self.rules._asdict()
         )
 
+    def summary(self) -> str:
+        """The table of layers with their columns, parameters and FLOPs, see `mlpcore.summary`."""
+        title = f"Model on {self.backend.name}: {self.loss!r}, {self.optimizer!r}"
+        return summary(self.net, self.layout, self.dtype, title)
 
-def _call(callbacks: Sequence[Any], event: str, *args: Any) -> list[Any]:
-    """Call the event's method of every callback that has one."""
-    return [getattr(callback, event)(*args) for callback in callbacks if hasattr(callback, event)]
+    def save(
+        self, path: Path, *, extra_tensors: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write the model as a safetensors file, whole or not at all; `load` reads it.
+
+        It holds what predicts (the average where one is kept) and the configuration, not the optimizer's state; a
+        checkpoint of `fit` has that. Only mlpcore's own layers, losses and other parts can be named in a file
+        (ConfigurationError); metrics that are functions are left out with a warning. ``extra_tensors`` and the JSON
+        values ``extra`` are kept beside the model, for `mlpcore.files.read_extra`.
+        """
+        specification = self.specification
+        if lost := [name for name in self.metrics if name not in specification.metrics]:
+            warnings.warn(
+                f"{path} is saved without {', '.join(lost)}: a file holds metrics by name, not functions",
+                MlpcoreWarning,
+                stacklevel=2,
+            )
+        with self.backend.scope(self.dtype):
+            params = tree_map(self.backend.to_numpy, self.params)
+        save_model(path, specification, params, extra_tensors=extra_tensors, extra=extra)
+
+    def to(self, backend: str | Backend, device: Any = None) -> "Model":
+        """A copy of the model on another backend or device; training goes on there from the same state."""
+        with self.backend.scope(self.dtype):
+            state = tree_map(lambda leaf: np.array(self.backend.to_numpy(leaf)), self._trainer.state)
+        params = self.layout.view(state.params, state.statistics)
+        other = type(self)(**vars(self.specification), params=params, backend=backend, device=device)
+        with other.backend.scope(self.dtype):
+            other._trainer.state = tree_map(other.backend.asarray, state)
+        other._trainer.progress = replace(self._trainer.progress)
+        other.metrics = dict(self.metrics)
+        return other

@@ -1,0 +1,116 @@
+"""Model files: a network's named tensors and all that is needed to build the model around them again.
+
+Tensors are named like ``2.weight``, in the model's dtype; running statistics are among them, and where the model
+keeps an average, they are that average. What a program attaches (the scaling of its columns, the names of its labels)
+stands beside them: tensors under ``extra.``, JSON values in the metadata.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlpcore.errors import ConfigurationError, ModelFileError
+from mlpcore.files.specification import Specification, check_size, decode, encode
+from mlpcore.files.tensors import Path, read, write
+from mlpcore.layers.outline import children, outline
+from mlpcore.trees import named_leaves, tree_map
+from mlpcore.typing import Layer, Params
+
+PREFIX = "extra."
+ROOM = 1 << 20  # numbers that a specification may speak of even where the tensors are fewer
+
+
+class Extra(NamedTuple):
+    """What a program attached to a model file: host tensors by name, and JSON values by name."""
+
+    tensors: dict[str, np.ndarray]
+    values: dict[str, Any]
+
+
+def save_model(
+    path: Path,
+    specification: Specification,
+    params: Params,
+    *,
+    extra_tensors: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model file with the host arrays ``params``, and what is attached.
+
+    ConfigurationError for a layer, loss or other part that is not mlpcore's own, and for ``extra`` values that JSON
+    does not have (NaN and infinity are among them). `mlpcore.files.tensors.write` says how the file is written.
+    """
+    _check_extra(extra)
+    about = {"specification": encode(specification, "model"), "extra": dict(extra or {})}
+    tensors = dict(named_leaves(params)) | {f"{PREFIX}{name}": t for name, t in (extra_tensors or {}).items()}
+    write(path, "model", about, tensors)
+
+
+def read_model(path: Path) -> tuple[Specification, Params]:
+    """The specification and the parameters, as host arrays, that a model file holds.
+
+    FileNotFoundError where there is no file. ModelFileError where it is none of ours, truncated, changed, too new, or
+    where specification and tensors do not belong together.
+    """
+    about, tensors = read(path, "model")
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
+    numbers = sum(tensor.size for tensor in own.values())
+    data = about.get("specification")
+    check_size(data, str(path))
+    # A width stands in the shape of some tensor: one that cannot must not make a layer allocate.
+    room = max(numbers, ROOM)
+    check_size(data.get("net") if isinstance(data, dict) else None, str(path), room)
+    specification = decode(data, Specification, f"{path}: the specification")
+    return specification, _placed(specification, own, room, str(path))
+
+
+def read_extra(path: Path) -> Extra:
+    """What was attached to a model file; the same errors as `read_model`."""
+    about, tensors = read(path, "model")
+    attached = {name.removeprefix(PREFIX): t for name, t in tensors.items() if name.startswith(PREFIX)}
+    values = about.get("extra", {})
+    if not isinstance(values, dict):
+        raise ModelFileError(f"{path}: the attached values are {type(values).__name__}, expected an object")
+    return Extra(attached, values)
+
+
+def _check_extra(extra: Mapping[str, Any] | None) -> None:
+    """The values are JSON as it is read back: no NaN, no keys but texts."""
+    try:
+        same = json.loads(json.dumps(dict(extra or {}), allow_nan=False)) == dict(extra or {})
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"extra cannot be written as JSON: {error}") from None
+    if not same:
+        raise ConfigurationError("extra changes when it is written as JSON; use texts as keys and lists for tuples")
+
+
+def _placed(specification: Specification, tensors: dict[str, np.ndarray], room: int, who: str) -> Params:
+    """The tensors as the network's tree of parameters, if they are exactly those it has."""
+    net, dtype = specification.net, specification.dtype
+    if dtype not in ("float32", "float64"):
+        raise ModelFileError(f"{who}: the specification's dtype is {dtype!r}, expected 'float32' or 'float64'")
+    count = 0
+    for layer in _leaves(net):
+        count += sum(leaf.size for _, leaf in named_leaves(outline(layer, dtype)))
+        if count > room:
+            raise ModelFileError(f"{who}: the network has more parameters than the tensors in the file have numbers")
+    tree = outline(net, dtype)
+    expected = {name: tuple(leaf.shape) for name, leaf in named_leaves(tree)}
+    for name in sorted(expected.keys() | tensors.keys()):
+        got = tuple(tensors[name].shape) if name in tensors else None
+        if got != expected.get(name):
+            raise ModelFileError(f"{who}: the tensor {name} has shape {got}, the network's {expected.get(name)}")
+        if tensors[name].dtype.name != dtype:
+            raise ModelFileError(f"{who}: the tensor {name} is {tensors[name].dtype}, the specification says {dtype}")
+    in_order = iter([tensors[name] for name in expected])
+    return tree_map(lambda _: next(in_order), tree)
+
+
+def _leaves(layer: Layer) -> Iterator[Layer]:
+    """The layer, or the layers in it that hold no others."""
+    if not children(layer):
+        yield layer
+    for child in children(layer):
+        yield from _leaves(child)

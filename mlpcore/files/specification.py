@@ -1,0 +1,156 @@
+"""Configurations to JSON and back: by name from one registry, never by import, and checked field by field.
+
+A configuration is an object ``{"type": "Linear", "in_features": 2, ...}`` with every field, so that a default that a
+later release changes does not change old files. Tuples are lists; numbers, texts, booleans and None are themselves.
+"""
+
+import dataclasses
+import json
+import math
+import types
+from collections.abc import Callable
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from mlpcore.configuration import configuration
+from mlpcore.errors import ConfigurationError, ModelFileError
+from mlpcore.initializers import INITIALIZERS
+from mlpcore.layers import LAYERS, Sequential
+from mlpcore.losses import LOSSES
+from mlpcore.optimizers import OPTIMIZERS
+from mlpcore.schedules import SCHEDULES
+from mlpcore.typing import Initializer, Layer, Loss, Optimizer, Schedule
+
+REGISTRY: dict[Any, tuple[type, ...]] = {
+    Layer: LAYERS,
+    Loss: LOSSES,
+    Optimizer: OPTIMIZERS,
+    Schedule: SCHEDULES,
+    Initializer: INITIALIZERS,
+}
+MAX_DEPTH = 32  # configurations and lists in each other
+MAX_NODES = 100_000  # values in a specification
+
+
+@configuration
+class Specification:
+    """Everything a model is made of besides its numbers; the fields are the arguments of `mlpcore.Model`."""
+
+    net: Layer
+    loss: Loss
+    optimizer: Optimizer
+    dtype: str
+    precision: str
+    seed: int
+    metrics: tuple[str, ...]
+    l2: float
+    clip_norm: float | None
+    clip_value: float | None
+    ema: float | None
+
+
+_MEMBERS = (Specification, *(member for members in REGISTRY.values() for member in members))
+
+
+def refuse(value: Any, where: str) -> Any:
+    """The error for a value that no file can hold."""
+    if isinstance(value, float):
+        raise ConfigurationError(f"{where} is {value}, expected a finite number")
+    raise ConfigurationError(
+        f"{where} is {value!r}, which a file cannot hold: it names mlpcore's own layers, losses, optimizers, "
+        "initializers and schedules and no other code. Keep your own in a script that builds the model, and save "
+        "model.params"
+    )
+
+
+def encode(value: Any, where: str, foreign: Callable[[Any, str], Any] = refuse) -> Any:
+    """The JSON value of a configuration, or of a field; ``foreign(value, where)`` is asked about what has none."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, tuple):
+        return [encode(item, f"{where}[{i}]", foreign) for i, item in enumerate(value)]
+    if type(value) in _MEMBERS:
+        return {"type": type(value).__name__} | {
+            field.name: encode(getattr(value, field.name), _inside(where, field.name), foreign)
+            for field in dataclasses.fields(value)
+        }
+    return foreign(value, where)
+
+
+def decode(data: Any, hint: Any, where: str = "") -> Any:
+    """The value of a JSON value for a field annotated ``hint``; a ModelFileError names what does not fit, and where."""
+    for kind in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+        if kind in REGISTRY and isinstance(data, dict):
+            return _build(data, REGISTRY[kind], where)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(data, dict):
+            return _build(data, (kind,), where)
+        if get_origin(kind) is tuple and isinstance(data, list):
+            return tuple(decode(item, get_args(kind)[0], f"{where}[{i}]") for i, item in enumerate(data))
+        if kind is float and type(data) in (int, float):
+            if not math.isfinite(data):
+                raise ModelFileError(f"{where} is {data}, expected a finite number")
+            return data
+        if type(data) is kind:  # not isinstance: True is no whole number
+            return data
+    raise ModelFileError(f"{where} is {short(data)}, expected {getattr(hint, '__name__', hint)}")
+
+
+def _build(data: dict, members: tuple[type, ...], where: str) -> Any:
+    """The configuration that the object describes: one of these classes, with exactly its fields."""
+    name = data.get("type")
+    cls = next((member for member in members if member.__name__ == name), None)
+    if cls is None:
+        known = ", ".join(member.__name__ for member in members)
+        raise ModelFileError(f"{where or 'the specification'}: {short(name)} is not known, expected one of {known}")
+    hints = get_type_hints(cls)
+    fields = [field.name for field in dataclasses.fields(cls)]
+    if wrong := sorted(set(fields) ^ (set(data) - {"type"})):
+        said = ", ".join(f"{'lacks' if field in fields else 'has the unknown'} {field}" for field in wrong)
+        raise ModelFileError(f"{where or 'the specification'}: {name} {said}; expected {', '.join(fields)}")
+    values = {field: decode(data[field], hints[field], _inside(where, field)) for field in fields}
+    try:
+        return cls(*values["layers"]) if cls is Sequential else cls(**values)
+    except (ConfigurationError, OverflowError) as error:
+        raise ModelFileError(f"{where or 'the specification'}: {error}") from None
+
+
+def parse(text: str, who: str) -> Any:
+    """The value of a JSON text of bounded depth and size, without NaN and infinity."""
+
+    def refuse_constant(name: str) -> None:
+        raise ModelFileError(f"{who}: the metadata hold the number {name}, expected finite ones")
+
+    try:
+        return json.loads(text, parse_constant=refuse_constant)
+    except ModelFileError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{who}: the metadata are no JSON text: {error}") from None
+
+
+def check_size(data: Any, who: str, largest: float = math.inf) -> None:
+    """Refuse a specification that nests too deep, holds too many values, or has a whole number above ``largest``."""
+    level, nodes = [data], 0
+    for _ in range(MAX_DEPTH):
+        nodes += len(level)
+        if any(type(value) is int and value > largest for value in level):
+            raise ModelFileError(f"{who}: the specification speaks of a width that its tensors do not have")
+        inner = [value for value in level if isinstance(value, (dict, list))]
+        level = [item for node in inner for item in (node.values() if isinstance(node, dict) else node)]
+        if nodes + len(level) > MAX_NODES:
+            raise ModelFileError(f"{who}: the specification holds more than {MAX_NODES} values")
+    if level:
+        raise ModelFileError(f"{who}: the specification is nested more than {MAX_DEPTH} deep")
+
+
+def short(value: Any) -> str:
+    """The repr, cut to a length that fits a message."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:76]} ..."
+
+
+def _inside(where: str, field: str) -> str:
+    return f"{where}.{field}" if where else field

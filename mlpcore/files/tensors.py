@@ -1,0 +1,171 @@
+"""Named tensors and a text in one safetensors file: written whole or not at all, believed only when unchanged.
+
+The metadata hold one entry, ``mlpcore``: a JSON text that begins with the SHA-256 of the whole file, in which the 64
+digits of the digest itself count as zeros. So any changed byte is found, those of the header too. It guards against
+accidents, not against forgery: whoever writes a file can compute its digest, so nothing in it is trusted unchecked.
+"""
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_bytes
+from safetensors.numpy import save as save_bytes
+
+from mlpcore.errors import ModelFileError
+from mlpcore.files.specification import parse, short
+
+VERSION = 1
+DTYPES = {  # in a file: in NumPy
+    **{"F32": "float32", "F64": "float64", "BOOL": "bool"},
+    **{"I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"},
+    **{"U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64"},
+}
+MAX_HEADER = 16 << 20  # bytes
+MAX_TENSORS = 100_000
+MAX_NUMBERS = 1 << 33  # in all tensors together
+KINDS = {
+    "model": "a model file; read it with mlpcore.load",
+    "checkpoint": "a checkpoint; pass it to fit(..., resume=...)",
+}
+
+Path = str | os.PathLike
+_ZEROS = b"0" * 64
+_MARK = b'"mlpcore":"{\\"sha256\\":\\"'  # a quote in a name or text is escaped, so nothing else looks like this
+
+
+def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, Any]) -> None:
+    """Write the file of this kind: the JSON values ``about`` and the host tensors, in place of an older file.
+
+    It is written beside its place first and moved there when it is on the disk: a failure leaves the old file.
+    """
+    path = check_target(path)
+    # safetensors 0.8 writes wrong values for what is not C-contiguous; ascontiguousarray would lose 0-d shapes.
+    arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    for name, array in arrays.items():
+        if array.dtype.name not in DTYPES.values():
+            raise ModelFileError(f"{name} has dtype {array.dtype}, expected one of {', '.join(DTYPES.values())}")
+    text = json.dumps({"sha256": _ZEROS.decode(), "version": VERSION, "kind": kind, **about}, separators=(",", ":"))
+    data = save_bytes(arrays, {"mlpcore": text})
+    start = data.index(_MARK) + len(_MARK)
+    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            for part in (data[:start], _digest(data, start), memoryview(data)[start + len(_ZEROS) :]):
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def check_target(path: Path) -> str:
+    """``path`` as a text, if a file can be written there; a ModelFileError or FileNotFoundError if not."""
+    name = os.fspath(path)
+    if os.path.isdir(name):
+        raise ModelFileError(f"{name} is a directory, expected the name of a file")
+    if not os.path.isdir(os.path.dirname(name) or "."):
+        raise FileNotFoundError(f"there is no directory {os.path.dirname(name)} to write {name} in")
+    return name
+
+
+def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """``(about, tensors)`` of a whole, unchanged file of this kind and of a version this release reads.
+
+    The header is checked against the caps and the length of the file before anything of their size is allocated.
+    FileNotFoundError where there is no file, ModelFileError for all else that is wrong.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            about = _about(file, name)
+            if about.get("kind") != kind:
+                is_one = KINDS.get(str(about.get("kind")), f"of the unknown kind {short(about.get('kind'))}")
+                raise ModelFileError(f"{name} is {is_one}; expected a {kind}")
+            file.seek(0)
+            data = file.read()
+    except IsADirectoryError:
+        raise ModelFileError(f"{name} is a directory, expected a {kind} file") from None
+    start = data.index(_MARK) + len(_MARK)
+    if data[start : start + len(_ZEROS)] != _digest(data, start):
+        raise ModelFileError(f"{name} was changed or damaged after it was written: its digest differs; use a copy")
+    try:
+        return about, load_bytes(data)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ModelFileError(f"{name} is damaged: {error}") from None
+
+
+def _digest(data: bytes, start: int) -> bytes:
+    """The SHA-256 of the file as hexadecimal digits, those at ``start`` counted as zeros."""
+    view, digest = memoryview(data), hashlib.sha256()
+    for part in (view[:start], _ZEROS, view[start + len(_ZEROS) :]):
+        digest.update(part)
+    return digest.hexdigest().encode()
+
+
+def _about(file: BinaryIO, name: str) -> dict[str, Any]:
+    """The values of the text, if the header fits the file, the caps and this release."""
+    facts = os.fstat(file.fileno())
+    if not stat.S_ISREG(facts.st_mode):
+        raise ModelFileError(f"{name} is no regular file")
+    head = file.read(8)
+    length = int.from_bytes(head, "little")
+    if length > MAX_HEADER or len(head) < 8:
+        raise ModelFileError(f"{name} is no mlpcore file (or only the first bytes of one)")
+    text = file.read(length)
+    if len(text) < length:
+        what = "is truncated" if _MARK in text else "is no mlpcore file (or only the beginning of one)"
+        raise ModelFileError(f"{name} {what}: its header ends after {len(text)} of {length} bytes")
+    try:
+        header = parse(text.decode(), name)
+    except (ModelFileError, UnicodeDecodeError):
+        raise ModelFileError(f"{name} is no mlpcore file, or its header was changed") from None
+    metadata = header.pop("__metadata__", None) if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or set(metadata) != {"mlpcore"} or _MARK not in text:
+        raise ModelFileError(f"{name} was not written by mlpcore: the metadata have no entry 'mlpcore'")
+    about = parse(str(metadata["mlpcore"]), name)
+    version = about.get("version") if isinstance(about, dict) else None
+    if type(version) is not int or version < 1:
+        raise ModelFileError(f"{name} has no valid format version: it was changed after it was written")
+    if version > VERSION:
+        raise ModelFileError(
+            f"{name} was written by a newer mlpcore, format {version}; this one reads {VERSION}; upgrade mlpcore"
+        )
+    _check_tensors(header, facts.st_size - 8 - length, name)
+    return about
+
+
+def _check_tensors(header: dict[str, Any], size: int, name: str) -> None:
+    """Every tensor is of an allowed dtype and as long as its shape says, and together they are the rest of the file."""
+    numbers = end = 0
+    for tensor, entry in header.items():
+        entry = entry if isinstance(entry, dict) else {}
+        kind, shape, offsets = entry.get("dtype"), _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
+        if kind not in DTYPES or shape is None or offsets is None or len(shape) > 8 or len(offsets) != 2:
+            raise ModelFileError(f"{name}: the tensor {short(tensor)} is {short(entry)}, which no mlpcore file has")
+        count = math.prod(shape)
+        if offsets[1] - offsets[0] != count * np.dtype(DTYPES[kind]).itemsize:
+            raise ModelFileError(f"{name}: the tensor {short(tensor)} has shape {shape} but another length")
+        numbers, end = numbers + count, max(end, offsets[1])
+    if numbers > MAX_NUMBERS or len(header) > MAX_TENSORS:
+        raise ModelFileError(f"{name} holds {len(header)} tensors of {numbers} numbers, more than mlpcore reads")
+    if end > size:
+        raise ModelFileError(f"{name} is truncated: its tensors end after {size} of {end} bytes")
+    if end < size:
+        raise ModelFileError(f"{name} was changed: {size - end} bytes follow after its tensors")
+
+
+def _counts(data: Any) -> list[int] | None:
+    """The list, if it holds whole numbers that are not negative, and nothing else."""
+    return data if isinstance(data, list) and all(type(i) is int and i >= 0 for i in data) else None

@@ -1,0 +1,71 @@
+"""The epochs of a fit: each is trained, looked at on validation data, noted, shown to callbacks and kept on disk."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlpcore.errors import TrainingInterrupted
+from mlpcore.training.callbacks import Report, Stop
+from mlpcore.training.checkpoints import Checkpoints
+from mlpcore.training.history import History
+from mlpcore.training.loop import Interruption, Trainer
+
+
+class Plan(NamedTuple):
+    """What a fit trains on, checked and on the backend; ``evaluate`` is None where there is no validation data."""
+
+    data: tuple
+    weights: np.ndarray
+    order: Callable[[int], np.ndarray]
+    batch_size: int
+    epochs: int
+    evaluate: Callable[[], dict[str, float]] | None
+
+
+def train(
+    model: Any, trainer: Trainer, plan: Plan, callbacks: Sequence[Any], checkpoints: Checkpoints, history: History
+) -> History:
+    """Train until the history has ``plan.epochs`` rows, or a callback or Ctrl-C ends it.
+
+    ``history`` holds the epochs done before a resume, and a fit that a callback has ended is over. A checkpoint is
+    written after the callbacks of an epoch, and once more when they have had their last word; none within an epoch.
+    """
+    call(callbacks, "on_fit_begin", model, plan.epochs)
+    try:
+        with Interruption().noted() as interruption:
+            while len(history) < plan.epochs and history.stopped is None:
+                result = trainer.epoch(plan.data, plan.weights, plan.order, plan.batch_size, interruption)
+                if result.whole:
+                    values = {"loss": result.loss, "learning_rate": model.learning_rate}
+                    values["rows_per_second"] = result.rows_per_second
+                    if plan.evaluate is not None:
+                        values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
+                    history.rows.append(values)
+                    report = Report(model, trainer.progress.epoch, plan.epochs, values)
+                    stops = [stop for stop in call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
+                    if stops:
+                        history.stopped = stops[0].reason
+                    checkpoints.save(history)
+                if interruption:
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        history.stopped = "interrupted"
+        warnings.warn(
+            f"training was interrupted in epoch {trainer.progress.epoch + 1}; the model stands at its last whole "
+            "step, and fit goes on from there",
+            TrainingInterrupted,
+            stacklevel=3,
+        )
+        return history
+    finally:
+        call(callbacks, "on_fit_end", model)
+    if any(hasattr(callback, "on_fit_end") for callback in callbacks):
+        checkpoints.save(history)
+    return history
+
+
+def call(callbacks: Sequence[Any], event: str, *args: Any) -> list[Any]:
+    """Call the event's method of every callback that has one."""
+    return [getattr(callback, event)(*args) for callback in callbacks if hasattr(callback, event)]
