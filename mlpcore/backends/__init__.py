@@ -29,5 +29,5 @@ def available_backends() -> dict[str, str]:
         try:
             found[name] = import_module(f"mlpcore.backends.{name}").status()
         except BackendUnavailable as error:
-            found[name] = str(error)
+            found[name] = str(error).removeprefix(f"backend {name!r}: ")
     return found

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from mlpcore.errors import BackendUnavailable, DataError
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Batch, State
 
@@ -43,14 +45,52 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[[Callable], 
     def compiled(step: Callable[[State, Batch], tuple[State, Array]]) -> Run:
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
             """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``."""
-            losses = []
+            losses, rows = [], asarray(order)  # one transfer for the chunk
             for i in range(order.shape[0]):
-                rows = asarray(order[i])
-                parts = (xp.take(part, rows, axis=0) for part in data)
-                state, loss = step(state, Batch(*parts, noise=tree_map(asarray, draw(i))))
+                x, target, weights = (xp.take(part, rows[i, :], axis=0) for part in data)
+                state, loss = step(state, Batch(x, target, weights, tree_map(asarray, draw(i))))
                 losses.append(loss)
             return state, xp.stack(losses)
 
         return run
 
     return compiled
+
+
+def native(x: Any) -> np.ndarray:
+    """``x`` as a host array that every library takes: C order, aligned, native byte order, floats of 32 or 64 bits."""
+    x = np.asarray(x)
+    kind = x.dtype.newbyteorder("=")
+    if kind.kind == "f" and kind.itemsize not in (4, 8):
+        kind = np.dtype("float32" if kind.itemsize < 4 else "float64")
+    return np.require(x, dtype=kind, requirements=["C", "A"])
+
+
+def load(backend: str, module: str, install: str) -> Any:
+    """The imported module, or a BackendUnavailable that says whether it is missing or broken, and how to install it."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise unavailable(backend, f"{module} cannot be imported: {first_line(error)}", install) from error
+        raise unavailable(backend, f"{module} is not installed", install) from error
+    except Exception as error:  # a library that is broken raises whatever it likes
+        raise unavailable(backend, f"{module} cannot be imported: {first_line(error)}", install) from error
+
+
+def unavailable(backend: str, cause: str, remedy: str) -> BackendUnavailable:
+    """The error of a backend that cannot run, on one line."""
+    return BackendUnavailable(f"backend {backend!r}: {cause}; {remedy}")
+
+
+def first_line(error: BaseException) -> str:
+    """What the error says, without what it adds below, and its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".;")
+
+
+def misplaced(library: str, found: Any, expected: Any, move: str) -> DataError:
+    """The error for an array of the right library on the wrong device."""
+    return DataError(
+        f"a {library} array lies on {found}, expected {expected} like the model; move it with {move}, "
+        f"or make the model with device={str(found)!r}"
+    )

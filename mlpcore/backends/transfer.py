@@ -1,5 +1,6 @@
-"""Moving arrays between libraries, by way of the host where there is no shorter one."""
+"""Moving arrays between libraries, by way of the host."""
 
+from importlib import import_module
 from typing import Any
 
 import array_api_compat as compat
@@ -7,6 +8,7 @@ import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
+from mlpcore.errors import DataError
 from mlpcore.typing import Array, Tree
 
 _KINDS = {
@@ -24,26 +26,35 @@ def library_of(x: Any) -> str | None:
 
 
 def to_backend(x: Any, backend: Backend, dtype: str | None = None) -> Array:
-    """``x`` as an array of the backend, on its device; without a copy where it is one already."""
-    library = library_of(x)
+    """``x`` as an array of the backend on its device, of the ``dtype`` where one is named.
+
+    An array of the backend's own library must lie on the backend's device already (DataError); all others come by way
+    of the host. Where nothing changes there may be no copy: the result is to be read, not written.
+    """
     kind = None if dtype is None else backend.dtypes[dtype]
-    if library not in (None, "numpy", backend.name):
-        x = to_host(x)
-    return backend.asarray(x, dtype=kind)
+    return backend.asarray(x if library_of(x) == backend.name != "numpy" else to_host(x), dtype=kind)
 
 
 def to_host(x: Any) -> np.ndarray:
     """``x`` as a NumPy array."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise DataError(
+            "a masked array: its hidden entries would count as data; drop these rows or use x.filled(value)"
+        )
     library = library_of(x)
     if library in (None, "numpy"):
         return np.asarray(x)
-    return get_backend(library, compat.device(x)).to_numpy(x)
+    return import_module(f"mlpcore.backends.{library}").to_numpy(x)
 
 
 def like(result: Tree, x: Any, backend: Backend) -> Tree:
-    """The backend's array in the library and on the device of ``x``: NumPy for lists and tables."""
+    """The backend's array in the library and on the device of ``x``, NumPy for lists and tables; its dtype is kept."""
     library = library_of(x) or "numpy"
     if library == backend.name:
         return result
     host = backend.to_numpy(result)
-    return host if library == "numpy" else get_backend(library, compat.device(x)).asarray(host)
+    if library == "numpy":
+        return host
+    target = get_backend(library, compat.device(x))
+    with target.scope(str(host.dtype)):
+        return target.asarray(host)

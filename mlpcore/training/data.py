@@ -40,7 +40,7 @@ def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
     x = to_backend(x, backend, dtype)
     xp, step = namespace(x), max(1, BLOCK // x.shape[1])
     for start in range(0, x.shape[0], step):
-        finite = xp.all(xp.isfinite(x[start : start + step, :]), axis=0)
+        finite = xp.all(xp.isfinite(x[start : min(start + step, x.shape[0]), :]), axis=0)
         if not bool(xp.all(finite)):
             columns = np.flatnonzero(~backend.to_numpy(finite))
             shown = ", ".join(map(str, columns[:10])) + (", ..." if len(columns) > 10 else "")

@@ -1,0 +1,144 @@
+"""JAX: a chunk of steps is one compiled program, a scan over the rows that each step takes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.backend import Backend, Run, first_line, load, misplaced, native, unavailable
+from mlpcore.errors import DataError
+from mlpcore.trees import named_leaves, tree_map
+from mlpcore.typing import Array, Batch, State
+
+INSTALL = "pip install jax (builds for accelerators: https://docs.jax.dev/en/latest/installation.html)"
+NOISE_BYTES = 64 << 20  # of host noise moved in one go; longer chunks run in pieces
+
+
+def status() -> str:
+    """``ready`` with the version and the devices."""
+    jax = load("jax", "jax", INSTALL)
+    _place(jax, None)
+    return f"ready (jax {jax.__version__}: {', '.join(map(str, jax.devices()))})"
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """A writable copy on the host (JAX's own view is read-only); floats that NumPy lacks as float32."""
+    return np.array(x, dtype="float32" if x.dtype.kind == "V" else None)
+
+
+def create(device: Any = None) -> Backend:
+    """The backend on ``device``: None for JAX's default, "cpu", "gpu", "cuda:1", or a ``jax.Device``."""
+    jax = load("jax", "jax", INSTALL)
+    jnp, place = jax.numpy, _place(jax, device)
+
+    def asarray(x: Any, dtype: Any = None) -> Any:
+        if isinstance(x, jax.Array):
+            if x.devices() != {place}:
+                raise misplaced("jax", x.device, place, "jax.device_put(x, device)")
+            # 64-bit arrays reach 32-bit models too, and are cast where JAX knows their type.
+            with _enable_x64(jax):
+                return x if dtype is None else x.astype(dtype)
+        host = native(x)
+        host = host if dtype is None else host.astype(dtype, copy=False)
+        _check_integers(jax, host)
+        # A copy: JAX would take the caller's memory for its own and for constant.
+        return jnp.array(host, copy=True, device=place)
+
+    @contextmanager
+    def scope(dtype: str) -> Iterator[None]:
+        wide = _enable_x64(jax) if dtype == "float64" else nullcontext()
+        with wide, jax.default_matmul_precision("highest"), jax.default_device(place):
+            yield
+
+    return Backend(
+        name="jax",
+        xp=jnp,
+        device=place,
+        dtypes={"float32": np.dtype("float32"), "float64": np.dtype("float64")},
+        asarray=asarray,
+        to_numpy=to_numpy,
+        owns=lambda x: isinstance(x, jax.Array),
+        scope=scope,
+        compile=lambda step: _scanned(jax, step, asarray),
+        jit=jax.jit,
+        synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
+    )
+
+
+def _scanned(jax: Any, step: Callable[[State, Batch], tuple[State, Array]], asarray: Callable[..., Array]) -> Run:
+    """``run(state, data, order, draw)`` as `run_eagerly` defines it, compiled once for every shape of its arguments.
+
+    The state is not donated: the caller may hold parts of it (snapshots, ``model.params``), and after an error in the
+    chunk it is still whole. That costs one copy of the state for a chunk, none for a step.
+    """
+    jnp = jax.numpy
+
+    @jax.jit
+    def chunk(state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Array]:
+        def body(state: State, now: tuple) -> tuple[State, Array]:
+            rows, draws = now
+            # Rows are in range by construction, so nothing needs to be filled in for those outside.
+            x, target, weights = (jnp.take(part, rows, axis=0, mode="clip") for part in data)
+            return step(state, Batch(x, target, weights, draws))
+
+        return jax.lax.scan(body, state, (order, noise))
+
+    def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+        steps = order.shape[0]
+        each = sum(np.asarray(leaf).nbytes for _, leaf in named_leaves(draw(0)))
+        length = -(-steps // max(1, -(-steps * each // NOISE_BYTES)))
+        losses = []
+        for start in range(0, steps, length):
+            draws = [draw(i) for i in range(start, min(start + length, steps))]
+            noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
+            rows = asarray(order[start : start + length].astype(np.int32))
+            state, some = chunk(state, data, rows, noise)
+            losses.append(some)
+        # An error on the device is raised here, before the caller takes the new state.
+        return jax.block_until_ready((state, losses[0] if len(losses) == 1 else jnp.concatenate(losses)))
+
+    return run
+
+
+def _enable_x64(jax: Any) -> Any:
+    """The context in which 64-bit types exist, under the name it has since 0.8 or the one before."""
+    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64()
+
+
+def _check_integers(jax: Any, host: np.ndarray) -> None:
+    """Refuse integers that JAX would wrap into its 32 bits."""
+    if host.dtype.kind in "iu" and host.size:
+        kept = np.iinfo(jax.dtypes.canonicalize_dtype(host.dtype))
+        if int(host.min()) < kept.min or int(host.max()) > kept.max:
+            raise DataError(
+                f"backend 'jax': integers from {host.min()} to {host.max()} do not fit {kept.dtype}; number the labels "
+                "from 0, or use dtype='float64', which has 64-bit integers"
+            )
+
+
+def _place(jax: Any, device: Any) -> Any:
+    """The device of that name; the first one of an array that lies on several."""
+    try:
+        if device is None:
+            return next(iter(jax.numpy.zeros(()).devices()))
+        if isinstance(device, jax.Device):
+            return device
+        if isinstance(device, jax.sharding.Sharding):
+            return min(device.device_set, key=lambda one: one.id)
+        platform, _, number = str(device).partition(":")
+        devices, place = jax.devices(platform), int(number or 0)
+        if place >= len(devices):
+            raise ValueError(f"the platform has {len(devices)}")
+        return devices[place]
+    except (RuntimeError, ValueError) as error:
+        remedy = f"expected one of {_devices(jax)}; {INSTALL}"
+        raise unavailable("jax", f"device {device!r} cannot be used: {first_line(error)}", remedy) from error
+
+
+def _devices(jax: Any) -> str:
+    """The names of the devices there are."""
+    try:
+        return ", ".join(repr(str(one)) for one in jax.devices())
+    except RuntimeError:
+        return "none, for no platform starts"

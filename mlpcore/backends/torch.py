@@ -1,0 +1,65 @@
+"""PyTorch on a CPU or a CUDA device: each operation runs at once, without its tape."""
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
+
+INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"
+
+
+def status() -> str:
+    """``ready`` with the version and the devices."""
+    torch = load("torch", "torch", INSTALL)
+    cards = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    return f"ready (torch {torch.__version__}: {', '.join(['cpu', *cards])})"
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """The tensor's values on the host; bfloat16, which NumPy lacks, as float32."""
+    host = x.detach().cpu()
+    return (host.float() if str(host.dtype) == "torch.bfloat16" else host).numpy()
+
+
+def create(device: Any = None) -> Backend:
+    """The backend on ``device``: "cpu" (None), "cuda", "cuda:1", or a ``torch.device``."""
+    torch = load("torch", "torch", INSTALL)
+    place = _place(torch, device)
+    xp = import_module("array_api_compat.torch")
+    import_module("mlpcore.kernels.torch")
+
+    def asarray(x: Any, dtype: Any = None) -> Any:
+        if isinstance(x, torch.Tensor):
+            if x.device != place:
+                raise misplaced("torch", x.device, place, f"x.to({str(place)!r})")
+            return x.detach().to(dtype=x.dtype if dtype is None else dtype)
+        # A tensor over memory that must not be written to is undefined behaviour in torch, so that is copied.
+        return torch.from_numpy(np.require(native(x), requirements="W")).to(device=place, dtype=dtype)
+
+    return Backend(
+        name="torch",
+        xp=xp,
+        device=place,
+        dtypes={"float32": torch.float32, "float64": torch.float64},
+        asarray=asarray,
+        to_numpy=to_numpy,
+        owns=lambda x: isinstance(x, torch.Tensor),
+        # Not inference_mode: what is made there is refused by the tape of a user who goes on with predictions.
+        scope=lambda dtype: torch.no_grad(),
+        compile=run_eagerly(xp, asarray),
+        synchronize=(lambda: torch.cuda.synchronize(place)) if place.type == "cuda" else (lambda: None),
+    )
+
+
+def _place(torch: Any, device: Any) -> Any:
+    """The device as torch itself writes it on a tensor, after a first tensor was made there."""
+    try:
+        place = torch.empty(1, device="cpu" if device is None else device).device
+    except Exception as error:  # AssertionError, RuntimeError or TypeError, depending on the build
+        remedy = f"expected 'cpu', or 'cuda:0' with a CUDA build of torch and a GPU; {INSTALL}"
+        raise unavailable("torch", f"device {device!r} cannot be used: {first_line(error)}", remedy) from error
+    if place.type == "meta":
+        raise unavailable("torch", "device 'meta' holds no numbers", "use 'cpu' or 'cuda:0'")
+    return place if place.type != "cpu" else torch.device("cpu")
