@@ -15,6 +15,14 @@ from mlpcore.typing import Array, Batch, State
 Run = Callable[..., tuple[State, Array]]
 
 
+class ChunkError(Exception):
+    """A step of a chunk raised ``__cause__``; holds the state after the ``steps`` whole ones before it."""
+
+    def __init__(self, state: State, steps: int) -> None:
+        super().__init__(f"after {steps} whole steps of the chunk")
+        self.state, self.steps = state, steps
+
+
 @dataclass(frozen=True)
 class Backend:
     """One library on one device.
@@ -44,12 +52,19 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[[Callable], 
 
     def compiled(step: Callable[[State, Batch], tuple[State, Array]]) -> Run:
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-            """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``."""
+            """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
+
+            The optimizer may overwrite the state it is given, so a failure in a later step must not lose what the
+            whole ones before it made: it is a ChunkError.
+            """
             losses, rows = [], asarray(order)  # one transfer for the chunk
-            for i in range(order.shape[0]):
-                x, target, weights = (xp.take(part, rows[i, :], axis=0) for part in data)
-                state, loss = step(state, Batch(x, target, weights, tree_map(asarray, draw(i))))
-                losses.append(loss)
+            try:
+                for i in range(order.shape[0]):
+                    x, target, weights = (xp.take(part, rows[i, :], axis=0) for part in data)
+                    state, loss = step(state, Batch(x, target, weights, tree_map(asarray, draw(i))))
+                    losses.append(loss)
+            except BaseException as error:
+                raise ChunkError(state, len(losses)) from error
             return state, xp.stack(losses)
 
         return run

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, Run
+from mlpcore.backends.backend import Backend, ChunkError, Run
 from mlpcore.errors import NonFiniteError
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
@@ -118,7 +118,12 @@ class Trainer:
             def draw(i: int) -> Any:
                 return still
 
-        self.state, losses = self.run(self.state, data, chunk, draw)
+        try:
+            self.state, losses = self.run(self.state, data, chunk, draw)
+        except ChunkError as error:
+            self.state = error.state
+            self.progress.step += error.steps
+            raise error.__cause__ or error from None
         self.progress.step += chunk.shape[0]
         host = self.backend.to_numpy(losses).astype(np.float64)
         if bool(self.backend.to_numpy(self.state.skipped).any()):
