@@ -17,6 +17,10 @@ class BackendUnavailable(MlpcoreError, RuntimeError):
     """The library or the device behind a backend is missing; the message names the cause and the remedy."""
 
 
+class MissingDependency(MlpcoreError, ImportError):
+    """An optional library is not installed; the message names the extra of mlpcore that brings it."""
+
+
 class ModelFileError(MlpcoreError, ValueError):
     """A file is not a whole, unchanged mlpcore file of a version that this release reads."""
 

@@ -27,7 +27,7 @@ class Callback(Protocol):
     """The calls a callback may offer; one that is missing is not made."""
 
     def on_fit_begin(self, model: Any, epochs: int) -> None:
-        """Before the first epoch of a fit."""
+        """Before the first epoch of a fit; ``epochs`` are still to come, fewer than asked for after a resume."""
 
     def on_epoch_end(self, report: Report) -> Stop | None:
         """After every epoch; a Stop ends training."""

@@ -32,7 +32,7 @@ def train(
     ``history`` holds the epochs done before a resume, and a fit that a callback has ended is over. A checkpoint is
     written after the callbacks of an epoch, and once more when they have had their last word; none within an epoch.
     """
-    call(callbacks, "on_fit_begin", model, plan.epochs)
+    call(callbacks, "on_fit_begin", model, plan.epochs - len(history))
     try:
         with Interruption().noted() as interruption:
             while len(history) < plan.epochs and history.stopped is None:

@@ -1,0 +1,7 @@
+"""``python -m mlpcore`` is the command ``mlpcore``."""
+
+import sys
+
+from mlpcore.cli import main
+
+sys.exit(main())

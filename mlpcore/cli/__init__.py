@@ -1,0 +1,59 @@
+"""The command ``mlpcore``: its commands, and how errors and warnings of mlpcore reach the terminal."""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import mlpcore
+from mlpcore.cli import backends, predict, train
+from mlpcore.cli.output import INTERRUPTED, USER_ERROR, one_line
+from mlpcore.errors import ConfigurationError, MlpcoreError, MlpcoreWarning
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad arguments are errors like all others: one line, and no usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, 2 for an error of the user's, 130 after Ctrl-C."""
+    parser = _Parser(prog="mlpcore", description="Multilayer perceptrons for tables: train, predict.")
+    parser.add_argument("--version", action="version", version=f"mlpcore {mlpcore.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in (train, predict, backends):
+        command.add(commands)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", MlpcoreWarning)
+            warnings.showwarning = _show
+            arguments = parser.parse_args(argv)
+            return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("mlpcore: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has seen enough, as in mlpcore predict ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError as error:
+        return _fail(f"there is not enough memory: {error}")
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except MlpcoreError as error:
+        return _fail(str(error))
+
+
+def _fail(message: str) -> int:
+    print(f"mlpcore: error: {one_line(message)}", file=sys.stderr)
+    return USER_ERROR
+
+
+def _show(
+    message: Warning | str, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Warnings without the file and line they come from."""
+    print(f"mlpcore: warning: {one_line(str(message))}", file=sys.stderr)

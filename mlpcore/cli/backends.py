@@ -1,0 +1,27 @@
+"""``mlpcore backends``: which backends are ready on this machine, and why the others are not."""
+
+import argparse
+
+from mlpcore.backends import available_backends
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """The command and its arguments."""
+    parser = commands.add_parser("backends", help="list the backends that are ready, and why the others are not")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a line for each."""
+    print(report())
+    return 0
+
+
+def report() -> str:
+    """A line for each backend: its name, and ``ready (...)`` or the reason why not."""
+    found = available_backends()
+    width = max(map(len, found))
+    return "\n".join(
+        f"  {name:<{width}}  {status if status.startswith('ready') else f'not ready: {status}'}"
+        for name, status in found.items()
+    )

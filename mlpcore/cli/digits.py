@@ -1,0 +1,41 @@
+"""``mlpcore train digits``: scikit-learn's handwritten digits as a table, with a test part that is always the same."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlpcore.cli.encoding import Encoding
+from mlpcore.errors import MissingDependency
+from mlpcore.preprocessing import Standardize
+from mlpcore.tables import Table
+
+TEST_SHARE, SPLIT = 0.2, 0
+
+
+class Digits(NamedTuple):
+    """The table, its encoding, and the rows that are for testing only."""
+
+    table: Table
+    encoding: Encoding
+    test: np.ndarray
+
+
+def load(split: int = SPLIT) -> Digits:
+    """1797 pictures of 8 x 8 pixels from 0 to 16; the test part is scikit-learn's stratified ``random_state=split``."""
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise MissingDependency(
+            f"scikit-learn brings the digits and cannot be imported ({error}); pip install 'mlpcore[sklearn]'"
+        ) from None
+    data = load_digits()
+    names = tuple(data.feature_names)
+    columns = dict(zip(names, data.data.T, strict=True)) | {"digit": data.target.astype(np.float64)}
+    # Pixels share one unit. Scaled one by one, those that are hardly ever inked would weigh as much as the others.
+    scaler = Standardize(np.zeros(len(names)), np.full(len(names), 16.0))
+    encoding = Encoding(names, True, "digit", tuple(range(10)), scaler)
+    _, test = train_test_split(
+        np.arange(len(data.target)), test_size=TEST_SHARE, stratify=data.target, random_state=split
+    )
+    return Digits(Table("digits", columns), encoding, np.sort(test))

@@ -1,0 +1,156 @@
+"""From a table's columns to what a model takes and back: chosen in training, kept in the model file."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mlpcore.errors import DataError, MlpcoreError, ModelFileError
+from mlpcore.files import read_extra
+from mlpcore.preprocessing import Standardize
+from mlpcore.tables import EMPTY, Table, listed
+
+TASKS = ("classification", "regression")
+FEW = 20  # so many different whole numbers are taken for labels, more for amounts
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The feature columns in order, the target column, and how both are encoded.
+
+    ``classes`` are the labels (texts or whole numbers) of classes 0, 1, ...; empty for regression, where ``amounts``
+    standardises the target, so that predictions come out in its units. ``scaler`` standardises the features. Both are
+    None until `fitted`.
+    """
+
+    columns: tuple[str, ...]
+    named: bool
+    target: str
+    classes: tuple[str | int, ...]
+    scaler: Standardize | None = None
+    amounts: Standardize | None = None
+
+    @property
+    def task(self) -> str:
+        """Classification, where there are classes."""
+        return TASKS[0] if self.classes else TASKS[1]
+
+    def fitted(self, x: np.ndarray, y: np.ndarray) -> "Encoding":
+        """With the scalings of these rows and amounts, where there are none yet."""
+        amounts = None if self.classes else self.amounts or Standardize.fit(y[:, None])
+        return replace(self, scaler=self.scaler or Standardize.fit(x), amounts=amounts)
+
+    def rows(self, table: Table) -> np.ndarray:
+        """The features as float64 numbers, not yet standardised: by name, or by place where a side has no names."""
+        given = [name for name in table.columns if name != self.target]
+        if not (self.named and table.named):
+            if len(given) != len(self.columns):
+                raise DataError(f"{table.source}: {len(given)} columns, the model takes {len(self.columns)}")
+            return table.numbers(given)
+        missing = [name for name in self.columns if name not in given]
+        extra = [name for name in given if name not in self.columns]
+        if missing or extra:
+            said = [f"lacks the column {listed(missing)}"] * bool(missing)
+            said += [f"has the column {listed(extra)}, which the model does not take"] * bool(extra)
+            raise DataError(f"{table.source}: the table {' and '.join(said)}; columns are matched by name")
+        return table.numbers(self.columns)
+
+    def inputs(self, table: Table) -> np.ndarray:
+        """The features as the model takes them."""
+        rows = self.rows(table)
+        return rows if self.scaler is None else self.scaler(rows)
+
+    def answers(self, table: Table) -> np.ndarray:
+        """The target as class numbers (rows,), or as amounts in their units (rows,)."""
+        if not self.classes:
+            return table.numbers([self.target])[:, 0]
+        labels = labels_of(table, self.target)
+        numbers = {label: number for number, label in enumerate(self.classes)}
+        if unknown := [label for label in dict.fromkeys(labels) if label not in numbers]:
+            raise DataError(f"{table.source}: {self.target!r} holds the unknown label {listed(unknown)}")
+        return np.array([numbers[label] for label in labels])
+
+    def save(self) -> dict[str, Any]:
+        """The arguments that make `Model.save` keep the encoding beside the model."""
+        scalers = {"columns": self.scaler, "target": self.amounts}
+        tensors = {
+            f"{name}.{part}": getattr(scaler, part)
+            for name, scaler in scalers.items()
+            if scaler is not None
+            for part in ("mean", "scale")
+        }
+        words = {"columns": list(self.columns), "named": self.named, "target": self.target}
+        return {"extra": {"table": words | {"classes": list(self.classes)}}, "extra_tensors": tensors}
+
+
+def load_encoding(path: str) -> Encoding:
+    """What `Encoding.save` put into a model file, checked; a ModelFileError where it is missing or not whole."""
+    tensors, values = read_extra(path)
+    words = values.get("table")
+    if words is None:
+        raise ModelFileError(
+            f"{path}: the model was not made by mlpcore train, so nothing says what its columns are; use mlpcore.load"
+        )
+    try:
+        columns, named, target, classes = (words[name] for name in ("columns", "named", "target", "classes"))
+        fits = isinstance(columns, list) and isinstance(classes, list) and type(named) is bool
+        fits = fits and all(isinstance(name, str) for name in (target, *columns))
+        if not fits or not all(type(label) in (str, int) for label in classes):
+            raise TypeError("columns, target or classes are not what they should be")
+        scaler = Standardize(tensors["columns.mean"], tensors["columns.scale"])
+        amounts = None if classes else Standardize(tensors["target.mean"], tensors["target.scale"])
+        if scaler.mean.size != len(columns) or (amounts is not None and amounts.mean.size != 1):
+            raise ValueError("scalings and columns differ in number")
+    except (KeyError, TypeError, ValueError, MlpcoreError) as error:
+        raise ModelFileError(f"{path}: the description of the table is damaged: {error}") from None
+    return Encoding(tuple(columns), named, target, tuple(classes), scaler, amounts)
+
+
+def choose_encoding(table: Table, target: str, task: str) -> tuple[Encoding, str]:
+    """The encoding of this table for this target, not yet with its scalings, and why the task is what it is."""
+    column = table.columns[target]
+    features = tuple(name for name in table.columns if name != target)
+    if not features:
+        raise DataError(f"{table.source}: {target!r} is the only column, expected at least one to predict it from")
+    why = "as asked"
+    if task == "auto":
+        task, why = _guess(column)
+    if task == TASKS[1]:
+        table.numbers([target])
+        return Encoding(features, table.named, target, ()), why
+    classes = tuple(sorted(set(labels_of(table, target))))
+    if len(classes) < 2:
+        raise DataError(f"{table.source}: {target!r} holds the one label {classes[0]!r}, expected at least two")
+    if 2 * len(classes) > table.rows:
+        raise DataError(
+            f"{table.source}: {target!r} holds {len(classes)} labels in {table.rows} rows, too many to learn; "
+            "take another target, or --task regression for amounts"
+        )
+    return Encoding(features, table.named, target, classes), why
+
+
+def _guess(column: np.ndarray) -> tuple[str, str]:
+    """The task, and the reason."""
+    if column.dtype == object:
+        return TASKS[0], "because the target is text"
+    present = np.unique(column[np.isfinite(column)])
+    if len(present) <= FEW and np.all(present == np.floor(present)):
+        return TASKS[0], f"because the target holds {len(present)} different whole numbers"
+    return TASKS[1], "because the target holds " + ("many whole numbers" if _whole(present) else "fractions")
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool(np.all(values == np.floor(values)))
+
+
+def labels_of(table: Table, target: str) -> list[str | int]:
+    """The labels in the target column: texts, or whole numbers; a DataError for gaps and fractions."""
+    column = table.columns[target]
+    if column.dtype != object:
+        table.numbers([target])
+        if not _whole(column):
+            raise DataError(f"{table.source}: {target!r} holds fractions, which are no labels; use --task regression")
+        return [int(value) for value in column]
+    if gaps := sum(text.lower() in EMPTY for text in column):
+        raise DataError(f"{table.source}: {target!r} has no label in {gaps} of {table.rows} rows; drop these rows")
+    return list(column)

@@ -1,0 +1,136 @@
+"""``mlpcore train``: a table in, a trained model file and its learning curves out."""
+
+import argparse
+import math
+import os
+from dataclasses import replace
+
+from mlpcore.backends import get_backend
+from mlpcore.cli import digits
+from mlpcore.cli.backends import report
+from mlpcore.cli.encoding import TASKS, Encoding, choose_encoding
+from mlpcore.cli.output import INTERRUPTED, one_line
+from mlpcore.cli.recipe import DIGITS, TABLE, Parts, build, fit, prepare
+from mlpcore.configuration import check_number
+from mlpcore.errors import ConfigurationError, DataError, MissingDependency
+from mlpcore.files.tensors import check_target
+from mlpcore.model import Model
+from mlpcore.plotting import save_history
+from mlpcore.tables import Table, listed, read_table
+from mlpcore.training.history import History
+from mlpcore.training.progress import Progress
+
+LINES = 20  # of plain progress, where there is no terminal
+SETTINGS = ("hidden", "epochs", "batch_size", "learning_rate", "validation")
+VERBS = ("train", "validate", "test")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """The command and its arguments."""
+    parser = commands.add_parser(
+        "train",
+        help="train a network on a table, or on the digits that come with scikit-learn",
+        description="Trains a network, stops when the validation part gets no better, and writes the model file and a "
+        "picture of the learning curves beside it. Columns are standardised, labels encoded; the file keeps both.",
+    )
+    parser.add_argument("data", metavar="DATA", help="a CSV file with a header, a .npz file with x and y, or: digits")
+    parser.add_argument("--target", help="the column to predict, by name or index (-1: the last); .npz: an array, y")
+    parser.add_argument(
+        "--task", choices=("auto", *TASKS), default="auto", help="auto (the default) looks at the target"
+    )
+    parser.add_argument(
+        "--hidden", type=_widths, metavar="N,N,...", help="widths of the hidden layers, such as 256,256"
+    )
+    parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch or jax")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of parameters and products")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the rows at most")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="rows for each step")
+    parser.add_argument("--learning-rate", type=float, metavar="RATE", help="of AdamW")
+    parser.add_argument("--validation", type=float, metavar="SHARE", help="share of rows to validate with; 0: none")
+    parser.add_argument("--seed", type=int, default=0, help="decides split, initial weights, orders and masks")
+    parser.add_argument("--out", help="the model file, by default named like the data, in the current directory")
+    parser.set_defaults(run=run)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no widths, expected whole numbers such as 256,256") from None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, judge, save, and say what was done."""
+    builtin = arguments.data == "digits"
+    if builtin and (arguments.target is not None or arguments.task != "auto"):
+        raise ConfigurationError("train digits: the target is the digit; --target and --task are for files")
+    check_number("mlpcore train", seed=arguments.seed, least=0, below=1 << 64)
+    given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
+    recipe = replace(DIGITS if builtin else TABLE, **given)
+    name = os.path.splitext(os.path.basename(arguments.data))[0]
+    out = check_target(arguments.out or f"{name}.safetensors")
+    picture = os.path.splitext(out)[0] + ".png"
+    if out == picture or os.path.realpath(arguments.data) in (os.path.realpath(out), os.path.realpath(picture)):
+        raise ConfigurationError(f"--out is {out}: the model and its picture {picture} need names of their own")
+    backend = get_backend(arguments.backend)
+    table, encoding, test = digits.load() if builtin else (*_read(arguments), None)
+    parts = prepare(table, encoding, recipe.validation, arguments.seed, test)
+    model = build(recipe, parts, backend, arguments.dtype, arguments.seed)
+    print(_introduction(name, parts), repr(model), sep="\n", flush=True)
+    history = fit(model, recipe, parts, (Progress(max(1, recipe.epochs // LINES)),))
+    if history.stopped:
+        print(f"stopped: {history.stopped}", flush=True)
+    for part in ("validation", "test"):
+        if getattr(parts, part) is not None:
+            print(_quality(part, model, parts))
+    model.save(out, **parts.encoding.save())
+    print(f"model: {out}", _draw(history, picture, name), "backends on this machine:", report(), sep="\n")
+    return INTERRUPTED if history.stopped == "interrupted" else 0
+
+
+def _read(arguments: argparse.Namespace) -> tuple[Table, Encoding]:
+    """The file's table and how to encode it; says which task was chosen, and why."""
+    table = read_table(arguments.data, "y" if arguments.target is None else arguments.target)
+    if table.named and arguments.target is None:
+        raise DataError(
+            f"{table.source}: which column is to be predicted? --target takes {listed(list(table.columns))}"
+        )
+    target = table.find(arguments.target) if table.named else arguments.target or "y"
+    if target not in table.columns:
+        raise DataError(
+            f"{table.source}: there is no array {target!r}, expected the target there; --target names another"
+        )
+    encoding, why = choose_encoding(table, target, arguments.task)
+    print(f"{encoding.task} of {target!r}, {why}" + ("; --task decides otherwise" if arguments.task == "auto" else ""))
+    return table, encoding
+
+
+def _introduction(name: str, parts: Parts) -> str:
+    """The numbers of rows, columns and classes."""
+    sizes = [f"{len(part[0])} rows to {verb}" for part, verb in zip(parts[1:], VERBS, strict=True) if part is not None]
+    classes = f", classes {listed(parts.encoding.classes)}" if parts.encoding.classes else ""
+    return one_line(f"{name}: {len(parts.encoding.columns)} columns{classes}; {', '.join(sizes)}")
+
+
+def _quality(part: str, model: Model, parts: Parts) -> str:
+    """The metric on a part, in the target's units."""
+    rows = getattr(parts, part)
+    values = model.evaluate(*rows)
+    if parts.encoding.amounts is None:
+        return f"{part} accuracy {100 * values['accuracy']:.2f} % of {len(rows[0])} rows"
+    error = math.sqrt(2 * values["loss"]) * float(parts.encoding.amounts.scale[0])
+    return (
+        f"{part} r2 {values['r2']:.4f}, root mean squared error {error:.6g} in the units of "
+        f"{parts.encoding.target!r}, {len(rows[0])} rows"
+    )
+
+
+def _draw(history: History, path: str, name: str) -> str:
+    """Draw the learning curves; a line that says where they are, or why not: the model is worth more than they are."""
+    if not history.rows:
+        return "no picture: no epoch was completed"
+    try:
+        save_history(history, path, f"mlpcore train {name}")
+    except MissingDependency as error:
+        return f"no picture: {error}"
+    return f"learning curves: {path}"

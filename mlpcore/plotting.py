@@ -1,0 +1,119 @@
+"""Learning curves as pictures, with matplotlib, which is imported only when something is drawn."""
+
+import math
+from typing import Any
+
+from mlpcore.errors import DataError, MissingDependency
+from mlpcore.training.history import History
+
+PANEL = (5.4, 3.6)  # inches
+LOG_FROM = 10  # losses that span more than this factor are drawn on a logarithmic scale
+COLORS = {"loss": "#3566a8", "val_loss": "#d2602a"}
+METRIC_COLORS = ("#2e8b57", "#8455a3", "#a8823a", "#c2477f")
+NOT_CURVES = ("learning_rate", "rows_per_second")
+
+
+def plot_history(history: History, ax: Any = None) -> tuple[Any, ...]:
+    """Draw the learning curves: losses in one panel, metrics in another. Returns the axes, that of the losses first.
+
+    ``ax`` is an axes for the losses, which then get the metrics' axis on their right; or a pair of axes. Without it
+    pyplot makes a figure, which notebooks show. The training loss of an epoch stands in the middle of it, for it was
+    taken while the weights moved; what was measured after the epoch stands at its end. A ring marks the lowest
+    validation loss. Errors: DataError for an empty history, MissingDependency without matplotlib (extra ``plot``).
+    """
+    ticker = _matplotlib("ticker")
+    losses = [name for name in history.columns if name in COLORS]
+    metrics = [name for name in history.columns if name not in COLORS and name not in NOT_CURVES]
+    if not losses and not metrics:
+        raise DataError("plot_history: the history has no epochs, expected at least one; call fit first")
+    twin = hasattr(ax, "plot") and bool(metrics)
+    axes = _axes(ax, twin, 1 + bool(metrics))
+    for name in losses:
+        _curve(axes[0], history, name, "training" if name == "loss" else "validation", COLORS[name])
+    if "val_loss" in losses:
+        _ring(axes[0], history)
+    seen = [value for name in losses for value in history[name] if math.isfinite(value)]
+    if seen and 0 < LOG_FROM * min(seen) < max(seen):
+        axes[0].set_yscale("log")
+    axes[0].set_ylabel("loss (mean per row)")
+    if metrics:
+        shown = [name.removeprefix("val_").replace("_", " ") for name in metrics]
+        for i, (name, label) in enumerate(zip(metrics, shown, strict=True)):
+            _curve(axes[1], history, name, f"validation {label}", METRIC_COLORS[i % len(METRIC_COLORS)])
+        shares = all(name.endswith("accuracy") for name in metrics)
+        if shares:
+            axes[1].yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{100 * value:g}"))
+        what = shown[0] if len(shown) == 1 else "metrics"
+        axes[1].set_ylabel(f"{what} (%)" if shares else what)
+    for axis in axes[:1] if twin else axes:
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        axis.grid(True, color="#e4e4e4", linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[["top", *([] if twin else ["right"])]].set_visible(False)
+    _legends(axes, twin)
+    return axes
+
+
+def save_history(history: History, path: Any, title: str = "") -> None:
+    """Write the learning curves to a picture file, without pyplot and without a screen."""
+    figure_class = _matplotlib("figure").Figure
+    panels = 1 + any(name not in COLORS and name not in NOT_CURVES for name in history.columns)
+    figure = figure_class(figsize=(panels * PANEL[0], PANEL[1]), dpi=150, layout="constrained")
+    plot_history(history, figure.subplots(1, panels, squeeze=False)[0])
+    figure.suptitle(title, parse_math=False)  # a title may come from the name of a file: no mathematics in it
+    figure.savefig(path)
+
+
+def _matplotlib(module: str) -> Any:
+    """A module of matplotlib, or the error that says how to get it."""
+    try:
+        from importlib import import_module
+
+        return import_module(f"matplotlib.{module}")
+    except ImportError as error:
+        raise MissingDependency(
+            f"matplotlib draws the learning curves and cannot be imported ({error}); pip install 'mlpcore[plot]'"
+        ) from None
+
+
+def _axes(ax: Any, twin: bool, panels: int) -> tuple[Any, ...]:
+    """The axes to draw in: made by pyplot, given with a second axis put on its right, or given."""
+    if ax is None:
+        size = (panels * PANEL[0], PANEL[1])
+        made = _matplotlib("pyplot").subplots(1, panels, figsize=size, layout="constrained", squeeze=False)
+        return tuple(made[1][0])
+    if twin:
+        return ax, ax.twinx()
+    axes = (ax,) if hasattr(ax, "plot") else tuple(ax)
+    if len(axes) < panels:
+        raise DataError(f"plot_history: ax has {len(axes)} axes, expected {panels}, for losses and metrics")
+    return axes[:panels]
+
+
+def _curve(axis: Any, history: History, name: str, label: str, color: str) -> None:
+    """One column over the epochs that have it; a few epochs are dots too."""
+    points = [(epoch, row[name]) for epoch, row in enumerate(history.rows, start=1) if name in row]
+    epochs = [epoch - 0.5 if name == "loss" else epoch for epoch, _ in points]
+    dots = "o" if len(points) <= 12 else ""
+    axis.plot(
+        epochs, [value for _, value in points], color=color, label=label, linewidth=1.8, marker=dots, markersize=4
+    )
+
+
+def _ring(axis: Any, history: History) -> None:
+    """A ring round the lowest validation loss: the weights that early stopping keeps."""
+    points = [(row["val_loss"], epoch) for epoch, row in enumerate(history.rows, start=1) if "val_loss" in row]
+    value, epoch = min(points)
+    style = {"facecolors": "none", "edgecolors": COLORS["val_loss"], "linewidths": 1.4, "zorder": 3}
+    axis.scatter([epoch], [value], s=70, label=f"lowest, epoch {epoch}", **style)
+
+
+def _legends(axes: tuple[Any, ...], twin: bool) -> None:
+    """A legend in each panel; one for both axes where they share a panel."""
+    if not twin:
+        for axis in axes:
+            axis.legend(frameon=False, loc="best")
+        return
+    (handles, labels), (more_handles, more_labels) = (axis.get_legend_handles_labels() for axis in axes)
+    axes[1].legend(handles + more_handles, labels + more_labels, frameon=False)

@@ -1,0 +1,120 @@
+"""Standardize: columns brought to mean 0 and deviation 1, which is what gradient descent wants of its input."""
+
+from typing import Any, Self
+
+import numpy as np
+from array_api_compat import device as device_of
+
+from mlpcore.backends import get_backend
+from mlpcore.backends.transfer import to_host
+from mlpcore.errors import ConfigurationError, DataError
+from mlpcore.namespace import namespace
+from mlpcore.training.data import as_array, as_rows
+from mlpcore.typing import Array
+
+
+class Standardize:
+    """Subtract a mean from every column and divide by a scale: ``y = (x - mean) / scale``. It never changes.
+
+    `Standardize.fit` takes both from data; given by hand they may be any numbers: ``Standardize([0.0], [255.0])``
+    brings bytes to [0, 1]. x is (n, columns) of any library and stays there; its dtype is kept, integers and lists
+    become the library's usual float. Both arrays are float64 on the host, and stand in model files like that.
+
+    >>> import mlpcore as mc
+    >>> scaler = mc.Standardize.fit([[1.0, 5.0], [3.0, 5.0]])
+    >>> scaler([[1.0, 5.0], [4.0, 6.0]])
+    array([[-1.,  0.],
+           [ 2.,  1.]])
+    >>> scaler.inverse([[-1.0, 0.0]])
+    array([[1., 5.]])
+    """
+
+    __slots__ = ("mean", "scale")
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __init__(self, mean: Any, scale: Any) -> None:
+        for name, given in (("mean", mean), ("scale", scale)):
+            vector = np.array(to_host(as_array(f"Standardize: {name}", given)), dtype=np.float64)
+            if vector.ndim != 1 or not vector.size or not np.all(np.isfinite(vector)):
+                raise ConfigurationError(
+                    f"Standardize: {name} has shape {vector.shape}, expected finite numbers, one for each column"
+                )
+            vector.flags.writeable = False
+            object.__setattr__(self, name, vector)
+        if self.mean.shape != self.scale.shape:
+            raise ConfigurationError(
+                f"Standardize: mean has {self.mean.size} numbers and scale {self.scale.size}, expected as many"
+            )
+        if not np.all(self.scale > 0):
+            raise ConfigurationError("Standardize: scale has zero or negative numbers, expected positive ones")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"Standardize never changes, so {name} cannot be set; make a new one")
+
+    def __repr__(self) -> str:
+        return f"Standardize({self.mean.size} columns)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Standardize):
+            return NotImplemented
+        return np.array_equal(self.mean, other.mean) and np.array_equal(self.scale, other.scale)
+
+    def __hash__(self) -> int:
+        return hash((self.mean.tobytes(), self.scale.tobytes()))
+
+    def __reduce__(self) -> tuple:
+        return Standardize, (np.array(self.mean), np.array(self.scale))
+
+    @classmethod
+    def fit(cls, x: Any) -> Self:
+        """Mean and standard deviation (that of the rows: divided by n) of every column of x (n, columns).
+
+        A column whose rows are all equal has no deviation: its scale is 1, so that it is only centred. Computed in
+        float64 on the host, the squares of what is left after the mean is subtracted, and scaled by a power of two, so
+        that neither a large offset nor large numbers spoil it. NaN or infinity is a DataError that names the columns.
+        """
+        x = as_rows("x", to_host(as_array("x", x)), get_backend("numpy"), "float64")
+        _, power = np.frexp(np.abs(x).max(axis=0))
+        rows = np.ldexp(x, -power)  # exact, and within [-1, 1]
+        mean = rows.mean(axis=0)
+        mean = mean + (rows - mean).mean(axis=0)  # of equal rows this is exact, so that nothing deviates from it
+        deviation = np.sqrt(np.square(rows - mean).mean(axis=0))
+        scale = np.ldexp(deviation, power)
+        return cls(np.ldexp(mean, power), np.where(scale < np.finfo(np.float64).tiny, 1.0, scale))
+
+    def __call__(self, x: Any) -> Array:
+        """``(x - mean) / scale``; a DataError where x has other columns."""
+        x, mean, rest, scale = self._aligned(x)
+        return (x - mean - rest) / scale
+
+    def inverse(self, y: Any) -> Array:
+        """``y * scale + mean``: the units of the data again."""
+        y, mean, rest, scale = self._aligned(y)
+        return y * scale + rest + mean
+
+    def _aligned(self, x: Any) -> tuple[Array, ...]:
+        """x as floats, then the mean, what the mean lost in this dtype, and the scale, beside x."""
+        x = as_array("Standardize: x", x)
+        xp = namespace(x)
+        if x.ndim != 2 or x.shape[1] != self.mean.size:
+            raise DataError(f"{self!r}: x has shape {tuple(x.shape)}, expected (rows, {self.mean.size})")
+        place = device_of(x)
+        if not xp.isdtype(x.dtype, "real floating"):
+            usual = xp.__array_namespace_info__().default_dtypes(device=place)["real floating"]
+            x = xp.astype(x, usual)
+
+        def put(vector: np.ndarray) -> Array:
+            return xp.asarray(vector.tolist(), dtype=x.dtype, device=place)
+
+        mean = put(self.mean)
+        # Rounded to a smaller dtype, the mean of a column like 1e8 +- 1 is off by more than the deviation.
+        rounded = self.mean.astype(_host_dtype(xp, x)).astype(np.float64)
+        return x, mean, put(self.mean - rounded), put(self.scale)
+
+
+def _host_dtype(xp: Any, x: Array) -> Any:
+    """The NumPy dtype of as many bits as x has; float32 for what NumPy lacks, such as bfloat16."""
+    bits = xp.finfo(x.dtype).bits
+    return np.dtype(f"float{bits}") if bits in (32, 64) else np.dtype("float32")

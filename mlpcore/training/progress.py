@@ -1,0 +1,104 @@
+"""Progress: what an epoch brought, as a live bar in a terminal and as plain lines elsewhere."""
+
+import sys
+from typing import Any, TextIO
+
+from mlpcore.configuration import check_count
+from mlpcore.training.callbacks import Report
+
+_SHARES = ("accuracy",)  # metrics from 0 to 1 that people read as per cent
+_SHOWN_ELSEWHERE = ("learning_rate", "rows_per_second")
+
+
+def said(values: dict[str, float]) -> str:
+    """An epoch's numbers in a line: losses and metrics in their order, then the speed.
+
+    >>> said({"loss": 0.25, "rows_per_second": 51234.5, "val_loss": 0.5, "val_accuracy": 0.975})
+    'loss 0.25  val_loss 0.5  val_accuracy 97.50 %  51,234 rows/s'
+    """
+    words = [f"{name} {_number(name, value)}" for name, value in values.items() if name not in _SHOWN_ELSEWHERE]
+    if "rows_per_second" in values:
+        words.append(f"{values['rows_per_second']:,.0f} rows/s")
+    return "  ".join(words)
+
+
+def _number(name: str, value: float) -> str:
+    return f"{100 * value:.2f} %" if name.endswith(_SHARES) else f"{value:.4g}"
+
+
+class Progress:
+    """Shows every epoch's loss, validation loss and metrics, and rows per second.
+
+    In a terminal, and where rich is installed (extra ``ui``), this is one live line with a bar; elsewhere a plain line
+    for every ``every``-th epoch and for the last. ``file`` is the stream, by default ``sys.stderr`` as it is when a
+    fit begins, so that the results a program prints stay alone. Epochs are counted over all fits of the model.
+    """
+
+    def __init__(self, every: int = 1, file: TextIO | None = None) -> None:
+        check_count(self, every=every)
+        self.every, self.file = every, file
+        self._bar: Any = None
+
+    def on_fit_begin(self, model: Any, epochs: int) -> None:
+        """Start the bar, where there is one."""
+        self._stop()
+        self._stream = self.file or sys.stderr
+        self._first, self._epochs, self._pending = 0, epochs, ""
+        self._bar = _bar(self._stream, epochs)
+
+    def on_epoch_end(self, report: Report) -> None:
+        """Show the epoch."""
+        self._first = self._first or report.epoch
+        last = self._first + self._epochs - 1
+        title, text = f"epoch {report.epoch}/{last}", said(report.values)
+        if self._bar is not None:
+            done = report.epoch - self._first + 1
+            self._bar.update(self._bar.task_ids[0], completed=done, title=title, said=text)
+            return
+        self._pending = f"{title}  {text}"
+        if report.epoch % self.every == 0:
+            self._flush()
+
+    def on_fit_end(self, model: Any) -> None:
+        """Leave the bar as it stands, or write the last epoch's line if it is not there yet."""
+        self._stop()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            print(self._pending, file=self._stream, flush=True)
+            self._pending = ""
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _bar(stream: TextIO, epochs: int) -> Any:
+    """A started bar of rich, or None where rich is missing or nobody watches."""
+    if not stream.isatty():
+        return None
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+        from rich.table import Column
+    except ImportError:
+        return None
+    console = Console(file=stream)
+    if not console.is_terminal or console.is_dumb_terminal:
+        return None
+    # Names of metrics are data: no markup in them. What does not fit a narrow window is cut, never wrapped.
+    cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    bar = Bar(
+        TextColumn("{task.fields[title]}", markup=False),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[said]}", markup=False, table_column=cut),
+        console=console,
+        expand=True,
+    )
+    bar.add_task("", total=epochs, title=f"0 of {epochs} epochs", said="")
+    bar.start()
+    return bar
