@@ -14,3 +14,8 @@ def namespace(x: Any) -> ModuleType:
         return _BY_TYPE[type(x)]
     except KeyError:
         return _BY_TYPE.setdefault(type(x), array_namespace(x))
+
+
+def register(kind: type, module: Any) -> None:
+    """Let arrays of type ``kind`` have this namespace: for arrays that record what is done with them."""
+    _BY_TYPE[kind] = module

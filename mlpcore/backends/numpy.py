@@ -6,7 +6,8 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 import mlpcore.kernels.numpy  # noqa: F401  # registers the faster bodies
-from mlpcore.backends.backend import Backend, run_eagerly
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.replay.running import recorded
 from mlpcore.errors import BackendUnavailable
 
 
@@ -29,5 +30,5 @@ def create(device: Any = None) -> Backend:
         owns=lambda x: isinstance(x, np.ndarray),
         # Overflow on the way to an infinite loss is found by the step, which says more than a NumPy warning.
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
-        compile=run_eagerly(xp, np.asarray),
+        compile=recorded(xp),
     )

@@ -44,7 +44,7 @@ def make_step(
         g = layout.flat(grads)
         if rules.l2:
             value, g = _penalize(value, g, state.params, layout.decayed, rules.l2)
-        objective, g = value / total, g / total
+        objective = value / total
         finite = xp.isfinite(objective) & xp.isfinite(xp.sum(g, axis=-1))
         ok = (weight > 0) & finite & (state.skipped == 0)
         failed = (weight > 0) & ~finite
@@ -55,7 +55,7 @@ def make_step(
             params = state.params
             if optimizer.weight_decay:
                 params = _scale_prefix(params, layout.decayed, 1 - rate * optimizer.weight_decay)
-            params, moments = optimizer.update(_clip(g, rules), state.optimizer, params, rate)
+            params, moments = optimizer.update(_clip(g / total, rules), state.optimizer, params, rate)
             return state._replace(
                 params=params,
                 statistics=layout.running(observed),

@@ -1,0 +1,94 @@
+"""``compile`` for NumPy: the step is recorded when a shape is first seen, and replayed from then on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.backend import ChunkError, Run, run_eagerly
+from mlpcore.backends.replay.memory import aligned
+from mlpcore.backends.replay.planning import Program, plan
+from mlpcore.backends.replay.recording import RecordingError, as_input
+from mlpcore.backends.replay.workers import run as play
+from mlpcore.trees import named_leaves, tree_map
+from mlpcore.typing import Array, Batch, State
+
+SHAPES = 8  # programs kept; each holds the memory of a step
+
+
+def recorded(xp: Any) -> Callable[[Callable], Run]:
+    """``compile(step)``: ``run`` as `run_eagerly` defines it, for steps that can be recorded; eager for others."""
+
+    def compiled(step: Callable[[State, Batch], tuple[State, Array]]) -> Run:
+        eager = run_eagerly(xp, np.asarray)(step)
+        programs: dict[Any, tuple[Program, Batch] | None] = {}
+        home: list[State] = []  # one: the arrays that hold the state from step to step
+
+        def program_for(batch: Batch) -> tuple[Program, Batch] | None:
+            key = tuple((leaf.shape, leaf.dtype) for _, leaf in named_leaves(batch))
+            if key not in programs:
+                if len(programs) >= SHAPES:
+                    programs.clear()
+                try:
+                    programs[key] = _record(step, home[0], batch)
+                except RecordingError:
+                    programs[key] = None
+            return programs[key]
+
+        def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+            if not home:
+                home.append(tree_map(lambda leaf: _owned(np.asarray(leaf)), state))
+            rows = order.shape[1]
+            noise = tree_map(np.asarray, draw(0))
+            x, target, weights = (np.broadcast_to(part[:1], (rows, *part.shape[1:])) for part in data)
+            found = program_for(Batch(x, target, weights, noise))
+            if found is None:
+                return eager(state, data, order, draw)
+            _adopt(home[0], state)
+            program, batch = found
+            losses = np.empty(order.shape[0], home[0].params.dtype)
+            parts = tuple(zip(data, batch[:3], strict=True))
+            draws = [leaf for _, leaf in named_leaves(batch.noise)]
+            done = 0
+            try:
+                for done, taken in enumerate(order):  # ``done`` is read after an error
+                    for part, place in parts:
+                        np.take(part, taken, 0, place, "clip")
+                    if draws:
+                        for (_, drawn), place in zip(named_leaves(draw(done)), draws, strict=True):
+                            np.copyto(place, drawn)
+                    play(program.before)
+                    if program.ok:
+                        play(program.after)
+                    losses[done] = program.loss
+            except BaseException as error:
+                raise ChunkError(home[0], done) from error
+            return home[0], losses
+
+        return run
+
+    return compiled
+
+
+def _owned(array: np.ndarray) -> np.ndarray:
+    place = aligned(array.shape, array.dtype)
+    place[...] = array
+    return place
+
+
+def _adopt(home: State, state: State) -> None:
+    """Take over what somebody else has put into the state since the last run."""
+    for (_, place), (_, leaf) in zip(named_leaves(home), named_leaves(state), strict=True):
+        if leaf is not place:
+            np.copyto(place, leaf)
+
+
+def _record(step: Callable, home: State, batch: Batch) -> tuple[Program, Batch]:
+    """The program of the step for batches of this shape, and the arrays where it expects one."""
+    state = tree_map(as_input, home)
+    inputs = tree_map(as_input, batch)
+    places = tree_map(lambda leaf: aligned(leaf.shape, leaf.dtype), batch)
+    new, loss = step(state, inputs)
+    leaves = [[leaf for _, leaf in named_leaves(tree)] for tree in (new, state, home)]
+    own = dict(zip(*([leaf for _, leaf in named_leaves(tree)] for tree in (inputs, places)), strict=True))
+    return plan(list(zip(*leaves, strict=True)), loss, own), places

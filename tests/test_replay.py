@@ -1,0 +1,205 @@
+"""NumPy's replay of a recorded step gives the bits of the step itself, for every member, in blocks and on threads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import array_api_compat.numpy as xp
+import members
+import numpy as np
+import pytest
+
+import mlpcore as mc
+from mlpcore.backends import get_backend
+from mlpcore.backends.backend import run_eagerly
+from mlpcore.backends.replay import blocks, running, workers
+from mlpcore.gradient_check import draw_targets
+from mlpcore.namespace import namespace
+from mlpcore.random import Stream
+from mlpcore.trees import named_leaves
+
+REPLAYED = get_backend("numpy")
+EAGER = replace(REPLAYED, compile=run_eagerly(xp, np.asarray))
+ROWS, WIDTH = 29, 4
+
+
+@pytest.fixture(autouse=True)
+def recordings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
+    """What was recorded: a step that falls back to being run eagerly would show nothing here."""
+    made: list = []
+    record = running._record
+
+    def noted(*args: Any) -> Any:
+        made.append(record(*args))
+        return made[-1]
+
+    monkeypatch.setattr(running, "_record", noted)
+    yield made
+
+
+def fit(backend: Any, net: Any, loss: Any, optimizer: Any, target: np.ndarray, epochs: int = 2, **words: Any) -> Any:
+    """A model after some epochs of ragged batches with row weights, one of them zero, and its losses."""
+    x = Stream(1, "x").normal((len(target), WIDTH)) * 3
+    weights = 0.5 + Stream(1, "weights").uniform((len(target),))
+    weights[3] = 0
+    model = mc.Model(net, loss, optimizer, backend=backend, **words)
+    history = model.fit(x, target, epochs=epochs, batch_size=8, sample_weight=weights)
+    return model, history.loss
+
+
+def assert_same_bits(*args: Any, **words: Any) -> None:
+    """Losses and the whole state, after replay and after eager steps."""
+    (one, losses), (other, expected) = (fit(backend, *args, **words) for backend in (REPLAYED, EAGER))
+    assert losses == expected
+    leaves = zip(named_leaves(one._trainer.state), named_leaves(other._trainer.state), strict=True)
+    for (name, got), (_, want) in leaves:
+        np.testing.assert_array_equal(got, want, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", members.LAYERS)
+def test_every_layer(case: str, dtype: str, recordings: list) -> None:
+    net = mc.Sequential(mc.Linear(WIDTH, WIDTH), members.LAYERS[case](WIDTH))
+    outputs = net.widths(WIDTH)
+    target = Stream(2).normal((ROWS, outputs))
+    assert_same_bits(net, mc.SquaredError(), mc.Adam(0.01), target, dtype=dtype)
+    assert len(recordings) == 2  # the whole batch and the ragged one
+
+
+@pytest.mark.parametrize("case", members.LOSSES)
+def test_every_loss(case: str, recordings: list) -> None:
+    loss, kind = members.LOSSES[case]
+    target = draw_targets(Stream(3), ROWS, 3)[kind]
+    assert_same_bits(mc.Sequential(mc.Linear(WIDTH, loss.outputs(3))), loss, mc.Adam(0.01), target)
+    assert len(recordings) == 2
+
+
+@pytest.mark.parametrize("case", members.OPTIMIZERS)
+def test_every_optimizer(case: str, recordings: list) -> None:
+    net = mc.Sequential(mc.Linear(WIDTH, 6), mc.Tanh(), mc.Linear(6, 2))
+    target = Stream(4).normal((ROWS, 2))
+    optimizer = replace(members.OPTIMIZERS[case], weight_decay=0.1)
+    assert_same_bits(net, mc.HalfSquaredError(), optimizer, target, l2=0.1, clip_norm=0.5, clip_value=0.2, ema=0.9)
+    assert len(recordings) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_blocks_and_threads_change_no_bit(threads: int, monkeypatch: pytest.MonkeyPatch, recordings: list) -> None:
+    monkeypatch.setattr(blocks, "THREADS", threads)
+    monkeypatch.setattr(blocks, "BLOCK", 24)  # three rows of eight: three blocks, the last one short
+    monkeypatch.setattr(blocks, "WORTH_A_THREAD", 1)
+    # As many columns and classes as rows: what runs along a row must not be cut like the rows.
+    net = mc.Sequential(mc.Linear(WIDTH, 8), mc.LayerNorm(8), mc.GELU(), mc.Dropout(0.2), mc.Linear(8, 8))
+    target = Stream(5).order(ROWS) % 8
+    assert_same_bits(net, mc.SoftmaxCrossEntropy(), mc.AdamW(0.01), target, ema=0.9)
+    both = [call for program, _ in recordings for call in (*program.before, *program.after)]
+    pairs = [lists for function, lists in both if function is workers.run_both]
+    assert bool(pairs) == (threads == 2)
+    for lists in pairs:
+        here, there = (list(_written(calls)) for calls in lists)
+        assert not any(np.shares_memory(one, other) for one in here for other in there)
+
+
+def _written(calls: list) -> Iterator[np.ndarray]:
+    """The arrays that the calls write."""
+    for function, args in calls:
+        yield function.keywords["out"] if isinstance(function, partial) else args[3 if len(args) == 5 else 0]
+
+
+class OddState(NamedTuple):
+    """State of an optimizer that does what none of ours does, yet any may do."""
+
+    old: Any
+    rate: Any
+    mixed: Any
+
+
+@dataclass(frozen=True)
+class Odd:
+    """Reads its old state after the new one is made, and its rate after the vectors; joins in a constant."""
+
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0
+
+    def init(self, params: Any) -> OddState:
+        return OddState(params * 0 + 1, params[..., 0] * 0, params * 0)
+
+    def update(self, grads: Any, state: OddState, params: Any, rate: Any) -> tuple[Any, OddState]:
+        space = namespace(grads)
+        new = state.old + grads
+        moved = params - rate * new * state.old
+        joined = space.concat([moved[1:], space.ones_like(moved[:1])])
+        return moved, OddState(new, rate * 2 + state.rate, state.mixed * 0.5 + joined)
+
+
+def test_an_optimizer_unlike_ours(recordings: list) -> None:
+    net = mc.Sequential(mc.Linear(WIDTH, 3), mc.Tanh(), mc.Linear(3, 2))
+    assert_same_bits(net, mc.SquaredError(), Odd(), Stream(6).normal((ROWS, 2)), epochs=3)
+    assert len(recordings) == 2
+
+
+def test_a_step_that_looks_at_the_host_is_run_eagerly(recordings: list) -> None:
+    class Peeking(type(mc.Tanh())):
+        def activate(self, x: Any) -> tuple[Any, Any]:
+            return super().activate(x * (1.0 if float(x[0, 0]) > 1e9 else 2.0))
+
+    net = mc.Sequential(mc.Linear(WIDTH, 2), Peeking())
+    assert_same_bits(net, mc.SquaredError(), mc.SGD(0.01), Stream(6).normal((ROWS, 2)))
+    assert recordings == []
+
+
+def test_what_is_put_into_the_state_between_fits_is_taken_over() -> None:
+    x, y = Stream(7).normal((ROWS, WIDTH)), Stream(8).normal((ROWS, 1))
+    models = [
+        mc.Model(mc.Sequential(mc.Linear(WIDTH, 1)), mc.SquaredError(), mc.SGD(0.01, momentum=0.9), backend=backend)
+        for backend in (REPLAYED, EAGER)
+    ]
+    for model in models:
+        model.fit(x, y, epochs=2, batch_size=8)
+        before = model.snapshot()
+        model.fit(x, y, epochs=1, batch_size=8)
+        model.restore(before)
+        model.rate_scale = 0.5
+        model.fit(x, y, epochs=1, batch_size=8)
+        model.params = tuple({name: leaf * 2 for name, leaf in part.items()} for part in model.params)
+        model.fit(x, y, epochs=1, batch_size=5)
+        np.testing.assert_array_equal(before[0], before[0].copy())
+    np.testing.assert_array_equal(models[0].predict(x), models[1].predict(x))
+
+
+@pytest.mark.parametrize("rate", [1e3, 1e30])
+def test_a_failed_step_changes_nothing(rate: float, recordings: list) -> None:
+    net = mc.Sequential(mc.Linear(WIDTH, 6), mc.BatchNorm(6), mc.Linear(6, 2))
+    states = []
+    for backend in (REPLAYED, EAGER):
+        model = mc.Model(net, mc.Poisson(), mc.SGD(rate, momentum=0.5), backend=backend, ema=0.5)
+        with pytest.raises(mc.NonFiniteError) as error:
+            model.fit(Stream(1).normal((ROWS, WIDTH)), np.ones((ROWS, 2)), batch_size=8)
+        states.append((str(error.value), model._trainer.progress, model._trainer.state))
+    assert states[0][:2] == states[1][:2] and recordings
+    for (name, got), (_, want) in zip(named_leaves(states[0][2]), named_leaves(states[1][2]), strict=True):
+        np.testing.assert_array_equal(got, want, err_msg=name)
+
+
+def test_few_programs_are_kept(recordings: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "SHAPES", 2)
+    x, y = Stream(7).normal((64, WIDTH)), Stream(8).normal((64, 1))
+    model, other = (
+        mc.Model(mc.Sequential(mc.Linear(WIDTH, 1)), mc.SquaredError(), mc.SGD(0.01), backend=backend)
+        for backend in (REPLAYED, EAGER)
+    )
+    for rows in (20, 21, 20, 22, 20):
+        for one in (model, other):
+            one.fit(x[:rows], y[:rows], batch_size=rows, epochs=1)
+    assert len(recordings) == 4  # the third shape took the place of the others
+    np.testing.assert_array_equal(model.predict(x), other.predict(x))
+
+
+def test_errors_on_the_second_thread_reach_the_first() -> None:
+    def fail() -> None:
+        raise MemoryError("on the helper")
+
+    with pytest.raises(MemoryError, match="on the helper"):
+        workers.run_both([], [(fail, ())])
+    workers.run_both([], [])
