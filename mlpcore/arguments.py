@@ -1,15 +1,21 @@
 """The checks of what a model is made of."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from mlpcore.configuration import check_choice, check_number
 from mlpcore.errors import ConfigurationError
 from mlpcore.layers import Sequential, Sigmoid, Softmax
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from mlpcore.metrics import Metric, get_metric
 from mlpcore.training.step import Rules
 from mlpcore.typing import Layer, Loss, Optimizer
 
-_LIKE = {"net": "Sequential(Linear(2, 3))", "loss": "SquaredError()", "optimizer": "Adam(1e-3)"}
+_LIKE = {
+    "net": "a layer like Sequential(Linear(2, 3), ReLU())",
+    "loss": "a loss like SquaredError()",
+    "optimizer": "an optimizer like Adam(1e-3)",
+}
 _OWN_ENDING = {SoftmaxCrossEntropy: Softmax, SigmoidCrossEntropy: Sigmoid}
 
 
@@ -17,8 +23,9 @@ def check_arguments(net: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any, 
     """A ConfigurationError that names the first argument that cannot work, alone or with the others."""
     for role, value, kind in (("net", net, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
         if isinstance(value, type) or not isinstance(value, kind):
-            raise ConfigurationError(f"Model: {role} is {value!r}, expected {kind.__name__.lower()} like {_LIKE[role]}")
+            raise ConfigurationError(f"Model: {role} is {value!r}, expected {_LIKE[role]}")
     _check_ending(net, loss)
+    _check_outputs(net, loss)
     check_choice("Model", ("float32", "float64"), dtype=dtype)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 64:
         raise ConfigurationError(f"Model: seed is {seed!r}, expected a whole number from 0 to 2^64 - 1")
@@ -27,6 +34,31 @@ def check_arguments(net: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any, 
     check_number("Model", above=0, **{name: value for name, value in clips.items() if value is not None})
     if rules.ema is not None:
         check_number("Model", ema=rules.ema, least=0, below=1)
+
+
+def named_metrics(metrics: Any) -> dict[str, Metric]:
+    """The metrics by name; a ConfigurationError for what is none, and for a second one of the same name."""
+    if isinstance(metrics, str) or not isinstance(metrics, Iterable):
+        raise ConfigurationError(f"Model: metrics is {metrics!r}, expected a list such as ['accuracy']")
+    found: dict[str, Metric] = {}
+    for name, metric in map(get_metric, metrics):
+        if name in found or name == "loss":
+            raise ConfigurationError(
+                f"Model: metrics has {'a second ' if name in found else ''}{name!r}, expected names that differ from "
+                "each other and from 'loss'; write functions with def, each under a name of its own"
+            )
+        found[name] = metric
+    return found
+
+
+def _check_outputs(net: Layer, loss: Loss) -> None:
+    """The loss must have a use for all columns that the network gives, as far as they are known."""
+    width = net.widths(None)
+    if width is not None and not any(loss.outputs(columns) == width for columns in range(width, 0, -1)):
+        raise ConfigurationError(
+            f"Model: the network gives {width} columns, but {loss!r} takes {loss.outputs(1)} for one column of y, "
+            f"{loss.outputs(2)} for two; change the last layer"
+        )
 
 
 def _check_ending(net: Layer, loss: Loss) -> None:

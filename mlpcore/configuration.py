@@ -12,7 +12,19 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def configuration(cls: type[T]) -> type[T]:
-    """Make ``cls`` a frozen, hashable, comparable dataclass whose repr leaves out what equals its default."""
+    """Make ``cls`` a frozen, hashable, comparable dataclass whose repr leaves out what equals its default.
+
+    Fields hold Python's own numbers: those of NumPy become such before ``__post_init__`` checks them.
+    """
+    check = getattr(cls, "__post_init__", None)
+
+    def post_init(self: Any) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+        if check is not None:
+            check(self)
+
+    cls.__post_init__ = post_init  # type: ignore[attr-defined]
     made = dataclasses.dataclass(frozen=True, repr=False)(cls)
     if "__repr__" not in cls.__dict__:
         made.__repr__ = _repr  # type: ignore[method-assign]  # one repr for every configuration
@@ -30,11 +42,17 @@ def _repr(self: Any) -> str:
     return f"{type(self).__name__}({', '.join(words)})"
 
 
+def plain(value: Any) -> Any:
+    """Python's own number for a scalar of an array library, such as ``numpy.int64(3)``; anything else as it is."""
+    return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
+
+
 def check_count(owner: Any, **fields: int) -> None:
-    """Every field is an int of at least 1, or a ConfigurationError says which is not."""
-    for name, value in fields.items():
+    """Every field is an int (NumPy's too) of at least 1, or a ConfigurationError says which is not."""
+    for name, given in fields.items():
+        value = plain(given)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            _refuse(owner, name, value, "a whole number of 1 or more")
+            _refuse(owner, name, given, "a whole number of 1 or more")
 
 
 def check_number(
@@ -46,19 +64,22 @@ def check_number(
     **fields: float,
 ) -> None:
     """Every field is a finite number with ``value > above``, ``value >= least`` and ``value < below``."""
-    for name, value in fields.items():
+    for name, given in fields.items():
+        value = plain(given)
         fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         if not (fits and value > above and value >= least and value < below):
             bounds = [(above, "above"), (least, "of at least"), (below, "below")]
             said = " and ".join(f"{word} {bound:g}" for bound, word in bounds if math.isfinite(bound))
-            _refuse(owner, name, value, f"a finite number {said}".rstrip())
+            _refuse(owner, name, given, f"a finite number {said}".rstrip())
 
 
 def check_choice(owner: Any, choices: Sequence[Any], **fields: Any) -> None:
     """Every field is one of ``choices``."""
-    for name, value in fields.items():
-        if value not in choices:
-            _refuse(owner, name, value, "one of " + ", ".join(map(repr, choices)))
+    for name, given in fields.items():
+        value = plain(given)
+        # By type too: 1 is not True here, and numpy.dtype("float32"), which equals "float32", has another hash.
+        if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
+            _refuse(owner, name, given, "one of " + ", ".join(map(repr, choices)))
 
 
 def _refuse(owner: Any, name: str, value: Any, expected: str) -> None:

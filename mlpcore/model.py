@@ -8,23 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.arguments import check_arguments
+from mlpcore.arguments import check_arguments, named_metrics
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.transfer import like, to_backend, to_host
-from mlpcore.configuration import check_choice, check_count
+from mlpcore.configuration import check_choice, check_count, check_number, plain
 from mlpcore.errors import ConfigurationError, DataError, MlpcoreWarning
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.tensors import Path
 from mlpcore.layers.outline import outline
-from mlpcore.metrics import METRICS, get_metric
+from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
 from mlpcore.schedules import rate_at
 from mlpcore.summary import summary
+from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints, describe
-from mlpcore.training.data import as_rows, as_target, as_weights, class_weights
+from mlpcore.training.data import as_data, as_number, as_pair, as_rows, score_columns
 from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
 from mlpcore.training.loop import Trainer, shuffled
@@ -70,13 +71,14 @@ class Model:
         clip_value: float | None = None,
         ema: float | None = None,
     ) -> None:
-        rules = Rules(l2, clip_norm, clip_value, ema)
+        rules = Rules(*map(plain, (l2, clip_norm, clip_value, ema)))
+        seed = plain(seed)
         check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
         self.backend = get_backend(backend, device)
         check_choice(f"Model on {self.backend.name}", self.backend.precisions, precision=precision)
         self.precision = precision
-        self.metrics = dict(get_metric(metric) for metric in metrics)
+        self.metrics = named_metrics(metrics)
         self.rules = rules
         # Given parameters are not drawn first: a large file should load in the time its bytes take.
         initial = net.init(Stream(seed, "init"), dtype) if params is None else outline(net, dtype)
@@ -84,7 +86,8 @@ class Model:
         if not self.layout.slots:
             raise ConfigurationError(f"Model: {net!r} has no parameters to train")
         if params is not None:
-            initial = matched(params, initial, self.layout, lambda leaf: np.array(to_host(leaf), dtype=dtype))
+            with self.backend.scope(dtype):
+                initial = matched(params, initial, self.layout, lambda leaf: np.array(to_host(leaf), dtype=dtype))
         self._place(initial)
 
     def __repr__(self) -> str:
@@ -115,8 +118,10 @@ class Model:
     @params.setter
     def params(self, tree: Params) -> None:
         with self.backend.scope(self.dtype):
-            convert = partial(to_backend, backend=self.backend, dtype=self.dtype)
-            placed = matched(tree, self.params, self.layout, convert)
+            # A copy, since running statistics are not moved into the vector but kept as they are.
+            placed = matched(
+                tree, self.params, self.layout, lambda leaf: to_backend(leaf, self.backend, self.dtype) + 0
+            )
             vector = self.layout.flat(placed)
             average = () if self.rules.ema is None else vector + 0
             self._trainer.state = self._trainer.state._replace(
@@ -136,9 +141,10 @@ class Model:
 
     @rate_scale.setter
     def rate_scale(self, value: float) -> None:
+        check_number("Model", rate_scale=value, above=0)
         with self.backend.scope(self.dtype):
             state = self._trainer.state
-            self._trainer.state = state._replace(scale=state.scale * 0 + value)
+            self._trainer.state = state._replace(scale=state.scale * 0 + plain(value))
 
     @property
     def learning_rate(self) -> float:
@@ -153,8 +159,9 @@ class Model:
             return tree_map(lambda leaf: leaf + 0, (state.params, state.average, state.statistics))
 
     def restore(self, snapshot: tuple) -> None:
-        """Put a snapshot's copy back; optimizer state and progress stay as they are."""
-        params, average, statistics = snapshot
+        """Put a copy of the snapshot back; optimizer state and progress stay as they are."""
+        with self.backend.scope(self.dtype):
+            params, average, statistics = tree_map(lambda leaf: leaf + 0, snapshot)
         state = self._trainer.state
         self._trainer.state = state._replace(params=params, average=average, statistics=statistics)
 
@@ -189,16 +196,15 @@ class Model:
         without ``resume`` goes on from there.
         """
         check_count("fit", epochs=epochs, batch_size=batch_size)
+        check_choice("fit", (True, False), shuffle=shuffle)
+        epochs, batch_size, shuffle = plain(epochs), plain(batch_size), plain(shuffle)
+        measured = () if validation_data is None else tuple(f"val_{name}" for name in ("loss", *self.metrics))
+        callbacks = check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
         with self.backend.scope(self.dtype):
             data, weights = self._data(x, y, sample_weight, class_weight)
-            held_out = None
-            if validation_data is not None:
-                if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-                    raise DataError("validation_data is no pair (x, y) or triple (x, y, sample_weight)")
-                held_out = self._data(*validation_data)[0]
+            evaluate = None if validation_data is None else partial(self._evaluate, *self._held_out(validation_data))
             rows = data[0].shape[0]
             order = shuffled(self.seed, rows) if shuffle else (lambda epoch: np.arange(rows))
-            evaluate = None if held_out is None else partial(self._evaluate, *held_out)
             plan = Plan(data, weights, order, min(batch_size, rows), epochs, evaluate)
             about = describe(self.specification) | {"rows": rows, "batch_size": plan.batch_size, "shuffle": shuffle}
             about = {name: value for name, value in about.items() if name not in ("metrics", "precision")}
@@ -206,22 +212,22 @@ class Model:
             history = History() if resume is None else checkpoints.resume(resume)
             return train(self, self._trainer, plan, callbacks, checkpoints, history)
 
-    def _data(self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None) -> tuple[tuple, np.ndarray]:
-        """Checked ``(x, target, weights)`` on the backend, and the weights on the host."""
-        x = as_rows("x", x, self.backend, self.dtype)
-        outputs = self._outputs(x)
-        target = as_target(y, x.shape[0], self.loss, outputs, self.backend, self.dtype)
-        weights = as_weights(sample_weight, x.shape[0])
-        if class_weight is not None:
-            weights = class_weights(class_weight, self.backend.to_numpy(target), weights)
-        return (x, target, self.backend.asarray(weights, dtype=self.backend.dtypes[self.dtype])), weights
+    def _data(self, *given: Any) -> tuple[tuple, np.ndarray]:
+        """Checked ``(x, target, weights)`` on the backend, and the weights on the host; see `as_data`."""
+        return as_data(self.net, self.loss, self.backend, self.dtype, *given)
 
-    def _outputs(self, x: Array) -> int:
-        """Columns of the scores for this x; a DataError where its columns are not those of the network."""
+    def _held_out(self, validation_data: Any) -> tuple:
+        """Checked validation data on the backend, one row of it shown to the named metrics: do they fit the target?"""
+        given = as_pair(validation_data)
         try:
-            return self.net.widths(x.shape[1]) or x.shape[1]
-        except ConfigurationError as error:
-            raise DataError(str(error)) from None
+            x, target, weights = self._data(*given)[0]
+            if named := self.specification.metrics:
+                prediction = self.loss.predict(self._scores(x[:1, :]))
+                for name in named:
+                    self.metrics[name](target[:1, ...], prediction, weights[:1])
+        except DataError as error:
+            raise DataError(f"validation_data: {error}") from None
+        return x, target, weights
 
     def _scores(self, x: Array, batch_size: int | None = None) -> Array:
         """The network's raw scores, a block of rows at a time."""
@@ -238,7 +244,7 @@ class Model:
             check_count("predict", batch_size=batch_size)
         with self.backend.scope(self.dtype):
             rows = as_rows("x", x, self.backend, self.dtype)
-            self._outputs(rows)
+            score_columns(self.net, rows)
             prediction = self.loss.predict(self._scores(rows, batch_size))
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
 
@@ -253,7 +259,7 @@ class Model:
         if self.metrics:
             prediction = self.loss.predict(scores)
             values |= {name: metric(target, prediction, weights) for name, metric in self.metrics.items()}
-        return {name: float(self.backend.to_numpy(value)) for name, value in values.items()}
+        return {name: as_number(name, value) for name, value in values.items()}
 
     @property
     def specification(self) -> Specification:

@@ -121,7 +121,7 @@ def test_what_cannot_be_scaled(x, said):
 
 
 def test_what_cannot_be_fitted():
-    with pytest.raises(DataError, match=r"NaN or infinity .* in column 1, 2"):
+    with pytest.raises(DataError, match=r"NaN or infinity in column 1, 2"):
         Standardize.fit([[0.0, np.nan, np.inf], [0.0, 1.0, 1.0]])
     for x in (np.zeros((0, 2)), np.zeros(3)):
         with pytest.raises(DataError, match="expected"):

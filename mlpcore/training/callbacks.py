@@ -1,6 +1,8 @@
 """What may happen between epochs: stopping early, lowering the learning rate on a plateau."""
 
 import math
+from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any, NamedTuple, Protocol
 
 from mlpcore.configuration import check_choice, check_count, check_number
@@ -33,16 +35,50 @@ class Callback(Protocol):
         """After every epoch; a Stop ends training."""
 
     def on_fit_end(self, model: Any) -> None:
-        """After the last epoch, also where training was interrupted or failed."""
+        """After the last epoch, also where training was interrupted or failed; not if its own ``on_fit_begin`` did."""
 
 
-def watched(who: str, report: Report, monitor: str, mode: str) -> float:
+def check_callbacks(callbacks: Any, columns: Iterable[str]) -> tuple[Any, ...]:
+    """The callbacks of a fit whose history will have these columns; a ConfigurationError for what cannot work."""
+    if not isinstance(callbacks, Iterable):
+        raise ConfigurationError(f"fit: callbacks is {callbacks!r}, expected a list such as [EarlyStopping()]")
+    found, events = tuple(callbacks), ("on_fit_begin", "on_epoch_end", "on_fit_end")
+    for callback in found:
+        if isinstance(callback, type) or not any(hasattr(callback, event) for event in events):
+            raise ConfigurationError(
+                f"fit: the callback {callback!r} is never called, expected an object with a method {', '.join(events)}"
+            )
+        if isinstance(callback, (EarlyStopping, ReduceOnPlateau)):
+            check_monitor(callback, columns)
+    return found
+
+
+def check_monitor(rule: Any, columns: Iterable[str]) -> None:
+    """What the rule monitors is one of the columns."""
+    if rule.monitor not in (there := list(columns)):
+        hint = "" if "val_loss" in there else "; pass validation_data to fit for those that begin with val_"
+        raise ConfigurationError(
+            f"{type(rule).__name__}: monitor is {rule.monitor!r}, expected one of {', '.join(there)}{hint}"
+        )
+
+
+def call(callbacks: Iterable[Any], event: str, *args: Any) -> list[Any]:
+    """Call the event's method of every callback that has one, up to the first that raises."""
+    return [getattr(callback, event)(*args) for callback in callbacks if hasattr(callback, event)]
+
+
+def call_every(callbacks: Iterable[Any], event: str, *args: Any) -> None:
+    """As `call`, but one that raises keeps no other from its turn."""
+    with ExitStack() as stack:
+        for callback in reversed([one for one in callbacks if hasattr(one, event)]):
+            stack.callback(getattr(callback, event), *args)
+
+
+def watched(rule: Any, report: Report) -> float:
     """The monitored value, its sign turned so that smaller is better."""
-    if monitor not in report.values:
-        hint = "; pass validation_data to fit" if monitor.startswith("val_") else ""
-        raise ConfigurationError(f"{who}: there is no {monitor!r} among {', '.join(report.values)}{hint}")
-    value = report.values[monitor]
-    return -value if direction(monitor, mode) == "max" else value
+    check_monitor(rule, report.values)
+    value = report.values[rule.monitor]
+    return -value if direction(rule.monitor, rule.mode) == "max" else value
 
 
 def direction(monitor: str, mode: str) -> str:
@@ -80,7 +116,7 @@ class EarlyStopping:
 
     def on_epoch_end(self, report: Report) -> Stop | None:
         """Compare with the best so far."""
-        value = watched("EarlyStopping", report, self.monitor, self.mode)
+        value = watched(self, report)
         if value < self.best - self.min_delta:
             self.best, self.best_epoch, self._waited = value, report.epoch, 0
             self._snapshot = report.model.snapshot() if self.restore_best else None
@@ -88,6 +124,8 @@ class EarlyStopping:
         self._waited += 1
         if self._waited < self.patience:
             return None
+        if not self.best_epoch:
+            return Stop(f"{self.monitor} was never a finite number")
         return Stop(f"{self.monitor} was best in epoch {self.best_epoch} and not since")
 
     def on_fit_end(self, model: Any) -> None:
@@ -126,11 +164,12 @@ class ReduceOnPlateau:
 
     def on_epoch_end(self, report: Report) -> None:
         """Lower the rate after a plateau, then wait anew."""
-        value = watched("ReduceOnPlateau", report, self.monitor, self.mode)
+        value = watched(self, report)
         if value < self._best - self.min_delta:
             self._best, self._waited = value, 0
             return
         self._waited += 1
         if self._waited >= self.patience:
-            report.model.rate_scale = max(self.min_scale, report.model.rate_scale * self.factor)
+            scale = report.model.rate_scale
+            report.model.rate_scale = min(scale, max(self.min_scale, scale * self.factor))
             self._waited = 0

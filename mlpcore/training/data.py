@@ -1,25 +1,34 @@
 """Checks of what a user passes as rows, targets and weights: all before training, so that nothing is left half done."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.transfer import library_of, to_backend, to_host
-from mlpcore.errors import DataError
+from mlpcore.configuration import plain
+from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
-from mlpcore.typing import Array, Loss
+from mlpcore.typing import Array, Layer, Loss
 
 BLOCK = 1 << 24  # elements looked at in one go, so that the check of a large table needs little memory
 
 
 def as_array(name: str, x: Any) -> Array:
     """An array of any library as it is; lists and tables as NumPy. Objects, strings and complex numbers are refused."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise DataError(
+            f"{name} is a masked array, whose hidden entries would count as data; drop these rows or use filled(value)"
+        )
     if library_of(x) is None:
+        kind = type(x).__name__
         try:
             x = np.asarray(x)
-        except ValueError as error:
-            raise DataError(f"{name} is no rectangular array: {error}") from None
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{name} is no rectangular array of numbers: {error}") from None
+        if x.dtype == object and x.ndim == 0:
+            raise DataError(f"{name} is of type {kind}, expected a (dense) array, a table, or lists of numbers")
     try:
         real = namespace(x).isdtype(x.dtype, ("bool", "integral", "real floating"))
     except TypeError:
@@ -30,24 +39,39 @@ def as_array(name: str, x: Any) -> Array:
 
 
 def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
-    """A table (n, columns) of finite numbers on the backend, integers and booleans converted to ``dtype``."""
+    """A table (n, columns) of finite numbers on the backend, integers and booleans converted to ``dtype``.
+
+    Errors name columns by their titles where ``x`` is a data frame, else by their numbers from 0.
+    """
+    titles = list(getattr(x, "columns", ()))  # those of a data frame
     x = as_array(name, x)
     if x.ndim != 2:
-        hint = f"; reshape to (1, {x.shape[0]}) for one row" if x.ndim == 1 else ""
+        n = x.shape[0] if x.ndim == 1 else 0
+        hint = f"; reshape to (1, {n}) for one row, to ({n}, 1) for one column" if n else ""
         raise DataError(f"{name} has shape {tuple(x.shape)}, expected (rows, columns){hint}")
     if 0 in x.shape:
         raise DataError(f"{name} has shape {tuple(x.shape)}, expected at least one row and one column")
-    x = to_backend(x, backend, dtype)
+    given, x = x, to_backend(x, backend, dtype)
     xp, step = namespace(x), max(1, BLOCK // x.shape[1])
     for start in range(0, x.shape[0], step):
         finite = xp.all(xp.isfinite(x[start : min(start + step, x.shape[0]), :]), axis=0)
         if not bool(xp.all(finite)):
             columns = np.flatnonzero(~backend.to_numpy(finite))
-            shown = ", ".join(map(str, columns[:10])) + (", ..." if len(columns) > 10 else "")
-            raise DataError(
-                f"{name} has NaN or infinity (as {dtype}) in column {shown}; drop these rows or fill the gaps first"
-            )
+            said = [repr(titles[i]) if len(titles) == x.shape[1] else str(i) for i in columns[:10]]
+            shown = ", ".join(said) + (", ..." if len(columns) > 10 else "")
+            if np.all(np.isfinite(to_host(given)[start : start + step, columns])):
+                advice = "scale them (mc.Standardize) or make the model with dtype='float64'"
+                raise DataError(f"{name} has numbers too large for {dtype} in column {shown}; {advice}")
+            raise DataError(f"{name} has NaN or infinity in column {shown}; drop these rows or fill the gaps first")
     return x
+
+
+def score_columns(net: Layer, x: Array) -> int:
+    """Columns of the scores for this x; a DataError where its columns are not those the network takes."""
+    try:
+        return net.widths(x.shape[1]) or x.shape[1]
+    except ConfigurationError as error:
+        raise DataError(str(error)) from None
 
 
 def as_target(y: Any, rows: int, loss: Loss, outputs: int, backend: Backend, dtype: str) -> Array:
@@ -59,42 +83,96 @@ def as_target(y: Any, rows: int, loss: Loss, outputs: int, backend: Backend, dty
     return loss.prepare(to_backend(y, backend), outputs, backend.dtypes[dtype])
 
 
-def as_weights(sample_weight: Any, rows: int) -> np.ndarray:
-    """Row weights as a float64 host array: finite, not negative, not all zero; ones where none are given."""
+def as_data(
+    net: Layer,
+    loss: Loss,
+    backend: Backend,
+    dtype: str,
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+) -> tuple[tuple[Array, Array, Array], np.ndarray]:
+    """Checked ``(x, target, weights)`` on the backend, and the weights on the host."""
+    rows = as_rows("x", x, backend, dtype)
+    target = as_target(y, rows.shape[0], loss, score_columns(net, rows), backend, dtype)
+    weights = as_weights(sample_weight, rows.shape[0], dtype)
+    if class_weight is not None:
+        weights = class_weights(class_weight, backend.to_numpy(target), weights, dtype)
+    return (rows, target, backend.asarray(weights, dtype=backend.dtypes[dtype])), weights
+
+
+def as_pair(given: Any) -> tuple[Any, ...]:
+    """The validation data as (x, y) or (x, y, sample_weight), or a DataError."""
+    if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+        kind = type(given).__name__
+        what = f"a {kind} of {len(given)}" if isinstance(given, (tuple, list)) else f"of type {kind}"
+        raise DataError(f"validation_data is {what}, expected a pair (x, y) or triple (x, y, sample_weight)")
+    return tuple(given)
+
+
+def as_weights(sample_weight: Any, rows: int, dtype: str) -> np.ndarray:
+    """Row weights as a float64 host array: finite, not negative, not all zero; ones where none are given.
+
+    That they keep this as ``dtype``, and their sum too, is checked as well.
+    """
     if sample_weight is None:
         return np.ones(rows)
     weights = np.asarray(to_host(as_array("sample_weight", sample_weight)), dtype=np.float64)
     if weights.shape != (rows,):
         raise DataError(f"sample_weight has shape {weights.shape}, expected ({rows},) like the rows of x")
-    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        raise DataError("sample_weight has NaN, infinite or negative entries, expected numbers of 0 or more")
-    if not np.any(weights > 0):
-        raise DataError("sample_weight is zero everywhere, expected at least one positive weight")
+    bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
+    if bad.size:
+        raise DataError(f"sample_weight is {weights[bad[0]]} in row {bad[0]}, expected finite numbers of 0 or more")
+    _check_total("sample_weight", weights, dtype)
     return weights
 
 
-def class_weights(class_weight: dict[int, float] | str | None, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def class_weights(
+    class_weight: dict[int, float] | str, target: np.ndarray, weights: np.ndarray, dtype: str
+) -> np.ndarray:
     """The row weights times the weight of each row's class.
 
     ``class_weight`` maps labels to weights (1 for those left out), or is "balanced": ``n / (classes * n_c)`` with the
     weighted counts n and n_c, as in scikit-learn. It needs integer labels as the target.
     """
-    if class_weight is None:
-        return weights
     if target.ndim != 1 or target.dtype.kind not in "iu":
         raise DataError("class_weight needs integer class labels as the target; use sample_weight instead")
     if isinstance(class_weight, dict):
-        factors = {label: as_weights([factor], 1)[0] if factor else 0.0 for label, factor in class_weight.items()}
+        factors = {label: plain(factor) for label, factor in class_weight.items()}
         unknown = set(factors) - set(np.unique(target).tolist())
         if unknown:
-            raise DataError(f"class_weight names the labels {sorted(unknown)}, which y does not hold")
+            raise DataError(f"class_weight names {', '.join(sorted(map(repr, unknown)))}, which is no label in y")
+        for label, factor in factors.items():
+            if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 <= factor < math.inf:
+                raise DataError(f"class_weight of {label} is {factor!r}, expected a finite number of 0 or more")
         made = weights * np.array([factors.get(label, 1.0) for label in target.tolist()])
-    elif class_weight == "balanced":
+    elif isinstance(class_weight, str) and class_weight == "balanced":
         labels, places = np.unique(target, return_inverse=True)
         counts = np.bincount(places, weights=weights)
         made = weights * (weights.sum() / (len(labels) * np.where(counts > 0, counts, 1.0)))[places]
     else:
         raise DataError(f"class_weight is {class_weight!r}, expected a dict of label: weight, 'balanced' or None")
-    if not np.any(made > 0):
-        raise DataError("class_weight makes every row's weight zero, expected at least one positive weight")
+    _check_total("class_weight", made, dtype)
     return made
+
+
+def _check_total(name: str, weights: np.ndarray, dtype: str) -> None:
+    """Some row counts, and all of them together no more than the dtype can hold."""
+    with np.errstate(over="ignore", under="ignore"):
+        kept = weights.astype(dtype)
+        total = np.sum(kept)
+    if not np.any(kept > 0):
+        raise DataError(f"{name} makes every row's weight zero (as {dtype}), expected at least one positive weight")
+    if not np.isfinite(total):
+        raise DataError(f"{name} makes weights whose sum is too large for {dtype}; divide them by a common number")
+
+
+def as_number(name: str, value: Any) -> float:
+    """What a metric gave, from any library, as a number; a ConfigurationError where it is none."""
+    host = to_host(value)
+    if host.size != 1 or host.dtype.kind not in "biuf":
+        raise ConfigurationError(
+            f"metrics: {name} gave {host.dtype} of shape {host.shape}, expected one real number for all rows"
+        )
+    return float(host.item())

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlpcore.errors import TrainingInterrupted
-from mlpcore.training.callbacks import Report, Stop
+from mlpcore.training.callbacks import Report, Stop, call, call_every
 from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.history import History
 from mlpcore.training.loop import Interruption, Trainer
@@ -32,9 +32,12 @@ def train(
     ``history`` holds the epochs done before a resume, and a fit that a callback has ended is over. A checkpoint is
     written after the callbacks of an epoch, and once more when they have had their last word; none within an epoch.
     """
-    call(callbacks, "on_fit_begin", model, plan.epochs - len(history))
+    begun: list[Any] = []
     try:
         with Interruption().noted() as interruption:
+            for callback in callbacks:
+                call([callback], "on_fit_begin", model, plan.epochs - len(history))
+                begun.append(callback)
             while len(history) < plan.epochs and history.stopped is None:
                 result = trainer.epoch(plan.data, plan.weights, plan.order, plan.batch_size, interruption)
                 if result.whole:
@@ -60,12 +63,7 @@ def train(
         )
         return history
     finally:
-        call(callbacks, "on_fit_end", model)
+        call_every(begun, "on_fit_end", model)
     if any(hasattr(callback, "on_fit_end") for callback in callbacks):
         checkpoints.save(history)
     return history
-
-
-def call(callbacks: Sequence[Any], event: str, *args: Any) -> list[Any]:
-    """Call the event's method of every callback that has one."""
-    return [getattr(callback, event)(*args) for callback in callbacks if hasattr(callback, event)]

@@ -7,8 +7,9 @@ class History:
     """One row of numbers per epoch, in the order they were made.
 
     ``history["val_loss"]`` is the list of a column; ``loss``, ``val_loss``, ``learning_rate`` and
-    ``rows_per_second`` are there as attributes too. ``stopped`` says why training ended before its last epoch, or is
-    None. A metric's column is named like the metric with ``val_`` before it: metrics are taken on the validation data.
+    ``rows_per_second`` are there as attributes too, empty where no epoch has them. ``stopped`` says why training ended
+    before its last epoch, or is None. A metric's column is named like the metric with ``val_`` before it: metrics are
+    taken on the validation data.
     """
 
     def __init__(self, rows: list[dict[str, float]] | None = None, stopped: str | None = None) -> None:
@@ -26,7 +27,10 @@ class History:
         """The column, for the epochs that have it; KeyError names the columns there are."""
         if column not in self.columns:
             raise KeyError(f"{column!r}; there are {', '.join(self.columns)}")
-        return [row[column] for row in self.rows if column in row]
+        return self._column(column)
+
+    def _column(self, name: str) -> list[float]:
+        return [row[name] for row in self.rows if name in row]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -36,22 +40,22 @@ class History:
     @property
     def loss(self) -> list[float]:
         """The mean objective over each epoch's batches, taken while the weights moved."""
-        return self["loss"]
+        return self._column("loss")
 
     @property
     def val_loss(self) -> list[float]:
         """The mean loss on the validation data after each epoch."""
-        return self["val_loss"]
+        return self._column("val_loss")
 
     @property
     def learning_rate(self) -> list[float]:
         """The learning rate of the next step after each epoch."""
-        return self["learning_rate"]
+        return self._column("learning_rate")
 
     @property
     def rows_per_second(self) -> list[float]:
         """Rows trained on per second, validation not counted."""
-        return self["rows_per_second"]
+        return self._column("rows_per_second")
 
     def plot(self, ax: Any = None) -> Any:
         """The learning curves with matplotlib (extra ``plot``); returns the axes."""

@@ -1,6 +1,8 @@
 """The training loop: epochs of chunks of steps, with every host read between the chunks."""
 
 import contextlib
+import math
+import operator
 import signal
 import threading
 import time
@@ -46,8 +48,11 @@ class Interruption:
 
     @contextlib.contextmanager
     def noted(self) -> Iterator["Interruption"]:
-        """Note SIGINT in the main thread, where Python delivers it; other threads never see one."""
-        if threading.current_thread() is not threading.main_thread():
+        """Note SIGINT in the main thread, where Python delivers it; other threads never see one.
+
+        Where the program ignores it, or leaves it to the system, so it stays.
+        """
+        if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
             yield self
             return
 
@@ -81,17 +86,19 @@ class Trainer:
 
         A non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
         """
-        began, total, weight, rows = time.perf_counter(), 0.0, 0.0, 0
+        began, rows = time.perf_counter(), 0
+        losses: list[float] = []
+        batch_weights: list[float] = []
         for chunk in self._chunks(order(self.progress.epoch), batch_size):
-            losses = self._advance(data, chunk)
-            batch_weights = weights[chunk].sum(axis=1)
-            total += float(losses @ batch_weights)
-            weight += float(batch_weights.sum())
+            losses += self._advance(data, chunk).tolist()
+            batch_weights += weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
             if stop:
                 break
         whole = rows == weights.size
         self.progress.epoch += whole
+        # One sum over the steps, so that the cuts between chunks leave no trace in it.
+        weight, total = math.fsum(batch_weights), math.fsum(map(operator.mul, losses, batch_weights))
         return EpochResult(total / weight if weight else 0.0, rows / (time.perf_counter() - began), whole)
 
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
