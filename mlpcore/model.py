@@ -99,7 +99,8 @@ class Model:
             state = fresh_state(tree, self.layout, self.optimizer, self.backend, self.rules.ema is not None)
             step = make_step(self.net, self.loss, self.optimizer, self.layout, self.rules)
             run = self.backend.compile(step)
-            self._score = self.backend.jit(lambda vector, running, x: self._forward(vector, running, x))
+            self._score = self.backend.jit(self._forward)
+            self._answer = self.backend.jit(lambda *where: self.loss.predict(self._forward(*where)))
             self._trainer = Trainer(self.backend, self.net, run, state, self.seed, self.dtype, self.layout.size)
 
     def _forward(self, vector: Array, statistics: tuple, x: Array) -> Array:
@@ -222,21 +223,23 @@ class Model:
         try:
             x, target, weights = self._data(*given)[0]
             if named := self.specification.metrics:
-                prediction = self.loss.predict(self._scores(x[:1, :]))
+                prediction = self._in_blocks(self._answer, x[:1, :])
                 for name in named:
                     self.metrics[name](target[:1, ...], prediction, weights[:1])
         except DataError as error:
             raise DataError(f"validation_data: {error}") from None
         return x, target, weights
 
-    def _scores(self, x: Array, batch_size: int | None = None) -> Array:
-        """The network's raw scores, a block of rows at a time."""
-        rows, state = batch_size or PREDICT_ROWS, self._trainer.state
+    def _in_blocks(self, function: Callable[..., Tree], x: Array, batch_size: int | None = None) -> Tree:
+        """The function of the parameters and of x, a block of rows at a time."""
+        rows, running = batch_size or PREDICT_ROWS, self._trainer.state.statistics
         blocks = [
-            self._score(self._vector, state.statistics, x[start : min(start + rows, x.shape[0]), :])
+            function(self._vector, running, x[start : min(start + rows, x.shape[0]), :])
             for start in range(0, x.shape[0], rows)
         ]
-        return blocks[0] if len(blocks) == 1 else self.backend.xp.concat(blocks, axis=-2)
+        if len(blocks) == 1:
+            return blocks[0]
+        return tree_map(lambda *parts: self.backend.xp.concat(parts, axis=-2), *blocks)
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
         """What the loss's link makes of the scores: probabilities, means, quantiles. The same library as ``x``."""
@@ -245,7 +248,7 @@ class Model:
         with self.backend.scope(self.dtype):
             rows = as_rows("x", x, self.backend, self.dtype)
             score_columns(self.net, rows)
-            prediction = self.loss.predict(self._scores(rows, batch_size))
+            prediction = self._in_blocks(self._answer, rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
@@ -254,7 +257,7 @@ class Model:
             return self._evaluate(*self._data(x, y, sample_weight)[0])
 
     def _evaluate(self, x: Array, target: Array, weights: Array) -> dict[str, float]:
-        xp, scores = self.backend.xp, self._scores(x)
+        xp, scores = self.backend.xp, self._in_blocks(self._score, x)
         values = {"loss": self.loss.value_and_grad(scores, target, weights)[0] / xp.sum(weights)}
         if self.metrics:
             prediction = self.loss.predict(scores)

@@ -7,6 +7,7 @@ import numpy as np
 
 import mlpcore.kernels.numpy  # noqa: F401  # registers the faster bodies
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.replay.functions import jit
 from mlpcore.backends.replay.running import recorded
 from mlpcore.errors import BackendUnavailable
 
@@ -31,4 +32,5 @@ def create(device: Any = None) -> Backend:
         # Overflow on the way to an infinite loss is found by the step, which says more than a NumPy warning.
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
         compile=recorded(xp),
+        jit=jit,
     )

@@ -54,9 +54,9 @@ def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
     given, x = x, to_backend(x, backend, dtype)
     xp, step = namespace(x), max(1, BLOCK // x.shape[1])
     for start in range(0, x.shape[0], step):
-        finite = xp.all(xp.isfinite(x[start : min(start + step, x.shape[0]), :]), axis=0)
+        finite = xp.isfinite(x[start : min(start + step, x.shape[0]), :])
         if not bool(xp.all(finite)):
-            columns = np.flatnonzero(~backend.to_numpy(finite))
+            columns = np.flatnonzero(~backend.to_numpy(xp.all(finite, axis=0)))
             said = [repr(titles[i]) if len(titles) == x.shape[1] else str(i) for i in columns[:10]]
             shown = ", ".join(said) + (", ..." if len(columns) > 10 else "")
             if np.all(np.isfinite(to_host(given)[start : start + step, columns])):

@@ -31,7 +31,7 @@ def plan(state: list[tuple[Any, Recorded, np.ndarray]], loss: Recorded, places: 
     guard = guards[0]
     guarded = [(new.new, old, home) for new, old, home in state if isinstance(new, Guarded) and new.new is not old]
     free = [(new, old, home) for new, old, home in state if not isinstance(new, Guarded) and new is not old]
-    nodes = _needed([guard.ok, loss, *(new for new, _, _ in (*guarded, *free))])
+    nodes = needed([guard.ok, loss, *(new for new, _, _ in (*guarded, *free))])
     later = [node for node in nodes if guard.begin < node.order < guard.end]
     sooner = [node for node in nodes if not guard.begin < node.order < guard.end]
     memory = Memory([*sooner, *later], places | {old: home for _, old, home in state})
@@ -44,7 +44,7 @@ def plan(state: list[tuple[Any, Recorded, np.ndarray]], loss: Recorded, places: 
     )
 
 
-def _needed(results: Iterable[Recorded]) -> list[Recorded]:
+def needed(results: Iterable[Recorded]) -> list[Recorded]:
     """All nodes that the results depend on, in the order in which they were written down."""
     found: set[Recorded] = set()
     waiting = list(results)
