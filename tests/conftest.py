@@ -1,6 +1,8 @@
 """The fixtures of all tests: `xp` runs a law once for every array library, and Hypothesis without a clock."""
 
 import os
+import signal
+from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -12,6 +14,14 @@ settings.register_profile(
     "laws", deadline=None, max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("laws")
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT as Python handles it: a shell that starts the tests in the background has it ignored. It is as before."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler, "the handler was not put back"
 
 
 @pytest.fixture(scope="session", params=MAKERS)

@@ -325,7 +325,7 @@ def test_the_last_checkpoint_holds_the_weights_that_early_stopping_put_back(tmp_
 
 
 def test_an_interrupted_epoch_leaves_the_checkpoint_of_the_one_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ctrl_c: None
 ) -> None:
     import signal
 

@@ -16,6 +16,7 @@ from mlpcore.layers.activation import Activation
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.training.loop import shuffled
 
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 STEPS = 5  # in an epoch of batches of 5
 
 
@@ -99,14 +100,6 @@ class PressAt:
 
 def raise_interrupt() -> None:
     raise KeyboardInterrupt
-
-
-@pytest.fixture(autouse=True)
-def _the_handler_is_put_back() -> Any:
-    before = signal.getsignal(signal.SIGINT)
-    assert before is signal.default_int_handler
-    yield
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("act", [press, raise_interrupt])
