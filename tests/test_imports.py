@@ -21,7 +21,7 @@ FLOORS = [
     {"training"},
     {"arguments", "preprocessing"},
     {"model"},
-    {"loading"},
+    {"loading", "bench"},
     {"cli", "sklearn", "plotting", "__init__"},
     {"__main__"},
 ]
@@ -36,13 +36,14 @@ LATE = {("training", "plotting"), ("model", "plotting")}
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
-HOST_NUMPY |= {"sklearn", "cli", "plotting"}
+HOST_NUMPY |= {"sklearn", "cli", "plotting", "bench"}
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm"}  # init and noise are host arrays
 OTHERS = {
     "safetensors": {"files"},
     "sklearn": {"sklearn", "cli"},
     "matplotlib": {"plotting"},
     "rich": {"cli", "training"},
+    "threadpoolctl": {"bench"},
 }
 
 
@@ -110,7 +111,7 @@ def foreign(sources):
                 continue
             if mine not in OTHERS.get(library, ()):
                 yield f"{module} imports {name}"
-        if mine not in ("backends", "kernels", "cli"):
+        if mine not in ("backends", "kernels", "cli", "bench"):
             for node in ast.walk(tree):
                 word = getattr(node, "id", getattr(node, "value", None)) if hasattr(node, "lineno") else None
                 if isinstance(word, str) and word.split(".")[0] in COMPUTING and " " not in word:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import mlpcore
-from mlpcore.cli import backends, predict, train
+from mlpcore.cli import backends, bench, predict, train
 from mlpcore.cli.output import INTERRUPTED, USER_ERROR, one_line
 from mlpcore.errors import ConfigurationError, MlpcoreError, MlpcoreWarning
 
@@ -22,10 +22,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0, 2 for an error of the user's, 130 after Ctrl-C."""
-    parser = _Parser(prog="mlpcore", description="Multilayer perceptrons for tables: train, predict.")
+    parser = _Parser(prog="mlpcore", description="Multilayer perceptrons for tables: train, predict, measure.")
     parser.add_argument("--version", action="version", version=f"mlpcore {mlpcore.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (train, predict, backends):
+    for command in (train, predict, bench, backends):
         command.add(commands)
     try:
         with warnings.catch_warnings():

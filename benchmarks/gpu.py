@@ -1,0 +1,126 @@
+"""What a machine with one NVIDIA GPU measures: one part of ``benchmarks/gpu.sh PART FOLDER``.
+
+Every part writes ``FOLDER/gpu-PART.json`` as it goes, begins nothing that would end after its time, and prints a
+short table last. ``MLPCORE_GPU_BACKEND`` (cupy) and ``MLPCORE_GPU_SECONDS`` (of a round) are for trying it without a
+GPU: with numpy all runs on the CPU. ``MLPCORE_GPU_BUDGET`` is the time of a part in seconds.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from benchmarks.compare import BACKENDS, BATCHES, PREDICTORS, sweep_table
+from benchmarks.operations import operations, operations_table
+from benchmarks.results import Writer
+from benchmarks.steps import steps
+from benchmarks.targets import prediction_table, summary_tables
+from mlpcore.backends import get_backend
+from mlpcore.bench.about import about
+from mlpcore.bench.contenders import OURS, PEERS
+from mlpcore.bench.suite import Record, epochs, predictions
+from mlpcore.bench.tables import Table, as_text, count, rate, where
+from mlpcore.bench.workloads import SWEEP, WORKLOADS
+
+BACKEND = os.environ.get("MLPCORE_GPU_BACKEND", "cupy")
+SECONDS = float(os.environ.get("MLPCORE_GPU_SECONDS", "0.3"))
+BUDGET = float(os.environ.get("MLPCORE_GPU_BUDGET", "480"))
+DEVICE = "cpu" if BACKEND == "numpy" else "cuda"
+ROUNDS = 3
+WORDS: dict[str, Any] = {"device": DEVICE, "rounds": ROUNDS, "seconds": SECONDS}
+
+
+class Clock:
+    """The time of a part: a job is begun only where one as long as the longest so far still fits."""
+
+    def __init__(self) -> None:
+        self.began, self.longest, self.left_out = time.perf_counter(), 0.0, 0
+
+    def each(self, jobs: Iterable[Callable[[], object]]) -> None:
+        """Do the jobs that fit, count the others."""
+        for job in jobs:
+            start = time.perf_counter()
+            if start - self.began + self.longest > BUDGET:
+                self.left_out += 1
+                continue
+            job()
+            self.longest = max(self.longest, time.perf_counter() - start)
+
+
+def tests(folder: Path, clock: Clock) -> list[Table]:
+    """The tests that need a GPU."""
+    report, before = folder / "gpu-tests.xml", time.perf_counter()
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests", f"--junitxml={report}"]
+    subprocess.run(command, check=False, timeout=BUDGET)
+    (suite,) = ElementTree.parse(report).getroot().iter("testsuite")
+    counts = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    seconds = time.perf_counter() - before
+    case = {"what": "tests", "workload": "tests", "batch": 0, "widths": [], "dtype": "-", "device": DEVICE}
+    writer(folder, "tests").add([case | {"contender": OURS + BACKEND, "counts": counts}])
+    return [Table("the tests that need a GPU", [*counts, "seconds"], [[*map(str, counts.values()), f"{seconds:.0f}"]])]
+
+
+def ops(folder: Path, clock: Clock) -> list[Table]:
+    """Single operations: faster bodies beside reference bodies."""
+    out = writer(folder, "ops")
+    for records in operations(get_backend(BACKEND), ROUNDS, SECONDS / 3, until=clock.began + 0.9 * BUDGET):
+        out.add(records)
+    return [operations_table(out.records)]
+
+
+def step(folder: Path, clock: Clock) -> list[Table]:
+    """Steps of the six workloads, and the sweep of batch sizes beside the limit."""
+    out = writer(folder, "step")
+    clock.each(partial(_keep, out, steps, one, BACKEND, "float32", **WORDS) for one in WORKLOADS)
+    clock.each(partial(_keep, out, epochs, one, [OURS + BACKEND], **WORDS) for one in SWEEP)
+    rows = [[one["workload"], f"{one['batch']:,}", count(rate(one))] for one in out.records if one["what"] == "step"]
+    made = Table("training steps", ["workload", "batch", "rows/s"], rows)
+    return [made, sweep_table(out.records, [OURS + BACKEND])]
+
+
+def peers(folder: Path, clock: Clock) -> list[Table]:
+    """Whole shuffled epochs and predictions beside torch, eager and compiled, and JAX."""
+    out = writer(folder, "peers")
+    ours = [OURS + name for name in dict.fromkeys((BACKEND, *BACKENDS[DEVICE]))]
+    names = [*ours, *(name for name in PEERS if DEVICE == "cpu" or name != "scikit-learn")]
+    clock.each(partial(_keep, out, epochs, one, names, **WORDS) for one in WORKLOADS)
+    names = [*ours, *(name for name in PREDICTORS if name in names)]
+    clock.each(partial(_keep, out, predictions, one, BATCHES, names, **WORDS) for one in WORKLOADS)
+    predicted = [record for record in out.records if record["what"] == "predict"]
+    return [*summary_tables(out.records), prediction_table(predicted)]
+
+
+def _keep(out: Writer, measure: Callable[..., Iterable[Record]], *given: Any, **words: Any) -> None:
+    out.add(measure(*given, **words))
+
+
+PARTS = {"tests": tests, "ops": ops, "step": step, "peers": peers}
+
+
+def writer(folder: Path, part: str) -> Writer:
+    return Writer(folder / f"gpu-{part}.json", DEVICE, rounds=ROUNDS, seconds=SECONDS, budget=BUDGET)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do a part; 1 where a test failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args(argv)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    clock = Clock()
+    tables = PARTS[arguments.part](arguments.folder, clock)
+    print(where(about(DEVICE)))
+    print(f"{arguments.part}: {time.perf_counter() - clock.began:.0f} s, {clock.left_out} cases left out")
+    print(*(as_text(one) for one in tables), sep="\n\n")
+    return 0 if arguments.part != "tests" or tables[0].rows[0][1:3] == ["0", "0"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""docs/benchmarks.md and its pictures from result files.
+
+``python -m benchmarks.report [results.json ...]`` reads the files named, else all of benchmarks/results/: those of
+`benchmarks.compare`, `benchmarks.operations`, `benchmarks.memory`, `benchmarks.gpu`, ``mlpcore bench --json`` and
+``pytest benchmarks --benchmark-json``.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import memory, pictures
+from benchmarks.compare import sweep_table
+from benchmarks.operations import operations_table
+from benchmarks.results import FOLDER, Results, read
+from benchmarks.targets import prediction_table, summary_tables
+from mlpcore.bench.contenders import OURS
+from mlpcore.bench.suite import Record
+from mlpcore.bench.tables import Table, as_markdown, cases, count, rate, table, where
+from mlpcore.bench.workloads import SWEEP, WORKLOADS
+
+DOCS = Path(__file__).parents[1] / "docs"
+SWEPT = {workload.name for workload in SWEEP}
+INTRODUCTION = """# Benchmarks
+
+*Made by `python -m benchmarks.report` from the files in [benchmarks/results](../benchmarks/results). For your own
+machine: `mlpcore bench`.*
+
+All contenders do the same work: the same widths, batch, dtype, initial weights and rows; ReLU, softmax cross-entropy
+and Adam with rate 1e-3; whole epochs, each in a new order of the rows. Drawing the order, gathering the rows, checking
+what `fit` is given and the epoch's mean loss are inside the timed region, for everybody; compilation, warm-up and
+moving the data to the device are outside. Each contender is written as its own users would write it
+([peers](../mlpcore/bench/peers)). Contenders take turns in every round. Rows/s are medians over the rounds; shares and
+ratios are medians of the rounds' own ratios, so that a machine whose speed drifts does not move them.
+
+**The limit** on a CPU: the rows/s if a step were its matrix products alone, measured with `np.matmul` on the same
+shapes into arrays made before, in the same rounds. On a GPU: the time that the step's bytes (rows read; parameters and
+Adam's averages read and written) or its operations take at the rates of a large copy and a large product, whichever is
+longer.
+
+For two classes (tiny) scikit-learn trains one output where the others train two. "jax scan" is hand-written JAX, an
+epoch under one `jit`; "mlpcore jax" is this library on its JAX backend.
+"""
+
+
+def page(sources: Sequence[Results], images: Path) -> str:
+    """The whole page; its pictures are written to ``images``."""
+    parts = [INTRODUCTION]
+    for title, make in SECTIONS:
+        made = [text for source in sources for text in make(source)]
+        if made:
+            parts += [f"## {title}\n", *made]
+        parts += [f"![{alt}](images/{name})\n" for name, alt in pictures.draw(title, sources, images)]
+    return "\n".join(parts)
+
+
+def _captioned(source: Results, one: Table) -> str:
+    return f"**{one.title}**\n\n{as_markdown(one)}\n\n*{where(source.about)}; {source.name}.json*\n"
+
+
+def _summary(source: Results) -> Iterator[str]:
+    yield from (_captioned(source, one) for one in summary_tables(source.records))
+
+
+def _training(source: Results) -> Iterator[str]:
+    named = {workload.name for workload in WORKLOADS}
+    for key, found in cases(source.records).items():
+        if key[0] == "epoch" and key[1] in named:
+            yield _captioned(source, table(found))
+
+
+def _steps(source: Results) -> Iterator[str]:
+    """One table of all steps: a row for each workload, batch and dtype, a column for each backend."""
+    found = {key: some for key, some in cases(source.records).items() if key[0] == "step"}
+    if found:
+        names = list(dict.fromkeys(name for some in found.values() for name in some))
+        rows = [
+            [k[1], f"{k[2]:,}", k[3], *(count(rate(some.get(name))) for name in names)] for k, some in found.items()
+        ]
+        yield _captioned(source, Table("training steps, rows/s", ["workload", "batch", "dtype", *names], rows))
+
+
+def _prediction(source: Results) -> Iterator[str]:
+    some = [record for record in source.records if record["what"] == "predict"]
+    if some:
+        yield _captioned(source, prediction_table(some))
+
+
+def _sweep(source: Results) -> Iterator[str]:
+    some = [record for record in source.records if record["what"] == "epoch" and record["workload"] in SWEPT]
+    names = list(dict.fromkeys(one["contender"] for one in some if one["contender"].startswith(OURS)))
+    if names:
+        yield _captioned(source, sweep_table(some, names))
+
+
+def _operations(source: Results) -> Iterator[str]:
+    one = operations_table(source.records)
+    if one.rows:
+        yield _captioned(source, one)
+
+
+def _memory(source: Results) -> Iterator[str]:
+    for record in source.records:
+        if record["what"] == "memory":
+            yield f"{_memory_line(record)}\n\n*{where(source.about)}; {source.name}.json*\n"
+
+
+def _memory_line(record: Record) -> str:
+    shape, batch = "-".join(map(str, record["widths"])), record["batch"]
+    words = f"One epoch of `fit` on float32 rows, {shape}, batch {batch}, on NumPy: {memory.line(record['bytes'])}."
+    return f"{words} To be reached: the data + 300 MB."
+
+
+SECTIONS: tuple[tuple[str, Callable[[Results], Iterator[str]]], ...] = (
+    ("Training, in short", _summary),
+    ("Prediction", _prediction),
+    ("Batch size", _sweep),
+    ("Memory", _memory),
+    ("Training, all contenders", _training),
+    ("Training steps", _steps),
+    ("Single operations", _operations),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the files and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", help="result files; by default all of benchmarks/results")
+    parser.add_argument("--out", default=DOCS / "benchmarks.md", type=Path, help="the page")
+    arguments = parser.parse_args(argv)
+    sources = [read(path) for path in arguments.files or sorted(FOLDER.glob("*.json"))]
+    arguments.out.write_text(page(sources, arguments.out.parent / "images"), encoding="utf-8")
+    print(f"{arguments.out}: {len(sources)} files")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Training steps alone: batches in the order of the rows, checked and placed before the clock runs, no shuffling."""
+
+import numpy as np
+
+from mlpcore.bench.contenders import OURS
+from mlpcore.bench.measure import Run, alternate, repeat
+from mlpcore.bench.ours import build
+from mlpcore.bench.suite import Record, about_case
+from mlpcore.bench.workloads import Task, Workload, make_task
+from mlpcore.training.loop import Interruption
+
+
+def step_run(task: Task, device: str, backend: str) -> Run:
+    """The run of as many steps as an epoch has."""
+    model = build(task, device, backend)
+    with model.backend.scope(task.dtype):
+        data, weights = model._data(task.x, task.y)
+    rows = np.arange(task.workload.rows)
+
+    def steps() -> None:
+        with model.backend.scope(task.dtype):
+            model._trainer.epoch(data, weights, lambda epoch: rows, task.workload.batch, Interruption())
+            model.backend.synchronize()
+
+    return repeat(steps)
+
+
+def steps(workload: Workload, backend: str, dtype: str, *, device: str, rounds: int, seconds: float) -> list[Record]:
+    """The record of a workload's steps on one backend."""
+    name = OURS + backend
+    run = step_run(make_task(workload, dtype), device, backend)
+    run(1)
+    taken = alternate({name: run}, rounds, seconds)
+    return [about_case("step", workload, dtype, device) | {"contender": name, "seconds": taken[name]}]

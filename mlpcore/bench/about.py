@@ -1,0 +1,86 @@
+"""Where, with what and when something was measured: machine, versions, date and commit."""
+
+import datetime
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("numpy", "array-api-compat", "scipy", "torch", "jax", "jaxlib", "scikit-learn")
+
+
+def about(device: str = "cpu") -> dict[str, Any]:
+    """The facts that a result must carry, as JSON values; ``gpu`` is not empty where ``device`` is "cuda"."""
+    return {
+        "gpu": gpu() if device == "cuda" else "",
+        "cpu": cpu(),
+        "cores": cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": versions(),
+        "blas": blas(),
+        "date": datetime.date.today().isoformat(),
+        "commit": commit(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def cpu() -> str:
+    """The processor's own name, and its instructions for wide vectors where Linux tells them."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    facts = {name.strip(): value.strip() for name, value in facts.items()}
+    family = f", family {facts['cpu family']} model {facts['model']}" if {"cpu family", "model"} <= facts.keys() else ""
+    wide = next((name for name in ("avx512f", "avx2") if name in facts.get("flags", "").split()), None)
+    return f"{facts.get('model name', platform.machine())}{family}{f', {wide}' if wide else ''}"
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what takes part, CuPy under the name of its wheel."""
+    found = {}
+    for one in metadata.distributions():
+        name = (one.metadata["Name"] or "").lower()
+        if name in LIBRARIES or name == "mlpcore" or name.startswith("cupy-"):
+            found[name] = one.version
+    return dict(sorted(found.items()))
+
+
+def blas() -> list[str]:
+    """The thread pools of NumPy's BLAS and others, as threadpoolctl sees them; none without it."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return []
+    seen = (f"{one['internal_api']} {one.get('version') or ''} x {one['num_threads']}" for one in threadpool_info())
+    return sorted({" ".join(one.split()) for one in seen})
+
+
+def gpu() -> str:
+    """The first NVIDIA GPU and its driver; empty where there is none."""
+    return _output("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").split("\n")[0]
+
+
+def commit() -> str | None:
+    """The commit of the checkout this runs from, with ``+`` where mlpcore's files are not as committed; else None."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    head = _output("git", "-C", str(root), "rev-parse", "--short=10", "HEAD")
+    return head and head + ("+" if _output("git", "-C", str(root), "status", "--porcelain", "--", "mlpcore") else "")
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,74 @@
+"""The limit of a training step: its matrix products alone on a CPU; bytes and operations at measured rates on a GPU."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.backend import Backend
+from mlpcore.bench.measure import Run, repeat
+from mlpcore.bench.workloads import Task, Workload
+
+COPY_ELEMENTS, PRODUCT_SIDE = 1 << 28, 8192  # of the probes: several times what caches hold, a product that fills them
+
+
+def products(task: Task) -> Run:
+    """The run of an epoch's matrix products with `np.matmul` into arrays made before, and nothing else.
+
+    A step has ``x @ w`` for every layer, then ``x.T @ dy`` and, but for the first layer, ``dy @ w.T``.
+    """
+    rng, workload = np.random.default_rng(0), task.workload
+    rows = [rng.standard_normal((workload.batch, width)).astype(task.dtype) for width in workload.widths]
+    weights = [rng.standard_normal(shape).astype(task.dtype) for shape in pairwise(workload.widths)]
+    triples = [(x, weight, weight.T) for x, weight in zip(rows[:-1], weights, strict=True)]
+    jobs = [(x, weight) for x, weight, _ in triples]
+    for i in reversed(range(len(weights))):
+        x, _, turned = triples[i]
+        jobs += [(x.T, rows[i + 1]), *([(rows[i + 1], turned)] if i else [])]
+    made = [(a, b, np.empty((a.shape[0], b.shape[1]), task.dtype)) for a, b in jobs]
+
+    def epoch() -> None:
+        for _ in range(workload.steps):
+            for a, b, out in made:
+                np.matmul(a, b, out=out)
+
+    return repeat(epoch)
+
+
+def probes(backend: Backend, dtype: str, elements: int = COPY_ELEMENTS, side: int = PRODUCT_SIDE) -> dict[str, Any]:
+    """Runs of a large copy and a large product on the backend's device, on numbers that are not zero.
+
+    ``{"copy": (run, bytes read and written), "product": (run, operations)}``.
+    """
+    xp, kind = backend.xp, backend.dtypes[dtype]
+    rng = np.random.default_rng(0)
+    with backend.scope(dtype):
+        some = backend.asarray(rng.standard_normal(min(elements, 1 << 20)).astype(dtype))
+        vector = xp.tile(some, (elements // some.shape[0],))
+        square = backend.asarray(rng.standard_normal((side, side), dtype="float32"), dtype=kind)
+
+    def probe(function: Any) -> Run:
+        run = repeat(function)
+
+        def synchronised(times: int) -> None:
+            with backend.scope(dtype):
+                run(times)
+                backend.synchronize()
+
+        return synchronised
+
+    itemsize = np.dtype(dtype).itemsize
+    return {
+        "copy": (probe(lambda: xp.asarray(vector, copy=True)), 2 * vector.shape[0] * itemsize),
+        "product": (probe(lambda: square @ square), 2 * side**3),
+    }
+
+
+def floor(workload: Workload, dtype: str, bytes_per_second: float, flops_per_second: float) -> float:
+    """Seconds an epoch takes at least: each step moves its bytes or does its operations, whichever takes longer.
+
+    Bytes that no step can spare: its rows are read; parameters and both of Adam's averages are read and written.
+    """
+    itemsize = np.dtype(dtype).itemsize
+    moved = itemsize * (workload.batch * workload.widths[0] + 6 * workload.parameters)
+    return workload.steps * max(moved / bytes_per_second, workload.batch * workload.flops / flops_per_second)

@@ -1,0 +1,58 @@
+"""mlpcore as a contender: `Model.fit` and `Model.predict` on one backend, as a user calls them."""
+
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends import get_backend
+from mlpcore.bench.contenders import OURS, Contender
+from mlpcore.bench.workloads import LEARNING_RATE, Task
+from mlpcore.errors import BackendUnavailable
+from mlpcore.losses import SoftmaxCrossEntropy
+from mlpcore.model import Model
+from mlpcore.optimizers import Adam
+
+DEVICES = {"cpu": {"numpy", "torch", "jax", "array_api_strict"}, "cuda": {"cupy", "torch", "jax"}}
+
+
+def build(task: Task, device: str, name: str) -> Model:
+    """The model of a task on the backend ``name``, with the task's initial parameters."""
+    if name not in DEVICES[device]:
+        raise BackendUnavailable(f"backend {name!r} does not run on device {device!r}")
+    tree: list[dict] = []
+    for weight, bias in task.params:
+        tree += [{"weight": weight, "bias": bias}, {}]  # {} for the ReLU after it, of which the last layer has none
+    net = task.workload.network()
+    backend = get_backend(name, None if name == "cupy" else device)
+    words: dict[str, Any] = {"backend": backend, "dtype": task.dtype, "params": tuple(tree[:-1])}
+    return Model(net, SoftmaxCrossEntropy(), Adam(LEARNING_RATE), **words)
+
+
+def contender(task: Task, device: str, name: str) -> Contender:
+    """The data lie on the backend before the clock runs, as those of the peers do."""
+    model, batch = build(task, device, name), task.workload.batch
+    backend = model.backend
+    with backend.scope(task.dtype):
+        x, y = backend.asarray(task.x), backend.asarray(task.y)
+
+    def train(epochs: int) -> None:
+        model.fit(x, y, epochs=epochs, batch_size=batch)
+        backend.synchronize()
+
+    def predictor(rows: np.ndarray) -> Any:
+        with backend.scope(task.dtype):
+            placed = backend.asarray(rows)
+
+        def predict() -> Any:
+            prediction = model.predict(placed)
+            # JAX waits for one array in less time than for all there are.
+            getattr(prediction, "block_until_ready", backend.synchronize)()
+            return prediction
+
+        return predict
+
+    def params() -> list[tuple[np.ndarray, np.ndarray]]:
+        leaves = (leaf for leaf in model.params if leaf)
+        return [(backend.to_numpy(leaf["weight"]), backend.to_numpy(leaf["bias"])) for leaf in leaves]
+
+    return Contender(OURS + name, train, predictor, params)

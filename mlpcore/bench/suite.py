@@ -1,0 +1,115 @@
+"""Records of one run: whole shuffled epochs and predictions of all contenders in alternating rounds, and the limit."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends import get_backend
+from mlpcore.bench.contenders import OURS, Contender, Skipped, ready
+from mlpcore.bench.limit import floor, probes, products
+from mlpcore.bench.measure import Run, alternate, repeat
+from mlpcore.bench.workloads import Task, Workload, make_task
+
+LIMIT = "limit"
+PREDICTING = {"jax scan": "jax jit"}  # what a contender is called where nothing is trained
+Record = dict[str, Any]  # JSON values; "seconds" of each round for "rows" rows, or "skipped" with the reason
+
+
+def about_case(what: str, workload: Workload, dtype: str, device: str) -> Record:
+    """What a record of an epoch's rows holds besides contender and times."""
+    return {
+        "what": what,
+        "workload": workload.name,
+        "batch": workload.batch,
+        "widths": list(workload.widths),
+        "dtype": dtype,
+        "device": device,
+        "rows": workload.rows,
+        "flops": workload.rows * workload.flops,
+    }
+
+
+def about_predict(workload: Workload, batch: int, dtype: str, device: str) -> Record:
+    """The same for the prediction of ``batch`` rows."""
+    about = about_case("predict", workload, dtype, device)
+    return about | {"batch": batch, "rows": batch, "flops": batch * workload.forward_flops}
+
+
+def epochs(
+    workload: Workload,
+    names: Sequence[str],
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    rounds: int,
+    seconds: float,
+) -> list[Record]:
+    """A record for each contender's training, and one for the limit in the same rounds."""
+    task = make_task(workload, dtype)
+    entered, left_out = _enter(task, names, device)
+    about = about_case("epoch", workload, dtype, device)
+    runs: dict[str, Run] = {one.name: one.train for one in entered}
+    if device == "cpu":
+        limit = products(task)
+        limit(1)
+        taken = alternate({LIMIT: limit, **runs}, rounds, seconds)
+    else:
+        taken = _with_probes(task, runs, entered, rounds, seconds)
+    return [about | {"contender": name, "seconds": some} for name, some in taken.items()] + _skipped(about, left_out)
+
+
+def predictions(
+    workload: Workload,
+    batches: Sequence[int],
+    names: Sequence[str],
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    rounds: int,
+    seconds: float,
+) -> Iterator[Record]:
+    """For each batch size, a record for each contender's class probabilities after one epoch of training."""
+    task = make_task(workload, dtype)
+    entered, left_out = _enter(task, names, device)
+    for batch in batches:
+        x = np.random.default_rng(1).standard_normal((batch, workload.widths[0]), dtype="float32").astype(dtype)
+        calls = {PREDICTING.get(one.name, one.name): one.predictor(x) for one in entered}
+        for predict in calls.values():
+            predict()  # it may compile
+        runs = {name: repeat(predict) for name, predict in calls.items()}
+        about = about_predict(workload, batch, dtype, device)
+        for name, taken in alternate(runs, rounds, seconds).items():
+            yield about | {"contender": name, "seconds": taken}
+        yield from _skipped(about, left_out)
+
+
+def _enter(task: Task, names: Sequence[str], device: str) -> tuple[list[Contender], dict[str, str]]:
+    """The contenders that are ready, and why the others are not."""
+    entered, left_out = [], {}
+    for name in names:
+        try:
+            entered.append(ready(name, task, device))
+        except Skipped as reason:
+            left_out[name] = str(reason)
+    return entered, left_out
+
+
+def _with_probes(
+    task: Task, runs: dict[str, Run], entered: list[Contender], rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """The times, and the limit from copy and product rates of the same rounds, on the backend of the first of ours."""
+    own = next((one.name.removeprefix(OURS) for one in entered if one.name.startswith(OURS)), None)
+    if own is None:
+        return alternate(runs, rounds, seconds)
+    rates = probes(get_backend(own, None if own == "cupy" else "cuda"), task.dtype)
+    for run, _ in rates.values():
+        run(1)
+    taken = alternate({name: run for name, (run, _) in rates.items()} | runs, rounds, seconds)
+    pairs = zip(taken.pop("copy"), taken.pop("product"), strict=True)
+    each = [(rates["copy"][1] / copy, rates["product"][1] / product) for copy, product in pairs]
+    return {LIMIT: [floor(task.workload, task.dtype, *pair) for pair in each], **taken}
+
+
+def _skipped(about: Record, left_out: dict[str, str]) -> list[Record]:
+    return [about | {"contender": name, "skipped": reason} for name, reason in left_out.items()]
