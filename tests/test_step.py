@@ -264,6 +264,21 @@ def test_a_failed_step_is_counted_and_changes_nothing_else(failure: str, kernels
     assert_same_bits(resumed, good.step(before, good.batch(2))[0])
 
 
+@pytest.mark.parametrize("kernels", [True, False])
+def test_a_mean_gradient_that_overflows_is_a_failure_though_its_sum_is_finite(kernels: bool) -> None:
+    """Tiny weights keep the sums small: loss 1e300 and gradient 1e350 of a row of weight 1."""
+    lab = Lab(mc.Linear(3, 2), SGD(1e-3), kernels=kernels)
+    batch, state = lab.batch(weights=np.full(5, 1e-100)), lab.state()
+    x, tree = np.zeros((5, 3)), {"weight": np.zeros((3, 2)), "bias": np.full(2, 1e150)}
+    x[:, 0] = 1e200
+    state = state._replace(params=lab.put(lab.layout.flat(tree)))
+    before = host(state._replace(skipped=()))
+    with np.errstate(all="ignore"):
+        after, loss = lab.step(state, batch._replace(x=lab.put(x), target=lab.put(np.zeros((5, 2)))))
+    assert int(after.skipped) == 1 and np.isnan(np.asarray(loss))
+    assert_same_bits(after._replace(skipped=()), before)
+
+
 def test_a_row_of_weight_zero_may_hold_anything_finite() -> None:
     """Its loss overflows, and takes no part."""
     lab = Lab(mc.Linear(3, 2), SGD(0.1))

@@ -45,7 +45,10 @@ def make_step(
         if rules.l2:
             value, g = _penalize(value, g, state.params, layout.decayed, rules.l2)
         objective = value / total
-        finite = xp.isfinite(objective) & xp.isfinite(xp.sum(g, axis=-1))
+        # The extremes of the mean gradient: a sum would miss infinities that cancel, or come with the division.
+        finite = (
+            xp.isfinite(objective) & xp.isfinite(xp.max(g, axis=-1) / total) & xp.isfinite(xp.min(g, axis=-1) / total)
+        )
         ok = (weight > 0) & finite & (state.skipped == 0)
         failed = (weight > 0) & ~finite
 
