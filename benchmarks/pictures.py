@@ -59,7 +59,8 @@ def shares(merged: Found) -> Any:
             if value is not None:
                 ours = name.startswith(OURS)
                 axis.barh(place, 100 * value, color=COLORS[name], alpha=1.0 if ours else 0.55, height=0.72)
-                axis.text(100 * value + 2, place, f"{100 * value:.0f}", va="center", fontsize=7.5)
+                clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+                axis.text(100 * value + 2, place, f"{100 * value:.0f}", va="center", fontsize=7.5, bbox=clear)
         axis.set(title=workload, xlim=(0, 1.2 * highest), xticks=(0, 50, 100), ylim=(len(names) - 0.4, -0.6))
         axis.axvline(100, color=COLORS[LIMIT], linewidth=1, linestyle="--")
         axis.set_yticks(range(len(names)), names)
@@ -133,6 +134,7 @@ def _batches(axis: Any, title: str, label: str) -> None:
     axis.set_xscale("log", base=4)
     axis.set(title=title, xlabel="batch size", ylabel=label)
     axis.set_xticks([workload.batch for workload in SWEEP], labels=[f"{workload.batch}" for workload in SWEEP])
+    axis.set_xticks([], minor=True)
     axis.tick_params(axis="x", labelsize=7.5)
     _plain(axis, "both")
 

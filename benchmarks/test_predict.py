@@ -1,5 +1,6 @@
 """Predictions of one row and of 4096 rows, by mlpcore on every backend and by its peers."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_predict_of_peers(benchmark: Any, name: str, workload: Workload, batch: 
 
 def _predict(benchmark: Any, name: str, workload: Workload, batch: int, dtype: str, device: str) -> None:
     try:
-        contender = ready(name, make_task(workload, dtype), device)
+        contender = ready(name, make_task(replace(workload, steps=1), dtype), device)
     except Skipped as reason:
         pytest.skip(str(reason))
     x = np.random.default_rng(1).standard_normal((batch, workload.widths[0])).astype(dtype)

@@ -1,6 +1,7 @@
 """Records of one run: whole shuffled epochs and predictions of all contenders in alternating rounds, and the limit."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,8 @@ def predictions(
     rounds: int,
     seconds: float,
 ) -> Iterator[Record]:
-    """For each batch size, a record for each contender's class probabilities after one epoch of training."""
-    task = make_task(workload, dtype)
+    """For each batch size, a record for each contender's class probabilities after one step of training."""
+    task = make_task(replace(workload, steps=1), dtype)
     entered, left_out = _enter(task, names, device)
     for batch in batches:
         x = np.random.default_rng(1).standard_normal((batch, workload.widths[0]), dtype="float32").astype(dtype)
