@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar, dataclass_transform
 
@@ -66,7 +67,8 @@ def check_number(
     """Every field is a finite number with ``value > above``, ``value >= least`` and ``value < below``."""
     for name, given in fields.items():
         value = plain(given)
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        # Compared, as math.isfinite refuses whole numbers beyond the largest float.
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
         if not (fits and value > above and value >= least and value < below):
             bounds = [(above, "above"), (least, "of at least"), (below, "below")]
             said = " and ".join(f"{word} {bound:g}" for bound, word in bounds if math.isfinite(bound))

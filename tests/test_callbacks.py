@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fitting import PLAIN, X, Y, assert_same, differ, make, state_of, untimed
+from fitting import EAGER, PLAIN, X, Y, assert_same, differ, make, state_of, untimed
 
 import mlpcore as mc
 from mlpcore.training.callbacks import direction
@@ -391,8 +391,10 @@ def test_rules_take_numbers_of_numpy() -> None:
 # --- snapshots
 
 
-def test_a_snapshot_may_be_put_back_again_and_again() -> None:
-    model = make(ema=0.9)
+@pytest.mark.parametrize("backend", ["numpy", EAGER])
+def test_a_snapshot_may_be_put_back_again_and_again(backend: Any) -> None:
+    """Also where a step writes into the vector it is given."""
+    model = make(ema=0.9, backend=backend)
     model.fit(X, Y, epochs=1)
     snapshot, wanted = model.snapshot(), model.predict(X)
     kept = {name: leaf.copy() for name, leaf in named_leaves(snapshot)}

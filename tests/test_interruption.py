@@ -3,15 +3,14 @@
 import signal
 import threading
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from fitting import NET, ROWS, X, Y, assert_same, make, state_of
+from fitting import EAGER, NET, ROWS, X, Y, assert_same, make, state_of
 
 import mlpcore as mc
-from mlpcore.backends.backend import run_eagerly
 from mlpcore.layers.activation import Activation
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.training.loop import shuffled
@@ -50,9 +49,6 @@ class LateTrap(Trap):
         self.count.append(1)
         self.spring(len(self.count))
         return dy
-
-
-EAGER = replace(mc.get_backend("numpy"), compile=run_eagerly(mc.get_backend("numpy").xp, np.asarray))
 
 
 def trapped(spring: Any, kind: Any = Trap, **words: Any) -> mc.Model:
@@ -341,6 +337,25 @@ def test_an_absurd_rate_diverges_and_a_smaller_one_goes_on(optimizer: Any, dtype
     model.rate_scale = 1e-3 / optimizer.learning_rate * 10
     losses = model.fit(X, Y, epochs=50, batch_size=5).loss
     assert losses[-1] < losses[0] and np.all(np.isfinite(losses))
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+@pytest.mark.parametrize("backend", ["numpy", EAGER])
+def test_an_update_that_overflows_is_told_from_a_loss_that_does(epochs: int, backend: Any) -> None:
+    """No step that was skipped, and after the very last step too: the model is lost, and fit says so."""
+    model = make(mc.Linear(3, 2), optimizer=mc.SGD(1e38), dtype="float32", backend=backend)
+    first, rule = model.predict(X), mc.EarlyStopping("loss")
+    snapshot = model.snapshot()
+    said = "^the weights became infinite in epoch 1, at step 1 or shortly before: an update was larger than float32"
+    with pytest.raises(mc.NonFiniteError, match=said) as caught:
+        model.fit(X, 100 * Y, epochs=epochs, callbacks=[rule])
+    assert "smaller learning rate" in str(caught.value) and not state_of(model)["6"]
+    model.restore(snapshot)
+    np.testing.assert_array_equal(model.predict(X), first)
+    model.rate_scale = 1e-30
+    with pytest.raises(mc.NonFiniteError, match="the loss or its gradient"):
+        model.fit(X, 100 * Y, epochs=9)
+    assert np.all(np.isfinite(model.predict(X)))
 
 
 class Cliff(ElementwiseLoss):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fitting import LABELS, NET, PLAIN, ROWS, X, Y, assert_same, classifier, differ, make, state_of
+from fitting import EAGER, LABELS, NET, PLAIN, ROWS, X, Y, assert_same, classifier, differ, make, state_of
 from members import LAYERS, LOSSES, assert_close
 
 import mlpcore as mc
@@ -87,6 +87,17 @@ def test_given_parameters_are_the_ones_that_predict(ema: float | None) -> None:
             assert np.any(model.predict(X) != other.predict(X))
     for name, leaf in leaves(tree).items():
         np.testing.assert_array_equal(leaf, leaves(kept)[name], err_msg=name)
+
+
+@pytest.mark.parametrize("backend", ["numpy", EAGER])
+def test_assigned_parameters_train_like_those_of_the_constructor(backend: Any) -> None:
+    """The average begins at them too, in memory of its own."""
+    tree = make(seed=5).params
+    one, other = make(ema=0.5, params=tree, backend=backend), assign(make(ema=0.5, backend=backend), tree)
+    for model in (one, other):
+        model.fit(X, Y, epochs=2)
+        assert np.any(model._trainer.state.average != model._trainer.state.params)
+    assert_same(state_of(one), state_of(other))
 
 
 def test_the_givers_later_writes_do_not_reach_the_model() -> None:

@@ -208,6 +208,20 @@ def test_the_schedule_changes_the_rate_at_every_step() -> None:
     assert state.count == 4
 
 
+def test_running_statistics_move_by_what_the_rows_of_the_batch_show() -> None:
+    """Weighted as the rows are; a step of rate 0 would move nothing else."""
+    net = mc.Sequential(mc.BatchNorm(3, momentum=0.25), mc.Linear(3, 2))
+    lab = Lab(net, SGD(1e-3))
+    state, batch = lab.state(), lab.batch()
+    shares = WEIGHTS / WEIGHTS.sum()
+    mean = shares @ batch.x
+    var = shares @ (batch.x - mean) ** 2 * WEIGHTS.sum() / (WEIGHTS.sum() - 1)
+    expected = [0.75 * old + 0.25 * new for old, new in zip(state.statistics, (mean, var), strict=True)]
+    after, _ = lab.step(state, batch)
+    assert lab.layout.statistics == ("0.running_mean", "0.running_var")
+    np.testing.assert_allclose(after.statistics, expected, rtol=1e-12)
+
+
 # --- what is left out, and what failed
 
 
@@ -265,11 +279,12 @@ def test_a_failed_step_is_counted_and_changes_nothing_else(failure: str, kernels
 
 
 @pytest.mark.parametrize("kernels", [True, False])
-def test_a_mean_gradient_that_overflows_is_a_failure_though_its_sum_is_finite(kernels: bool) -> None:
-    """Tiny weights keep the sums small: loss 1e300 and gradient 1e350 of a row of weight 1."""
+@pytest.mark.parametrize("signs", [[1, 1], [-1, -1], [1, -1]])
+def test_a_mean_gradient_that_overflows_is_a_failure_though_its_sum_is_finite(signs: list, kernels: bool) -> None:
+    """Tiny weights keep the sums small: loss 1e300 and gradient 1e350 of a row of weight 1; they may even cancel."""
     lab = Lab(mc.Linear(3, 2), SGD(1e-3), kernels=kernels)
     batch, state = lab.batch(weights=np.full(5, 1e-100)), lab.state()
-    x, tree = np.zeros((5, 3)), {"weight": np.zeros((3, 2)), "bias": np.full(2, 1e150)}
+    x, tree = np.zeros((5, 3)), {"weight": np.zeros((3, 2)), "bias": 1e150 * np.array(signs)}
     x[:, 0] = 1e200
     state = state._replace(params=lab.put(lab.layout.flat(tree)))
     before = host(state._replace(skipped=()))
@@ -280,14 +295,15 @@ def test_a_mean_gradient_that_overflows_is_a_failure_though_its_sum_is_finite(ke
 
 
 def test_a_row_of_weight_zero_may_hold_anything_finite() -> None:
-    """Its loss overflows, and takes no part."""
+    """Its score, loss and gradient overflow, and take no part."""
     lab = Lab(mc.Linear(3, 2), SGD(0.1))
-    batch = lab.batch()
-    wanted = lab.step(lab.state(), batch)
-    x = batch.x.copy()
-    x[1] = 1e200  # weight 0
+    batch, x = lab.batch(), lab.batch().x
+    x[1] = 1e308  # weight 0
     with np.errstate(over="ignore", invalid="ignore"):
-        assert_same_bits(lab.step(lab.state(), batch._replace(x=x)), wanted)
+        far, near = (
+            lab.step(lab.state()._replace(params=100 * lab.state().params), one) for one in (batch._replace(x=x), batch)
+        )
+    assert_same_bits(far, near)
 
 
 # --- stacks

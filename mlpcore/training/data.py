@@ -22,9 +22,13 @@ def as_array(name: str, x: Any) -> Array:
             f"{name} is a masked array, whose hidden entries would count as data; drop these rows or use filled(value)"
         )
     if library_of(x) is None:
-        kind = type(x).__name__
+        given, kind = x, type(x).__name__
         try:
-            x = np.asarray(x)
+            x = np.asarray(given)
+            if x.dtype == object and hasattr(given, "to_numpy"):
+                x = _frame(name, given)
+        except DataError:
+            raise
         except (ValueError, TypeError) as error:
             raise DataError(f"{name} is no rectangular array of numbers: {error}") from None
         if x.dtype == object and x.ndim == 0:
@@ -36,6 +40,20 @@ def as_array(name: str, x: Any) -> Array:
     if not real:
         raise DataError(f"{name} has dtype {x.dtype}, expected real numbers; encode or drop what is not a number")
     return x
+
+
+def _frame(name: str, frame: Any) -> np.ndarray:
+    """The numbers of a data frame or a column of one that NumPy would hold as objects, gaps in them as NaN."""
+    titled = hasattr(frame, "columns")
+    kinds = [dtype.kind for dtype in (frame.dtypes if titled else [frame.dtype])]
+    bad = [i for i, kind in enumerate(kinds) if kind not in "biuf"]
+    if bad and titled:
+        said = ", ".join(f"{frame.columns[i]!r} ({frame.dtypes.iloc[i]})" for i in bad[:10])
+        raise DataError(f"{name} has columns that are not numbers: {said}; encode or drop them")
+    if bad:
+        return np.asarray(frame)
+    whole = "f" not in kinds and not np.any(frame.isna())
+    return frame.to_numpy(dtype="int64") if whole else frame.to_numpy(dtype="float64", na_value=math.nan)
 
 
 def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:

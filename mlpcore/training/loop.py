@@ -113,7 +113,10 @@ class Trainer:
             yield order[None, steps * batch_size :]
 
     def _advance(self, data: tuple, chunk: np.ndarray) -> np.ndarray:
-        """Run the chunk; the losses of its steps, as float64 on the host."""
+        """Run the chunk; the losses of its steps, as float64 on the host.
+
+        A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
+        """
         first, shape = self.progress.step, (chunk.shape[1], data[0].shape[1])
         stream = Stream(self.seed, "noise")
 
@@ -133,12 +136,21 @@ class Trainer:
             raise error.__cause__ or error from None
         self.progress.step += chunk.shape[0]
         host = self.backend.to_numpy(losses).astype(np.float64)
-        if bool(self.backend.to_numpy(self.state.skipped).any()):
+        failed = bool(self.backend.to_numpy(self.state.skipped).any())
+        if failed:
             self.state = self.state._replace(skipped=self.state.skipped * 0)
-            step = int(np.argmax(~np.isfinite(host)))
+        xp, epoch = self.backend.xp, self.progress.epoch + 1
+        if not bool(xp.all(xp.isfinite(self.state.params))):
             raise NonFiniteError(
-                f"the loss or its gradient became infinite or NaN in epoch {self.progress.epoch + 1}, "
-                f"step {first + step + 1}; the model keeps the weights from before that step. Try a smaller "
-                "learning rate, clip_norm=1.0, or columns scaled to similar size (mc.Standardize)"
+                f"the weights became infinite in epoch {epoch}, at step {self.progress.step} or shortly before: an "
+                f"update was larger than {self.dtype} can hold. Make the model anew, or restore a snapshot, and take "
+                "a smaller learning rate"
+            )
+        if failed:
+            step = first + int(np.argmax(~np.isfinite(host))) + 1
+            raise NonFiniteError(
+                f"the loss or its gradient became infinite or NaN in epoch {epoch}, step {step}; the model keeps the "
+                "weights from before that step. Try a smaller learning rate, clip_norm=1.0, or columns scaled to "
+                "similar size (mc.Standardize)"
             )
         return host
