@@ -55,6 +55,10 @@ ROWS_OF_X: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: frame({"a": X[:, 0], "b": "x", "c": np.zeros(ROWS, "M8[s]")}),
         r"^x has columns that are not numbers: 'b' \((str|object)\), 'c' \(datetime64\[s\]\); encode or drop them$",
     ),
+    "a data frame of whole numbers with a missing one": (
+        lambda: frame(np.arange(3 * ROWS).reshape(ROWS, 3), columns=["a", "b", "c"]).astype("Int64").replace(4, None),
+        f"^x has NaN or infinity in column 'b'; {GAPS}",
+    ),
     "a data frame with a missing value": (
         lambda: frame(X, columns=["a", "b", "c"]).astype("Float64").mask(lambda table: table == table.iloc[4, 1]),
         f"^x has NaN or infinity in column 'b'; {GAPS}",

@@ -86,19 +86,14 @@ def test_every_form_of_labels_gives_the_same_model(labels: Any) -> None:
 
 
 def test_labels_of_a_data_frame() -> None:
-    column = table(LABELS[:, None])[0]
+    whole = table(LABELS[:, None])
     expected = classifier()
     expected.fit(X, LABELS)
-    for given in (
-        column,
-        column.astype("Int64"),
-        column.astype("UInt8"),
-        column.astype("category"),
-        table(LABELS[:, None]),
-    ):
-        model = classifier()
-        model.fit(X, given)
-        assert_same(state_of(model), state_of(expected))
+    for kind in ("int64", "Int64", "UInt8", "category"):
+        for given in (whole[0].astype(kind), whole.astype(kind)):
+            model = classifier()
+            model.fit(X, given)
+            assert_same(state_of(model), state_of(expected))
 
 
 def test_a_column_of_targets_may_be_flat() -> None:
