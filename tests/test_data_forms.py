@@ -96,6 +96,28 @@ def test_labels_of_a_data_frame() -> None:
             assert_same(state_of(model), state_of(expected))
 
 
+class OldColumn:
+    """A column as data frames before pandas 3 give it: NumPy makes objects of it, asked for numbers it has them."""
+
+    dtype = np.dtype("int64")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return LABELS.astype(object)
+
+    def isna(self) -> np.ndarray:
+        return np.zeros(ROWS, dtype=bool)
+
+    def to_numpy(self, dtype: Any = None, na_value: Any = None) -> np.ndarray:
+        return LABELS.astype(dtype)
+
+
+def test_whole_numbers_that_come_as_objects_stay_labels() -> None:
+    one, other = classifier(), classifier()
+    one.fit(X, OldColumn())
+    other.fit(X, LABELS)
+    assert_same(state_of(one), state_of(other))
+
+
 def test_a_column_of_targets_may_be_flat() -> None:
     one, other = make(mc.Linear(3, 1)), make(mc.Linear(3, 1))
     one.fit(X, Y[:, 0])
