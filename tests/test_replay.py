@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import array_api_compat.numpy as xp
@@ -13,7 +12,7 @@ import pytest
 import mlpcore as mc
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import run_eagerly
-from mlpcore.backends.replay import blocks, running, workers
+from mlpcore.backends.replay import blocks, memory, pairs, planning, running, workers
 from mlpcore.gradient_check import draw_targets
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
@@ -84,27 +83,69 @@ def test_every_optimizer(case: str, recordings: list) -> None:
     assert len(recordings) == 2
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_blocks_and_threads_change_no_bit(threads: int, monkeypatch: pytest.MonkeyPatch, recordings: list) -> None:
-    monkeypatch.setattr(blocks, "THREADS", threads)
-    monkeypatch.setattr(blocks, "BLOCK", 24)  # three rows of eight: three blocks, the last one short
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of three rows of eight: some to a batch, the last one short; and every product and group is large."""
+    monkeypatch.setattr(blocks, "BLOCK", 24)
     monkeypatch.setattr(blocks, "WORTH_A_THREAD", 1)
-    # As many columns and classes as rows: what runs along a row must not be cut like the rows.
-    net = mc.Sequential(mc.Linear(WIDTH, 8), mc.LayerNorm(8), mc.GELU(), mc.Dropout(0.2), mc.Linear(8, 8))
-    target = Stream(5).order(ROWS) % 8
-    assert_same_bits(net, mc.SoftmaxCrossEntropy(), mc.AdamW(0.01), target, ema=0.9)
+    monkeypatch.setattr(pairs, "LARGE", 1)
+    monkeypatch.setattr(memory, "WORTH_HALVING", 1)
+
+
+# As many columns and classes as rows: what runs along a row must not be cut like the rows.
+SQUARE = mc.Sequential(mc.Linear(WIDTH, 8), mc.LayerNorm(8), mc.GELU(), mc.Dropout(0.2), mc.Linear(8, 8))
+
+
+def test_blocks_change_no_bit(small_blocks: None, monkeypatch: pytest.MonkeyPatch, recordings: list) -> None:
+    monkeypatch.setattr(planning, "two_threads", lambda: False)
+    assert_same_bits(SQUARE, mc.SoftmaxCrossEntropy(), mc.AdamW(0.01), Stream(5).order(ROWS) % 8, ema=0.9)
+    assert not any(program.alone for program, _ in recordings)
+
+
+def test_two_threads_change_rounding_only(
+    small_blocks: None, monkeypatch: pytest.MonkeyPatch, recordings: list
+) -> None:
+    pytest.importorskip("threadpoolctl", reason="without it BLAS cannot be told to use one thread")
+    monkeypatch.setattr(planning, "two_threads", lambda: True)
+    words = {"ema": 0.9, "dtype": "float64", "epochs": 5}
+    args = (SQUARE, mc.SoftmaxCrossEntropy(), mc.AdamW(0.01), Stream(5).order(ROWS) % 8)
+    (one, losses), (other, expected) = (fit(backend, *args, **words) for backend in (REPLAYED, EAGER))
+    np.testing.assert_allclose(losses, expected, rtol=1e-12)  # products of halves may be added up in another order
+    np.testing.assert_allclose(one._trainer.state.params, other._trainer.state.params, rtol=1e-9, atol=1e-12)
+    assert all(program.alone for program, _ in recordings)
     both = [call for program, _ in recordings for call in (*program.before, *program.after)]
-    pairs = [lists for function, lists in both if function is workers.run_both]
-    assert bool(pairs) == (threads == 2)
-    for lists in pairs:
-        here, there = (list(_written(calls)) for calls in lists)
-        assert not any(np.shares_memory(one, other) for one in here for other in there)
+    lists = [args for function, args in both if function is workers.run_both]
+    assert any(len(here) > 1 and here[0][0] is np.matmul for here, _ in lists)  # a product, and what goes on with it
+    for here, there in lists:
+        arrays = [[array for array in pairs.written(calls) if array.ndim] for calls in (here, there)]
+        assert not any(np.shares_memory(one, other) for one in arrays[0] for other in arrays[1])
 
 
-def _written(calls: list) -> Iterator[np.ndarray]:
-    """The arrays that the calls write."""
-    for function, args in calls:
-        yield function.keywords["out"] if isinstance(function, partial) else args[3 if len(args) == 5 else 0]
+def test_pairs_that_wait_for_each_other_are_not_joined() -> None:
+    x, y, z = np.ones((4, 2)), np.zeros((4, 2)), np.zeros((4, 2))
+    top, bottom = slice(0, 2), slice(2, 4)
+
+    def pair(source: np.ndarray, out: np.ndarray, crossed: bool) -> tuple:
+        first, second = (bottom, top) if crossed else (top, bottom)
+        return workers.run_both, (
+            [(np.copyto, (out[top], source[first]))],
+            [(np.copyto, (out[bottom], source[second]))],
+        )
+
+    assert len(pairs.joined([pair(x, y, False), pair(y, z, False)])) == 1
+    assert len(pairs.joined([pair(x, y, False), pair(y, z, True)])) == 2  # reads what the other thread writes
+    assert len(pairs.joined([pair(y, z, True), pair(x, y, False)])) == 2  # writes what the other thread reads
+    assert len(pairs.joined([pair(x, y, False), (np.copyto, (z, y)), pair(y, z, False)])) == 3
+
+
+def test_blas_has_its_threads_again_after_a_fit(
+    small_blocks: None, monkeypatch: pytest.MonkeyPatch, recordings: list
+) -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="without it BLAS cannot be told to use one thread")
+    monkeypatch.setattr(planning, "two_threads", lambda: True)
+    before = threadpoolctl.threadpool_info()
+    fit(REPLAYED, SQUARE, mc.SoftmaxCrossEntropy(), mc.Adam(0.01), Stream(5).order(ROWS) % 8)
+    assert recordings[0][0].alone and threadpoolctl.threadpool_info() == before
 
 
 class OddState(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlpcore.backends.replay.calls import Call, calls_of
 from mlpcore.backends.replay.recording import Recorded
-from mlpcore.backends.replay.workers import THREADS, run_both
+from mlpcore.backends.replay.workers import run_both
 
 BLOCK = 64 * 1024  # entries of the widest operand in a block: some fit a second-level cache, and a call outlasts a lock
 WORTH_A_THREAD = 128 * 1024  # entries times calls in a group, below which a second thread costs more than it saves
@@ -43,18 +43,23 @@ class Group:
         self.pieces = -(-self.rows // self.length)
         self.work = sum(node.size for node in nodes)
 
-    def calls(self, operand: Callable[[Any], Any], places: dict[Recorded, np.ndarray]) -> list[Call]:
-        """The calls of all blocks; half of the blocks on a second thread where there is enough to do."""
-        shares = THREADS if self.work >= WORTH_A_THREAD and self.pieces >= 2 else 1
+    def calls(self, operand: Callable[[Any], Any], places: dict[Recorded, np.ndarray], threads: int) -> list[Call]:
+        """The calls of all blocks; those of the second half of the rows on a second thread where that is worth it."""
+        shares = threads if self.in_halves else 1
         lists: list[list[Call]] = []
         for share in range(shares):
+            begin, end = (self.rows * bound // shares for bound in (share, share + 1))
             scratch = self._scratch()
             mine: list[Call] = []
-            for piece in range(share * self.pieces // shares, (share + 1) * self.pieces // shares):
-                block = slice(piece * self.length, min((piece + 1) * self.length, self.rows))
-                mine += self._block(block, scratch, operand, places)
+            for start in range(begin, end, self.length):
+                mine += self._block(slice(start, min(start + self.length, end)), scratch, operand, places)
             lists.append(mine)
         return lists[0] if shares == 1 else [(run_both, tuple(lists))]
+
+    @property
+    def in_halves(self) -> bool:
+        """Whether two threads would have enough to do."""
+        return self.work >= WORTH_A_THREAD and self.rows > 1
 
     def _block(self, block: slice, scratch: dict, operand: Callable, places: dict) -> list[Call]:
         made: list[Call] = []

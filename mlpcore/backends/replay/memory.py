@@ -8,14 +8,15 @@ import numpy as np
 
 from mlpcore.backends.replay.blocks import Group, is_local, local_rows
 from mlpcore.backends.replay.calls import Call, calls_of, reusable
+from mlpcore.backends.replay.pairs import WORTH_HALVING, halves, joined, multiplications
 from mlpcore.backends.replay.recording import Recorded, RecordingError
 
 
 class Memory:
     """Places for the results of ``nodes``, which stand in the order in which they are run."""
 
-    def __init__(self, nodes: list[Recorded], places: dict[Recorded, np.ndarray]) -> None:
-        self.nodes = nodes
+    def __init__(self, nodes: list[Recorded], places: dict[Recorded, np.ndarray], threads: int = 1) -> None:
+        self.nodes, self.threads = nodes, threads
         self.places = dict(places)
         self.position = {node: i for i, node in enumerate(nodes)}
         self.merged: dict[Recorded, Recorded] = {}
@@ -127,13 +128,15 @@ class Memory:
                 else:
                     made.extend(self._single(node))
         close()
-        return made
+        return joined(made)
 
     def _single(self, node: Recorded) -> list[Call]:
         if node.kind == "concat":
             return self._copies(node)
         made = calls_of(node, [self._operand(part) for part in node.inputs], self._claim(node))
         self._release(node)
+        if self.threads > 1 and node.kind == "matmul" and multiplications(node) >= WORTH_HALVING:
+            return [halves(call) for call in made]
         return made
 
     def _copies(self, node: Recorded) -> list[Call]:
@@ -157,11 +160,11 @@ class Memory:
             if node not in self.places and node not in self.kept and all(user in members for user in self.users[node])
         }
         together = Group(group, inner)
-        if together.pieces > 1:
+        if together.pieces > 1 or (self.threads > 1 and together.in_halves):
             for node in group:
                 if node not in inner:
                     self._claim(node)
-            made = together.calls(self._operand, self.places)
+            made = together.calls(self._operand, self.places, self.threads)
             for node in group:
                 self._release(node)
             return made

@@ -7,7 +7,9 @@ import numpy as np
 
 from mlpcore.backends.replay.calls import Call
 from mlpcore.backends.replay.memory import Memory
+from mlpcore.backends.replay.pairs import has_large_products
 from mlpcore.backends.replay.recording import Guarded, Recorded, RecordingError
+from mlpcore.backends.replay.workers import two_threads
 
 
 class Program(NamedTuple):
@@ -17,6 +19,7 @@ class Program(NamedTuple):
     ok: np.ndarray
     after: list[Call]
     loss: np.ndarray
+    alone: bool  # whether BLAS is to keep to one thread, because the calls use two
 
 
 def plan(state: list[tuple[Any, Recorded, np.ndarray]], loss: Recorded, places: dict[Recorded, np.ndarray]) -> Program:
@@ -34,14 +37,14 @@ def plan(state: list[tuple[Any, Recorded, np.ndarray]], loss: Recorded, places: 
     nodes = needed([guard.ok, loss, *(new for new, _, _ in (*guarded, *free))])
     later = [node for node in nodes if guard.begin < node.order < guard.end]
     sooner = [node for node in nodes if not guard.begin < node.order < guard.end]
-    memory = Memory([*sooner, *later], places | {old: home for _, old, home in state})
+    threads = 2 if has_large_products(nodes) and two_threads() else 1
+    memory = Memory([*sooner, *later], places | {old: home for _, old, home in state}, threads)
     memory.keep([guard.ok, loss, *(new for new, _, _ in (*guarded, *free))])  # read when the calls are done
     memory.merge_parts()
     memory.overwrite_homes([leaf for leaf in guarded if leaf[0] in set(later)])
-    before, after = memory.calls(sooner), memory.calls(later)
-    return Program(
-        before + memory.copies(free), memory.place(guard.ok), after + memory.copies(guarded), memory.place(loss)
-    )
+    before = memory.calls(sooner) + memory.copies(free)
+    after = memory.calls(later) + memory.copies(guarded)
+    return Program(before, memory.place(guard.ok), after, memory.place(loss), alone=threads > 1)
 
 
 def needed(results: Iterable[Recorded]) -> list[Recorded]:

@@ -1,6 +1,7 @@
 """``compile`` for NumPy: the step is recorded when a shape is first seen, and replayed from then on."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from mlpcore.backends.backend import ChunkError, Run, run_eagerly
 from mlpcore.backends.replay.memory import aligned
 from mlpcore.backends.replay.planning import Program, plan
 from mlpcore.backends.replay.recording import RecordingError, as_input
+from mlpcore.backends.replay.workers import blas_alone
 from mlpcore.backends.replay.workers import run as play
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Batch, State
@@ -51,16 +53,17 @@ def recorded(xp: Any) -> Callable[[Callable], Run]:
             draws = [leaf for _, leaf in named_leaves(batch.noise)]
             done = 0
             try:
-                for done, taken in enumerate(order):  # ``done`` is read after an error
-                    for part, place in parts:
-                        np.take(part, taken, 0, place, "clip")
-                    if draws:
-                        for (_, drawn), place in zip(named_leaves(draw(done)), draws, strict=True):
-                            np.copyto(place, drawn)
-                    play(program.before)
-                    if program.ok:
-                        play(program.after)
-                    losses[done] = program.loss
+                with blas_alone() if program.alone else nullcontext():
+                    for done, taken in enumerate(order):  # ``done`` is read after an error
+                        for part, place in parts:
+                            np.take(part, taken, 0, place, "clip")
+                        if draws:
+                            for (_, drawn), place in zip(named_leaves(draw(done)), draws, strict=True):
+                                np.copyto(place, drawn)
+                        play(program.before)
+                        if program.ok:
+                            play(program.after)
+                        losses[done] = program.loss
             except BaseException as error:
                 raise ChunkError(home[0], done) from error
             return home[0], losses

@@ -1,12 +1,21 @@
-"""A second thread for lists of calls: NumPy lets go of the interpreter's lock while it computes."""
+"""Two threads of our own in the place of BLAS's two, for steps whose products are large.
+
+NumPy lets go of the interpreter's lock while it computes, so large calls run side by side. BLAS's own second thread
+spins while it waits for its next product, and takes the core from any other thread; so for such a step BLAS is told
+to use one thread, and its products are halved like everything else. On more than two cores BLAS is left alone.
+"""
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from queue import SimpleQueue
+from typing import Any
 
 from mlpcore.backends.replay.calls import Call
 
-THREADS = 2 if (os.cpu_count() or 1) > 1 else 1
+_BLAS = threading.RLock()  # one fit at a time may change what is a setting of the whole process
 
 
 def run(calls: list[Call]) -> None:
@@ -26,8 +35,7 @@ class Helper:
     def start(self, calls: list[Call]) -> None:
         """Begin with the calls."""
         if self._process != os.getpid():  # a fork has none of its parent's threads
-            self.__init__()  # type: ignore[misc]
-            self._process = os.getpid()
+            self._given, self._done, self._process = SimpleQueue(), SimpleQueue(), os.getpid()
             threading.Thread(target=self._work, name="mlpcore", daemon=True).start()
         self._given.put(calls)
 
@@ -38,14 +46,14 @@ class Helper:
             raise error
 
     def _work(self) -> None:
+        given, done = self._given, self._done
         while True:
-            calls = self._given.get()
+            calls, error = given.get(), None
             try:
                 run(calls)
-            except BaseException as error:
-                self._done.put(error)
-            else:
-                self._done.put(None)
+            except BaseException as raised:
+                error = raised
+            done.put(error)
 
 
 HELPER = Helper()
@@ -58,3 +66,26 @@ def run_both(here: list[Call], there: list[Call]) -> None:
         run(here)
     finally:
         HELPER.wait()
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """threadpoolctl's view of the BLAS libraries, or None without it (scikit-learn brings it)."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController().select(user_api="blas")
+
+
+def two_threads() -> bool:
+    """Whether BLAS uses two threads, as it does on two cores, and can be told to use one."""
+    libraries = [] if _blas() is None else _blas().info()
+    return bool(libraries) and all(library["num_threads"] == 2 for library in libraries)
+
+
+@contextmanager
+def blas_alone() -> Iterator[None]:
+    """BLAS on the calling thread only, until the end of the context."""
+    with _BLAS, _blas().limit(limits=1):
+        yield
