@@ -5,7 +5,7 @@ from typing import Any
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.errors import ConfigurationError, ModelFileError
+from mlpcore.errors import ConfigurationError, DataError, ModelFileError
 from mlpcore.files import read_model
 from mlpcore.files.tensors import Path
 from mlpcore.model import Model
@@ -25,5 +25,5 @@ def load(path: Path, backend: str | Backend = "numpy", device: Any = None) -> Mo
         specification = replace(specification, precision="highest")
     try:
         return Model(**vars(specification), params=params, backend=place)
-    except ConfigurationError as error:
+    except (ConfigurationError, DataError) as error:
         raise ModelFileError(f"{path}: {error}") from None

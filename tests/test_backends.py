@@ -568,3 +568,12 @@ def test_an_adam_of_defaults_learns_on_every_backend(backend: Backend) -> None:
     model = Model(net, SoftmaxCrossEntropy(), Adam(1e-2), backend=backend, metrics=["accuracy"])
     model.fit(X, Y, epochs=30, batch_size=16)
     assert model.evaluate(X, Y)["accuracy"] > 0.8
+
+
+def test_a_backend_that_was_made_keeps_its_device() -> None:
+    backend = get_backend("numpy")
+    assert get_backend(backend) is get_backend(backend, backend.device) is backend
+    with pytest.raises(
+        errors.ConfigurationError, match="device is 'cuda:1', but the backend that was given is on 'cpu'"
+    ):
+        get_backend(backend, "cuda:1")

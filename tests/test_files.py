@@ -13,7 +13,7 @@ from saving import BACKENDS, NET, ROWS, available, table, trained
 
 from mlpcore import layers as nn
 from mlpcore.errors import ConfigurationError, MlpcoreWarning, ModelFileError
-from mlpcore.files import read_extra, tensors
+from mlpcore.files import read_extra, save_model, tensors
 from mlpcore.layers.activation import Activation
 from mlpcore.loading import load
 from mlpcore.losses import HalfSquaredError
@@ -210,3 +210,11 @@ def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
         trained().save(tmp_path)
     with pytest.raises(FileNotFoundError, match="no directory"):
         trained().save(tmp_path / "missing" / "model")
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    model = Model(nn.Sequential(nn.Linear(2, 1)), HalfSquaredError())
+    params = ({"weight": np.full((2, 1), np.nan, "float32"), "bias": np.zeros(1, "float32")},)
+    save_model(tmp_path / "nan.safetensors", model.specification, params)
+    with pytest.raises(ModelFileError, match=r"nan\.safetensors.*0\.weight"):
+        load(tmp_path / "nan.safetensors")

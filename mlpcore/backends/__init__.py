@@ -10,12 +10,14 @@ NAMES = ("numpy", "cupy", "torch", "jax", "array_api_strict")
 
 
 def get_backend(name: str | Backend, device: Any = None) -> Backend:
-    """The backend called ``name`` on ``device`` (None: its usual one); a `Backend` passes through.
+    """The backend called ``name`` on ``device`` (None: its usual one); a `Backend` passes through, on its own device.
 
     An unknown name is a ConfigurationError; a missing library or device is a BackendUnavailable that names the cause
     and the remedy. The library is imported now and not before.
     """
     if isinstance(name, Backend):
+        if device not in (None, name.device):
+            raise ConfigurationError(f"device is {device!r}, but the backend that was given is on {name.device!r}")
         return name
     if name not in NAMES:
         raise ConfigurationError(f"backend is {name!r}, expected one of {', '.join(map(repr, NAMES))}")

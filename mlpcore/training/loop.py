@@ -18,7 +18,7 @@ from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
 from mlpcore.typing import Layer, State
 
-CHUNK_WORK = 5e9  # multiplications in a chunk: some tenths of a second on two cores between looks at the host
+CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
 
 
 class EpochResult(NamedTuple):

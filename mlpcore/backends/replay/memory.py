@@ -1,7 +1,7 @@
 """Where every result of a program lives: memory is used again as soon as nobody will read what it holds."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,8 @@ class Memory:
                 continue
             self.places[node] = whole = aligned(node.shape, node.dtype, zero=True)
             self.kept.add(node)
-            axis, start = node.options.get("axis", 0), 0
-            for part in node.inputs:
-                stop = start + part.shape[axis]
-                index = [slice(None)] * node.ndim
-                index[axis] = slice(start, stop)
-                self._merge(node, part, whole[tuple(index)])
-                start = stop
+            for part, spot in _spots(node, whole):
+                self._merge(node, part, spot)
 
     def _merge(self, node: Recorded, part: Recorded, spot: np.ndarray) -> None:
         root = part
@@ -141,16 +136,9 @@ class Memory:
 
     def _copies(self, node: Recorded) -> list[Call]:
         """What could not be computed in its place."""
-        made: list[Call] = []
-        axis, start = node.options.get("axis", 0), 0
-        for part in node.inputs:
-            stop = start + part.shape[axis]
-            index = [slice(None)] * node.ndim
-            index[axis] = slice(start, stop)
-            if self.root(part) is not node and part.kind != "constant":
-                made.append((np.copyto, (self.places[node][tuple(index)], self.place(part))))
-            start = stop
-        return made
+        parts = _spots(node, self.places[node])
+        left = [(part, spot) for part, spot in parts if self.root(part) is not node and part.kind != "constant"]
+        return [(np.copyto, (spot, self.place(part))) for part, spot in left]
 
     def _of_group(self, group: list[Recorded]) -> list[Call]:
         members = set(group)
@@ -209,6 +197,16 @@ class Memory:
         if any(self.root(new).kind == "input" for new, _ in moved):
             raise RecordingError("a state whose leaves change places")
         return [(np.copyto, (home, self.place(new))) for new, home in moved]
+
+
+def _spots(node: Recorded, whole: np.ndarray) -> Iterator[tuple[Recorded, np.ndarray]]:
+    """The parts of a concatenation, each with its piece of the whole."""
+    axis, start = node.options.get("axis", 0), 0
+    for part in node.inputs:
+        index = [slice(None)] * node.ndim
+        index[axis] = slice(start, start + part.shape[axis])
+        start += part.shape[axis]
+        yield part, whole[tuple(index)]
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, zero: bool = False) -> np.ndarray:

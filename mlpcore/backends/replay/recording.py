@@ -95,7 +95,7 @@ def _function(name: str) -> Any:
         return lambda x, key: x[key]
     if name == "astype":
         return lambda x, dtype: x.astype(dtype)
-    if name in REDUCTIONS:
+    if name in REDUCTIONS or name == "reshape":
         return getattr(np, name)
     function = getattr(np, name, None)
     return function if isinstance(function, np.ufunc) else getattr(compat, name)
