@@ -240,8 +240,8 @@ def test_few_programs_are_kept(recordings: list, monkeypatch: pytest.MonkeyPatch
 
 def test_errors_on_the_second_thread_reach_the_first() -> None:
     def fail() -> None:
-        raise MemoryError("on the helper")
+        raise MemoryError("on the second thread")
 
-    with pytest.raises(MemoryError, match="on the helper"):
+    with pytest.raises(MemoryError, match="on the second thread"):
         workers.run_both([], [(fail, ())])
     workers.run_both([], [])

@@ -24,7 +24,7 @@ def run(calls: list[Call]) -> None:
         function(*args)
 
 
-class Helper:
+class SecondThread:
     """A thread that waits for lists of calls; started with the first one."""
 
     def __init__(self) -> None:
@@ -56,16 +56,16 @@ class Helper:
             done.put(error)
 
 
-HELPER = Helper()
+SECOND = SecondThread()
 
 
 def run_both(here: list[Call], there: list[Call]) -> None:
     """Two lists of calls that do not touch each other's results, side by side."""
-    HELPER.start(there)
+    SECOND.start(there)
     try:
         run(here)
     finally:
-        HELPER.wait()
+        SECOND.wait()
 
 
 @lru_cache(maxsize=1)
