@@ -1,4 +1,4 @@
-"""Model: a network with its parameters, trained, asked, and saved."""
+"""Model: a network with its parameters, trained, asked, and saved. One long page: it is all that most users touch."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence

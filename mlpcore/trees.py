@@ -32,6 +32,13 @@ def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix[:-1], tree
 
 
+def leaves(tree: Tree) -> list[Any]:
+    """The leaves alone, in the order of `named_leaves`."""
+    if isinstance(tree, (dict, tuple)):
+        return [leaf for node in (tree.values() if isinstance(tree, dict) else tree) for leaf in leaves(node)]
+    return [tree]
+
+
 def leaf_key(name: str) -> str:
     """The last part of a leaf's name: ``weight`` of ``2.weight``."""
     return name.rpartition(".")[2]

@@ -191,6 +191,42 @@ def test_a_step_that_looks_at_the_host_is_run_eagerly(recordings: list) -> None:
     assert recordings == []
 
 
+class Unlike(type(mc.Tanh())):
+    """What a user may write: NumPy by name, methods, and functions that no layer of ours calls."""
+
+    def activate(self, x: Any) -> tuple[Any, Any]:
+        return (x.copy() if self.how == "methods" else np.tanh(x)), None
+
+    def gradient(self, cache: Any, dy: Any) -> Any:
+        return dy
+
+
+@pytest.mark.parametrize("how", ["methods", "numpy"])
+def test_layers_for_numpy_alone_are_run_eagerly(how: str, recordings: list) -> None:
+    layer = Unlike()
+    object.__setattr__(layer, "how", how)
+    net = mc.Sequential(mc.Linear(WIDTH, 2), layer)
+    assert_same_bits(net, mc.SquaredError(), mc.SGD(0.01), Stream(6).normal((ROWS, 2)))
+    assert recordings == []
+
+
+class Stacking(type(mc.Tanh())):
+    """Computes through a stack of results."""
+
+    def activate(self, x: Any) -> tuple[Any, Any]:
+        space = namespace(x)
+        return space.sum(space.stack([space.tanh(x), x * 2.0]), axis=0), None
+
+    def gradient(self, cache: Any, dy: Any) -> Any:
+        return dy
+
+
+def test_a_stack_is_recorded(recordings: list) -> None:
+    net = mc.Sequential(mc.Linear(WIDTH, 2), Stacking())
+    assert_same_bits(net, mc.SquaredError(), mc.SGD(0.01), Stream(6).normal((ROWS, 2)))
+    assert len(recordings) == 2
+
+
 def test_what_is_put_into_the_state_between_fits_is_taken_over() -> None:
     x, y = Stream(7).normal((ROWS, WIDTH)), Stream(8).normal((ROWS, 1))
     models = [

@@ -105,3 +105,16 @@ def test_a_function_that_cannot_be_recorded_is_called(recorded: list) -> None:
     for value in (1.0, -1.0, 1.0, -1.0):
         assert function(np.ones(1), np.full(2, value))[0] == value * (2 if value > 0 else 3)
     assert recorded == []
+
+
+def test_a_refusal_is_remembered() -> None:
+    calls = []
+
+    def function(fixed: Any, x: Any) -> Any:
+        calls.append(type(x))
+        return np.tanh(x)  # not for arrays that record
+
+    replayed = jit(function)
+    for _ in range(6):
+        replayed(np.ones(1), np.ones(2))
+    assert sum(kind is not np.ndarray for kind in calls) == 1

@@ -1,7 +1,7 @@
 """Adam, and AdamW, which is its first form with weight decay by default."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlpcore import ops
 from mlpcore.configuration import check_choice, check_number, configuration
@@ -16,6 +16,14 @@ class AdamState(NamedTuple):
     count: Array
     mean: Array
     square: Array
+
+
+def check_moments(owner: Any) -> None:
+    """The fields that all of this family have: rate, both betas, eps and weight decay."""
+    check_rate(owner)
+    check_number(owner, beta1=owner.beta1, beta2=owner.beta2, least=0, below=1)
+    check_number(owner, eps=owner.eps, above=0)
+    check_number(owner, weight_decay=owner.weight_decay, least=0)
 
 
 def adam_init(params: Array) -> AdamState:
@@ -76,10 +84,7 @@ class Adam:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check_rate(self)
-        check_number(self, beta1=self.beta1, beta2=self.beta2, least=0, below=1)
-        check_number(self, eps=self.eps, above=0)
-        check_number(self, weight_decay=self.weight_decay, least=0)
+        check_moments(self)
         check_choice(self, ("corrected", "uncorrected"), eps_on=self.eps_on)
 
     def init(self, params: Array) -> AdamState:
@@ -112,10 +117,7 @@ class AdamW:
     weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
-        check_rate(self)
-        check_number(self, beta1=self.beta1, beta2=self.beta2, least=0, below=1)
-        check_number(self, eps=self.eps, above=0)
-        check_number(self, weight_decay=self.weight_decay, least=0)
+        check_moments(self)
 
     def init(self, params: Array) -> AdamState:
         """No update done, both averages zero."""

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from mlpcore import ops
 from mlpcore.configuration import check_number, configuration
 from mlpcore.namespace import namespace
-from mlpcore.optimizers.adam import adam_init, bias_correction
-from mlpcore.schedules import check_rate
+from mlpcore.optimizers.adam import adam_init, bias_correction, check_moments
 from mlpcore.typing import Array, Schedule
 
 
@@ -41,10 +40,8 @@ class NAdam:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check_rate(self)
-        check_number(self, beta1=self.beta1, beta2=self.beta2, least=0, below=1)
-        check_number(self, eps=self.eps, above=0)
-        check_number(self, momentum_decay=self.momentum_decay, weight_decay=self.weight_decay, least=0)
+        check_moments(self)
+        check_number(self, momentum_decay=self.momentum_decay, least=0)
 
     def init(self, params: Array) -> NAdamState:
         """No update done, an empty product, both averages zero."""

@@ -3,10 +3,9 @@
 import math
 
 from mlpcore import ops
-from mlpcore.configuration import check_number, configuration
+from mlpcore.configuration import configuration
 from mlpcore.namespace import namespace
-from mlpcore.optimizers.adam import AdamState, adam_init, bias_correction
-from mlpcore.schedules import check_rate
+from mlpcore.optimizers.adam import AdamState, adam_init, bias_correction, check_moments
 from mlpcore.typing import Array, Schedule
 
 
@@ -56,10 +55,7 @@ class RAdam:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check_rate(self)
-        check_number(self, beta1=self.beta1, beta2=self.beta2, least=0, below=1)
-        check_number(self, eps=self.eps, above=0)
-        check_number(self, weight_decay=self.weight_decay, least=0)
+        check_moments(self)
 
     def init(self, params: Array) -> AdamState:
         """No update done, both averages zero."""

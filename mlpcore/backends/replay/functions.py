@@ -9,24 +9,25 @@ import numpy as np
 from mlpcore.backends.replay.calls import Call
 from mlpcore.backends.replay.memory import Memory, aligned
 from mlpcore.backends.replay.planning import needed
-from mlpcore.backends.replay.recording import RecordingError, as_input
+from mlpcore.backends.replay.recording import as_input
 from mlpcore.backends.replay.workers import run as play
-from mlpcore.trees import named_leaves, tree_map
+from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
 SHAPES = 8  # of x, whose programs are kept
+REFUSED: Any = object()  # in the place of a program, for a function that cannot be recorded
 
 
 class Recording:
     """The calls of a function for one shape of x; ``fixed`` are the very arrays that the calls read besides."""
 
     def __init__(self, function: Callable[..., Tree], fixed: tuple, x: Array) -> None:
-        self.fixed = [leaf for _, leaf in named_leaves(fixed)]
+        self.fixed = leaves(fixed)
         self.x = aligned(x.shape, x.dtype)
         inputs, given = tree_map(as_input, fixed), as_input(x)
         self.result = function(*inputs, given)
-        results = [leaf for _, leaf in named_leaves(self.result)]
-        places = dict(zip([leaf for _, leaf in named_leaves(inputs)], self.fixed, strict=True))
+        results = leaves(self.result)
+        places = dict(zip(leaves(inputs), self.fixed, strict=True))
         memory = Memory(needed(results), places | {given: self.x})
         memory.keep(results)
         memory.merge_parts()
@@ -72,11 +73,12 @@ def _program(function: Callable, programs: dict[Any, Recording | None], fixed: t
         programs[key] = None
         return None
     program = programs[key]
-    leaves = [leaf for _, leaf in named_leaves(fixed)]
-    same = program is not None and all(a is b for a, b in zip(leaves, program.fixed, strict=True))
-    if not same:
+    if program is REFUSED:
+        return None
+    if program is None or any(a is not b for a, b in zip(leaves(fixed), program.fixed, strict=True)):
         try:
             programs[key] = program = Recording(function, fixed, x)
-        except RecordingError:
+        except Exception:  # whatever is wrong with the function shows when it is called
+            programs[key] = REFUSED
             return None
     return program

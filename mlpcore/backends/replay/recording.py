@@ -72,6 +72,8 @@ def record(name: str, *args: Any, **options: Any) -> Any:
         inputs, options = inputs[:1], {"dtype": args[1] if len(args) > 1 else options["dtype"]}
     if not found or all(arg.kind == "constant" for arg in found):
         return Recorded("constant", None, (), {}, np.asarray(_call(name, function, inputs, options)))
+    if name in REDUCTIONS and len(inputs) > 1:
+        raise RecordingError(f"{name} with more than one positional argument")
     if name == "matmul":
         a, b = inputs
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
@@ -95,6 +97,8 @@ def _function(name: str) -> Any:
         return lambda x, key: x[key]
     if name == "astype":
         return lambda x, dtype: x.astype(dtype)
+    if name in ("concat", "stack"):  # their inputs are the parts, one by one
+        return lambda *parts, **options: getattr(compat, name)(parts, **options)
     if name in REDUCTIONS or name == "reshape":
         return getattr(np, name)
     function = getattr(np, name, None)
@@ -109,8 +113,6 @@ def _call(name: str, function: Any, inputs: tuple, options: dict) -> Any:
             if not (part is None or part is Ellipsis or isinstance(part, (int, slice))):
                 raise RecordingError("indexing by an array")
         return np.asarray(values[0])[key]
-    if name in ("concat", "stack"):
-        return function(values, **options)
     return function(*values, **options)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from mlpcore.backends.backend import ChunkError, Run, run_eagerly
 from mlpcore.backends.replay.memory import aligned
 from mlpcore.backends.replay.planning import Program, plan
-from mlpcore.backends.replay.recording import RecordingError, as_input
+from mlpcore.backends.replay.recording import as_input
 from mlpcore.backends.replay.workers import blas_alone
 from mlpcore.backends.replay.workers import run as play
-from mlpcore.trees import named_leaves, tree_map
+from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Batch, State
 
 SHAPES = 8  # programs kept; each holds the memory of a step
@@ -27,13 +27,13 @@ def recorded(xp: Any) -> Callable[[Callable], Run]:
         home: list[State] = []  # one: the arrays that hold the state from step to step
 
         def program_for(batch: Batch) -> tuple[Program, Batch] | None:
-            key = tuple((leaf.shape, leaf.dtype) for _, leaf in named_leaves(batch))
+            key = tuple((leaf.shape, leaf.dtype) for leaf in leaves(batch))
             if key not in programs:
                 if len(programs) >= SHAPES:
                     programs.clear()
                 try:
                     programs[key] = _record(step, home[0], batch)
-                except RecordingError:
+                except Exception:  # whatever is wrong with the step shows when it is run eagerly
                     programs[key] = None
             return programs[key]
 
@@ -50,7 +50,7 @@ def recorded(xp: Any) -> Callable[[Callable], Run]:
             program, batch = found
             losses = np.empty(order.shape[0], home[0].params.dtype)
             parts = tuple(zip(data, batch[:3], strict=True))
-            draws = [leaf for _, leaf in named_leaves(batch.noise)]
+            draws = leaves(batch.noise)
             done = 0
             try:
                 with blas_alone() if program.alone else nullcontext():
@@ -58,7 +58,7 @@ def recorded(xp: Any) -> Callable[[Callable], Run]:
                         for part, place in parts:
                             np.take(part, taken, 0, place, "clip")
                         if draws:
-                            for (_, drawn), place in zip(named_leaves(draw(done)), draws, strict=True):
+                            for drawn, place in zip(leaves(draw(done)), draws, strict=True):
                                 np.copyto(place, drawn)
                         play(program.before)
                         if program.ok:
@@ -81,7 +81,7 @@ def _owned(array: np.ndarray) -> np.ndarray:
 
 def _adopt(home: State, state: State) -> None:
     """Take over what somebody else has put into the state since the last run."""
-    for (_, place), (_, leaf) in zip(named_leaves(home), named_leaves(state), strict=True):
+    for place, leaf in zip(leaves(home), leaves(state), strict=True):
         if leaf is not place:
             np.copyto(place, leaf)
 
@@ -92,6 +92,5 @@ def _record(step: Callable, home: State, batch: Batch) -> tuple[Program, Batch]:
     inputs = tree_map(as_input, batch)
     places = tree_map(lambda leaf: aligned(leaf.shape, leaf.dtype), batch)
     new, loss = step(state, inputs)
-    leaves = [[leaf for _, leaf in named_leaves(tree)] for tree in (new, state, home)]
-    own = dict(zip(*([leaf for _, leaf in named_leaves(tree)] for tree in (inputs, places)), strict=True))
-    return plan(list(zip(*leaves, strict=True)), loss, own), places
+    own = dict(zip(leaves(inputs), leaves(places), strict=True))
+    return plan(list(zip(leaves(new), leaves(state), leaves(home), strict=True)), loss, own), places
