@@ -42,6 +42,10 @@ def _choose(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Cal
     return (np.asarray(True), new, old), lambda body, ok, new, old: body(ok, lambda: (new,), (old,))
 
 
+def _largest(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
+    return (rng.normal(size=rows * width),), lambda body, x: body(x)
+
+
 def _erf(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
     return (rng.normal(size=(rows, width)),), lambda body, x: body(x)
 
@@ -50,6 +54,7 @@ CASES: dict[str, Callable[[np.random.Generator, int, int], tuple[tuple, Callable
     "affine": _affine,
     "sweep": _sweep,
     "choose": _choose,
+    "largest": _largest,
     "erf": _erf,
 }
 

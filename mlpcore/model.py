@@ -98,7 +98,7 @@ class Model:
         with self.backend.scope(self.dtype):
             state = fresh_state(tree, self.layout, self.optimizer, self.backend, self.rules.ema is not None)
             step = make_step(self.net, self.loss, self.optimizer, self.layout, self.rules)
-            run = self.backend.compile(step)
+            run = self.backend.compile(step, self.layout)
             self._score = self.backend.jit(self._forward)
             self._answer = self.backend.jit(lambda *where: self.loss.predict(self._forward(*where)))
             self._trainer = Trainer(self.backend, self.net, run, state, self.seed, self.dtype, self.layout.size)

@@ -60,6 +60,13 @@ def choose(ok: Array, new: Callable[[], Tree], old: Tree) -> Tree:
 
 
 @Primitive
+def largest(x: Array) -> Array:
+    """``max(|x|)`` over the last axis, NaN where there is one: (..., P) -> (...)."""
+    xp = namespace(x)
+    return xp.max(xp.abs(x), axis=-1)
+
+
+@Primitive
 def erf(x: Array) -> Array:
     """The error function ``2 / sqrt(pi) * integral of exp(-t^2) over t from 0 to x``, in the dtype of x.
 

@@ -67,7 +67,10 @@ class Stream:
 
     def order(self, n: int) -> np.ndarray:
         """A permutation of ``range(n)``: the stable order of ``n`` random words."""
-        return np.argsort(self.bits(n), kind="stable")
+        words = self.bits(n)
+        order = np.argsort(words)  # several times as fast as a stable sort, and the same where no two words are equal
+        placed = words[order]
+        return order if np.all(placed[1:] != placed[:-1]) else np.argsort(words, kind="stable")
 
 
 def _log(x: np.ndarray) -> np.ndarray:

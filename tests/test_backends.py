@@ -21,7 +21,7 @@ from mlpcore.losses import SoftmaxCrossEntropy, SquaredError
 from mlpcore.model import Model
 from mlpcore.optimizers import SGD, Adam, AdamW
 from mlpcore.random import Stream
-from mlpcore.trees import named_leaves, tree_map
+from mlpcore.trees import Layout, named_leaves, tree_map
 
 PLACES = {
     "numpy": ("numpy", None),
@@ -76,8 +76,8 @@ def host(tree: Any) -> dict[str, np.ndarray]:
 def recording(backend: Backend, orders: list, noises: list) -> Backend:
     """The backend, noting the rows of every step and its noise as it lies on the device."""
 
-    def compiled(step: Callable) -> Callable:
-        inner = backend.compile(step)
+    def compiled(step: Callable, layout: Layout) -> Callable:
+        inner = backend.compile(step, layout)
 
         def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
             for i in range(order.shape[0]):
@@ -341,12 +341,12 @@ def test_jax_compiles_once_for_every_shape() -> None:
     backend = open_backend("jax")
     traces: list[int] = []
 
-    def counting(step: Callable) -> Callable:
-        def traced(state: Any, batch: Any) -> Any:
+    def counting(step: Callable, layout: Layout) -> Callable:
+        def traced(state: Any, batch: Any, **ways: Any) -> Any:
             traces.append(batch.x.shape[0])
-            return step(state, batch)
+            return step(state, batch, **ways)
 
-        return backend.compile(traced)
+        return backend.compile(traced, layout)
 
     model = make(replace(backend, compile=counting))
     fit(model, epochs=1)

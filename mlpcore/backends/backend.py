@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mlpcore.errors import BackendUnavailable, DataError
-from mlpcore.trees import tree_map
-from mlpcore.typing import Array, Batch, State
+from mlpcore.trees import Layout, tree_map
+from mlpcore.typing import Array, Batch, State, Step
 
 Run = Callable[..., tuple[State, Array]]
 
@@ -28,7 +28,7 @@ class Backend:
     """One library on one device.
 
     ``asarray(x, dtype=None)`` moves host data (or an array of this library) to the device, ``to_numpy`` brings it
-    back, ``synchronize`` waits for the device. ``compile(step)`` gives ``run(state, data, order, draw)``, see
+    back, ``synchronize`` waits for the device. ``compile(step, layout)`` gives ``run(state, data, order, draw)``, see
     `run_eagerly`; ``jit`` compiles a pure function of trees of arrays. ``scope(dtype)`` is the context in which all
     work is done. ``owns(x)`` tells whether x is an array of this library.
     """
@@ -41,16 +41,16 @@ class Backend:
     to_numpy: Callable[[Array], np.ndarray] = field(repr=False)
     owns: Callable[[Any], bool] = field(repr=False)
     scope: Callable[[str], AbstractContextManager] = field(repr=False)
-    compile: Callable[[Callable], Run] = field(repr=False)
+    compile: Callable[[Step, Layout], Run] = field(repr=False)
     jit: Callable[[Callable], Callable] = field(repr=False, default=lambda function: function)
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: tuple[str, ...] = field(repr=False, default=("highest",))
 
 
-def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[[Callable], Run]:
+def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[[Step, Layout], Run]:
     """``compile`` for a library that runs each operation at once: a loop over the steps."""
 
-    def compiled(step: Callable[[State, Batch], tuple[State, Array]]) -> Run:
+    def compiled(step: Step, layout: Layout) -> Run:
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
             """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -67,8 +68,19 @@ class Interruption:
 
 
 def shuffled(seed: int, rows: int) -> Callable[[int], np.ndarray]:
-    """The order of the rows in each epoch, drawn from the seed."""
-    return lambda epoch: replace(Stream(seed, "order"), step=epoch).order(rows)
+    """The order of the rows in each epoch, drawn from the seed; while one is in use, a thread draws the next."""
+    drawer = ThreadPoolExecutor(1)
+    drawn: dict[int, Future] = {}
+
+    def draw(epoch: int) -> np.ndarray:
+        return replace(Stream(seed, "order"), step=epoch).order(rows)
+
+    def order(epoch: int) -> np.ndarray:
+        now = drawn.pop(epoch, None)
+        drawn[epoch + 1] = drawer.submit(draw, epoch + 1)
+        return draw(epoch) if now is None else now.result()
+
+    return order
 
 
 class Trainer:
@@ -87,11 +99,13 @@ class Trainer:
         A non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
         """
         began, rows = time.perf_counter(), 0
+        unweighted = bool(np.all(weights == 1))
         losses: list[float] = []
         batch_weights: list[float] = []
         for chunk in self._chunks(order(self.progress.epoch), batch_size):
             losses += self._advance(data, chunk).tolist()
-            batch_weights += weights[chunk].sum(axis=1).tolist()
+            counts = [float(chunk.shape[1])] * chunk.shape[0]
+            batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
             if stop:
                 break

@@ -9,7 +9,7 @@ from mlpcore.namespace import namespace
 from mlpcore.optimizers.adam import bias_correction
 from mlpcore.schedules import rate_at
 from mlpcore.trees import Layout
-from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, State
+from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, State, Step
 
 
 class Rules(NamedTuple):
@@ -26,29 +26,29 @@ class Rules(NamedTuple):
     ema: float | None = None
 
 
-def make_step(
-    net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rules: Rules
-) -> Callable[[State, Batch], tuple[State, Array]]:
+def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rules: Rules) -> Step:
     """The step: gradient, penalty, clipping, decay, update, average.
 
     It returns the objective of the batch, ``(sum of weighted losses + penalty) / weight``. Where loss or gradient is
     not finite, it returns NaN, leaves the state as it was and counts this in ``skipped``; from then on nothing changes
     until somebody has looked and set ``skipped`` to 0. A batch of weight 0 is left out in silence.
+
+    A backend may pass its own ways to make a vector of the gradients, and to choose between the new state and the old.
     """
     gradients = value_and_grad(net, loss)
 
-    def step(state: State, batch: Batch) -> tuple[State, Array]:
+    def step(
+        state: State, batch: Batch, flat: Callable = layout.flat, choose: Callable = ops.choose
+    ) -> tuple[State, Array]:
         xp = namespace(state.params)
         value, weight, grads, observed = gradients(layout.view(state.params, state.statistics), *batch)
         total = xp.where(weight > 0, weight, 1.0)
-        g = layout.flat(grads)
+        g = flat(grads)
         if rules.l2:
             value, g = _penalize(value, g, state.params, layout.decayed, rules.l2)
         objective = value / total
-        # The extremes of the mean gradient: a sum would miss infinities that cancel, or come with the division.
-        finite = (
-            xp.isfinite(objective) & xp.isfinite(xp.max(g, axis=-1) / total) & xp.isfinite(xp.min(g, axis=-1) / total)
-        )
+        # The largest entry of the mean gradient: a sum would miss infinities that cancel, or come with the division.
+        finite = xp.isfinite(objective) & xp.isfinite(ops.largest(g) / total)
         ok = (weight > 0) & finite & (state.skipped == 0)
         failed = (weight > 0) & ~finite
 
@@ -68,7 +68,7 @@ def make_step(
             )
 
         skipped = state.skipped + xp.astype(failed, state.skipped.dtype)
-        return ops.choose(ok, updated, state)._replace(skipped=skipped), xp.where(failed, float("nan"), objective)
+        return choose(ok, updated, state)._replace(skipped=skipped), xp.where(failed, float("nan"), objective)
 
     return step
 
