@@ -169,6 +169,14 @@ def test_copies_outlive_the_memory_that_is_used_again() -> None:
     model.fit(X, Y, epochs=4, batch_size=5)
 
 
+def test_memory_that_is_not_its_own_is_left_alone() -> None:
+    backend, _ = watched()
+    model = make(PLAIN, backend=backend)
+    first, before = model._trainer.state, state_of(model)
+    model.fit(X, Y, epochs=4, batch_size=5)
+    np.testing.assert_array_equal(backend.to_numpy(first.params), before["0"])
+
+
 class Odd(NamedTuple):
     """Gradient descent on what no vector in pieces can do."""
 
