@@ -80,6 +80,7 @@ class Model:
         self.precision = precision
         self.metrics = named_metrics(metrics)
         self.rules = rules
+        self._columns = -1  # of x, when it was last found to fit the network
         # Given parameters are not drawn first: a large file should load in the time its bytes take.
         initial = net.init(Stream(seed, "init"), dtype) if params is None else outline(net, dtype)
         self.layout = Layout(initial)
@@ -233,12 +234,12 @@ class Model:
     def _in_blocks(self, function: Callable[..., Tree], x: Array, batch_size: int | None = None) -> Tree:
         """The function of the parameters and of x, a block of rows at a time."""
         rows, running = batch_size or PREDICT_ROWS, self._trainer.state.statistics
+        if x.shape[0] <= rows:
+            return function(self._vector, running, x)
         blocks = [
             function(self._vector, running, x[start : min(start + rows, x.shape[0]), :])
             for start in range(0, x.shape[0], rows)
         ]
-        if len(blocks) == 1:
-            return blocks[0]
         return tree_map(lambda *parts: self.backend.xp.concat(parts, axis=-2), *blocks)
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
@@ -247,7 +248,9 @@ class Model:
             check_count("predict", batch_size=batch_size)
         with self.backend.scope(self.dtype):
             rows = as_rows("x", x, self.backend, self.dtype)
-            score_columns(self.net, rows)
+            if rows.shape[1] != self._columns:
+                score_columns(self.net, rows)
+                self._columns = rows.shape[1]
             prediction = self._in_blocks(self._answer, rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
 

@@ -20,9 +20,15 @@ _KINDS = {
 }
 
 
+_BY_TYPE: dict[type, str | None] = {}
+
+
 def library_of(x: Any) -> str | None:
     """The name of the backend whose arrays ``x`` is one of; None for lists, tables and the rest."""
-    return next((name for name, is_one in _KINDS.items() if is_one(x)), None)
+    kind = type(x)
+    if kind not in _BY_TYPE:
+        _BY_TYPE[kind] = next((name for name, is_one in _KINDS.items() if is_one(x)), None)
+    return _BY_TYPE[kind]
 
 
 def to_backend(x: Any, backend: Backend, dtype: str | None = None) -> Array:

@@ -1,6 +1,7 @@
 """Checks of what a user passes as rows, targets and weights: all before training, so that nothing is left half done."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,18 @@ def as_array(name: str, x: Any) -> Array:
             raise DataError(f"{name} is no rectangular array of numbers: {error}") from None
         if x.dtype == object and x.ndim == 0:
             raise DataError(f"{name} is of type {kind}, expected a (dense) array, a table, or lists of numbers")
-    try:
-        real = namespace(x).isdtype(x.dtype, ("bool", "integral", "real floating"))
-    except TypeError:
-        real = False
-    if not real:
+    if not _is_real(namespace(x), x.dtype):
         raise DataError(f"{name} has dtype {x.dtype}, expected real numbers; encode or drop what is not a number")
     return x
+
+
+@lru_cache
+def _is_real(xp: Any, dtype: Any) -> bool:
+    """Whether numbers of this dtype are real; a dtype that a library does not know is not."""
+    try:
+        return bool(xp.isdtype(dtype, ("bool", "integral", "real floating")))
+    except TypeError:
+        return False
 
 
 def _frame(name: str, frame: Any) -> np.ndarray:
@@ -72,7 +78,7 @@ def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
     given, x = x, to_backend(x, backend, dtype)
     xp, step = namespace(x), max(1, BLOCK // x.shape[1])
     for start in range(0, x.shape[0], step):
-        finite = xp.isfinite(x[start : min(start + step, x.shape[0]), :])
+        finite = xp.isfinite(x if x.shape[0] <= step else x[start : min(start + step, x.shape[0]), :])
         if not bool(xp.all(finite)):
             columns = np.flatnonzero(~backend.to_numpy(xp.all(finite, axis=0)))
             said = [repr(titles[i]) if len(titles) == x.shape[1] else str(i) for i in columns[:10]]
