@@ -60,6 +60,24 @@ def choose(ok: Array, new: Callable[[], Tree], old: Tree) -> Tree:
 
 
 @Primitive
+def cellwise(first: Array, others: tuple[Array, ...], formula: Callable[..., Tree]) -> Tree:
+    """``formula(first, *others)``, elementwise over arrays that broadcast together; a tree of new arrays.
+
+    A faster body may make one kernel of the formula, which it then runs on symbols in the place of arrays.
+    """
+    return formula(first, *others)
+
+
+@Primitive
+def shrink(vector: Array, length: int, factor: Array) -> Array:
+    """The vector (..., P) with its first ``length`` entries multiplied by ``factor`` (...).
+
+    A faster body may overwrite the vector: the caller gives it up.
+    """
+    return namespace(vector).concat([factor[..., None] * vector[..., :length], vector[..., length:]], axis=-1)
+
+
+@Primitive
 def erf(x: Array) -> Array:
     """The error function ``2 / sqrt(pi) * integral of exp(-t^2) over t from 0 to x``, in the dtype of x.
 

@@ -57,7 +57,7 @@ def make_step(
             rate = rate_at(optimizer.learning_rate, count) * state.scale
             params = state.params
             if optimizer.weight_decay:
-                params = _scale_prefix(params, layout.decayed, 1 - rate * optimizer.weight_decay)
+                params = ops.shrink(params, layout.decayed, 1 - rate * optimizer.weight_decay)
             params, moments = optimizer.update(_clip(g / total, rules), state.optimizer, params, rate)
             return state._replace(
                 params=params,
@@ -79,11 +79,6 @@ def _penalize(value: Array, g: Array, params: Array, decayed: int, l2: float) ->
     weights = params[..., :decayed]
     shrink = xp.concat([l2 * weights, xp.zeros_like(params[..., decayed:])], axis=-1)
     return value + 0.5 * l2 * xp.sum(weights * weights, axis=-1), g + shrink
-
-
-def _scale_prefix(params: Array, length: int, factor: Array) -> Array:
-    """The vector with its first ``length`` entries multiplied by ``factor`` (...)."""
-    return namespace(params).concat([factor[..., None] * params[..., :length], params[..., length:]], axis=-1)
 
 
 def _clip(g: Array, rules: Rules) -> Array:
