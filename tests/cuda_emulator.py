@@ -28,10 +28,12 @@ def parameters(source: Source) -> list[tuple[str, str]]:
     """``(C type, name)`` of the kernel's parameters; a pointer's type ends with ``*``."""
     found = re.search(rf'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?{source.name}\(([^)]*)\)', source.code)
     assert found, f"no kernel {source.name}"
+    alias = re.search(r"typedef (\w+) T;", source.code)
     pairs = []
     for part in found.group(1).split(","):
         words = part.replace("__restrict__", "").replace("*", " * ").split()
         kind = " ".join(word for word in words[:-1] if word not in ("const", "*"))
+        kind = alias.group(1) if kind == "T" and alias else kind
         pairs.append((kind + ("*" if "*" in words else ""), words[-1]))
     return pairs
 

@@ -70,8 +70,8 @@ def vector(columns: int, rows: int, itemsize: int, address: int) -> int:
 
 
 def threads(columns: int, rows: int, length: int) -> int:
-    """Threads in all: one for every vector, and one for what is left of a single row."""
-    return rows * (columns // length) + (1 if columns % length else 0)
+    """Threads in all: one for every vector, and one for each element that is left of a single row."""
+    return rows * (columns // length) + columns % length
 
 
 def grid(items: int) -> tuple[int, int]:
@@ -108,15 +108,15 @@ def write(trace: Trace, guard: bool, shape: Box, length: int) -> Source:
     def begin(uses: Uses) -> str:
         """The place of an operand's element in column ``at``."""
         row = row_of(uses)
-        return row if not uses[2] else "at" if row == "0" else f"({row}) * columns + at"
+        return row if not uses[2] else "at" if row == "0" else f"(long long)({row}) * columns + at"
 
     scalars = [f"  const {C_TYPES[inputs[i]]} s{i} = in{i}[{begin(uses)}];"
                for i, uses in enumerate(shape.uses[: len(inputs)]) if not uses[2] and i in used]  # fmt: skip
     along = {i for i, uses in enumerate(shape.uses[: len(inputs)]) if uses[2] and i in used}
-    loads = [f"    const Pack<{C_TYPES[inputs[i]]}> p{i} = load(in{i} + {begin(shape.uses[i])});" for i in sorted(along)]
-    results = [f"    Pack<{C_TYPES[dtype]}> q{i};" for i, dtype in enumerate(outputs)]
-    full = "row * columns + at" if not single else "at"
-    stores = [f"    store(out{i} + {full}, q{i});" for i in range(len(outputs))]
+    loads = [f"  const Pack<{C_TYPES[inputs[i]]}> p{i} = load(in{i} + {begin(shape.uses[i])});" for i in sorted(along)]
+    results = [f"  Pack<{C_TYPES[dtype]}> q{i};" for i, dtype in enumerate(outputs)]
+    full = "at" if single else "(long long)row * columns + at"
+    stores = [f"  store(out{i} + {full}, q{i});" for i in range(len(outputs))]
 
     def arguments(element: str, result: str) -> str:
         """What the formula is called with."""
@@ -126,15 +126,20 @@ def write(trace: Trace, guard: bool, shape: Box, length: int) -> Source:
         ]
         return ", ".join(given + [result.format(i) for i in range(len(outputs))])
 
-    place = (
-        "  const long long row = 0, at = item * V;"
-        if single
-        else f"  const {counted} across = columns / V;\n"
-        f"  const long long row = ({counted})item / across, at = ({counted})item % across * (long long)V;"
-    )
-    tail = f"""  for (long long at_ = at; at_ < columns; ++at_) {{
-    formula({arguments("in{0}[at_]", "out{0}[at_]")});
+    if single:
+        place = "  const long long row = 0, at = item * V;"
+    else:
+        place = f"""\
+  const {counted} across = columns / V, row = ({counted})item / across;
+  const long long at = ({counted})item % across * (long long)V;"""
+    left = shape.columns % length  # known, so that a kernel without a rest holds no code for it
+    rest = f"""
+  if (item >= columns / V) {{
+    const long long one = columns / V * V + item - columns / V;
+    if (one < columns) formula({arguments("in{0}[one]", "out{0}[one]")});
+    return;
   }}"""
+    outside = "" if left else f"\n  if ({'at' if single else 'row'} >= {'columns' if single else 'rows'}) return;"
     code = f"""\
 // {len(inputs)} operands, {len(outputs)} results, {length} columns at once
 constexpr int V = {length};
@@ -149,18 +154,13 @@ static __device__ __forceinline__ void formula({", ".join(words)}) {{
 extern "C" __global__ void __launch_bounds__({BLOCK}) elementwise({", ".join(pointers)},
     const long long rows, const long long inner, const long long columns) {{
   const long long item = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-{place}
-  if ({"at >= columns" if single else "row >= rows"}) return;
+{place}{outside}
 {f"  if (!ok[{row_of(shape.uses[-1])}]) return;" if guard else ""}
-{chr(10).join(scalars)}
-  if (at + V <= columns) {{
+{chr(10).join(scalars)}{rest if left else ""}
 {chr(10).join(loads + results)}
 #pragma unroll
-    for (int j = 0; j < V; ++j) formula({arguments("p{0}.v[j]", "q{0}.v[j]")});
+  for (int j = 0; j < V; ++j) formula({arguments("p{0}.v[j]", "q{0}.v[j]")});
 {chr(10).join(stores)}
-    return;
-  }}
-{tail if single else ""}
 }}
 """
     return Source("elementwise", code, ("--fmad=false",))
