@@ -63,8 +63,8 @@ def choose(ok: Array, new: Callable[[], Tree], old: Tree) -> Tree:
 
 
 @Primitive
-def cellwise(first: Array, others: tuple[Array, ...], formula: Callable[..., Tree]) -> Tree:
-    """``formula(first, *others)``, elementwise over arrays that broadcast together; a tree of new arrays.
+def cellwise(first: Array, others: tuple[Tree, ...], formula: Callable[..., Tree]) -> Tree:
+    """``formula(first, *others)``, elementwise over arrays that broadcast together, alone or in trees; a tree.
 
     A faster body may make one kernel of the formula, which it then runs on symbols in the place of arrays.
     """

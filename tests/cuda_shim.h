@@ -63,7 +63,7 @@ template <class T> static T shuffle(T value, unsigned from) {
   return got;
 }
 
-// Runs `call` for every thread of every block; `together`: the kernel has barriers.
+// Runs `call` for every thread of every block; `together`: the kernel has barriers. block[3]: turns go backwards.
 static void run(const unsigned *grid, const unsigned *block, bool together, std::function<void()> call) {
   gridDim = {grid[0], grid[1], grid[2]}; blockDim = {block[0], block[1], block[2]};
   const unsigned size = block[0] * block[1] * block[2];
@@ -84,7 +84,7 @@ static void run(const unsigned *grid, const unsigned *block, bool together, std:
     }
     for (bool some = true; some;) {
       some = false;
-      for (current = 0; current < size; ++current) if (!fibers[current].done) {
+      for (unsigned turn = 0; turn < size; ++turn) if (!fibers[current = block[3] ? size - 1 - turn : turn].done) {
         some = true; threadIdx = fibers[current].index;
         swapcontext(&scheduler, &fibers[current].context);
       }

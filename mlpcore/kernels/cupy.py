@@ -1,8 +1,63 @@
-"""CuPy bodies."""
+"""CuPy bodies: the kernels of `mlpcore.kernels.cuda`, launched on CuPy's current device and stream."""
 
+from functools import cache, partial
+
+import array_api_compat.cupy
 import cupy
 import cupyx.scipy.special
 
 from mlpcore import ops
+from mlpcore.kernels.cuda import Source, columns, crossentropy, philox
+from mlpcore.kernels.cuda.device import Device, Sizes
+from mlpcore.kernels.cuda.fusing import Fusing
+from mlpcore.random import Stream
 
-ops.erf.register(cupy.ndarray)(cupyx.scipy.special.erf)
+
+@cache
+def _kernel(source: Source) -> cupy.RawKernel:
+    """Compiled at its first launch, once for every device."""
+    return cupy.RawKernel(source.code, source.name, options=("--std=c++17", *source.options))
+
+
+def _launch(source: Source, blocks: Sizes, threads: Sizes, arguments: tuple) -> None:
+    _kernel(source)(blocks, threads, arguments)
+
+
+DEVICE = Device(
+    kind=cupy.ndarray,
+    library=array_api_compat.cupy,
+    launch=_launch,
+    empty=cupy.empty,
+    address=lambda x: x.data.ptr,
+    packed=lambda x: x.flags.c_contiguous,
+)
+FUSING = Fusing(DEVICE)
+STREAM: type[Stream] = philox.streams(DEVICE)  # its factors are drawn on the device
+
+
+def affine(x: cupy.ndarray, weight: cupy.ndarray, bias: cupy.ndarray) -> cupy.ndarray:
+    """The product, with the bias added into it in one pass."""
+    y, row = x @ weight, bias[..., None, :]
+    (y,) = FUSING.sweep(y, (y,), lambda _, y: (y + row,))
+    return y
+
+
+def register() -> None:
+    """Take these bodies for CuPy's arrays. On AMD's devices, for which no source was compiled yet, erf alone."""
+    ops.erf.register(cupy.ndarray)(cupyx.scipy.special.erf)
+    if cupy.cuda.runtime.is_hip:
+        return
+    bodies = {
+        ops.affine: affine,
+        ops.sweep: FUSING.sweep,
+        ops.cellwise: FUSING.cellwise,
+        ops.choose: FUSING.choose,
+        ops.shrink: FUSING.shrink,
+        ops.softmax_cross_entropy: partial(crossentropy.softmax_cross_entropy, DEVICE),
+        ops.column_sum: partial(columns.column_sum, DEVICE),
+    }
+    for primitive, body in bodies.items():
+        primitive.register(cupy.ndarray)(body)
+
+
+register()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mlpcore import ops
 from mlpcore.configuration import configuration
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
@@ -38,11 +39,14 @@ class Activation:
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """The function."""
-        return self.activate(x)
+        return ops.cellwise(x, (), self.activate)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The derivative, where somebody needs it."""
-        return (self.gradient(cache, dy) if need_dx else None), {}
+        return (ops.cellwise(dy, (cache,), self._chained) if need_dx else None), {}
+
+    def _chained(self, dy: Array, cache: Cache) -> Array:
+        return self.gradient(cache, dy)
 
 
 @configuration

@@ -6,10 +6,11 @@ from typing import Any
 
 from mlpcore.kernels.cuda.tracing import NAMESPACE, Untraceable
 
+Kind = type | tuple[type, ...]
 _ARRAY = object()
 
 
-def read(formula: Callable, kind: type) -> tuple[Hashable, list[Any]]:
+def read(formula: Callable, kind: Kind) -> tuple[Hashable, list[Any]]:
     """A key that tells formulas apart by their code and constants, and the arrays of type ``kind`` they close over.
 
     The arrays are data: they may differ from call to call under the same key. A formula with defaults, or with a
@@ -33,7 +34,7 @@ def read(formula: Callable, kind: type) -> tuple[Hashable, list[Any]]:
     return tuple(constants), arrays
 
 
-def rebuilt(formula: Callable, kind: type, library: ModuleType) -> Callable[..., Any]:
+def rebuilt(formula: Callable, kind: Kind, library: ModuleType) -> Callable[..., Any]:
     """``f(symbols of the arguments, symbols of the arrays)``: the formula with symbols where it closes over arrays.
 
     The array library it closes over, as optimizers do, is replaced by the namespace of symbols.

@@ -30,7 +30,7 @@ def shape(rows: int, columns: int, members: int = 1) -> Shape:
     across = min(columns, 32)
     down = BLOCK // across
     tiles = -(-columns // across) * members
-    splits = max(1, min(BLOCKS // tiles, rows // (down * LEAST)))
+    splits = max(1, min(BLOCKS // tiles, rows // (down * LEAST), down * LEAST))
     share = -(-rows // splits)
     return Shape(across, down, -(-rows // share), share)
 

@@ -93,9 +93,10 @@ extern "C" __global__ void __launch_bounds__({threads}) cross_entropy(const T *_
     T others = 0, tops = 0;
 #pragma unroll
     for (int k = 0; k < HELD; ++k) {{
+      const bool largest = x[k] == top;
       x[k] -= top;
       if (lane + k * LANES < columns) {{
-        if (x[k] == 0) tops += 1;
+        if (largest) tops += 1;
         else others += exp(x[k]);
       }}
     }}
@@ -104,7 +105,8 @@ extern "C" __global__ void __launch_bounds__({threads}) cross_entropy(const T *_
       others += __shfl_xor_sync(0xffffffffu, others, step, LANES);
       tops += __shfl_xor_sync(0xffffffffu, tops, step, LANES);
     }}
-    const T rest = log1p(others + (tops - 1));
+    // One largest score is left out; more of them count 1 each, or NaN where they are infinite.
+    const T rest = log1p(others + (tops > 1 ? tops - 1 + (top - top) : (T)0));
     const T weight = inside ? weights[row] : (T)0;
     T likelihood = 0;
 #pragma unroll
@@ -132,7 +134,7 @@ static __device__ __forceinline__ Scores joined(Scores a, Scores b) {{
   if (b.top > a.top) {{ const Scores swap = a; a = b; b = swap; }}
   return {{a.top, a.others + (b.others + 1) * (a.top == b.top ? (T)1 : exp(b.top - a.top))}};
 }}
-extern "C" __global__ void __launch_bounds__({threads}) cross_entropy(const T *__restrict__ z,
+extern "C" __global__ void __launch_bounds__({threads}, 1024 / {threads}) cross_entropy(const T *__restrict__ z,
     const {target_type} *__restrict__ target, const T *__restrict__ weights, T *__restrict__ dz, T *__restrict__ sums,
     const long long rows, const long long columns) {{
   __shared__ Scores warps[{threads} / 32];
@@ -155,7 +157,8 @@ extern "C" __global__ void __launch_bounds__({threads}) cross_entropy(const T *_
     __syncthreads();
     Scores all = warps[0];
     for (int warp = 1; warp < {threads} / 32; ++warp) all = joined(all, warps[warp]);
-    const T rest = log1p(all.others + (all.top - all.top));  // the difference is NaN where the top is infinite
+    // The difference is 0, or NaN where the largest score is infinite: then only equals of it count as others.
+    const T rest = log1p(all.others + (all.others > 0 ? all.top - all.top : (T)0));
     const T weight = weights[row];
     T likelihood = 0;
 #pragma unroll 4
@@ -231,9 +234,9 @@ def softmax_cross_entropy(
     how = shape(rows, columns)
     dz, sums = device.empty(z.shape, dtype), device.empty((*stack, how.blocks), dtype)
     kernel = source(dtype.name, labels, smoothing, columns if smoothing else 0, how._replace(blocks=0))
-    device.launch(kernel, (how.blocks, members), how.threads, (z, target, weights, dz, sums, rows, columns))
+    device.launch(kernel, (how.blocks, members), (how.threads,), (z, target, weights, dz, sums, rows, columns))
     if how.blocks == 1:
         return sums.reshape(stack), dz
     value = device.empty(stack, dtype)
-    device.launch(total(dtype.name), members, BLOCK, (sums, value, how.blocks))
+    device.launch(total(dtype.name), (members,), (BLOCK,), (sums, value, how.blocks))
     return value, dz

@@ -8,7 +8,7 @@ from typing import Any
 from mlpcore.kernels.cuda import Source
 from mlpcore.typing import Array
 
-Sizes = int | tuple[int, ...]
+Sizes = tuple[int, ...]  # up to three
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Device:
     dtype)`` is a new array, ``address(x)`` where x begins, ``packed(x)`` whether x lies in C order without gaps.
     """
 
-    kind: type
+    kind: type | tuple[type, ...]
     library: ModuleType
     launch: Callable[[Source, Sizes, Sizes, tuple], None]
     empty: Callable[[tuple[int, ...], Any], Array]

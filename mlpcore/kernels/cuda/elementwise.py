@@ -74,10 +74,10 @@ def threads(columns: int, rows: int, length: int) -> int:
     return rows * (columns // length) + columns % length
 
 
-def grid(items: int) -> tuple[int, int]:
+def grid(items: int) -> tuple[tuple[int], tuple[int]]:
     """Blocks, and threads of a block."""
     block = BLOCK if items > 32 else 32
-    return -(-items // block), block
+    return (-(-items // block),), (block,)
 
 
 def write(trace: Trace, guard: bool, shape: Box, length: int) -> Source:
@@ -140,6 +140,8 @@ def write(trace: Trace, guard: bool, shape: Box, length: int) -> Source:
     return;
   }}"""
     outside = "" if left else f"\n  if ({'at' if single else 'row'} >= {'columns' if single else 'rows'}) return;"
+    # A division of 64 bits calls a function, around which fewer registers than these would be put by in memory.
+    bounds = f"{BLOCK}, 4" if "float64" in inputs + outputs else str(BLOCK)
     code = f"""\
 // {len(inputs)} operands, {len(outputs)} results, {length} columns at once
 constexpr int V = {length};
@@ -151,7 +153,7 @@ static __device__ __forceinline__ void formula({", ".join(words)}) {{
 {trace.code()}
 }}
 
-extern "C" __global__ void __launch_bounds__({BLOCK}) elementwise({", ".join(pointers)},
+extern "C" __global__ void __launch_bounds__({bounds}) elementwise({", ".join(pointers)},
     const long long rows, const long long inner, const long long columns) {{
   const long long item = blockIdx.x * (long long)blockDim.x + threadIdx.x;
 {place}{outside}

@@ -77,7 +77,7 @@ class Fusing:
         self._run(plan, operands, [owned[i] for i in self._stored(plan)], ok)
         return owned
 
-    def cellwise(self, first: Array, others: tuple[Array, ...], formula: Callable[..., Tree]) -> Tree:
+    def cellwise(self, first: Array, others: tuple[Tree, ...], formula: Callable[..., Tree]) -> Tree:
         """One pass over all operands into new arrays."""
         plan, operands = self._plan(formula, (first, *others), 0, None)
         if plan is None:
@@ -132,20 +132,24 @@ class Fusing:
         return made
 
     def _plan(
-        self, formula: Callable, given: tuple[Array, ...], owned: int, ok: Array | None
+        self, formula: Callable, given: tuple[Tree, ...], owned: int, ok: Array | None
     ) -> tuple[Plan | None, tuple[Array, ...]]:
-        """The plan of the formula, or None, and its operands: those given, and the arrays it closes over."""
+        """The plan of the formula, or None, and its operands: the leaves of those given, and the arrays it closes over."""
         try:
             key, arrays = read(formula, self.device.kind)
         except Untraceable:
             return None, given
-        operands = (*given, *arrays)
-        device, n = self.device, len(given)
+        flat = leaves(given)
+        operands, n = (*flat, *arrays), len(flat)
+        if not all(isinstance(x, self.device.kind) for x in flat):
+            return None, operands
 
         def traced(symbols: list[Any]) -> Tree:
-            return rebuilt(formula, device.kind, device.library)(symbols[:n], symbols[n:])
+            left = iter(symbols[:n])
+            arguments = tree_map(lambda _: next(left), given)
+            return rebuilt(formula, self.device.kind, self.device.library)(arguments, symbols[n:])
 
-        key = (key, owned, _signature(operands), None if ok is None else ok.shape)
+        key = (key, owned, _form(given), _signature(operands), None if ok is None else ok.shape)
         return self._planned(key, traced, operands, owned, ok), operands
 
     def _planned(
@@ -200,6 +204,13 @@ class Fusing:
         source, blocks, size = plan.kernel(address)
         guard = () if ok is None else (ok,)
         self.device.launch(source, blocks, size, (*operands, *made, *guard, *plan.numbers))
+
+
+def _form(tree: Tree) -> Any:
+    """What kind of tree it is, without its leaves."""
+    if isinstance(tree, dict):
+        return tuple((key, _form(node)) for key, node in tree.items())
+    return (type(tree), *map(_form, tree)) if isinstance(tree, tuple) else None
 
 
 def _signature(operands: Sequence[Array]) -> tuple:

@@ -79,7 +79,7 @@ class DeviceStream(Stream):
         words: list[Any] = [np.uint64(word) for word in (*self.key(), self.step, first)]
         words += [np.uint32(threshold), np.dtype(dtype).type(65536 / threshold)]
         blocks = -(-count // (LANES * BLOCK)), members
-        self.device.launch(source(dtype), blocks, BLOCK, (out, count, *words))
+        self.device.launch(source(dtype), blocks, (BLOCK,), (out, count, *words))
         return out
 
 

@@ -225,7 +225,7 @@ def _operators() -> None:
     comparisons = {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal"}
     for word, name in (comparisons | {"gt": "greater", "ge": "greater_equal"}).items():
         setattr(Symbol, f"__{word}__", lambda a, b, n=name: call(n, a, b))
-    for word, name in {"neg": "negative", "abs": "abs", "invert": "bitwise_invert"}.items():
+    for word, name in {"neg": "negative", "pos": "positive", "abs": "abs", "invert": "bitwise_invert"}.items():
         setattr(Symbol, f"__{word}__", lambda a, n=name: call(n, a))
 
     def refuse(self: Symbol, *args: Any) -> NoReturn:
