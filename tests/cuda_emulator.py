@@ -26,7 +26,9 @@ needed = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed: no C
 
 def parameters(source: Source) -> list[tuple[str, str]]:
     """``(C type, name)`` of the kernel's parameters; a pointer's type ends with ``*``."""
-    found = re.search(rf'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?{source.name}\(([^)]*)\)', source.code)
+    found = re.search(
+        rf'extern "C" __global__ void (?:__launch_bounds__\([^)]*\) )?{source.name}\(([^)]*)\)', source.code
+    )
     assert found, f"no kernel {source.name}"
     alias = re.search(r"typedef (\w+) T;", source.code)
     pairs = []

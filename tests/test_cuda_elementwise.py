@@ -24,7 +24,7 @@ from mlpcore.namespace import namespace
 from mlpcore.numerics import sigmoid
 from mlpcore.random import Stream
 from mlpcore.training.step import Rules, make_step
-from mlpcore.trees import Layout, leaves, tree_map
+from mlpcore.trees import Layout, leaves
 from mlpcore.typing import Batch, State
 
 DTYPES = ("float32", "float64")
@@ -308,7 +308,7 @@ def test_every_element_has_one_thread_and_no_thread_two():
         for itemsize in (1, 4, 8):
             for address in (0, 4, 8):
                 length = elementwise.vector(columns_, rows, itemsize, address)
-                assert length * itemsize <= 16 and address % (length * itemsize) == 0 or length == 1
+                assert length == 1 or (length * itemsize <= 16 and address % (length * itemsize) == 0)
                 assert rows == 1 or columns_ % length == 0
                 items = elementwise.threads(columns_, rows, length)
                 whole = rows * (columns_ // length)
@@ -351,7 +351,9 @@ def test_the_namespace_of_symbols_does_what_numpys_does():
 @pytest.mark.parametrize("dtype", DTYPES)
 @needed
 def test_a_literal_is_the_number_in_its_dtype(value, dtype):
-    (made,) = Fusing(Emulator().device).cellwise(np.zeros(1, dtype), (), lambda x: (namespace(x).where(x > 1, x, value),))
+    (made,) = Fusing(Emulator().device).cellwise(
+        np.zeros(1, dtype), (), lambda x: (namespace(x).where(x > 1, x, value),)
+    )
     with np.errstate(over="ignore"):
         expected = np.asarray(value).astype(dtype)
     assert np.array_equal(made[0], expected, equal_nan=True) and np.signbit(made[0]) == np.signbit(expected)
@@ -382,20 +384,21 @@ def test_functions_that_ask_for_the_namespace_take_symbols():
 
 def sources(monkeypatch, dtype):
     """The kernels of all optimizers (alone and in a stack) and activations, with the names of whose they are."""
-    emulator = Emulator()
-    found = {}
-    monkeypatch.setattr(emulator, "launch", lambda source, *rest: found.setdefault(name, []).append(source))
-    object.__setattr__(emulator.device, "launch", emulator.launch)
+    emulator, found = Emulator(), {}
+    monkeypatch.setitem(vars(emulator.device), "launch", lambda source, *rest: emulator.launched.append(source))
     fusing = Fusing(emulator.device)
     bodies(monkeypatch, sweep=fusing.sweep)
-    for name, optimizer in OPTIMIZERS.items():
-        for stack in ((), (3,)):
-            updated(optimizer, draws(*stack, 128, dtype=dtype), draws(1, *stack, 128, dtype=dtype),
-                    draws(1, *stack, dtype=dtype))  # fmt: skip
-    for name, layer in ACTIVATIONS.items():
-        _, cache = fusing.cellwise(draws(4, 8, dtype=dtype), (), layer.activate)
-        fusing.cellwise(draws(4, 8, dtype=dtype), (cache,), layer._chained)
-    return {name: list(dict.fromkeys(some)) for name, some in found.items()}
+    for name, member in (OPTIMIZERS | ACTIVATIONS).items():
+        emulator.launched.clear()
+        if name in OPTIMIZERS:
+            for stack in ((), (3,)):
+                start, gradients = draws(*stack, 128, dtype=dtype), draws(1, *stack, 128, dtype=dtype)
+                updated(member, start, gradients, draws(1, *stack, dtype=dtype))
+        else:
+            _, cache = fusing.cellwise(draws(4, 8, dtype=dtype), (), member.activate)
+            fusing.cellwise(draws(4, 8, dtype=dtype), (cache,), member._chained)
+        found[name] = list(dict.fromkeys(emulator.launched))
+    return found
 
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])

@@ -160,6 +160,13 @@ def test_the_turns_of_the_threads_do_not_matter():
         assert np.array_equal(*(columns.by_kernel(Emulator(way).device, x) for way in (False, True)))
 
 
+def test_shapes_know_no_device():
+    """So that sums have one order, and a run the same bits, on devices of any size."""
+    assert crossentropy.shape(16384, 10) == crossentropy.Shape(16, 1, 256, 1024)
+    assert columns.shape(256, 512) == columns.Shape(32, 8, 1, 256)
+    assert columns.shape(16384, 4096) == columns.Shape(32, 8, 8, 2048)
+
+
 # ---- random factors ----
 
 

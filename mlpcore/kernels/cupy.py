@@ -42,22 +42,12 @@ def affine(x: cupy.ndarray, weight: cupy.ndarray, bias: cupy.ndarray) -> cupy.nd
     return y
 
 
-def register() -> None:
-    """Take these bodies for CuPy's arrays. On AMD's devices, for which no source was compiled yet, erf alone."""
-    ops.erf.register(cupy.ndarray)(cupyx.scipy.special.erf)
-    if cupy.cuda.runtime.is_hip:
-        return
-    bodies = {
-        ops.affine: affine,
-        ops.sweep: FUSING.sweep,
-        ops.cellwise: FUSING.cellwise,
-        ops.choose: FUSING.choose,
-        ops.shrink: FUSING.shrink,
-        ops.softmax_cross_entropy: partial(crossentropy.softmax_cross_entropy, DEVICE),
-        ops.column_sum: partial(columns.column_sum, DEVICE),
-    }
-    for primitive, body in bodies.items():
-        primitive.register(cupy.ndarray)(body)
-
-
-register()
+ops.erf.register(cupy.ndarray)(cupyx.scipy.special.erf)
+if not cupy.cuda.runtime.is_hip:  # no source was compiled for AMD's devices yet
+    ops.affine.register(cupy.ndarray)(affine)
+    ops.sweep.register(cupy.ndarray)(FUSING.sweep)
+    ops.cellwise.register(cupy.ndarray)(FUSING.cellwise)
+    ops.choose.register(cupy.ndarray)(FUSING.choose)
+    ops.shrink.register(cupy.ndarray)(FUSING.shrink)
+    ops.softmax_cross_entropy.register(cupy.ndarray)(partial(crossentropy.softmax_cross_entropy, DEVICE))
+    ops.column_sum.register(cupy.ndarray)(partial(columns.column_sum, DEVICE))

@@ -17,7 +17,7 @@ MEMBERS = 65535  # of a stack: the third length of a grid
 
 
 class Shape(NamedTuple):
-    """Blocks of ``across`` columns by ``down`` threads, which share ``share`` rows; ``splits`` blocks one below another."""
+    """Blocks of ``across`` columns by ``down`` threads have ``share`` rows each; ``splits`` are one below another."""
 
     across: int
     down: int

@@ -21,7 +21,7 @@ MEMBERS = 65535  # of a stack: the second length of a grid
 
 
 class Shape(NamedTuple):
-    """How rows are dealt out: ``lanes`` threads to a row, ``held`` scores to a lane (0: read again), threads, blocks."""
+    """How rows are dealt out: ``lanes`` threads to a row, ``held`` scores to a lane (0: they are read again)."""
 
     lanes: int
     held: int
@@ -46,7 +46,8 @@ def shape(rows: int, columns: int) -> Shape:
 _HEAD = """\
 typedef {T} T;
 #define MINUS_INFINITY ({minus_infinity})
-static __device__ __forceinline__ T target_of(const {target_type} *target, long long row, long long columns, int column) {{
+static __device__ __forceinline__ T target_of(const {target_type} *target, long long row, long long columns,
+    int column) {{
   const T t = {target};
   return {smoothed};
 }}
@@ -150,8 +151,9 @@ extern "C" __global__ void __launch_bounds__({threads}, 1024 / {threads}) cross_
       else mine.others += x == mine.top ? (T)1 : exp(x - mine.top);
     }}
     for (int step = 16; step > 0; step /= 2) {{
-      const Scores other = {{__shfl_down_sync(0xffffffffu, mine.top, step), __shfl_down_sync(0xffffffffu, mine.others, step)}};
-      mine = joined(mine, other);
+      const T top = __shfl_down_sync(0xffffffffu, mine.top, step);
+      const T others = __shfl_down_sync(0xffffffffu, mine.others, step);
+      mine = joined(mine, {{top, others}});
     }}
     if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = mine;
     __syncthreads();

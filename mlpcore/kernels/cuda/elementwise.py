@@ -146,8 +146,12 @@ def write(trace: Trace, guard: bool, shape: Box, length: int) -> Source:
 // {len(inputs)} operands, {len(outputs)} results, {length} columns at once
 constexpr int V = {length};
 template <class T> struct alignas(sizeof(T) * V) Pack {{ T v[V]; }};
-template <class T> __device__ __forceinline__ Pack<T> load(const T *p) {{ return *reinterpret_cast<const Pack<T> *>(p); }}
-template <class T> __device__ __forceinline__ void store(T *p, const Pack<T> &x) {{ *reinterpret_cast<Pack<T> *>(p) = x; }}
+template <class T> __device__ __forceinline__ Pack<T> load(const T *p) {{
+  return *reinterpret_cast<const Pack<T> *>(p);
+}}
+template <class T> __device__ __forceinline__ void store(T *p, const Pack<T> &x) {{
+  *reinterpret_cast<Pack<T> *>(p) = x;
+}}
 
 static __device__ __forceinline__ void formula({", ".join(words)}) {{
 {trace.code()}

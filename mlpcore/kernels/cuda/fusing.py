@@ -124,7 +124,9 @@ class Fusing:
         def formula(condition: Any, *flat: Any) -> tuple:
             return tuple(NAMESPACE.where(condition, *flat[i : i + 2]) for i in range(0, len(flat), 2))
 
-        plan = self._planned(("pick", _signature((condition, *flat))), lambda s: formula(*s), (condition, *flat), 0, None)
+        plan = self._planned(
+            ("pick", _signature((condition, *flat))), lambda s: formula(*s), (condition, *flat), 0, None
+        )
         if plan is None or any(plan.trace.outputs[i].dtype != kept.dtype for i, (_, kept) in enumerate(pairs)):
             return [ops.choose.body(ok, lambda made=made: made, kept) for made, kept in pairs]
         made = [self.device.empty(plan.whole, y.dtype) for y in plan.trace.outputs]
@@ -134,7 +136,7 @@ class Fusing:
     def _plan(
         self, formula: Callable, given: tuple[Tree, ...], owned: int, ok: Array | None
     ) -> tuple[Plan | None, tuple[Array, ...]]:
-        """The plan of the formula, or None, and its operands: the leaves of those given, and the arrays it closes over."""
+        """The plan of the formula, or None, and its operands: the leaves of those given, then arrays it closes over."""
         try:
             key, arrays = read(formula, self.device.kind)
         except Untraceable:

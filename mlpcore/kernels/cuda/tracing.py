@@ -15,7 +15,7 @@ C_TYPES = {"bool": "bool", "int32": "int", "int64": "long long", "float32": "flo
 FLOATS = ("float32", "float64")
 
 
-class Untraceable(TypeError):  # noqa: N818  # as in "the formula is untraceable"
+class Untraceable(TypeError):
     """The formula does something that no elementwise kernel does; its reference body is run instead."""
 
 
@@ -97,17 +97,12 @@ def literal(value: float, dtype: str) -> str:
 def _joined(args: Sequence[Any]) -> tuple[list[Symbol], str]:
     """The arguments as symbols of one dtype, which is that of the arrays among them; Python numbers adapt to it."""
     dtypes = [arg.dtype for arg in args if isinstance(arg, Symbol)]
-    for arg in args:
-        if not isinstance(arg, (Symbol, bool, int, float)) or isinstance(arg, np.generic):
-            raise Untraceable(f"an argument of type {type(arg).__name__}")
     if len({dtype.kind for dtype in dtypes}) != 1:
         raise Untraceable("arrays of different kinds, whose common dtype the standard leaves open")
     dtype = max(dtypes, key=lambda one: one.itemsize).name
-    whole = dtype not in FLOATS
-    if any(isinstance(arg, float) and whole or isinstance(arg, bool) and dtype != "bool" for arg in args):
-        raise Untraceable(f"a Python number among arrays of dtype {dtype}")
-    if any(type(arg) is int and dtype == "bool" for arg in args):
-        raise Untraceable("an integer among booleans")
+    takes = {"bool": (bool,), "float32": (int, float), "float64": (int, float)}.get(dtype, (int,))
+    if not all(isinstance(arg, Symbol) or type(arg) in takes for arg in args):
+        raise Untraceable(f"a Python number of another kind among arrays of dtype {dtype}")
     return [cast(arg, dtype) if isinstance(arg, Symbol) else _constant(arg, dtype) for arg in args], dtype
 
 
