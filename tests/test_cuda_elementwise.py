@@ -20,6 +20,7 @@ from mlpcore.kernels.cuda.closures import read
 from mlpcore.kernels.cuda.fusing import PLANS, Fusing
 from mlpcore.kernels.cuda.tracing import NAMESPACE, Symbol, Trace, Untraceable, literal, operand
 from mlpcore.layers.activation import Activation
+from mlpcore.layers.fusion import fuse
 from mlpcore.namespace import namespace
 from mlpcore.numerics import sigmoid
 from mlpcore.random import Stream
@@ -49,7 +50,7 @@ def bodies(monkeypatch, **faster):
     """The faster bodies of NumPy's arrays are these and no others."""
     for name, primitive in vars(ops).items():
         if isinstance(primitive, ops.Primitive):
-            kinds = (np.ndarray, np.bool_) if name in faster else ()  # NumPy's conditions are numbers
+            kinds = (np.ndarray, np.bool_, np.float32, np.float64) if name in faster else ()  # without axes: numbers
             monkeypatch.setattr(primitive, "kernels", dict.fromkeys(kinds, faster.get(name)))
 
 
@@ -82,10 +83,26 @@ def test_an_update_is_one_kernel_with_the_bits_of_the_definition(name, dtype, mo
         bodies(monkeypatch, sweep=Fusing(emulator.device).sweep)
         emulator.launched.clear()
         found = updated(optimizer, start, gradients, rates)
-        assert len(emulator.launched) == 3
+        assert len(emulator.launched) == 3  # the numbers of the step are left to the reference body here
         for one, other in zip(found, expected, strict=True):
             assert one.dtype == other.dtype and np.array_equal(one, other)
         assert f"V = {16 // np.dtype(dtype).itemsize};" in emulator.launched[0][0].code
+
+
+@needed
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "RAdam"])
+@pytest.mark.parametrize("stack", [(), (3,)])
+def test_the_numbers_of_an_update_are_one_kernel_too(name, stack, monkeypatch):
+    optimizer, emulator = OPTIMIZERS[name], Emulator()
+    gradients, rates, start = draws(20, *stack, 64), draws(20, *stack, seed=1) ** 2, draws(*stack, 64, seed=2)
+    bodies(monkeypatch)
+    expected = updated(optimizer, start, gradients, rates)
+    fusing = Fusing(emulator.device)
+    bodies(monkeypatch, sweep=fusing.sweep, cellwise=fusing.cellwise)
+    found = updated(optimizer, start, gradients, rates)
+    assert len(emulator.launched) == 2 * 20
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)  # two mathematics libraries' exp and expm1
 
 
 @needed
@@ -218,7 +235,7 @@ def test_shrink_is_in_place_where_the_prefix_is_one_piece(stack):
 
 
 def a_step(optimizer, rules, dtype, bad):
-    net = mlp(5, 6, 3)
+    net = fuse(mlp(5, 6, 3))
     layout = Layout(net.init(Stream(0, "init"), dtype))
     vector = layout.flat(net.init(Stream(0, "init"), dtype))
     average = () if rules.ema is None else np.zeros_like(vector)
@@ -243,8 +260,12 @@ def test_a_step_by_kernels_is_the_step(rules, bad, dtype, monkeypatch):
     """All of these kernels together; after a NaN the state is that of the step before, bit for bit."""
     bodies(monkeypatch)
     expected, expected_losses = a_step(mc.AdamW(1e-2), rules, dtype, bad)
-    bodies(monkeypatch, **fused(Emulator()))
+    emulator = Emulator()
+    bodies(monkeypatch, **fused(emulator))
     found, losses = a_step(mc.AdamW(1e-2), rules, dtype, bad)
+    # Four steps of: bias and ReLU, cross-entropy, two column sums, ReLU's way back, verdict, decay, Adam's numbers and
+    # Adam's sweep, the count, and with an average its sweep.
+    assert len(emulator.launched) == 4 * (10 + (rules.ema is not None))
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(losses, expected_losses, rtol=20 * eps)
     assert found.skipped == expected.skipped == int(bad) and found.count == (2 if bad else 4)
@@ -265,7 +286,7 @@ def test_an_activation_is_one_kernel_each_way(name, dtype):
     fusing, x, dy = Fusing(emulator.device), 3 * draws(5, 7, dtype=dtype), draws(5, 7, dtype=dtype, seed=1)
     x[0, :4] = 0, 40, -40, np.nan
     y, cache = fusing.cellwise(x, (), layer.activate)
-    dx = fusing.cellwise(dy, (cache,), layer._chained)
+    dx = fusing.cellwise(dy, (cache,), layer.chained)
     assert len(emulator.launched) == 2 * (not isinstance(layer, nn.Identity))
     expected, expected_cache = layer.activate(x)
     # Two mathematics libraries differ by a few units in the last place of numbers up to 1, or of x.
@@ -396,7 +417,7 @@ def sources(monkeypatch, dtype):
                 updated(member, start, gradients, draws(1, *stack, dtype=dtype))
         else:
             _, cache = fusing.cellwise(draws(4, 8, dtype=dtype), (), member.activate)
-            fusing.cellwise(draws(4, 8, dtype=dtype), (cache,), member._chained)
+            fusing.cellwise(draws(4, 8, dtype=dtype), (cache,), member.chained)
         found[name] = list(dict.fromkeys(emulator.launched))
     return found
 

@@ -43,9 +43,14 @@ class Activation:
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The derivative, where somebody needs it."""
-        return (ops.cellwise(dy, (cache,), self._chained) if need_dx else None), {}
+        return (ops.cellwise(dy, (cache,), self.chained) if need_dx else None), {}
 
-    def _chained(self, dy: Array, cache: Cache) -> Array:
+    def biased(self, z: Array, bias: Array) -> tuple[Array, Cache]:
+        """`activate` of ``z + bias``: what a fused layer does in one pass."""
+        return self.activate(z + bias)
+
+    def chained(self, dy: Array, cache: Cache) -> Array:
+        """`gradient` with dy first, as `ops.cellwise` gives its arguments."""
         return self.gradient(cache, dy)
 
 

@@ -40,17 +40,12 @@ def make_step(
     def step(state: State, batch: Batch) -> tuple[State, Array]:
         xp = namespace(state.params)
         value, weight, grads, observed = gradients(layout.view(state.params, state.statistics), *batch)
-        total = xp.where(weight > 0, weight, 1.0)
         g = layout.flat(grads)
         if rules.l2:
             value, g = _penalize(value, g, state.params, layout.decayed, rules.l2)
-        objective = value / total
         # The extremes of the mean gradient: a sum would miss infinities that cancel, or come with the division.
-        finite = (
-            xp.isfinite(objective) & xp.isfinite(xp.max(g, axis=-1) / total) & xp.isfinite(xp.min(g, axis=-1) / total)
-        )
-        ok = (weight > 0) & finite & (state.skipped == 0)
-        failed = (weight > 0) & ~finite
+        looked_at = (weight, xp.max(g, axis=-1), xp.min(g, axis=-1), state.skipped)
+        total, objective, ok, skipped = ops.cellwise(value, looked_at, _verdict)
 
         def updated() -> State:
             count = xp.astype(state.count, state.params.dtype)
@@ -67,10 +62,20 @@ def make_step(
                 count=state.count + 1,
             )
 
-        skipped = state.skipped + xp.astype(failed, state.skipped.dtype)
-        return ops.choose(ok, updated, state)._replace(skipped=skipped), xp.where(failed, float("nan"), objective)
+        return ops.choose(ok, updated, state)._replace(skipped=skipped), objective
 
     return step
+
+
+def _verdict(value: Array, weight: Array, high: Array, low: Array, skipped: Array) -> tuple[Array, ...]:
+    """What to divide by, the objective or NaN, whether the step counts, and how many did not."""
+    xp = namespace(value)
+    total = xp.where(weight > 0, weight, 1.0)
+    objective = value / total
+    finite = xp.isfinite(objective) & xp.isfinite(high / total) & xp.isfinite(low / total)
+    failed = (weight > 0) & ~finite
+    ok = (weight > 0) & finite & (skipped == 0)
+    return total, xp.where(failed, float("nan"), objective), ok, skipped + xp.astype(failed, skipped.dtype)
 
 
 def _penalize(value: Array, g: Array, params: Array, decayed: int, l2: float) -> tuple[Array, Array]:
