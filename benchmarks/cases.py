@@ -69,6 +69,10 @@ def _column_sum(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple,
     return (rng.normal(size=(rows, width)),), lambda body, x: body(x)
 
 
+def _extremes(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
+    return (rng.normal(size=rows * width),), lambda body, x: body(x)
+
+
 def _erf(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
     return (rng.normal(size=(rows, width)),), lambda body, x: body(x)
 
@@ -81,6 +85,7 @@ CASES: dict[str, Callable[[np.random.Generator, int, int], tuple[tuple, Callable
     "shrink": _shrink,
     "softmax_cross_entropy": _softmax_cross_entropy,
     "column_sum": _column_sum,
+    "extremes": _extremes,
     "erf": _erf,
 }
 

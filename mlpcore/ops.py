@@ -105,6 +105,13 @@ def column_sum(x: Array) -> Array:
 
 
 @Primitive
+def extremes(x: Array) -> tuple[Array, Array]:
+    """The largest and the smallest entry of each vector (..., P), both NaN where it holds one."""
+    xp = namespace(x)
+    return xp.max(x, axis=-1), xp.min(x, axis=-1)
+
+
+@Primitive
 def erf(x: Array) -> Array:
     """The error function ``2 / sqrt(pi) * integral of exp(-t^2) over t from 0 to x``, in the dtype of x.
 

@@ -15,7 +15,7 @@ from test_operations import mlp
 import mlpcore as mc
 from mlpcore import layers as nn
 from mlpcore import ops
-from mlpcore.kernels.cuda import columns, crossentropy, elementwise
+from mlpcore.kernels.cuda import columns, crossentropy, elementwise, extremes
 from mlpcore.kernels.cuda.closures import read
 from mlpcore.kernels.cuda.fusing import PLANS, Fusing
 from mlpcore.kernels.cuda.tracing import NAMESPACE, Symbol, Trace, Untraceable, literal, operand
@@ -59,6 +59,7 @@ def fused(emulator: Emulator) -> dict:
     names = ("sweep", "cellwise", "choose", "shrink")
     return {name: getattr(fusing, name) for name in names} | {
         "softmax_cross_entropy": lambda *given: crossentropy.softmax_cross_entropy(device, *given),
+        "extremes": lambda x: extremes.extremes(device, x),
         "column_sum": lambda x: columns.column_sum(device, x),
     }
 
@@ -263,9 +264,9 @@ def test_a_step_by_kernels_is_the_step(rules, bad, dtype, monkeypatch):
     emulator = Emulator()
     bodies(monkeypatch, **fused(emulator))
     found, losses = a_step(mc.AdamW(1e-2), rules, dtype, bad)
-    # Four steps of: bias and ReLU, cross-entropy, two column sums, ReLU's way back, verdict, decay, Adam's numbers and
-    # Adam's sweep, the count, and with an average its sweep.
-    assert len(emulator.launched) == 4 * (10 + (rules.ema is not None))
+    # Four steps of: bias and ReLU, cross-entropy, two column sums, ReLU's way back, extremes, verdict, rate, decay,
+    # Adam's numbers and Adam's sweep, the count, and with an average its sweep.
+    assert len(emulator.launched) == 4 * (12 + (rules.ema is not None))
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(losses, expected_losses, rtol=20 * eps)
     assert found.skipped == expected.skipped == int(bad) and found.count == (2 if bad else 4)

@@ -92,6 +92,16 @@ def test_column_sums_are_those_of_the_definition(cupy, shape, dtype):
     assert bool((ops.column_sum(x) == ops.column_sum(x)).all())
 
 
+@pytest.mark.parametrize("shape", [(5,), (16385,), (3, 100_003), (10**7,)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_extremes_are_those_of_the_definition(cupy, shape, dtype):
+    x = cupy.asarray(draws(*shape, dtype=dtype))
+    for value in (0.0, np.inf, -np.inf, np.nan):
+        x[..., -2] = value
+        for one, other in zip(ops.extremes(x), ops.extremes.body(x), strict=True):
+            np.testing.assert_array_equal(one.get(), other.get())
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropout_draws_the_bits_of_the_host(cupy, dtype):
     from mlpcore.kernels.cupy import STREAM

@@ -10,7 +10,7 @@ from cuda_emulator import Emulator, needed, nvrtc, usage
 from test_random import PUBLISHED, words
 
 from mlpcore import ops
-from mlpcore.kernels.cuda import BLOCK, Source, columns, crossentropy, philox
+from mlpcore.kernels.cuda import BLOCK, Source, columns, crossentropy, extremes, philox
 from mlpcore.layers import Dropout
 from mlpcore.random import Stream
 
@@ -148,6 +148,29 @@ def test_every_row_has_one_split():
 
 
 @needed
+@pytest.mark.parametrize("shape", [(1,), (5,), (300,), (16384,), (16385,), (70_001,), (2, 3), (2, 2, 20_000)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_extremes_are_those_of_the_definition(shape, dtype):
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    emulator = Emulator()
+    for value in (None, np.inf, -np.inf, np.nan):
+        for at in (0, shape[-1] // 2, shape[-1] - 1):
+            given = x.copy()
+            if value is not None:
+                given[..., at] = value
+            for one, other in zip(extremes.extremes(emulator.device, given), ops.extremes.body(given), strict=True):
+                assert one.dtype == dtype and one.shape == shape[:-1] and np.array_equal(one, other, equal_nan=True)
+    assert len(emulator.launched) == 12 * (1 + (extremes.blocks(shape[-1]) > 1))
+
+
+def test_a_vector_has_blocks_enough_and_two_stages_at_most():
+    for length in (1, 256, 16384, 16385, 10**6, 10**9):
+        many = extremes.blocks(length)
+        assert 1 <= many <= extremes.BLOCKS and extremes.blocks(many) == 1
+        assert many == 1 or length // (many * BLOCK) >= extremes.EACH
+
+
+@needed
 def test_the_turns_of_the_threads_do_not_matter():
     """What a missing barrier would show: threads that take turns from the last to the first give the same bits."""
     for dtype in DTYPES:
@@ -157,6 +180,8 @@ def test_the_turns_of_the_threads_do_not_matter():
             one, other = (crossentropy.softmax_cross_entropy(Emulator(way).device, *given) for way in (False, True))
             assert np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
         x = np.random.default_rng(0).normal(size=(2, 2000, 70)).astype(dtype)
+        long = x.reshape(2, -1)
+        assert np.array_equal(*(extremes.extremes(Emulator(way).device, long) for way in (False, True)))
         assert np.array_equal(*(columns.by_kernel(Emulator(way).device, x) for way in (False, True)))
 
 
@@ -228,6 +253,8 @@ def sources(dtype):
     yield columns.source(dtype, 32, 8)
     yield columns.source(dtype, 10, 25)
     yield philox.source(dtype)
+    yield extremes.source(dtype, False)
+    yield extremes.source(dtype, True)
     yield crossentropy.total(dtype)
     for c in (1, 10, 100, 1024, 2000, 10_000, 100_000):
         for labels in (True, False):

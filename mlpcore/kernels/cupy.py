@@ -7,7 +7,7 @@ import cupy
 import cupyx.scipy.special
 
 from mlpcore import ops
-from mlpcore.kernels.cuda import Source, columns, crossentropy, philox
+from mlpcore.kernels.cuda import Source, columns, crossentropy, extremes, philox
 from mlpcore.kernels.cuda.device import Device, Sizes
 from mlpcore.kernels.cuda.fusing import Fusing
 from mlpcore.random import Stream
@@ -51,3 +51,4 @@ if not cupy.cuda.runtime.is_hip:  # no source was compiled for AMD's devices yet
     ops.shrink.register(cupy.ndarray)(FUSING.shrink)
     ops.softmax_cross_entropy.register(cupy.ndarray)(partial(crossentropy.softmax_cross_entropy, DEVICE))
     ops.column_sum.register(cupy.ndarray)(partial(columns.column_sum, DEVICE))
+    ops.extremes.register(cupy.ndarray)(partial(extremes.extremes, DEVICE))

@@ -44,12 +44,16 @@ def make_step(
         if rules.l2:
             value, g = _penalize(value, g, state.params, layout.decayed, rules.l2)
         # The extremes of the mean gradient: a sum would miss infinities that cancel, or come with the division.
-        looked_at = (weight, xp.max(g, axis=-1), xp.min(g, axis=-1), state.skipped)
-        total, objective, ok, skipped = ops.cellwise(value, looked_at, _verdict)
+        total, objective, ok, skipped = ops.cellwise(value, (weight, *ops.extremes(g), state.skipped), _verdict)
 
         def updated() -> State:
-            count = xp.astype(state.count, state.params.dtype)
-            rate = rate_at(optimizer.learning_rate, count) * state.scale
+            learning_rate, dtype = optimizer.learning_rate, state.params.dtype
+
+            def now(count: Array, scale: Array) -> tuple[Array, Array]:
+                count = xp.astype(count, dtype)
+                return count, rate_at(learning_rate, count) * scale
+
+            count, rate = ops.cellwise(state.count, (state.scale,), now)
             params = state.params
             if optimizer.weight_decay:
                 params = ops.shrink(params, layout.decayed, 1 - rate * optimizer.weight_decay)

@@ -198,6 +198,10 @@ class _Namespace:
             return np.dtype(name) if name in C_TYPES else getattr(math, name)
         raise Untraceable(f"the function {name}")
 
+    def full_like(self, x: Symbol, value: float) -> Symbol:
+        """A constant of the dtype and, as it reads x, the shape of x."""
+        return Symbol(literal(value, x.dtype.name), (), x.dtype.name, x.reads)
+
     where = staticmethod(where)
     clip = staticmethod(clip)
 
