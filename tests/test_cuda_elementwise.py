@@ -158,7 +158,10 @@ def test_operands_that_are_not_packed_or_not_in_place_go_to_the_reference_body()
     (made,) = fusing.sweep(x, (y,), lambda x, y: (x + y,))  # the sum is larger than what it should overwrite
     np.testing.assert_array_equal(made, x + y)
     p, q = draws(3), draws(3, seed=1)
-    assert fusing.sweep(x[:1, :3], (p, q), lambda x, p, q: (q, p)) == (q, p)  # no kernel could exchange them
+    for wrong in (lambda x, p, q: (q, p), lambda x, p, q: (x + p,) * 2, lambda x, p, q: (p, q > 0)):
+        expected = wrong(x[0, :3], p, q)
+        for one, other in zip(fusing.sweep(x[0, :3], (p, q), wrong), expected, strict=True):
+            assert one.dtype == other.dtype and np.array_equal(one, other)
     assert not emulator.launched
     (made,) = fusing.sweep(p, (q,), lambda p, q: (p + q,))
     assert made is q and len(emulator.launched) == 1

@@ -51,6 +51,17 @@ def test_cross_entropy_is_as_right_as_the_definition(case, dtype):
 
 
 @needed
+@pytest.mark.parametrize(("n", "c"), [(300, 2), (100, 20), (41, 33), (7, 1100)])
+def test_cross_entropy_of_more_rows_than_blocks(n, c, monkeypatch):
+    given = (*arrays((2,), n, c, True, "float64"), 0.0)
+    monkeypatch.setattr(crossentropy, "BLOCKS", 2)
+    assert crossentropy.shape(n, c).blocks == 2
+    found = crossentropy.softmax_cross_entropy(Emulator().device, *given)
+    for one, other in zip(found, ops.softmax_cross_entropy.body(*given), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+@needed
 @pytest.mark.parametrize("c", [3, 1500])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_cross_entropy_of_scores_that_are_not_finite_is_that_of_the_definition(c, dtype):
