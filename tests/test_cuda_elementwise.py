@@ -3,6 +3,7 @@
 The kernels of sums, products, quotients and roots have the very bits of their reference bodies.
 """
 
+import importlib
 import re
 
 import members
@@ -56,7 +57,7 @@ def bodies(monkeypatch, **faster):
 
 def fused(emulator: Emulator) -> dict:
     fusing, device = Fusing(emulator.device), emulator.device
-    names = ("sweep", "cellwise", "choose", "shrink")
+    names = ("sweep", "cellwise", "affine", "choose", "shrink")
     return {name: getattr(fusing, name) for name in names} | {
         "softmax_cross_entropy": lambda *given: crossentropy.softmax_cross_entropy(device, *given),
         "extremes": lambda x: extremes.extremes(device, x),
@@ -267,9 +268,9 @@ def test_a_step_by_kernels_is_the_step(rules, bad, dtype, monkeypatch):
     emulator = Emulator()
     bodies(monkeypatch, **fused(emulator))
     found, losses = a_step(mc.AdamW(1e-2), rules, dtype, bad)
-    # Four steps of: bias and ReLU, cross-entropy, two column sums, ReLU's way back, extremes, verdict, rate, decay,
-    # Adam's numbers and Adam's sweep, the count, and with an average its sweep.
-    assert len(emulator.launched) == 4 * (12 + (rules.ema is not None))
+    # Each step: bias and ReLU, the last bias, cross-entropy, two column sums, ReLU's way back, extremes, verdict, rate,
+    # decay, Adam's numbers, Adam's sweep, the count, and with an average its sweep.
+    assert len(emulator.launched) == 4 * (13 + (rules.ema is not None))
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(losses, expected_losses, rtol=20 * eps)
     assert found.skipped == expected.skipped == int(bad) and found.count == (2 if bad else 4)
@@ -320,6 +321,24 @@ def test_operands_broadcast(shapes):
     for one, other in zip(found, formula(*given), strict=True):
         assert one.dtype == other.dtype and np.array_equal(one, other)
     assert len(emulator.launched) == (found[0].size > 0)
+
+
+@needed
+@pytest.mark.parametrize("stack", [(), (3,)])
+def test_a_bias_is_added_in_place(stack):
+    emulator = Emulator()
+    x, weight, bias = (draws(*stack, *shape, seed=i) for i, shape in enumerate(((6, 5), (5, 8), (8,))))
+    made = Fusing(emulator.device).affine(x, weight, bias)
+    np.testing.assert_array_equal(made, ops.affine.body(x, weight, bias))
+    assert len(emulator.launched) == 1
+
+
+def test_cupy_has_a_body_of_every_primitive():
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    kernels = importlib.import_module("mlpcore.kernels.cupy")
+    primitives = [one for one in vars(ops).values() if isinstance(one, ops.Primitive)]
+    assert primitives and all(cupy.ndarray in one.kernels for one in primitives)
+    assert kernels.STREAM(3, "noise").child(0) == kernels.STREAM(3, "noise.0") and issubclass(kernels.STREAM, Stream)
 
 
 def test_a_box_of_more_than_three_lengths_is_refused():

@@ -35,16 +35,9 @@ FUSING = Fusing(DEVICE)
 STREAM: type[Stream] = philox.streams(DEVICE)  # its factors are drawn on the device
 
 
-def affine(x: cupy.ndarray, weight: cupy.ndarray, bias: cupy.ndarray) -> cupy.ndarray:
-    """The product, with the bias added into it in one pass."""
-    y, row = x @ weight, bias[..., None, :]
-    (y,) = FUSING.sweep(y, (y,), lambda _, y: (y + row,))
-    return y
-
-
 ops.erf.register(cupy.ndarray)(cupyx.scipy.special.erf)
 if not cupy.cuda.runtime.is_hip:  # no source was compiled for AMD's devices yet
-    ops.affine.register(cupy.ndarray)(affine)
+    ops.affine.register(cupy.ndarray)(FUSING.affine)
     ops.sweep.register(cupy.ndarray)(FUSING.sweep)
     ops.cellwise.register(cupy.ndarray)(FUSING.cellwise)
     ops.choose.register(cupy.ndarray)(FUSING.choose)

@@ -1,14 +1,13 @@
 """Sums over the rows, as a bias gradient needs them: a kernel of one or two stages, and the choice between ways."""
 
+import math
 from functools import cache
 from typing import NamedTuple
-
-import numpy as np
 
 from mlpcore import ops
 from mlpcore.kernels.cuda import BLOCK, Source
 from mlpcore.kernels.cuda.device import Device
-from mlpcore.kernels.cuda.tracing import C_TYPES, FLOATS
+from mlpcore.kernels.cuda.tracing import C_TYPES
 from mlpcore.typing import Array
 
 BLOCKS = 1024  # that fill the largest devices
@@ -79,8 +78,8 @@ def source(dtype: str, across: int, down: int) -> Source:
 def by_kernel(device: Device, x: Array) -> Array:
     """The sums of the rows (..., c), added in an order that depends on the shape alone."""
     stack, (rows, columns) = tuple(x.shape[:-2]), x.shape[-2:]
-    members = int(np.prod(stack))
-    if x.dtype.name not in FLOATS or not device.packed(x) or not 0 < members <= MEMBERS or not rows * columns:
+    members = math.prod(stack)
+    if x.dtype.char not in "fd" or not device.packed(x) or not 0 < members <= MEMBERS or not rows * columns:
         return ops.column_sum.body(x)
     while True:
         across, down, splits, share = shape(rows, columns, members)

@@ -4,6 +4,7 @@ The formula is that of `mlpcore.ops.softmax_cross_entropy`: the largest score's 
 ``log1p``. Sums are taken in an order that depends on the shape alone, by shuffles, trees and a second, small kernel.
 """
 
+import math
 from functools import cache
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from mlpcore import ops
 from mlpcore.kernels.cuda import BLOCK, Source
 from mlpcore.kernels.cuda.device import Device
-from mlpcore.kernels.cuda.tracing import C_TYPES, FLOATS, literal
+from mlpcore.kernels.cuda.tracing import C_TYPES, literal
 from mlpcore.typing import Array
 
 HELD = 32  # scores of a row that one lane holds in registers
@@ -219,10 +220,10 @@ def softmax_cross_entropy(
     device: Device, z: Array, target: Array, weights: Array, smoothing: float
 ) -> tuple[Array, Array]:
     """Two launches, or one where the first has one block; other dtypes and forms go to the reference body."""
-    stack, (rows, columns) = tuple(z.shape[:-2]), z.shape[-2:]
-    members, dtype, labels = int(np.prod(stack)), z.dtype, target.ndim == 1
+    *stack, rows, columns = z.shape
+    members, dtype, labels = math.prod(stack), z.dtype, target.ndim == 1
     fits = (
-        dtype.name in FLOATS
+        dtype.char in "fd"
         and weights.dtype == dtype
         and target.dtype == (np.int32 if labels else dtype)
         and target.shape == ((rows,) if labels else (rows, columns))
@@ -233,12 +234,18 @@ def softmax_cross_entropy(
     )
     if not fits:
         return ops.softmax_cross_entropy.body(z, target, weights, smoothing)
-    how = shape(rows, columns)
-    dz, sums = device.empty(z.shape, dtype), device.empty((*stack, how.blocks), dtype)
-    kernel = source(dtype.name, labels, smoothing, columns if smoothing else 0, how._replace(blocks=0))
+    how, kernel, second = _prepared(dtype.name, labels, smoothing, rows, columns)
+    dz, value = device.empty(z.shape, dtype), device.empty(tuple(stack), dtype)
+    sums = value if how.blocks == 1 else device.empty((members, how.blocks), dtype)
     device.launch(kernel, (how.blocks, members), (how.threads,), (z, target, weights, dz, sums, rows, columns))
-    if how.blocks == 1:
-        return sums.reshape(stack), dz
-    value = device.empty(stack, dtype)
-    device.launch(total(dtype.name), (members,), (BLOCK,), (sums, value, how.blocks))
+    if how.blocks > 1:
+        device.launch(second, (members,), (BLOCK,), (sums, value, how.blocks))
     return value, dz
+
+
+@cache
+def _prepared(dtype: str, labels: bool, smoothing: float, rows: int, columns: int) -> tuple[Shape, Source, Source]:
+    """What a call needs besides its arrays."""
+    how = shape(rows, columns)
+    kernel = source(dtype, labels, smoothing, columns if smoothing else 0, how._replace(blocks=0))
+    return how, kernel, total(dtype)

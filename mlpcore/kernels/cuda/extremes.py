@@ -1,13 +1,12 @@
 """The largest and the smallest entry of each vector in one pass, by a kernel of one or two stages."""
 
+import math
 from functools import cache
-
-import numpy as np
 
 from mlpcore import ops
 from mlpcore.kernels.cuda import BLOCK, Source
 from mlpcore.kernels.cuda.device import Device
-from mlpcore.kernels.cuda.tracing import C_TYPES, FLOATS
+from mlpcore.kernels.cuda.tracing import C_TYPES
 from mlpcore.typing import Array
 
 BLOCKS = 1024  # of a vector; the second stage has one
@@ -66,8 +65,8 @@ def source(dtype: str, paired: bool) -> Source:
 def extremes(device: Device, x: Array) -> tuple[Array, Array]:
     """One launch, or two for a long vector; NaN where there is one, as in the reference body."""
     stack, length = tuple(x.shape[:-1]), x.shape[-1]
-    members = int(np.prod(stack))
-    if x.dtype.name not in FLOATS or not device.packed(x) or not 0 < members <= MEMBERS or not length:
+    members = math.prod(stack)
+    if x.dtype.char not in "fd" or not device.packed(x) or not 0 < members <= MEMBERS or not length:
         return ops.extremes.body(x)
     high, low, paired = x, x, False
     while True:

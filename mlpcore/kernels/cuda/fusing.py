@@ -1,4 +1,4 @@
-"""`ops.sweep`, `ops.cellwise`, `ops.choose` and `ops.shrink` as kernels made of what the formula does, one for each.
+"""`ops.sweep`, `cellwise`, `affine`, `choose` and `shrink` as kernels made of what a formula does, one for each.
 
 A formula is traced once for its code, its constants and the shapes and dtypes of its operands, never again. What
 cannot be traced goes to the reference body.
@@ -85,6 +85,11 @@ class Fusing:
         made = [self.device.empty(plan.whole, y.dtype) for y in plan.trace.outputs]
         self._run(plan, operands, made, None)
         return plan.trace.assemble(operands, made)
+
+    def affine(self, x: Array, weight: Array, bias: Array) -> Array:
+        """The product, with the bias added into it in one pass."""
+        y, row = x @ weight, bias[..., None, :]
+        return self.sweep(y, (y,), lambda _, y: (y + row,))[0]
 
     def choose(self, ok: Array, new: Callable[[], Tree], old: Tree) -> Tree:
         """No look at ``ok`` on the host, and no pass over what sweeps have left alone: they are told the condition."""
