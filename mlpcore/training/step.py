@@ -54,10 +54,10 @@ def make_step(
                 return count, rate_at(learning_rate, count) * scale
 
             count, rate = ops.cellwise(state.count, (state.scale,), now)
-            params = state.params
+            mean, params = _clip(g / total, rules), state.params  # made first: no memory may lack once params are written
             if optimizer.weight_decay:
                 params = ops.shrink(params, layout.decayed, 1 - rate * optimizer.weight_decay)
-            params, moments = optimizer.update(_clip(g / total, rules), state.optimizer, params, rate)
+            params, moments = optimizer.update(mean, state.optimizer, params, rate)
             return state._replace(
                 params=params,
                 statistics=layout.running(observed),
