@@ -56,7 +56,8 @@ def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rule
                 return count, rate_at(learning_rate, count) * scale
 
             count, rate = ops.cellwise(state.count, (state.scale,), now)
-            mean, params = _clip(g / total, rules), state.params  # made first: no memory may lack once params are written
+            # Made before the first write into params: running out of memory here leaves the last whole step.
+            mean, params = _clip(g / total, rules), state.params
             if optimizer.weight_decay:
                 params = ops.shrink(params, layout.decayed, 1 - rate * optimizer.weight_decay)
             params, moments = optimizer.update(mean, state.optimizer, params, rate)
