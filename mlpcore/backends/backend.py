@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.failures import Shortage
 from mlpcore.errors import BackendUnavailable, DataError
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Batch, State
@@ -30,7 +31,8 @@ class Backend:
     ``asarray(x, dtype=None)`` moves host data (or an array of this library) to the device, ``to_numpy`` brings it
     back, ``synchronize`` waits for the device. ``compile(step)`` gives ``run(state, data, order, draw)``, see
     `run_eagerly`; ``jit`` compiles a pure function of trees of arrays. ``scope(dtype)`` is the context in which all
-    work is done. ``owns(x)`` tells whether x is an array of this library.
+    work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
+    that an error of the library tells of, None for any other error.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Backend:
     jit: Callable[[Callable], Callable] = field(repr=False, default=lambda function: function)
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: tuple[str, ...] = field(repr=False, default=("highest",))
+    shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)
 
 
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[[Callable], Run]:

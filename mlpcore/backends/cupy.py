@@ -1,5 +1,7 @@
 """CuPy on a CUDA or ROCm device: each operation is a kernel launch. Nothing here was run on a GPU yet."""
 
+import os
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import distributions
@@ -8,8 +10,12 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
+from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
+from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
+from mlpcore.errors import MlpcoreError
 
 INSTALL = "pip install 'mlpcore[cuda13]' ([cuda12] for drivers of CUDA 12, [rocm] for AMD), one of them only"
+SHORTAGE = ("out of memory", "Out of memory", "ALLOC_FAILED")  # of the runtime, of CuPy's pool, of cuBLAS
 
 
 def status() -> str:
@@ -44,6 +50,7 @@ def create(device: Any = None) -> Backend:
         with cupy.cuda.Device(number):
             return cupy.asarray(native(x), dtype=dtype)
 
+    shortage, explain = failures(cupy, number)
     return Backend(
         name="cupy",
         xp=xp,
@@ -52,11 +59,51 @@ def create(device: Any = None) -> Backend:
         asarray=asarray,
         to_numpy=to_numpy,
         owns=lambda x: isinstance(x, cupy.ndarray),
-        scope=lambda dtype: cupy.cuda.Device(number),
+        scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
         compile=run_eagerly(xp, asarray),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
+        shortage=shortage,
     )
+
+
+def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:
+    """``shortage`` and ``explain`` for the errors of CuPy, its compiler, the runtime and the driver on a device."""
+    place = f"cuda:{number}"
+    broken = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+
+    def shortage(error: BaseException) -> Shortage | None:
+        # By name, since importing cuBLAS for its error's class would load it.
+        known = (cupy.cuda.memory.OutOfMemoryError, *broken)
+        kinds = (*known, type(error)) if type(error).__name__ == "CUBLASError" else known
+        return shortage_in(error, place, kinds, SHORTAGE, lambda: room(cupy, number))
+
+    def explain(error: BaseException) -> MlpcoreError | None:
+        lack = shortage(error)
+        if lack is not None:
+            return too_little(lack)
+        wheel = _wheels().partition(" ")[0]
+        if isinstance(error, (cupy.cuda.compiler.CompileException, cupy.cuda.nvrtc.NVRTCError)):
+            remedy = (
+                f"pip install '{wheel}[ctk]' brings a compiler and headers that fit this wheel; remove any other CuPy "
+                "wheel, and if it stays, report it with the lines above"
+            )
+            return failed(place, f"a kernel did not compile: {first_line(error)}", remedy)
+        if isinstance(error, broken) or type(error).__name__ == "CUBLASError":
+            remedy = "after such an error the process cannot use the device any more: start it anew from a checkpoint"
+            return failed(place, f"the device failed: {first_line(error)}", remedy)
+        return None
+
+    return shortage, explain
+
+
+def room(cupy: Any, number: int) -> int:
+    """Bytes free on the device, those that CuPy's pool keeps for itself counted, within the limit that the pool has."""
+    with cupy.cuda.Device(number):
+        pool, free = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()[0]
+        if limit := pool.get_limit():
+            free = min(free, limit - pool.total_bytes())
+        return max(0, free) + pool.free_bytes()
 
 
 def _library() -> Any:
@@ -72,20 +119,23 @@ def _wheels() -> str:
 def _count(cupy: Any) -> int:
     """The number of devices, at least one."""
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
-        cause = "the CUDA runtime finds none"
+        count, said = cupy.cuda.runtime.getDeviceCount(), "the CUDA runtime finds none"
     except Exception as error:  # CUDARuntimeError, or what a missing library raises
-        count, cause = 0, first_line(error)
+        count, said = 0, first_line(error)
     if not count:
-        wheels = _wheels()
-        remedy = (
-            "uninstall all but one of them"
-            if " and " in wheels
-            else "see whether nvidia-smi lists a GPU and a driver new enough for this wheel (a driver of CUDA 12: "
-            "uninstall it and pip install 'mlpcore[cuda12]'), or use backend='numpy'"
-        )
+        wheels, versions = _wheels(), [_version(cupy, name) for name in ("driverGetVersion", "runtimeGetVersion")]
+        hidden = {name: os.environ[name] for name in HIDING if name in os.environ}
+        cause, remedy = cause_and_remedy(Situation(wheels, said, versions[0], versions[1], hidden))
         raise unavailable("cupy", f"{wheels} is installed, but no device can be used: {cause}", remedy)
     return count
+
+
+def _version(cupy: Any, name: str) -> int:
+    """The driver's or the runtime's version, 0 where it cannot be asked."""
+    try:
+        return getattr(cupy.cuda.runtime, name)()
+    except Exception:  # a missing library raises what it likes
+        return 0
 
 
 def _number(cupy: Any, device: Any) -> int:

@@ -1,12 +1,13 @@
 """JAX: a chunk of steps is one compiled program, a scan over the rows that each step takes."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from mlpcore.backends.backend import Backend, Run, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
 from mlpcore.errors import DataError
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Batch, State
@@ -45,11 +46,17 @@ def create(device: Any = None) -> Backend:
         # A copy: JAX would take the caller's memory for its own and for constant.
         return jnp.array(host, copy=True, device=place)
 
+    def shortage(error: BaseException) -> Shortage | None:
+        return shortage_in(error, place, (RuntimeError,), ("RESOURCE_EXHAUSTED",), lambda: _room(place))
+
     @contextmanager
-    def scope(dtype: str) -> Iterator[None]:
+    def settings(dtype: str) -> Iterator[None]:
         wide = _enable_x64(jax) if dtype == "float64" else nullcontext()
         with wide, jax.default_matmul_precision("highest"), jax.default_device(place):
             yield
+
+    def scope(dtype: str) -> AbstractContextManager:
+        return guarded(settings(dtype), lambda error: (lack := shortage(error)) and too_little(lack))
 
     return Backend(
         name="jax",
@@ -63,6 +70,7 @@ def create(device: Any = None) -> Backend:
         compile=lambda step: _scanned(jax, step, asarray),
         jit=jax.jit,
         synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
+        shortage=shortage,
     )
 
 
@@ -115,6 +123,12 @@ def _check_integers(jax: Any, host: np.ndarray) -> None:
                 f"backend 'jax': integers from {host.min()} to {host.max()} do not fit {kept.dtype}; number the labels "
                 "from 0, or use dtype='float64', which has 64-bit integers"
             )
+
+
+def _room(place: Any) -> int | None:
+    """Bytes that JAX may still take on the device, None where it does not count them (the host)."""
+    counted = place.memory_stats()
+    return counted["bytes_limit"] - counted["bytes_in_use"] if counted and "bytes_limit" in counted else None
 
 
 def _place(jax: Any, device: Any) -> Any:

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
+from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
 
 INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"
+SHORTAGE = ("out of memory", "can't allocate memory", "not enough memory")  # of CUDA, of the host on Linux, on Windows
 
 
 def status() -> str:
@@ -38,6 +40,9 @@ def create(device: Any = None) -> Backend:
         # A tensor over memory that must not be written to is undefined behaviour in torch, so that is copied.
         return torch.from_numpy(np.require(native(x), requirements="W")).to(device=place, dtype=dtype)
 
+    def shortage(error: BaseException) -> Shortage | None:
+        return shortage_in(error, place, (RuntimeError,), SHORTAGE, lambda: _room(torch, place))
+
     return Backend(
         name="torch",
         xp=xp,
@@ -47,10 +52,19 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=lambda x: isinstance(x, torch.Tensor),
         # Not inference_mode: what is made there is refused by the tape of a user who goes on with predictions.
-        scope=lambda dtype: torch.no_grad(),
+        scope=lambda dtype: guarded(torch.no_grad(), lambda error: (lack := shortage(error)) and too_little(lack)),
         compile=run_eagerly(xp, asarray),
         synchronize=(lambda: torch.cuda.synchronize(place)) if place.type == "cuda" else (lambda: None),
+        shortage=shortage,
     )
+
+
+def _room(torch: Any, place: Any) -> int | None:
+    """Bytes free on a CUDA device, those that torch keeps for itself counted; None for the host."""
+    if place.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+    return torch.cuda.mem_get_info(place)[0] + kept
 
 
 def _place(torch: Any, device: Any) -> Any:
