@@ -25,7 +25,7 @@ from mlpcore.schedules import rate_at
 from mlpcore.summary import summary
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints, describe
-from mlpcore.training.data import as_data, as_number, as_pair, as_rows, score_columns
+from mlpcore.training.data import as_data, as_number, as_pair, as_rows, place_for, score_columns
 from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
 from mlpcore.training.loop import Trainer, shuffled
@@ -225,7 +225,7 @@ class Model:
             if named := self.specification.metrics:
                 prediction = self._in_blocks(self._answer, x[:1, :])
                 for name in named:
-                    self.metrics[name](target[:1, ...], prediction, weights[:1])
+                    self.metrics[name](self._here(target[:1, ...]), prediction, self._here(weights[:1]))
         except DataError as error:
             raise DataError(f"validation_data: {error}") from None
         return x, target, weights
@@ -234,19 +234,23 @@ class Model:
         """The function of the parameters and of x, a block of rows at a time."""
         rows, running = batch_size or PREDICT_ROWS, self._trainer.state.statistics
         blocks = [
-            function(self._vector, running, x[start : min(start + rows, x.shape[0]), :])
+            function(self._vector, running, self._here(x[start : min(start + rows, x.shape[0]), :]))
             for start in range(0, x.shape[0], rows)
         ]
         if len(blocks) == 1:
             return blocks[0]
         return tree_map(lambda *parts: self.backend.xp.concat(parts, axis=-2), *blocks)
 
+    def _here(self, x: Array) -> Array:
+        """The array on the backend: rows that its device has no room for come from the host a block at a time."""
+        return x if self.backend.owns(x) else self.backend.asarray(x)
+
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
         """What the loss's link makes of the scores: probabilities, means, quantiles. The same library as ``x``."""
         if batch_size is not None:
             check_count("predict", batch_size=batch_size)
         with self.backend.scope(self.dtype):
-            rows = as_rows("x", x, self.backend, self.dtype)
+            rows = as_rows("x", x, place_for(x, self.backend, self.dtype), self.dtype)
             score_columns(self.net, rows)
             prediction = self._in_blocks(self._answer, rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
@@ -258,6 +262,7 @@ class Model:
 
     def _evaluate(self, x: Array, target: Array, weights: Array) -> dict[str, float]:
         xp, scores = self.backend.xp, self._in_blocks(self._score, x)
+        target, weights = self._here(target), self._here(weights)
         values = {"loss": self.loss.value_and_grad(scores, target, weights)[0] / xp.sum(weights)}
         if self.metrics:
             prediction = self.loss.predict(scores)

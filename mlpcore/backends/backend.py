@@ -13,6 +13,9 @@ from mlpcore.errors import BackendUnavailable, DataError
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Batch, State
 
+# A GPU does some 200 times the work of two cores in the same time, and about 1000 launched steps in half a second.
+GPU_PACE, GPU_STEPS, MANY = 200.0, 1000, 1 << 62
+
 Run = Callable[..., tuple[State, Array]]
 
 
@@ -33,6 +36,11 @@ class Backend:
     `run_eagerly`; ``jit`` compiles a pure function of trees of arrays. ``scope(dtype)`` is the context in which all
     work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
     that an error of the library tells of, None for any other error.
+
+    ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
+    then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
+    right for two cores, and ``most_steps`` steps at most. ``place`` is the device as DLPack counts it (type and
+    number) where arrays of other libraries are taken without a copy by ``borrow(x)``.
     """
 
     name: str
@@ -48,6 +56,11 @@ class Backend:
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: tuple[str, ...] = field(repr=False, default=("highest",))
     shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)
+    room: Callable[[], int | None] = field(repr=False, default=lambda: None)
+    pace: float = field(repr=False, default=1.0)
+    most_steps: int = field(repr=False, default=MANY)
+    place: tuple[int, int] | None = field(repr=False, default=None)
+    borrow: Callable[[Any], Array] | None = field(repr=False, default=None)
 
 
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[[Callable], Run]:

@@ -5,14 +5,19 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import distributions
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
+from mlpcore.backends.ahead import run_ahead
+from mlpcore.backends.backend import GPU_PACE, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
 from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
 from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
+from mlpcore.backends.lanes import Cuda
+from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
 from mlpcore.errors import MlpcoreError
+from mlpcore.namespace import register
 
 INSTALL = "pip install 'mlpcore[cuda13]' ([cuda12] for drivers of CUDA 12, [rocm] for AMD), one of them only"
 SHORTAGE = ("out of memory", "Out of memory", "ALLOC_FAILED")  # of the runtime, of CuPy's pool, of cuBLAS
@@ -38,8 +43,13 @@ def create(device: Any = None) -> Backend:
     cupy = _library()
     number = _number(cupy, device)
     _probe(number)
-    xp = import_module("array_api_compat.cupy")
+    xp = without_host_reads(cupy, import_module("array_api_compat.cupy"))
+    register(cupy.ndarray, xp)
     import_module("mlpcore.kernels.cupy")
+
+    @cache
+    def lane() -> Cuda:
+        return Cuda(number)
 
     def asarray(x: Any, dtype: Any = None) -> Any:
         if isinstance(x, cupy.ndarray):
@@ -47,8 +57,15 @@ def create(device: Any = None) -> Backend:
                 move = f"`with cupy.cuda.Device({number}): x = cupy.asarray(x)`"
                 raise misplaced("CuPy", f"cuda:{x.device.id}", f"cuda:{number}", move)
             return cupy.asarray(x, dtype=dtype)
+        host = native(x)
+        kind = host.dtype if dtype is None else np.dtype(dtype)
         with cupy.cuda.Device(number):
-            return cupy.asarray(native(x), dtype=dtype)
+            if host.size * kind.itemsize > PIECE_BYTES and host.ndim:
+                return sent_whole(lane(), host, kind)
+            return cupy.asarray(host, dtype=kind)  # through pinned memory of CuPy's own
+
+    def owns(x: Any) -> bool:
+        return isinstance(x, cupy.ndarray)
 
     shortage, explain = failures(cupy, number)
     return Backend(
@@ -58,13 +75,29 @@ def create(device: Any = None) -> Backend:
         dtypes={"float32": np.dtype("float32"), "float64": np.dtype("float64")},
         asarray=asarray,
         to_numpy=to_numpy,
-        owns=lambda x: isinstance(x, cupy.ndarray),
+        owns=owns,
         scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
-        compile=run_eagerly(xp, asarray),
+        compile=lambda step: streamed(run_ahead(xp, asarray, owns)(step), lane, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
         shortage=shortage,
+        room=lambda: room(cupy, number),
+        pace=GPU_PACE,
+        most_steps=GPU_STEPS,
+        place=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
+        borrow=cupy.from_dlpack,
     )
+
+
+def without_host_reads(cupy: Any, compat: ModuleType) -> ModuleType:
+    """The standard's namespace for CuPy, its ``clip`` in one kernel: the wrapper's picks by masks, and so waits."""
+
+    def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+        return cupy.clip(x, min, max)
+
+    made = ModuleType(compat.__name__)
+    vars(made).update(vars(compat) | {"clip": clip})
+    return made
 
 
 def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:

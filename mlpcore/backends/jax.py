@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, Run, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.backend import GPU_PACE, Backend, Run, first_line, load, misplaced, native, unavailable
 from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
+from mlpcore.backends.lanes import Plain
+from mlpcore.backends.streaming import streamed
 from mlpcore.errors import DataError
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Batch, State
@@ -58,6 +60,7 @@ def create(device: Any = None) -> Backend:
     def scope(dtype: str) -> AbstractContextManager:
         return guarded(settings(dtype), lambda error: (lack := shortage(error)) and too_little(lack))
 
+    gpu = place.platform == "gpu"
     return Backend(
         name="jax",
         xp=jnp,
@@ -67,10 +70,16 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=lambda x: isinstance(x, jax.Array),
         scope=scope,
-        compile=lambda step: _scanned(jax, step, asarray),
+        compile=(lambda step: streamed(_scanned(jax, step, asarray), lambda: Plain(asarray), jnp.concatenate))
+        if gpu
+        else lambda step: _scanned(jax, step, asarray),
         jit=jax.jit,
         synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
         shortage=shortage,
+        room=lambda: _room(place) if gpu else None,
+        pace=GPU_PACE if gpu else 1.0,
+        place=(2, place.local_hardware_id) if gpu else None,
+        borrow=jnp.from_dlpack,
     )
 
 

@@ -5,8 +5,22 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
+from mlpcore.backends.ahead import run_ahead
+from mlpcore.backends.backend import (
+    GPU_PACE,
+    GPU_STEPS,
+    MANY,
+    Backend,
+    first_line,
+    load,
+    misplaced,
+    native,
+    run_eagerly,
+    unavailable,
+)
 from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
+from mlpcore.backends.lanes import Plain
+from mlpcore.backends.streaming import streamed
 
 INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"
 SHORTAGE = ("out of memory", "can't allocate memory", "not enough memory")  # of CUDA, of the host on Linux, on Windows
@@ -43,6 +57,10 @@ def create(device: Any = None) -> Backend:
     def shortage(error: BaseException) -> Shortage | None:
         return shortage_in(error, place, (RuntimeError,), SHORTAGE, lambda: _room(torch, place))
 
+    def owns(x: Any) -> bool:
+        return isinstance(x, torch.Tensor)
+
+    ahead, cuda = run_ahead(xp, asarray, owns), place.type == "cuda"
     return Backend(
         name="torch",
         xp=xp,
@@ -50,12 +68,19 @@ def create(device: Any = None) -> Backend:
         dtypes={"float32": torch.float32, "float64": torch.float64},
         asarray=asarray,
         to_numpy=to_numpy,
-        owns=lambda x: isinstance(x, torch.Tensor),
+        owns=owns,
         # Not inference_mode: what is made there is refused by the tape of a user who goes on with predictions.
         scope=lambda dtype: guarded(torch.no_grad(), lambda error: (lack := shortage(error)) and too_little(lack)),
-        compile=run_eagerly(xp, asarray),
-        synchronize=(lambda: torch.cuda.synchronize(place)) if place.type == "cuda" else (lambda: None),
+        compile=(lambda step: streamed(ahead(step), lambda: Plain(asarray), xp.concat))
+        if cuda
+        else run_eagerly(xp, asarray),
+        synchronize=(lambda: torch.cuda.synchronize(place)) if cuda else (lambda: None),
         shortage=shortage,
+        room=lambda: _room(torch, place),
+        pace=GPU_PACE if cuda else 1.0,
+        most_steps=GPU_STEPS if cuda else MANY,
+        place=(2, place.index) if cuda else None,
+        borrow=torch.from_dlpack,
     )
 
 

@@ -105,7 +105,8 @@ class Trainer:
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""
         steps = order.size // batch_size
-        most = max(1, int(CHUNK_WORK / (3 * batch_size * max(self.size, 1))))
+        work = CHUNK_WORK * self.backend.pace
+        most = max(1, min(int(work / (3 * batch_size * max(self.size, 1))), self.backend.most_steps))
         length = -(-steps // -(-steps // most)) if steps else 1
         batches = order[: steps * batch_size].reshape(steps, batch_size)
         for start in range(0, steps, length):
