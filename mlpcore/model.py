@@ -18,6 +18,7 @@ from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.tensors import Path
 from mlpcore.layers.outline import outline
+from mlpcore.layers.rounded import with_products
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
@@ -42,9 +43,11 @@ class Model:
 
     ``net`` is a layer; ``loss`` tells what its raw scores mean. ``backend`` is "numpy", "cupy", "torch" or "jax",
     ``device`` one of its devices. ``dtype`` ("float32" or "float64") is what parameters are kept in, ``precision``
-    what products are computed in. ``metrics`` are names (see `mlpcore.metrics`) or functions ``f(target, prediction)``,
-    taken on validation data. ``seed`` decides initial weights, orders and masks, the same on every backend;
-    ``params`` replaces the initial weights by a given tree. ``l2``, ``clip_value``, ``clip_norm`` and ``ema`` are those
+    what products are computed in: "highest" (as kept), and for float32, where the device has it, "tf32" or "bfloat16"
+    (factors rounded to that, sums in float32). ``metrics`` are names (see `mlpcore.metrics`) or functions
+    ``f(target, prediction)``, taken on validation data. ``seed`` decides initial weights, orders and masks, the same on
+    every backend; ``params`` replaces the initial weights by a given tree. ``l2``, ``clip_value``, ``clip_norm`` and
+    ``ema`` are those
     of `mlpcore.training.step.Rules`.
 
     >>> import mlpcore as mc
@@ -76,7 +79,9 @@ class Model:
         check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
         self.backend = get_backend(backend, device)
-        check_choice(f"Model on {self.backend.name}", self.backend.precisions, precision=precision)
+        check_choice(f"Model on {self.backend.name}", tuple(self.backend.precisions), precision=precision)
+        if precision != "highest" and dtype != "float32":
+            raise ConfigurationError(f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}")
         self.precision = precision
         self.metrics = named_metrics(metrics)
         self.rules = rules
@@ -97,14 +102,18 @@ class Model:
         """A fresh state on the backend, before the first step, with these (host) parameters."""
         with self.backend.scope(self.dtype):
             state = fresh_state(tree, self.layout, self.optimizer, self.backend, self.rules.ema is not None)
-            step = make_step(self.net, self.loss, self.optimizer, self.layout, self.rules)
-            run = self.backend.compile(step)
-            self._score = self.backend.jit(self._forward)
-            self._answer = self.backend.jit(lambda *where: self.loss.predict(self._forward(*where)))
+            precision = self.backend.precisions[self.precision]
+            self._computed = self.net
+            if precision.rounded is not None and precision.product is not None:
+                self._computed = with_products(self.net, precision.rounded, precision.product)
+            step = make_step(self._computed, self.loss, self.optimizer, self.layout, self.rules)
+            run = precision.within(self.backend.compile(step))
+            self._score = precision.within(self.backend.jit(self._forward))
+            self._answer = precision.within(self.backend.jit(lambda *where: self.loss.predict(self._forward(*where))))
             self._trainer = Trainer(self.backend, self.net, run, state, self.seed, self.dtype, self.layout.size)
 
     def _forward(self, vector: Array, statistics: tuple, x: Array) -> Array:
-        return self.net.forward(self.layout.view(vector, statistics), x)[0]
+        return self._computed.forward(self.layout.view(vector, statistics), x)[0]
 
     @property
     def params(self) -> Params:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.failures import Shortage
+from mlpcore.backends.precision import Precision
 from mlpcore.errors import BackendUnavailable, DataError
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Batch, State
@@ -35,7 +36,7 @@ class Backend:
     back, ``synchronize`` waits for the device. ``compile(step)`` gives ``run(state, data, order, draw)``, see
     `run_eagerly`; ``jit`` compiles a pure function of trees of arrays. ``scope(dtype)`` is the context in which all
     work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
-    that an error of the library tells of, None for any other error.
+    that an error of the library tells of, None for any other error. ``precisions`` are the ways to compute products.
 
     ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
     then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
@@ -54,7 +55,7 @@ class Backend:
     compile: Callable[[Callable], Run] = field(repr=False)
     jit: Callable[[Callable], Callable] = field(repr=False, default=lambda function: function)
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
-    precisions: tuple[str, ...] = field(repr=False, default=("highest",))
+    precisions: dict[str, Precision] = field(repr=False, hash=False, default_factory=lambda: {"highest": Precision()})
     shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)
     room: Callable[[], int | None] = field(repr=False, default=lambda: None)
     pace: float = field(repr=False, default=1.0)

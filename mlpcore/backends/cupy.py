@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable
-from functools import cache
+from contextlib import AbstractContextManager
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import distributions
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +16,9 @@ from mlpcore.backends.ahead import run_ahead
 from mlpcore.backends.backend import GPU_PACE, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
 from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
 from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
+from mlpcore.backends.gemm import multiplied
 from mlpcore.backends.lanes import Cuda
+from mlpcore.backends.precision import Precision, switched
 from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
 from mlpcore.errors import MlpcoreError
 from mlpcore.namespace import register
@@ -81,6 +85,7 @@ def create(device: Any = None) -> Backend:
         compile=lambda step: streamed(run_ahead(xp, asarray, owns)(step), lane, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
         shortage=shortage,
+        precisions=precisions(cupy, number),
         room=lambda: room(cupy, number),
         pace=GPU_PACE,
         most_steps=GPU_STEPS,
@@ -128,6 +133,36 @@ def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Ca
         return None
 
     return shortage, explain
+
+
+def precisions(cupy: Any, number: int) -> dict[str, Precision]:
+    """True float32 whatever CUPY_TF32 says; TF32 and bfloat16 from Ampere on (compute capability 8.0).
+
+    The switch is private to CuPy and belongs to the process: two threads that train in two precisions disturb each
+    other. bfloat16 is a type of the package ml_dtypes; without it there is none.
+    """
+    core, routines = cupy._core, cupy._core._routines_linalg
+
+    def scope(kind: int) -> AbstractContextManager:
+        return switched(lambda: core.get_compute_type("f4"), lambda value: core.set_compute_type("f4", value), kind)
+
+    exact = partial(scope, routines.COMPUTE_TYPE_DEFAULT)
+    found = {"highest": Precision(exact)}
+    if cupy.cuda.runtime.is_hip or int(cupy.cuda.Device(number).compute_capability) < 80:
+        return found
+    found["tf32"] = Precision(partial(scope, routines.COMPUTE_TYPE_TF32))
+    if find_spec("ml_dtypes") is not None:
+        bfloat16 = import_module("ml_dtypes").bfloat16
+
+        def product(a: Any, b: Any) -> Any:
+            if a.ndim == b.ndim == 2:
+                out = cupy.empty((a.shape[0], b.shape[1]), dtype="float32")
+                return multiplied(a, b, out, routines.tensordot_core_v11)
+            return cupy.matmul(a.astype("float32"), b.astype("float32"))
+
+        # The order of the array is kept, so that a transposed matrix is read as it lies.
+        found["bfloat16"] = Precision(exact, lambda x: x.astype(bfloat16), product)
+    return found
 
 
 def room(cupy: Any, number: int) -> int:

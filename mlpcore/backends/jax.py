@@ -9,6 +9,7 @@ import numpy as np
 from mlpcore.backends.backend import GPU_PACE, Backend, Run, first_line, load, misplaced, native, unavailable
 from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
 from mlpcore.backends.lanes import Plain
+from mlpcore.backends.precision import Precision
 from mlpcore.backends.streaming import streamed
 from mlpcore.errors import DataError
 from mlpcore.trees import named_leaves, tree_map
@@ -76,6 +77,7 @@ def create(device: Any = None) -> Backend:
         jit=jax.jit,
         synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
         shortage=shortage,
+        precisions=_precisions(jax, gpu),
         room=lambda: _room(place) if gpu else None,
         pace=GPU_PACE if gpu else 1.0,
         place=(2, place.local_hardware_id) if gpu else None,
@@ -132,6 +134,20 @@ def _check_integers(jax: Any, host: np.ndarray) -> None:
                 f"backend 'jax': integers from {host.min()} to {host.max()} do not fit {kept.dtype}; number the labels "
                 "from 0, or use dtype='float64', which has 64-bit integers"
             )
+
+
+def _precisions(jax: Any, gpu: bool) -> dict[str, Precision]:
+    """True float32, which is the scope's; a product of bfloat16 into float32, asked for by name: JAX's own precision of
+    that name is TF32 on GPUs and float32 on CPUs.
+    """
+
+    def product(a: Array, b: Array) -> Array:
+        return jax.numpy.matmul(a, b, preferred_element_type="float32")
+
+    found = {"highest": Precision(), "bfloat16": Precision(None, lambda x: x.astype("bfloat16"), product)}
+    if gpu:
+        found["tf32"] = Precision(lambda: jax.default_matmul_precision("tensorfloat32"))
+    return found
 
 
 def _room(place: Any) -> int | None:

@@ -1,5 +1,7 @@
 """PyTorch on a CPU or a CUDA device: each operation runs at once, without its tape."""
 
+from contextlib import AbstractContextManager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +22,7 @@ from mlpcore.backends.backend import (
 )
 from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
 from mlpcore.backends.lanes import Plain
+from mlpcore.backends.precision import Precision, switched
 from mlpcore.backends.streaming import streamed
 
 INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"
@@ -76,12 +79,42 @@ def create(device: Any = None) -> Backend:
         else run_eagerly(xp, asarray),
         synchronize=(lambda: torch.cuda.synchronize(place)) if cuda else (lambda: None),
         shortage=shortage,
+        precisions=_precisions(torch, place),
         room=lambda: _room(torch, place),
         pace=GPU_PACE if cuda else 1.0,
         most_steps=GPU_STEPS if cuda else MANY,
         place=(2, place.index) if cuda else None,
         borrow=torch.from_dlpack,
     )
+
+
+def _precisions(torch: Any, place: Any) -> dict[str, Precision]:
+    """True float32 whatever the user's switches say; TF32 and a product of bfloat16 into float32 on CUDA devices.
+
+    On the CPU such a product would be rounded to bfloat16, so the rounded factors are multiplied as float32.
+    """
+    cuda = place.type == "cuda"
+    switch = (torch.backends.cuda if cuda else torch.backends.mkldnn).matmul
+
+    def scope(kind: str) -> AbstractContextManager:
+        return switched(lambda: switch.fp32_precision, lambda value: setattr(switch, "fp32_precision", value), kind)
+
+    def product(a: Any, b: Any) -> Any:
+        if a.ndim == b.ndim == 2:
+            return torch.mm(a, b, out_dtype=torch.float32)
+        return torch.matmul(a.to(torch.float32), b.to(torch.float32))
+
+    exact = partial(scope, "ieee")
+    if not cuda:
+        return {
+            "highest": Precision(exact),
+            "bfloat16": Precision(exact, lambda x: x.to(torch.bfloat16).to(torch.float32), torch.matmul),
+        }
+    return {
+        "highest": Precision(exact),
+        "tf32": Precision(partial(scope, "tf32")),
+        "bfloat16": Precision(exact, lambda x: x.to(torch.bfloat16), product),
+    }
 
 
 def _room(torch: Any, place: Any) -> int | None:
