@@ -1,6 +1,7 @@
 """The places that the laws of a device run on, and the CUDA devices, which most machines lack."""
 
 import importlib
+from functools import cache
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ def open_place(name: str) -> Backend:
     return get_backend(library, device or None)
 
 
+@cache
 def no_device(library: str) -> str:
     """Why the library has no CUDA device here, "" where it has one."""
     if library == "cupy":

@@ -11,6 +11,7 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
+from devices import CUDA, open_place
 
 from mlpcore import errors
 from mlpcore.backends import NAMES, available_backends, get_backend
@@ -51,9 +52,9 @@ def open_backend(name: str, device: Any = None) -> Backend:
     return get_backend(name, device)
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[*PLACES, *CUDA])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return open_backend(*PLACES[request.param])
+    return open_backend(*PLACES[request.param]) if request.param in PLACES else open_place(request.param)
 
 
 def make(backend: Backend | str, dtype: str = "float64", net: Any = SMALL, **words: Any) -> Model:
@@ -541,19 +542,6 @@ def test_cupy_checks_the_number_of_a_device(cupy_without_device: Any, monkeypatc
     for known in (1, "cuda:1"):
         with pytest.raises(errors.BackendUnavailable, match=r"a first product on cuda:1 failed.*\[ctk\]"):
             get_backend("cupy", known)
-
-
-@pytest.mark.gpu
-def test_training_on_cupy_agrees_with_numpy() -> None:
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    if not cupy.cuda.is_available():
-        pytest.skip("CuPy finds no CUDA device: nothing of training on CuPy is shown by this run")
-    for dtype, rtol in (("float64", 1e-10), ("float32", 1e-4)):
-        model, expected = make("cupy", dtype), make("numpy", dtype)
-        np.testing.assert_allclose(fit(model).loss, fit(expected).loss, rtol=rtol)
-        prediction = model.predict(cupy.asarray(X))
-        assert isinstance(prediction, cupy.ndarray)
-        np.testing.assert_allclose(cupy.asnumpy(prediction), expected.predict(X), rtol=10 * rtol, atol=rtol)
 
 
 def test_importing_mlpcore_loads_no_other_library() -> None:
