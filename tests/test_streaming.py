@@ -2,8 +2,10 @@
 
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mlpcore as mc
-from mlpcore.backends import streaming
+from mlpcore.backends import lanes, streaming
 from mlpcore.backends.backend import Backend, ChunkError
 from mlpcore.backends.lanes import Plain
 from mlpcore.backends.streaming import holds, pieces, sent_whole, streamed
@@ -36,12 +38,15 @@ def test_pieces_cover_all_steps_evenly_within_the_limit(steps: int, each: int, m
         assert len(cuts) <= fewest, "more pieces than are needed"
 
 
-def test_data_stay_on_a_device_that_has_room_for_more_than_them() -> None:
-    assert holds(10**12, None), "the host holds what it holds"
-    assert holds(600, 1000) and not holds(601, 1000) and not holds(1, 0)
+def test_data_stay_on_a_device_that_has_room_for_more_than_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "PIECE_BYTES", 10)
+    assert holds(10**12, lambda: None), "the host holds what it holds"
+    assert holds(600, lambda: 1000) and not holds(601, lambda: 1000) and not holds(11, lambda: 0)
+    assert holds(10, lambda: pytest.fail("a device is not asked for a little"))
 
 
-def test_the_place_of_the_rows() -> None:
+def test_the_place_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "PIECE_BYTES", 100)
     host, device = mc.get_backend("numpy"), mc.get_backend("array_api_strict")
     tight = replace(device, room=lambda: 8 * 22 * 3 - 1)
     wide = replace(device, room=lambda: 100 * 8 * 22 * 3)
@@ -130,6 +135,60 @@ class Queues:
             assert self.work(1), "the host waits for what never comes"
 
 
+class Buffer(np.ndarray):
+    """An array on a made-up device, which is set from the host by a stream."""
+
+    def set(self, source: np.ndarray, stream: "Line") -> None:
+        stream.queue.append(lambda: np.copyto(self, source))
+        stream.queues.now_and_then()
+
+
+class Line:
+    """One of the queues as CuPy's streams are used, and an event in it."""
+
+    def __init__(self, queues: Queues, queue: list) -> None:
+        self.queues, self.queue = queues, queue
+
+    def record(self, event: "Event") -> "Event":
+        event.mark = self.queues._mark(self.queue)
+        event.queues = self.queues
+        return event
+
+    def wait_event(self, event: "Event") -> None:
+        self.queue.append(lambda: bool(event.mark[0]))
+        self.queues.now_and_then()
+
+
+class Event:
+    mark: list[bool]
+    queues: Queues
+
+    def __init__(self, *, disable_timing: bool) -> None:
+        assert disable_timing, "timing costs time"
+
+    def synchronize(self) -> None:
+        self.queues.host_waits(self.mark)
+
+
+def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> lanes.Cuda:
+    """CuPy's lane on a library that is made of the two queues."""
+
+    def stream(*, non_blocking: bool) -> Line:
+        assert non_blocking, "the default stream would wait for it"
+        return Line(queues, queues.copies)
+
+    cuda = SimpleNamespace(
+        Device=lambda number: nullcontext(),
+        Stream=stream,
+        Event=Event,
+        get_current_stream=lambda: Line(queues, queues.computing),
+    )
+    cupy = SimpleNamespace(cuda=cuda, empty=lambda shape, dtype: queues.device(shape, dtype).view(Buffer))
+    found = {"cupy": cupy, "cupyx": SimpleNamespace(empty_pinned=queues.host)}
+    monkeypatch.setattr(lanes, "import_module", found.__getitem__)
+    return lanes.Cuda(0)
+
+
 def reading(queues: Queues, seen: list) -> Callable:
     """A run that puts steps into the computing queue, which read their rows when their turn comes."""
 
@@ -148,10 +207,11 @@ def reading(queues: Queues, seen: list) -> Callable:
 DATA = (np.arange(120.0).reshape(40, 3), np.arange(40) * 7, np.arange(40) + 0.5)
 
 
+@pytest.mark.parametrize("kind", ["queues", "cuda"])
 @pytest.mark.parametrize("steps_in_a_piece", [1, 2, 3, 100])
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(30))
 def test_steps_see_their_rows_whatever_the_queues_do(
-    seed: int, steps_in_a_piece: int, monkeypatch: pytest.MonkeyPatch
+    seed: int, steps_in_a_piece: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     each = sum(part[:1].nbytes for part in DATA)
     monkeypatch.setattr(streaming, "PIECE_BYTES", steps_in_a_piece * 4 * each)
@@ -161,7 +221,8 @@ def test_steps_see_their_rows_whatever_the_queues_do(
     queues.given = 0  # freed; the same memory is given again, while a step in the queue still reads it
     first: list[np.ndarray] = []
     queues.computing.append(lambda: first.append(old.copy()))
-    run = streamed(reading(queues, seen), lambda: queues, np.concatenate)
+    lane = queues if kind == "queues" else made_up_cupy(queues, monkeypatch)
+    run = streamed(reading(queues, seen), lambda: lane, np.concatenate)
     rng = np.random.default_rng(seed)
     # A ragged batch, and then larger ones, for which the buffers are made anew while steps still wait.
     chunks = [rng.integers(0, 40, (steps, batch)) for steps, batch in [(7, 4), (1, 3), (5, 4), (4, 9), (7, 9)]]

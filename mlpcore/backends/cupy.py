@@ -111,7 +111,7 @@ def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Ca
     broken = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
 
     def shortage(error: BaseException) -> Shortage | None:
-        # By name, since importing cuBLAS for its error's class would load it.
+        # By name, as below, since asking for the class of cuBLAS's or the compiler's error would load that library.
         known = (cupy.cuda.memory.OutOfMemoryError, *broken)
         kinds = (*known, type(error)) if type(error).__name__ == "CUBLASError" else known
         return shortage_in(error, place, kinds, SHORTAGE, lambda: room(cupy, number))
@@ -121,7 +121,7 @@ def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Ca
         if lack is not None:
             return too_little(lack)
         wheel = _wheels().partition(" ")[0]
-        if isinstance(error, (cupy.cuda.compiler.CompileException, cupy.cuda.nvrtc.NVRTCError)):
+        if type(error).__name__ in ("CompileException", "NVRTCError"):
             remedy = (
                 f"pip install '{wheel}[ctk]' brings a compiler and headers that fit this wheel; remove any other CuPy "
                 "wheel, and if it stays, report it with the lines above"

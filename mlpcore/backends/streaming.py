@@ -14,9 +14,12 @@ PIECE_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond
 SHARE = 0.6  # of the free memory of a device, for data that stay there; steps and state take the rest
 
 
-def holds(size: int, free: int | None) -> bool:
-    """Whether data of ``size`` bytes stay on a device with ``free`` bytes; a device that cannot say holds all."""
-    return free is None or size <= SHARE * free
+def holds(size: int, room: Callable[[], int | None]) -> bool:
+    """Whether data of ``size`` bytes stay on a device with ``room()`` free bytes; one that cannot say holds all.
+
+    For small data the device is not asked, since it may take longer to answer than to predict a row.
+    """
+    return size <= PIECE_BYTES or (free := room()) is None or size <= SHARE * free
 
 
 def pieces(steps: int, each: int, most: int) -> list[tuple[int, int]]:

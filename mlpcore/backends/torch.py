@@ -1,6 +1,6 @@
 """PyTorch on a CPU or a CUDA device: each operation runs at once, without its tape."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -94,10 +94,16 @@ def _precisions(torch: Any, place: Any) -> dict[str, Precision]:
     On the CPU such a product would be rounded to bfloat16, so the rounded factors are multiplied as float32.
     """
     cuda = place.type == "cuda"
-    switch = (torch.backends.cuda if cuda else torch.backends.mkldnn).matmul
+    switch = getattr(torch.backends.cuda if cuda else torch.backends.mkldnn, "matmul", None)
+    # Since 2.9 a name; before it a truth on CUDA devices, and nothing that could be set for the CPU alone.
+    name, values = "fp32_precision", dict[str, Any](ieee="ieee", tf32="tf32")
+    if not hasattr(switch, name):
+        name, values = "allow_tf32", dict[str, Any](ieee=False, tf32=True)
 
     def scope(kind: str) -> AbstractContextManager:
-        return switched(lambda: switch.fp32_precision, lambda value: setattr(switch, "fp32_precision", value), kind)
+        if not hasattr(switch, name):
+            return nullcontext()
+        return switched(lambda: getattr(switch, name), lambda value: setattr(switch, name, value), values[kind])
 
     def product(a: Any, b: Any) -> Any:
         if a.ndim == b.ndim == 2:

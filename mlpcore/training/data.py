@@ -122,10 +122,10 @@ def as_data(
 def place_for(x: Any, backend: Backend, dtype: str) -> Backend:
     """The backend, or the host for rows that its device has no room for: they are sent there when they are needed."""
     shape = getattr(x, "shape", ())  # a list is small
-    free = backend.room()
-    if free is None or backend.owns(adopt(x, backend)) or not all(isinstance(n, int) for n in shape):
+    if backend.owns(x) or not all(isinstance(n, int) for n in shape):
         return backend
-    return backend if holds(math.prod(shape) * np.dtype(dtype).itemsize, free) else get_backend("numpy")
+    small = holds(math.prod(shape) * np.dtype(dtype).itemsize, backend.room)
+    return backend if small or adopt(x, backend) is not x else get_backend("numpy")
 
 
 def _as_data(
