@@ -7,6 +7,7 @@ import numpy as np
 
 import mlpcore.kernels.numpy  # noqa: F401  # registers the faster bodies
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.failures import host_shortage
 from mlpcore.backends.replay.functions import jit
 from mlpcore.backends.replay.running import recorded
 from mlpcore.errors import BackendUnavailable
@@ -33,4 +34,5 @@ def create(device: Any = None) -> Backend:
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
         compile=recorded(xp),
         jit=jit,
+        shortage=host_shortage,
     )

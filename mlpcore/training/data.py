@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.transfer import library_of, to_backend, to_host
+from mlpcore.backends.streaming import holds
+from mlpcore.backends.transfer import adopt, library_of, to_backend, to_host
 from mlpcore.configuration import plain
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
@@ -68,7 +70,7 @@ def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
     Errors name columns by their titles where ``x`` is a data frame, else by their numbers from 0.
     """
     titles = list(getattr(x, "columns", ()))  # those of a data frame
-    x = as_array(name, x)
+    x = as_array(name, adopt(x, backend))
     if x.ndim != 2:
         n = x.shape[0] if x.ndim == 1 else 0
         hint = f"; reshape to (1, {n}) for one row, to ({n}, 1) for one column" if n else ""
@@ -100,7 +102,7 @@ def score_columns(net: Layer, x: Array) -> int:
 
 def as_target(y: Any, rows: int, loss: Loss, outputs: int, backend: Backend, dtype: str) -> Array:
     """The target as the loss encodes it for scores of ``outputs`` columns, on the backend."""
-    y = as_array("y", y)
+    y = as_array("y", adopt(y, backend))
     if y.ndim == 0 or y.shape[0] != rows:
         raise DataError(f"y has shape {tuple(y.shape)}, expected {rows} rows like x")
     # Labels keep their integer dtype on the way; what is real gets the model's dtype from the loss.
@@ -117,7 +119,24 @@ def as_data(
     sample_weight: Any = None,
     class_weight: Any = None,
 ) -> tuple[tuple[Array, Array, Array], np.ndarray]:
-    """Checked ``(x, target, weights)`` on the backend, and the weights on the host."""
+    """Checked ``(x, target, weights)``, where `place_for` says, and the weights on the host."""
+    backend = place_for(x, backend, dtype)
+    with backend.scope(dtype):
+        return _as_data(net, loss, backend, dtype, x, y, sample_weight, class_weight)
+
+
+def place_for(x: Any, backend: Backend, dtype: str) -> Backend:
+    """The backend, or the host for rows that its device has no room for: they are sent there when they are needed."""
+    shape = getattr(x, "shape", ())  # a list is small
+    if backend.owns(x) or not all(isinstance(n, int) for n in shape):
+        return backend
+    small = holds(math.prod(shape) * np.dtype(dtype).itemsize, backend.room)
+    return backend if small or adopt(x, backend) is not x else get_backend("numpy")
+
+
+def _as_data(
+    net: Layer, loss: Loss, backend: Backend, dtype: str, x: Any, y: Any, sample_weight: Any, class_weight: Any
+) -> tuple[tuple[Array, Array, Array], np.ndarray]:
     rows = as_rows("x", x, backend, dtype)
     target = as_target(y, rows.shape[0], loss, score_columns(net, rows), backend, dtype)
     weights = as_weights(sample_weight, rows.shape[0], dtype)
