@@ -56,7 +56,7 @@ def label_cross_entropy(z: Array, target: Array, weights: Array, axis: int = -1)
     labels = xp.arange(z.shape[axis], dtype=target.dtype, device=device_of(z))
     own = xp.astype(xp.expand_dims(labels, axis=-3 - axis) == xp.expand_dims(target, axis=axis), z.dtype)
     weights = xp.expand_dims(weights, axis=axis)
-    z = xp.where(weights > 0, z, 0.0)
+    present = weights > 0
     below = z - xp.max(z, axis=axis, keepdims=True)
     powers = xp.exp(below)
     chosen = own * powers
@@ -64,7 +64,8 @@ def label_cross_entropy(z: Array, target: Array, weights: Array, axis: int = -1)
     gap, chosen, others = (xp.sum(part, axis=axis, keepdims=True) for part in (own * below, chosen, rest))
     rows = xp.log1p(others + (chosen - 1)) - gap
     share = weights / (chosen + others)
-    return xp.sum(weights * rows, axis=(-2, -1)), rest * share - own * (others * share)
+    value = xp.sum(xp.where(present, weights * rows, 0.0), axis=(-2, -1))
+    return value, xp.where(present, rest * share - own * (others * share), 0.0)
 
 
 def weigh(weights: Array, rows: Array, dz: Array) -> tuple[Array, Array]:

@@ -96,7 +96,7 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
         for start in range(0, steps, length):
             draws = [draw(i) for i in range(start, min(start + length, steps))] if each else [draw(0)]
             noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
-            rows = asarray(order[start : start + length].astype(np.int32))
+            rows = order[start : start + length].astype(np.int32)
             state, some = chunk(state, data, rows, noise)
             losses.append(some)
         # An error on the device is raised here, before the caller takes the new state.
