@@ -22,6 +22,7 @@ from benchmarks import cases, gpu, memory, report, results  # noqa: E402
 from benchmarks.operations import operations, operations_table  # noqa: E402
 from benchmarks.targets import summary_tables  # noqa: E402
 from mlpcore.backends import get_backend  # noqa: E402
+from mlpcore.bench import about as facts  # noqa: E402
 from mlpcore.bench import contenders, limit, measure, suite, tables, workloads  # noqa: E402
 from mlpcore.cli import bench, main  # noqa: E402
 from mlpcore.errors import MissingDependency  # noqa: E402
@@ -357,3 +358,20 @@ def test_the_suite_runs_with_and_without_pytest_benchmark(plugin):
     last = done.stdout.strip().splitlines()[-1]
     assert ("passed" in last) == plugin, done.stdout
     assert plugin or "pytest-benchmark is not installed; the extra `bench` brings it" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("cpu", "kernels", "advised"),
+    [
+        ("EPYC, avx512f", ["Haswell"], True),
+        ("EPYC, avx512f", ["SkylakeX"], False),
+        ("EPYC, avx512f", ["Haswell", "SkylakeX"], False),
+        ("Core, avx2", ["Haswell"], False),
+        ("EPYC, avx512f", [], False),
+    ],
+)
+def test_advice_on_narrow_kernels(cpu: str, kernels: list, advised: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = [{"internal_api": "openblas", "architecture": name, "num_threads": 2} for name in kernels]
+    monkeypatch.setattr(facts, "pools", lambda: [*pools, {"internal_api": "openmp", "num_threads": 2}])
+    monkeypatch.setattr(facts, "cpu", lambda: cpu)
+    assert ("OPENBLAS_CORETYPE" in facts.advice()) == advised

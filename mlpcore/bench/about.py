@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+NARROW = {"Haswell", "Zen", "Excavator", "Sandybridge", "Nehalem", "Prescott"}  # kernels without AVX-512
 LIBRARIES = ("numpy", "array-api-compat", "scipy", "torch", "jax", "jaxlib", "scikit-learn")
 
 
@@ -55,14 +56,30 @@ def versions() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def blas() -> list[str]:
+def pools() -> list[dict[str, Any]]:
     """The thread pools of NumPy's BLAS and others, as threadpoolctl sees them; none without it."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
         return []
-    seen = (f"{one['internal_api']} {one.get('version') or ''} x {one['num_threads']}" for one in threadpool_info())
+    return list(threadpool_info())
+
+
+def blas() -> list[str]:
+    """The pools, a line each."""
+    seen = (f"{one['internal_api']} {one.get('version') or ''} x {one['num_threads']}" for one in pools())
     return sorted({" ".join(one.split()) for one in seen})
+
+
+def advice() -> str:
+    """What to try where OpenBLAS has chosen kernels with vectors half as wide as the processor's; else empty."""
+    chosen = {one.get("architecture") for one in pools() if one["internal_api"] == "openblas"}
+    if not cpu().endswith("avx512f") or not chosen or not chosen <= NARROW:
+        return ""
+    return (
+        f"OpenBLAS runs its {' and '.join(sorted(chosen))} kernels, though this processor has AVX-512. Where NumPy's "
+        "products limit the speed, set OPENBLAS_CORETYPE=SKYLAKEX before Python starts, and measure again."
+    )
 
 
 def gpu() -> str:

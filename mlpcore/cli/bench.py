@@ -4,7 +4,7 @@ import argparse
 import json
 import time
 
-from mlpcore.bench.about import about
+from mlpcore.bench.about import about, advice
 from mlpcore.bench.contenders import OURS
 from mlpcore.bench.suite import Record, epochs
 from mlpcore.bench.tables import as_text, cases, table, where
@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(as_text(table(found)), flush=True, end="\n\n")
     facts = about(device)
     print(where(facts))
+    if arguments.backend == "numpy" and (hint := advice()):
+        print(f"\n{hint}")
     if arguments.json:
         settings = {"rounds": ROUNDS, "seconds": arguments.seconds}
         with open(arguments.json, "w", encoding="utf-8") as file:
