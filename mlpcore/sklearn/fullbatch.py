@@ -13,6 +13,7 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from mlpcore.execution.gradients import value_and_grad
 from mlpcore.model import Model
+from mlpcore.random import Stream
 from mlpcore.sklearn.sparse import dense_rows, rows_at_a_time
 from mlpcore.sklearn.stochastic import NOT_FINITE
 from mlpcore.trees import Layout
@@ -37,7 +38,7 @@ def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array
     backend, layout, l2 = model.backend, model.layout, model.rules.l2
     xp = backend.xp
     sums = value_and_grad(model.net, model.loss)
-    noise = model.net.noise(None, tuple(x.shape), model.dtype)  # no layer is random, and none looks at all rows
+    noise = model.net.noise(Stream(0), tuple(x.shape), model.dtype)  # no layer is random, and none looks at all rows
 
     def whole(x: Array, target: Array, weights: Array, vector: Array) -> tuple[Array, Array]:
         value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
