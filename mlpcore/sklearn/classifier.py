@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
+from sklearn.utils.validation import check_is_fitted
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.transfer import library_of, to_host
@@ -127,6 +128,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def predict_log_proba(self, X: Any) -> Any:
         """Their logarithms, from the raw scores: finite however small a probability is."""
+        check_is_fitted(self)
+        if self.compat == "sklearn":
+            with np.errstate(divide="ignore"):
+                return self._outputs(X, _log_of_both if self._is_binary() else _log_of, "predict_log_proba")
         softmax = self._is_binary() is False and self._labels.kind == "multiclass"
         function = _log_softmax if softmax else _log_both if self._is_binary() else _log_sigmoid
         return self._outputs(X, function, "predict_log_proba")
@@ -190,6 +195,14 @@ def _both(loss: Loss, z: Array) -> Array:
     """No and yes."""
     p = loss.predict(z)
     return namespace(z).concat([1 - p, p], axis=-1)
+
+
+def _log_of(loss: Loss, z: Array) -> Array:
+    return namespace(z).log(loss.predict(z))
+
+
+def _log_of_both(loss: Loss, z: Array) -> Array:
+    return namespace(z).log(_both(loss, z))
 
 
 def _log_softmax(loss: Loss, z: Array) -> Array:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import array_api_compat as compat
 import numpy as np
+from array_api_compat import device as device_of
 from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
@@ -30,7 +30,7 @@ def backend_for(estimator: Any, X: Any) -> Backend:
     if name == "auto":
         name = library if library is not None else "numpy"
     if device is None and library == name != "numpy":
-        device = compat.device(X)
+        device = device_of(X)
     return get_backend(name, device)
 
 
@@ -84,7 +84,7 @@ def rows(estimator: Any, X: Any) -> Any:
 
 def foreign_rows(estimator: Any, X: Any, *, reset: bool) -> Array:
     """An array of another library as a table of finite numbers on its own device; 64-bit floats stay such."""
-    here = get_backend(library_of(X) or "numpy", compat.device(X))
+    here = get_backend(library_of(X) or "numpy", device_of(X))
     dtype = dtype_of(X, None)
     with here.scope(dtype):
         x = as_rows("X", X, here, dtype)
@@ -122,4 +122,4 @@ def place_of(X: Any) -> tuple[str, str]:
     """The names of the library and of the device of X."""
     if not is_foreign(X):
         return "numpy", "cpu"
-    return str(library_of(X)), str(compat.device(X))
+    return str(library_of(X)), str(device_of(X))
