@@ -1,4 +1,4 @@
-"""A pytest plugin: whoever imports scikit-learn's MLPs gets mlpcore's. ``MLPCORE_COMPAT=sklearn`` makes that their default."""
+"""A pytest plugin: who imports scikit-learn's MLPs gets mlpcore's. ``MLPCORE_COMPAT`` is their default ``compat``."""
 
 import os
 

@@ -1,7 +1,6 @@
-"""What scikit-learn's MLPs do wrong, shown on theirs, and right on ours. The letters are those of docs/estimators.md."""
+"""What scikit-learn's MLPs do wrong, shown on theirs, and right on ours; lettered as in docs/estimators.md."""
 
 import pickle
-import warnings
 from typing import Any
 
 import numpy as np

@@ -371,7 +371,11 @@ def test_a_failed_fit_leaves_no_trace() -> None:
     assert vars(fresh) == vars(regressor())
     fitted = regressor(max_iter=3).fit(X, Y)
     before, kept = dict(vars(fitted)), fitted.predict(X)
-    for bad in (lambda: fitted.fit(huge, Y[:10]), lambda: fitted.partial_fit(huge, Y[:10]), lambda: fitted.fit(X, Y[:3])):
+    for bad in (
+        lambda: fitted.fit(huge, Y[:10]),
+        lambda: fitted.partial_fit(huge, Y[:10]),
+        lambda: fitted.fit(X, Y[:3]),
+    ):
         with pytest.raises(ValueError):
             bad()
         assert vars(fitted).keys() == before.keys() and all(vars(fitted)[name] is before[name] for name in before)

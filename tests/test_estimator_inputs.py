@@ -14,7 +14,6 @@ import pytest
 sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
 
 import scipy.sparse as sp  # noqa: E402
-
 from sklearn.preprocessing import LabelBinarizer  # noqa: E402
 
 import mlpcore  # noqa: E402
@@ -39,7 +38,11 @@ def flat(estimator: Any) -> np.ndarray:
 def test_frames(library: str) -> None:
     module = pytest.importorskip(library, reason=f"{library} is not installed; the extra `test` brings it")
     columns = {name: X[:, i] for i, name in enumerate(NAMES)}
-    make = {"pandas": lambda c: module.DataFrame(c), "polars": lambda c: module.DataFrame(c), "pyarrow": lambda c: module.table(c)}
+    make = {
+        "pandas": lambda c: module.DataFrame(c),
+        "polars": lambda c: module.DataFrame(c),
+        "pyarrow": lambda c: module.table(c),
+    }
     frame = make[library](columns)
     for estimator, y in ((MLPClassifier(**WORDS), LABELS), (MLPRegressor(**WORDS, early_stopping=True), Y)):
         with warnings.catch_warnings():
@@ -51,7 +54,11 @@ def test_frames(library: str) -> None:
         np.testing.assert_array_equal(prediction, sklearn.base.clone(estimator).fit(X, y).predict(X))
         with pytest.raises(ValueError, match="feature names should match"):
             model.predict(make[library](dict(reversed(columns.items()))))
-    series = {"pandas": lambda v: module.Series(v), "polars": lambda v: module.Series(v), "pyarrow": lambda v: module.array(v)}
+    series = {
+        "pandas": lambda v: module.Series(v),
+        "polars": lambda v: module.Series(v),
+        "pyarrow": lambda v: module.array(v),
+    }
     words = np.array(["a", "b", "c"])[LABELS]
     labelled = MLPClassifier(**WORDS).fit(frame, series[library](words))
     assert set(labelled.predict(frame)) <= {"a", "b", "c"}
@@ -107,7 +114,9 @@ def test_read_only_memory_maps_and_fortran_order(tmp_path: Path) -> None:
     for x in (mapped, np.asfortranarray(X), X[::-1][::-1]):
         for solver in ("adam", "lbfgs"):
             expected = MLPClassifier(**WORDS, solver=solver).fit(X, LABELS)
-            np.testing.assert_allclose(flat(MLPClassifier(**WORDS, solver=solver).fit(x, LABELS)), flat(expected), rtol=1e-12)
+            np.testing.assert_allclose(
+                flat(MLPClassifier(**WORDS, solver=solver).fit(x, LABELS)), flat(expected), rtol=1e-12
+            )
         np.testing.assert_allclose(plain.predict_proba(x), plain.predict_proba(X), rtol=1e-12)
 
 
@@ -174,7 +183,8 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("library", "solver"), [("array_api_strict", "adam"), ("array_api_strict", "sgd"), ("torch", "adam"), ("jax", "sgd")]
+    ("library", "solver"),
+    [("array_api_strict", "adam"), ("array_api_strict", "sgd"), ("torch", "adam"), ("jax", "sgd")],
 )
 def test_the_library_of_x_is_followed(library: str, solver: str) -> None:
     pytest.importorskip(library, reason=f"{library} is not installed")
@@ -186,7 +196,11 @@ def test_the_library_of_x_is_followed(library: str, solver: str) -> None:
         model = kind(**words).fit(put(x32), put(y))
         assert type(model.coefs_[0]) is type(put(x32)) and model.coefs_[0].dtype == put(x32).dtype
         np.testing.assert_allclose(to_numpy(model.coefs_[0]), host.coefs_[0], rtol=1e-3, atol=1e-4)
-        for name in ("predict", "transform", *(["predict_proba", "predict_log_proba"] if kind is MLPClassifier else [])):
+        for name in (
+            "predict",
+            "transform",
+            *(["predict_proba", "predict_log_proba"] if kind is MLPClassifier else []),
+        ):
             made = getattr(model, name)(put(x32))
             assert type(made) is type(put(x32)) and made.device == put(x32).device
             np.testing.assert_allclose(to_numpy(made), getattr(host, name)(x32), rtol=1e-3, atol=1e-3)

@@ -134,7 +134,9 @@ def test_loss_and_gradient_at_given_points(kind: str, activation: str) -> None:
     place = Place(model.backend, "float64", ("numpy", "cpu"))
     model.loss = reported(model.loss, "sklearn")
     function = objective(model, placed(problem, model.net.widths(6), place))
-    encoded = theirs._label_binarizer.transform(TARGETS[kind]) if hasattr(theirs, "_label_binarizer") else problem.target
+    encoded = (
+        theirs._label_binarizer.transform(TARGETS[kind]) if hasattr(theirs, "_label_binarizer") else problem.target
+    )
     shapes = [weight.shape for weight in theirs.coefs_]
     size = sum(weight.size for weight in (*theirs.coefs_, *theirs.intercepts_))
     for seed in range(5):

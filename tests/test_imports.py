@@ -26,7 +26,7 @@ FLOORS = [
     {"__main__"},
 ]
 SIDEWAYS = {("layers", "initializers"), ("optimizers", "schedules"), ("cli", "plotting"), ("cli", "__init__")}
-SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__")}
+SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__"), ("sklearn", "plotting")}
 # The two ways meet at the top only: the mathematics never sees a kernel or a backend, nor these the mathematics.
 MATHEMATICS = {"initializers", "schedules", "losses", "optimizers", "layers", "metrics", "execution", "gradient_check"}
 APART = {(a, b) for a in {"kernels", "backends"} for b in MATHEMATICS} | {(m, "kernels") for f in FLOORS for m in f}

@@ -7,7 +7,7 @@ same integer ``random_state`` the numbers stay; what is mended and what is more 
 from mlpcore.errors import MissingDependency
 
 try:
-    import sklearn as _
+    import sklearn  # noqa: F401  # the message for who lacks it
 except ImportError as error:
     raise MissingDependency(
         f"mlpcore.sklearn needs scikit-learn, which cannot be imported ({error}); pip install 'mlpcore[sklearn]'"

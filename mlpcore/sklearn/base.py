@@ -36,7 +36,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """The last activation, in scikit-learn's words."""
         raise NotImplementedError
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None, *, once: bool = False) -> Any:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None, *, once: bool = False
+    ) -> Any:
         """A fit, or with ``once`` a partial fit."""
         with all_or_nothing(self):
             first = not hasattr(self, "coefs_") or (not self.warm_start and not once)
@@ -52,8 +54,8 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             attributes = fit(self, problem, place, first=first, once=once)
             if first:
                 for name in _OF_EPOCHS:
-                    vars(self).pop(name, None)
-            vars(self).update(attributes, n_outputs_=problem.columns, out_activation_=self._link())
+                    self.__dict__.pop(name, None)
+            self.__dict__.update(attributes, n_outputs_=problem.columns, out_activation_=self._link())
         return self
 
     def _given(self, validation_data: Any) -> Problem:

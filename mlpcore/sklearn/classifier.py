@@ -114,7 +114,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         except BaseException:
             if fresh:
                 for name in ("classes_", "_labels"):
-                    vars(self).pop(name, None)
+                    self.__dict__.pop(name, None)
             raise
 
     def predict(self, X: Any) -> Any:
@@ -124,20 +124,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def predict_proba(self, X: Any) -> Any:
         """The probabilities (n, classes), in the order of ``classes_``."""
-        return self._outputs(X, _both if self._is_binary() else _probabilities, "predict_proba")
+        check_is_fitted(self)
+        return self._outputs(X, _both if self._labels.kind == "binary" else _probabilities, "predict_proba")
 
     def predict_log_proba(self, X: Any) -> Any:
         """Their logarithms, from the raw scores: finite however small a probability is."""
         check_is_fitted(self)
         if self.compat == "sklearn":
             with np.errstate(divide="ignore"):
-                return self._outputs(X, _log_of_both if self._is_binary() else _log_of, "predict_log_proba")
-        softmax = self._is_binary() is False and self._labels.kind == "multiclass"
-        function = _log_softmax if softmax else _log_both if self._is_binary() else _log_sigmoid
-        return self._outputs(X, function, "predict_log_proba")
-
-    def _is_binary(self) -> bool:
-        return hasattr(self, "_labels") and self._labels.kind == "binary"
+                return self._outputs(X, _log_of_both if self._labels.kind == "binary" else _log_of, "predict_log_proba")
+        functions = {"binary": _log_both, "multiclass": _log_softmax, "multilabel-indicator": _log_sigmoid}
+        return self._outputs(X, functions[self._labels.kind], "predict_log_proba")
 
     def _problem(self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool) -> Problem:
         x, y = inputs.training_rows(self, X, y, numeric=False, reset=first)
@@ -145,8 +142,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self._know(y, X, once)
         if self.class_weight is not None:
             if once and self.class_weight == "balanced":
-                raise ValueError("class_weight='balanced' needs all rows at once, which partial_fit does not see; "
-                                 "pass the weights as a dict")
+                raise ValueError(
+                    "class_weight='balanced' needs all rows at once, which partial_fit does not see; "
+                    "pass the weights as a dict"
+                )
             factors = compute_sample_weight(self.class_weight, y)
             weights = factors if weights is None else weights * factors
         target, labels = self._labels.encode(y), self._labels

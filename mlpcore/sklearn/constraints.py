@@ -42,7 +42,7 @@ REGRESSION_LOSSES: dict[str, Loss] = {
 _FROM_ONE = Interval(Integral, 1, None, closed="left")
 _SHARE = Interval(Real, 0, 1, closed="left")
 
-COMMON: dict[str, list[Any]] = {
+COMMON: dict[str, Any] = {
     "hidden_layer_sizes": ["array-like", _FROM_ONE],
     "activation": [StrOptions(set(ACTIVATIONS)), Layer, list, tuple],
     "solver": [StrOptions({FULL_BATCH, *SOLVERS}), Optimizer],
@@ -78,5 +78,5 @@ COMMON: dict[str, list[Any]] = {
     "progress": ["boolean"],
     "compat": [StrOptions({"sklearn"}), None],
 }
-CLASSIFIER: dict[str, list[Any]] = COMMON | {"class_weight": [StrOptions({"balanced"}), dict, list, None]}
-REGRESSOR: dict[str, list[Any]] = COMMON | {"loss": [StrOptions(set(REGRESSION_LOSSES)), Loss]}
+CLASSIFIER: dict[str, Any] = COMMON | {"class_weight": [StrOptions({"balanced"}), dict, list, None]}
+REGRESSOR: dict[str, Any] = COMMON | {"loss": [StrOptions(set(REGRESSION_LOSSES)), Loss]}

@@ -1,4 +1,4 @@
-"""The legacy draws: everything scikit-learn takes from a `RandomState`, in its order, on the host, in this one place."""
+"""The legacy draws: all that scikit-learn takes from a `RandomState`, in its order, on the host, in this one place."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -45,9 +45,7 @@ class Draws:
         """
         if classes is not None:
             return split(rows, fraction, int(self.random.randint(2**31 - 1)), classes)
-        train, held = train_test_split(
-            np.arange(rows), random_state=self.random, test_size=fraction, stratify=stratify
-        )
+        train, held = train_test_split(np.arange(rows), random_state=self.random, test_size=fraction, stratify=stratify)
         return train, held
 
     def order(self, rows: int) -> np.ndarray:

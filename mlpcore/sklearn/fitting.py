@@ -78,12 +78,13 @@ def fit(estimator: Any, problem: Problem, place: Place, *, first: bool, once: bo
         n_in, n_out = problem.x.shape[1], problem.loss.outputs(problem.targets)
         net = translation.network(estimator, n_in, n_out)
         memory = getattr(estimator, "_optimizer", None)
-        kept = not first and memory is not None and estimator.compat is None
-        draws = memory.draws if kept and memory.draws is not None else Draws(estimator.random_state)
+        kept = None if first or memory is None or estimator.compat == "sklearn" else memory.draws
+        draws = kept or Draws(estimator.random_state)
         if first:
             tree = initial_tree(estimator, net, n_in, n_out, draws, place.dtype)
         else:
-            tree = tree_from(net, on_host(tuple(estimator.coefs_)), on_host(tuple(estimator.intercepts_)), _others(estimator, net))
+            coefs, intercepts = on_host((tuple(estimator.coefs_), tuple(estimator.intercepts_)))
+            tree = tree_from(net, coefs, intercepts, _others(estimator, net))
         solve = _in_full if estimator.solver == FULL_BATCH else _in_batches
         model, attributes = solve(estimator, problem, place, net, tree, draws, memory, first, once)
         state = model._trainer.state
@@ -220,9 +221,7 @@ def _split(estimator: Any, problem: Problem, draws: Draws) -> tuple["HeldOut | N
         return None, everything
     rows, held = draws.held_out(everything.size, float(estimator.validation_fraction), **problem.stratify)
     if held.size < 2:
-        raise ValueError(
-            "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-        )
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     return HeldOut.of(problem, held), rows
 
 

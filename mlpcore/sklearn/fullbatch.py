@@ -140,8 +140,8 @@ def _on_device(function: Callable, start: Array, layout: Layout, limits: Limits,
     )
     if not found.converged:
         warnings.warn(
-            f"lbfgs failed to converge after {found.iterations} iteration(s): {found.message}\n\nIncrease the number of "
-            f"iterations to improve the convergence (max_iter={limits.max_iter}), or scale the data.",
+            f"lbfgs failed to converge after {found.iterations} iteration(s): {found.message}\n\nIncrease the "
+            f"number of iterations to improve the convergence (max_iter={limits.max_iter}), or scale the data.",
             ConvergenceWarning,
             stacklevel=2,
         )

@@ -53,7 +53,9 @@ def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool)
     if is_foreign(X):
         x = foreign_rows(estimator, X, reset=reset)
         if y is None:
-            raise ValueError(f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None.")
+            raise ValueError(
+                f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+            )
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype="numeric" if numeric else None, input_name="y")
         check_consistent_length(x, y)
     else:
@@ -113,8 +115,8 @@ def check_library(estimator: Any, X: Any, method: str) -> None:
     given = place_of(X)
     if given != fitted:
         raise ValueError(
-            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device as "
-            f"those passed to fit(): got {given[0]} on {given[1]}, expected {fitted[0]} on {fitted[1]}."
+            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
+            f"as those passed to fit(): got {given[0]} on {given[1]}, expected {fitted[0]} on {fitted[1]}."
         )
 
 

@@ -25,7 +25,7 @@ class Labels:
 
     @classmethod
     def listed(cls, classes: Any, y: Any) -> "Labels":
-        """Those of a first ``partial_fit``, whose y need not have all classes; the columns of y, if it is multilabel."""
+        """Those of a first ``partial_fit``, whose y need not have all classes; if y is multilabel, its columns."""
         if type_of_target(y, input_name="y").startswith("multilabel"):
             return cls(y)
         return cls(classes)

@@ -1,4 +1,4 @@
-"""What a fitted estimator computes with: its network on a backend, asked block by block. A pickle has no device in it."""
+"""What a fitted estimator computes with: its network on a backend, asked block by block; pickled without a device."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

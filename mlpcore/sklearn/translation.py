@@ -49,7 +49,8 @@ def activations(estimator: Any) -> list[Layer]:
         elif isinstance(one, Layer) and not isinstance(one, type):
             made.append(one)
         else:
-            raise ValueError(f"activation is {one!r}, expected a layer such as GELU() or one of {', '.join(ACTIVATIONS)}")
+            known = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation is {one!r}, expected a layer such as GELU() or one of {known}")
     return made
 
 
@@ -62,7 +63,8 @@ def initial_factors(estimator: Any) -> list[float]:
 
 def network(estimator: Any, n_in: int, n_out: int) -> Sequential:
     """Linear, normalization, activation and dropout for every hidden layer; then a Linear that gives raw scores."""
-    sizes, layers, width = hidden_sizes(estimator), [], n_in
+    sizes, width = hidden_sizes(estimator), n_in
+    layers: list[Layer] = []
     rates = _for_each("dropout", estimator.dropout, sizes)
     for size, activation, rate in zip(sizes, activations(estimator), rates, strict=True):
         check_number("dropout", dropout=rate, least=0, below=1)

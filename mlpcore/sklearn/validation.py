@@ -5,10 +5,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from array_api_compat import device as device_of
 from sklearn.metrics import get_scorer
 
+from mlpcore.backends.transfer import library_of
+from mlpcore.layers import Sequential
 from mlpcore.model import Model
-from mlpcore.sklearn.runtime import in_blocks, tree_parts
+from mlpcore.namespace import namespace
+from mlpcore.sklearn.runtime import Runtime, in_blocks, tree_parts
 from mlpcore.typing import Loss
 
 
@@ -29,18 +33,15 @@ class HeldOut(NamedTuple):
 
 def _taken(x: Any, rows: np.ndarray) -> Any:
     """Rows of a table of any library."""
-    from array_api_compat import device
-
-    from mlpcore.backends.transfer import library_of
-    from mlpcore.namespace import namespace
-
     if library_of(x) in (None, "numpy"):
         return x[rows]
     xp = namespace(x)
-    return xp.take(x, xp.asarray(rows, device=device(x)), axis=0)
+    return xp.take(x, xp.asarray(rows, device=device_of(x)), axis=0)
 
 
-def validator(estimator: Any, held_out: HeldOut, loss: Loss, place: Any) -> Callable[[Model], tuple[float, float | None]]:
+def validator(
+    estimator: Any, held_out: HeldOut, loss: Loss, place: Any
+) -> Callable[[Model], tuple[float, float | None]]:
     """The function ``model -> (loss, score)``; the score is None where no one watches it."""
     backend, dtype = place.backend, place.dtype
     rows = held_out.x.shape[0]
@@ -55,7 +56,9 @@ def validator(estimator: Any, held_out: HeldOut, loss: Loss, place: Any) -> Call
             z = in_blocks(lambda x: model._score(state.params, state.statistics, x), held_out.x, backend, dtype)
             if target is None:
                 target = loss.prepare(backend.asarray(held_out.target), z.shape[-1], backend.dtypes[dtype])
-            total = loss.value_and_grad(z, target, on_device)[0] / float(weights.sum()) if weights.any() else float("nan")
+            total = (
+                loss.value_and_grad(z, target, on_device)[0] / float(weights.sum()) if weights.any() else float("nan")
+            )
             value = float(backend.to_numpy(total)) if weights.any() else total
             if not estimator.early_stopping:
                 return value, None
@@ -70,13 +73,12 @@ def validator(estimator: Any, held_out: HeldOut, loss: Loss, place: Any) -> Call
 
 def _scored(estimator: Any, model: Model, held_out: HeldOut, place: Any) -> float:
     """What a scikit-learn scorer says of the estimator with the model's present parameters."""
-    from mlpcore.sklearn.runtime import Runtime
-
     seen = copy.copy(estimator)
     state = model._trainer.state
-    coefs, intercepts, others = tree_parts(model.net, model.layout.view(state.params + 0, state.statistics))
+    net: Sequential = model.net  # type: ignore[assignment]  # the one that `network` made
+    coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, state.statistics))
     seen.coefs_, seen.intercepts_ = coefs, intercepts
-    seen._runtime = Runtime(model.net, model.loss, others, place.backend, place.dtype, place.name)
+    seen._runtime = Runtime(net, model.loss, others, place.backend, place.dtype, place.name)
     vars(seen).pop("feature_names_in_", None)  # the rows are an array by now
     scorer = get_scorer(estimator.scoring) if isinstance(estimator.scoring, str) else estimator.scoring
     extra = {} if held_out.weights is None else {"sample_weight": held_out.weights}
