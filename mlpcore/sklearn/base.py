@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from mlpcore.layers import Linear
@@ -65,14 +66,20 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _outputs(self, X: Any, function: Callable[[Loss, Array], Tree], method: str, depth: int | None = None) -> Tree:
         """``function(loss, scores)`` for the rows of X, in X's library."""
-        check_is_fitted(self)
+        self._check_fitted()
         inputs.check_library(self, X, method)
         x = inputs.rows(self, X)
         return self._runtime(function, self.coefs_, self.intercepts_, x, depth)
 
+    def _check_fitted(self) -> None:
+        """scikit-learn's check, which takes a third of the time of a prediction, only where it will raise."""
+        if "_runtime" not in self.__dict__:
+            check_is_fitted(self)
+            raise NotFittedError(f"This {type(self).__name__} has coefs_ but was never fitted; call fit or partial_fit.")
+
     def transform(self, X: Any, layer: int = -1) -> Any:
         """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones."""
-        check_is_fitted(self)
+        self._check_fitted()
         ends = [i for i, one in enumerate(self._runtime.net.layers) if isinstance(one, Linear)][1:]
         if not -len(ends) <= layer < len(ends):
             raise ValueError(f"layer is {layer!r}, expected one of the {len(ends)} hidden layers")
@@ -87,7 +94,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
         Its loss is the true one also where ``compat="sklearn"`` has reported another.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         runtime = self._runtime
         steps = int(self.max_iter)
         return Model(

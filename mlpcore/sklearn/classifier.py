@@ -9,7 +9,6 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
-from sklearn.utils.validation import check_is_fitted
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.transfer import library_of, to_host
@@ -124,12 +123,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def predict_proba(self, X: Any) -> Any:
         """The probabilities (n, classes), in the order of ``classes_``."""
-        check_is_fitted(self)
+        self._check_fitted()
         return self._outputs(X, _both if self._labels.kind == "binary" else _probabilities, "predict_proba")
 
     def predict_log_proba(self, X: Any) -> Any:
         """Their logarithms, from the raw scores: finite however small a probability is."""
-        check_is_fitted(self)
+        self._check_fitted()
         if self.compat == "sklearn":
             with np.errstate(divide="ignore"):
                 return self._outputs(X, _log_of_both if self._labels.kind == "binary" else _log_of, "predict_log_proba")
