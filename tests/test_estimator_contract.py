@@ -1,8 +1,13 @@
 """scikit-learn's contract of an estimator: its own checks, which `test_estimator_suites` runs under dispatch too."""
 
+import os
+
 import pytest
 
 sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+
+if sklearn.__version__ < "1.7" and os.environ.get("SCIPY_ARRAY_API") != "1":
+    pytest.skip("the checks of 1.6 can be imported with SCIPY_ARRAY_API=1 only", allow_module_level=True)
 
 from sklearn.utils.estimator_checks import (  # noqa: E402
     check_sample_weight_equivalence_on_dense_data,

@@ -47,7 +47,8 @@ def outcomes(tmp_path: Path, *arguments: str, **environment: str) -> dict[str, s
 @pytest.mark.parametrize("compat", ["", "sklearn"])
 def test_scikit_learns_own_tests(tmp_path: Path, compat: str) -> None:
     plugin = ["-p", "swapped_estimators", "-c", os.devnull, f"--rootdir={tmp_path}", "--pyargs", THEIRS]
-    found = outcomes(tmp_path, *plugin, MLPCORE_COMPAT=compat)
+    # 1.6 cannot import its own test tools without the variable; it turns nothing on by itself.
+    found = outcomes(tmp_path, *plugin, MLPCORE_COMPAT=compat, SCIPY_ARRAY_API="1")
     failed = {name.partition("[")[0] for name, outcome in found.items() if outcome == "failed"}
     exceptions = {name for name in EXCEPTIONS[compat] if name in {item.partition("[")[0] for item in found}}
     assert len(found) > 50 and failed == exceptions

@@ -29,7 +29,8 @@ class Backend:
 
     ``asarray(x, dtype=None)`` moves host data (or an array of this library) to the device, ``to_numpy`` brings it
     back, ``synchronize`` waits for the device. ``compile(step)`` gives ``run(state, data, order, draw)``, see
-    `run_eagerly`; ``jit`` compiles a pure function of trees of arrays. ``scope(dtype)`` is the context in which all
+    `run_eagerly`; ``jit`` compiles a pure function of trees of arrays; ``together`` gives the results of independent
+    calls, side by side where that is faster. ``scope(dtype)`` is the context in which all
     work is done. ``owns(x)`` tells whether x is an array of this library.
     """
 
@@ -43,6 +44,7 @@ class Backend:
     scope: Callable[[str], AbstractContextManager] = field(repr=False)
     compile: Callable[[Callable], Run] = field(repr=False)
     jit: Callable[[Callable], Callable] = field(repr=False, default=lambda function: function)
+    together: Callable[[list[Callable]], list] = field(repr=False, default=lambda parts: [part() for part in parts])
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: tuple[str, ...] = field(repr=False, default=("highest",))
 

@@ -9,6 +9,7 @@ import mlpcore.kernels.numpy  # noqa: F401  # registers the faster bodies
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.replay.functions import jit
 from mlpcore.backends.replay.running import recorded
+from mlpcore.backends.replay.workers import together
 from mlpcore.errors import BackendUnavailable
 
 
@@ -33,4 +34,5 @@ def create(device: Any = None) -> Backend:
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
         compile=recorded(xp),
         jit=jit,
+        together=together,
     )

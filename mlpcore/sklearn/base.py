@@ -75,7 +75,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """scikit-learn's check, which takes a third of the time of a prediction, only where it will raise."""
         if "_runtime" not in self.__dict__:
             check_is_fitted(self)
-            raise NotFittedError(f"This {type(self).__name__} has coefs_ but was never fitted; call fit or partial_fit.")
+            raise NotFittedError(f"This {type(self).__name__} has attributes of a fit, but none was done; call fit.")
 
     def transform(self, X: Any, layer: int = -1) -> Any:
         """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones."""

@@ -13,7 +13,8 @@ from mlpcore.sklearn.sparse import dense_rows
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Loss, Params, Tree
 
-ROWS = 4096  # a forward pass at a time
+ROWS = 2048  # a forward pass at a time: what it makes stays in the cache
+WORTH_TWO = 16 * 1024  # rows from which two halves are computed side by side
 
 
 def tree_from(net: Sequential, coefs: Sequence[Array], intercepts: Sequence[Array], others: Sequence[Params]) -> Params:
@@ -69,16 +70,22 @@ class Runtime:
         ``function`` is one of a module, not made anew for every call; ``depth`` is the number of layers to go through,
         None for all.
         """
-        if (function, depth) not in self._compiled:
-            part = Sequential(*self.net.layers[:depth])
-            self._compiled[function, depth] = self.backend.jit(
-                lambda params, rows: function(self.loss, part.forward(params[: len(part.layers)], rows)[0])
-            )
-        compiled = self._compiled[function, depth]
         with self.backend.scope(self.dtype):
             tree = tree_from(self.net, coefs, intercepts, self.others)
-            made = in_blocks(lambda block: compiled(tree, block), x, self.backend, self.dtype)
+            made = in_blocks(
+                lambda block, lane: self._function(function, depth, lane)(tree, block), x, self.backend, self.dtype
+            )
             return tree_map(lambda leaf: like(leaf, x, self.backend), made)
+
+    def _function(self, function: Callable, depth: int | None, lane: int) -> Callable:
+        """The compiled function of (parameters, rows), one for each lane, as a compiled one serves one at a time."""
+        key = (function, depth, lane)
+        if key not in self._compiled:
+            part = Sequential(*self.net.layers[:depth])
+            self._compiled[key] = self.backend.jit(
+                lambda params, rows: function(self.loss, part.forward(params[: len(part.layers)], rows)[0])
+            )
+        return self._compiled[key]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"net": self.net, "loss": self.loss, "others": on_host(tuple(self.others)), "dtype": self.dtype}
@@ -87,14 +94,26 @@ class Runtime:
         self.__init__(**state, backend=get_backend("numpy"), place=None)  # type: ignore[misc]
 
 
-def in_blocks(function: Callable[[Array], Tree], x: Any, backend: Backend, dtype: str, block: int = ROWS) -> Tree:
-    """``function`` of the rows of x, some at a time: x is an array of any library, or a CSR table."""
-    made = []
-    for start in range(0, x.shape[0], block):
-        rows = dense_rows(x, start, min(start + block, x.shape[0]), backend)
-        made.append(function(to_backend(rows, backend, dtype)))
-    if len(made) == 1:
-        return made[0]
+def in_blocks(function: Callable[[Array, int], Tree], x: Any, backend: Backend, dtype: str) -> Tree:
+    """``function(rows, lane)`` of the rows of x, some at a time: x is an array of any library, or a CSR table.
+
+    Many rows are done in two halves, lanes 0 and 1, which may run side by side.
+    """
+    count = x.shape[0]
+    if count <= ROWS:
+        return function(to_backend(dense_rows(x, 0, count, backend), backend, dtype), 0)
+
+    def lane(number: int, begin: int, end: int) -> list[Tree]:
+        with backend.scope(dtype):
+            bounds = [(start, min(start + ROWS, end)) for start in range(begin, end, ROWS)]
+            return [function(to_backend(dense_rows(x, *bound, backend), backend, dtype), number) for bound in bounds]
+
+    if count < WORTH_TWO:
+        made = lane(0, 0, count)
+    else:
+        half = -(-count // (2 * ROWS)) * ROWS
+        first, second = backend.together([lambda: lane(0, 0, half), lambda: lane(1, half, count)])
+        made = first + second
     return tree_map(lambda *parts: backend.xp.concat(parts, axis=0), *made)
 
 

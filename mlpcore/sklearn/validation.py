@@ -53,7 +53,7 @@ def validator(
         nonlocal target
         with backend.scope(dtype):
             state = model._trainer.state
-            z = in_blocks(lambda x: model._score(state.params, state.statistics, x), held_out.x, backend, dtype)
+            z = in_blocks(lambda x, lane: model._score(state.params, state.statistics, x), held_out.x, backend, dtype)
             if target is None:
                 target = loss.prepare(backend.asarray(held_out.target), z.shape[-1], backend.dtypes[dtype])
             total = (
