@@ -41,6 +41,7 @@ HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm"}  # i
 OTHERS = {
     "safetensors": {"files"},
     "sklearn": {"sklearn", "cli"},
+    "scipy": {"sklearn"},  # which scikit-learn brings
     "matplotlib": {"plotting"},
     "rich": {"cli", "training"},
     "threadpoolctl": {"bench"},

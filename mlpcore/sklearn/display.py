@@ -1,0 +1,2 @@
+"""LearningCurve (to come)."""
+class LearningCurve: pass
