@@ -103,17 +103,16 @@ def _others(estimator: Any, net: Sequential) -> Sequence[Params]:
 
 
 def _model(
-    estimator: Any, problem: Problem, place: Place, net: Sequential, tree: Params, steps: int, draws: Draws
+    estimator: Any, problem: Problem, place: Place, net: Sequential, tree: Params, steps: int, seed: int
 ) -> Model:
-    """A model to train, with the tree's numbers."""
-    random = any(isinstance(layer, Dropout) for layer in net.layers)
+    """A model to train, with the tree's numbers; the seed is that of the masks of dropout."""
     return Model(
         net,
         translation.reported(problem.loss, estimator.compat),
         translation.optimizer(estimator, steps),
         backend=place.backend,
         dtype=place.dtype,
-        seed=draws.seed() if random else 0,
+        seed=seed,
         params=tree,
         **translation.rules(estimator),
     )
@@ -123,7 +122,7 @@ def _in_full(
     estimator: Any, problem: Problem, place: Place, net: Sequential, tree: Params, draws: Draws, *rest: Any
 ) -> tuple[Model, dict[str, Any]]:
     """L-BFGS."""
-    model = _model(estimator, problem, place, net, tree, 1, draws)
+    model = _model(estimator, problem, place, net, tree, 1, 0)
     solved = fullbatch.solve(
         model,
         placed(problem, problem.loss.outputs(problem.targets), place),
@@ -151,10 +150,13 @@ def _in_batches(
     held_out, rows = _split(estimator, problem, draws)
     batch_size = _batch_size(estimator, rows.size)
     steps = -(-rows.size // batch_size) * int(estimator.max_iter)
-    model = _model(estimator, problem, place, net, tree, steps, draws)
     now = None
     if not first and memory is not None and memory.model is not None and (once or estimator.compat is None):
-        model, now = _gone_on(model, memory.model, tree), memory.learning_rate
+        fresh = _model(estimator, problem, place, net, tree, steps, memory.model.seed)
+        model, now = _gone_on(fresh, memory.model, tree), memory.learning_rate
+    else:
+        random = any(isinstance(layer, Dropout) for layer in net.layers)
+        model = _model(estimator, problem, place, net, tree, steps, draws.seed() if random else 0)
     rule = estimator.learning_rate if translation.decays(estimator) else "constant"
     rate = Rate(rule, float(estimator.learning_rate_init), float(estimator.power_t), now)
     watch = Watch(bool(estimator.early_stopping), float(estimator.tol), float(estimator.n_iter_no_change))
@@ -229,7 +231,7 @@ def _gone_on(fresh: Model, old: Model, tree: Params) -> Model:
 
     The old one itself where nothing was changed, as it has its step compiled.
     """
-    if replace(fresh.specification, seed=old.seed) == old.specification and _where(fresh) == _where(old):
+    if fresh.specification == old.specification and _where(fresh) == _where(old):
         old.params = tree
         return old
     state, before = fresh._trainer.state, old._trainer.state
