@@ -1,6 +1,6 @@
 """`to_onnx` for a model, and under it `network_to_onnx` for a network, its parameters and the link of its loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +13,7 @@ from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.onnx.graph import Graph
 from mlpcore.onnx.symbols import Symbol
 from mlpcore.trees import named_leaves, tree_map
-from mlpcore.typing import Layer, Loss, Params
+from mlpcore.typing import Array, Layer, Loss, Params
 
 INPUT, PREDICTION, LABEL, PROBABILITIES = "X", "prediction", "label", "probabilities"
 PARTS = ("mean", "variance")  # of a prediction that is a pair
@@ -33,26 +33,25 @@ def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | No
     with model.backend.scope(model.dtype):
         params = tree_map(to_host, model.params)
     columns = _columns(model.net, params)
-    made = network_to_onnx(model.net, params, model.loss, columns=columns, dtype=model.dtype, classes=classes)
-    if path is not None:
-        replace_file(path, [made.SerializeToString()])
-    return made
+    return network_to_onnx(model.net, params, model.loss, path, columns=columns, dtype=model.dtype, classes=classes)
 
 
 def network_to_onnx(
     net: Layer,
     params: Params,
     loss: Loss,
+    path: Path | None = None,
     *,
     columns: int,
     dtype: str,
     classes: Sequence[Any] | None = None,
-    output: str = PREDICTION,
+    outputs: Callable[[Array], dict[str, Array]] | None = None,
 ) -> Any:
     """The network with these host parameters and the link of the loss as an ``onnx.ModelProto``, for x of ``columns``.
 
-    ``output`` names the prediction. ``classes`` (integers, strings, booleans or floats) asks for the outputs ``label``
-    and ``probabilities`` instead, in the manner of scikit-learn's converters:
+    It is written to ``path`` where one is given. ``outputs`` makes what is asked of the raw scores, by name; without it
+    that is what the link of the loss gives. ``classes`` (integers, strings, booleans or floats) asks for the outputs
+    ``label`` and ``probabilities`` instead, in the manner of scikit-learn's converters:
 
     - as many classes as scores of a softmax: ``label`` (n,) is the likeliest class, the first of equals;
     - two classes for one score of a sigmoid: ``probabilities`` (n, 2), ``label`` (n,) is the second class where its
@@ -65,15 +64,21 @@ def network_to_onnx(
     params = tree_map(lambda leaf: np.array(leaf, dtype=dtype, order="C"), params)
     graph = Graph(onnx, {id(leaf): name for name, leaf in named_leaves(params)})
     x = Symbol(graph, INPUT, np.zeros((0, columns), dtype))
-    prediction = loss.predict(net.forward(params, x)[0])
-    if classes is not None:
+    scores = net.forward(params, x)[0]
+    prediction = loss.predict(scores) if outputs is None else outputs(scores)
+    if outputs is not None:
+        found = prediction
+    elif classes is not None:
         found = dict(zip((LABEL, PROBABILITIES), _classified(loss, prediction, classes), strict=True))
     elif isinstance(prediction, tuple):
         found = dict(zip(PARTS, prediction, strict=True))
     else:
-        found = {output: prediction}
+        found = {PREDICTION: prediction}
     ends = {name: (symbol.dtype, ["n", *symbol.shape[1:]], symbol.name) for name, symbol in found.items()}
-    return graph.finish("mlpcore", {INPUT: (x.dtype, ["n", columns])}, ends)
+    made = graph.finish("mlpcore", {INPUT: (x.dtype, ["n", columns])}, ends)
+    if path is not None:
+        replace_file(path, [made.SerializeToString()])
+    return made
 
 
 def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> tuple[Any, Any]:
