@@ -58,3 +58,8 @@ def test_the_contract_under_dispatch(tmp_path: Path) -> None:
     assert [name for name, outcome in found.items() if outcome == "failed"] == []
     dispatched = [name for name in found if "array_api" in name and "array_api_strict" in name]
     assert dispatched and all(found[name] == "passed" for name in dispatched)
+
+
+def test_scikit_learns_tools_under_dispatch(tmp_path: Path) -> None:
+    found = outcomes(tmp_path, str(HERE / "test_estimator_tools.py"), "-k", "dispatch", SCIPY_ARRAY_API="1")
+    assert "passed" in found.values() and "failed" not in found.values(), found

@@ -55,7 +55,7 @@ def validator(estimator: Any, held_out: HeldOut, loss: Loss, place: Any) -> Call
             z = in_blocks(lambda x: model._score(state.params, state.statistics, x), held_out.x, backend, dtype)
             if target is None:
                 target = loss.prepare(backend.asarray(held_out.target), z.shape[-1], backend.dtypes[dtype])
-            total = loss.value_and_grad(z, target, on_device)[0] / weights.sum() if weights.any() else float("nan")
+            total = loss.value_and_grad(z, target, on_device)[0] / float(weights.sum()) if weights.any() else float("nan")
             value = float(backend.to_numpy(total)) if weights.any() else total
             if not estimator.early_stopping:
                 return value, None
