@@ -178,7 +178,8 @@ def gain(function, x):
 
 @pytest.mark.parametrize("case", PROBLEMS)
 def test_float32(case, xp, reads):
-    """Rounding ends it: what the gradient's own direction could still gain is a few units of rounding of the value.
+    """Rounding ends it: what the gradient's own direction could still gain is no more than the rounding of the value,
+    a sum over 40 rows and up to 3 columns, whose errors add up to about the root of 120 units.
 
     There the value of the convex ones, whose minimum is the same on every way, is float64's to 2e-6.
     """
@@ -190,7 +191,7 @@ def test_float32(case, xp, reads):
     wide = [part.astype("float64") if part.dtype == np.float32 else part for part in arrays]
     expected = minimize_on_numpy(objective(*wide), start.astype("float64"), tolerance=1e-9, relative_decrease=0)
     assert found.converged, found.message
-    assert gain(objective(*wide), x.astype("float64")) <= 4 * np.finfo("float32").eps * max(found.value, 1.0)
+    assert gain(objective(*wide), x.astype("float64")) <= 120**0.5 * np.finfo("float32").eps * max(found.value, 1.0)
     if "regression" in case:
         assert found.value == pytest.approx(expected.value, rel=2e-6)
 
