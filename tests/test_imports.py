@@ -21,7 +21,7 @@ FLOORS = [
     {"training"},
     {"arguments", "preprocessing"},
     {"model"},
-    {"loading", "bench"},
+    {"loading", "bench", "onnx"},
     {"cli", "sklearn", "plotting", "__init__"},
     {"__main__"},
 ]
@@ -36,7 +36,7 @@ LATE = {("training", "plotting"), ("model", "plotting")}
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
-HOST_NUMPY |= {"sklearn", "cli", "plotting", "bench"}
+HOST_NUMPY |= {"sklearn", "cli", "plotting", "bench", "onnx"}
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm"}  # init and noise are host arrays
 OTHERS = {
     "safetensors": {"files"},

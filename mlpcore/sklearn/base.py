@@ -108,6 +108,18 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             **translation.rules(self),
         )
 
+    def to_sklearn(self) -> Any:
+        """scikit-learn's own estimator with these numbers, see `mlpcore.sklearn.conversion.to_sklearn`."""
+        from mlpcore.sklearn.conversion import to_sklearn  # that module knows both estimators
+
+        return to_sklearn(self)
+
+    def to_onnx(self, path: Any = None) -> Any:
+        """An ONNX model, see `mlpcore.sklearn.conversion.to_onnx`; written to ``path`` where one is given."""
+        from mlpcore.sklearn.conversion import to_onnx
+
+        return to_onnx(self, path)
+
     def _check_solver(self) -> bool:
         """Whether there are epochs, so that partial_fit can do one."""
         if self.solver == FULL_BATCH:

@@ -30,6 +30,13 @@ class Labels:
             return cls(y)
         return cls(classes)
 
+    @classmethod
+    def known(cls, classes: np.ndarray, kind: str, sparse: bool) -> "Labels":
+        """Those that another fit has found; ``kind`` as `type_of_target` calls it."""
+        made = cls.__new__(cls)
+        made.classes, made.kind, made.sparse = classes, kind, sparse
+        return made
+
     @property
     def outputs(self) -> int:
         """The columns of scores."""
