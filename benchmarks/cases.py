@@ -14,6 +14,7 @@ from mlpcore.namespace import namespace
 from mlpcore.trees import named_leaves
 
 SHAPES = ((256, 128), (256, 1024), (4096, 1024))  # rows, columns
+LARGE = (97_656, 1024)  # 10^8 numbers, on a GPU only: they fit no cache, so that what moves them shows
 
 
 def primitives() -> dict[str, ops.Primitive]:
@@ -42,6 +43,36 @@ def _choose(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Cal
     return (np.asarray(True), new, old), lambda body, ok, new, old: body(ok, lambda: (new,), (old,))
 
 
+def _cellwise(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
+    """SiLU with its cache: five operations of the standard."""
+
+    def formula(x: Any) -> tuple[Any, Any]:
+        gate = 0.5 + 0.5 * namespace(x).tanh(0.5 * x)
+        return x * gate, gate
+
+    return (rng.normal(size=(rows, width)),), lambda body, x: body(x, (), formula)
+
+
+def _shrink(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
+    """The factor is 1, so that it may be repeated on what it made."""
+    half = rows * width // 2
+    return (rng.normal(size=rows * width), np.asarray(1.0)), lambda body, p, factor: body(p, half, factor)
+
+
+def _softmax_cross_entropy(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
+    """Labels; as many classes as columns."""
+    arrays = rng.normal(size=(rows, width)), rng.integers(0, width, rows).astype(np.int32), np.ones(rows)
+    return arrays, lambda body, z, target, weights: body(z, target, weights, 0.0)
+
+
+def _column_sum(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
+    return (rng.normal(size=(rows, width)),), lambda body, x: body(x)
+
+
+def _largest(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
+    return (rng.normal(size=rows * width),), lambda body, x: body(x)
+
+
 def _erf(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
     return (rng.normal(size=(rows, width)),), lambda body, x: body(x)
 
@@ -50,12 +81,24 @@ CASES: dict[str, Callable[[np.random.Generator, int, int], tuple[tuple, Callable
     "affine": _affine,
     "sweep": _sweep,
     "choose": _choose,
+    "cellwise": _cellwise,
+    "shrink": _shrink,
+    "softmax_cross_entropy": _softmax_cross_entropy,
+    "column_sum": _column_sum,
+    "largest": _largest,
     "erf": _erf,
+}
+
+# Other ways to do a primitive than the body that is taken, for array types: they are timed beside it.
+WAYS: dict[str, dict[str, Callable]] = {
+    "column_sum": {"product": lambda x: (namespace(x).ones((1, x.shape[-2]), dtype=x.dtype) @ x)[..., 0, :]},
 }
 
 
 def bodies(name: str, backend: Backend, shape: tuple[int, int], dtype: str) -> dict[str, Callable[[], Any]]:
     """``{"body": call, "kernel": call}`` on fresh arrays of the backend; no kernel where the backend has none.
+
+    Other `WAYS` come after them by their names.
 
     A call comes back when the device is done. Libraries that compile get the body compiled.
     """
@@ -70,6 +113,8 @@ def bodies(name: str, backend: Backend, shape: tuple[int, int], dtype: str) -> d
     kernel = primitive.kernels.get(type(placed()[0]))
     if kernel is not None:
         found["kernel"] = _synchronised(backend, lambda *some: call(kernel, *some), placed(), dtype)
+    for way, other in WAYS.get(name, {}).items():
+        found[way] = _synchronised(backend, lambda *some, other=other: call(other, *some), placed(), dtype)
     return found
 
 

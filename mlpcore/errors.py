@@ -29,6 +29,14 @@ class NonFiniteError(MlpcoreError, ArithmeticError):
     """The loss or its gradient became infinite or NaN; the model stands at its last whole step."""
 
 
+class OutOfMemoryError(MlpcoreError, MemoryError):
+    """A device has no room for what was asked; the message names both, and the model stands at its last whole step."""
+
+
+class DeviceError(MlpcoreError, RuntimeError):
+    """A device that was ready failed at work: a kernel did not compile, or could not be run."""
+
+
 class GradientCheckError(MlpcoreError, AssertionError):
     """A gradient differs from its central difference; the message names the leaf and both errors."""
 

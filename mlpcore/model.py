@@ -19,7 +19,9 @@ from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, Ml
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.tensors import Path
+from mlpcore.layers.fusion import fuse
 from mlpcore.layers.outline import outline
+from mlpcore.layers.rounded import with_products
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
@@ -27,7 +29,7 @@ from mlpcore.schedules import rate_at
 from mlpcore.summary import summary
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints, describe
-from mlpcore.training.data import as_data, as_number, as_pair, as_rows, score_columns
+from mlpcore.training.data import as_data, as_number, as_pair, as_rows, place_for, score_columns
 from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
 from mlpcore.training.loop import Trainer, shuffled
@@ -44,9 +46,11 @@ class Model:
 
     ``net`` is a layer; ``loss`` tells what its raw scores mean. ``backend`` is "numpy", "cupy", "torch" or "jax",
     ``device`` one of its devices. ``dtype`` ("float32" or "float64") is what parameters are kept in, ``precision``
-    what products are computed in. ``metrics`` are names (see `mlpcore.metrics`) or functions ``f(target, prediction)``,
-    taken on validation data. ``seed`` decides initial weights, orders and masks, the same on every backend;
-    ``params`` replaces the initial weights by a given tree. ``l2``, ``clip_value``, ``clip_norm`` and ``ema`` are those
+    what products are computed in: "highest" (as kept), and for float32, where the device has it, "tf32" or "bfloat16"
+    (factors rounded to that, sums in float32). ``metrics`` are names (see `mlpcore.metrics`) or functions
+    ``f(target, prediction)``, taken on validation data. ``seed`` decides initial weights, orders and masks, the same on
+    every backend; ``params`` replaces the initial weights by a given tree. ``l2``, ``clip_value``, ``clip_norm`` and
+    ``ema`` are those
     of `mlpcore.training.step.Rules`.
 
     >>> import mlpcore as mc
@@ -78,10 +82,13 @@ class Model:
         check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
         self.backend = get_backend(backend, device)
-        check_choice(f"Model on {self.backend.name}", self.backend.precisions, precision=precision)
+        check_choice(f"Model on {self.backend.name}", tuple(self.backend.precisions), precision=precision)
+        if precision != "highest" and dtype != "float32":
+            raise ConfigurationError(f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}")
         self.precision = precision
         self.metrics = named_metrics(metrics)
         self.rules = rules
+        self._columns = -1  # of x, when it was last found to fit the network
         # Given parameters are not drawn first: a large file should load in the time its bytes take.
         initial = net.init(Stream(seed, "init"), dtype) if params is None else outline(net, dtype)
         self.layout = Layout(initial)
@@ -99,14 +106,19 @@ class Model:
         """A fresh state on the backend, before the first step, with these (host) parameters."""
         with self.backend.scope(self.dtype):
             state = fresh_state(tree, self.layout, self.optimizer, self.backend, self.rules.ema is not None)
-            step = make_step(self.net, self.loss, self.optimizer, self.layout, self.rules)
-            run = self.backend.compile(step)
-            self._score = self.backend.jit(self._forward)
-            self._answer = self.backend.jit(lambda *where: self.loss.predict(self._forward(*where)))
+            precision = self.backend.precisions[self.precision]
+            self._computed = self.net
+            if precision.rounded is not None and precision.product is not None:
+                self._computed = with_products(self.net, precision.rounded, precision.product)
+            self._computed = fuse(self._computed) if self.backend.fuses else self._computed
+            step = make_step(self._computed, self.loss, self.optimizer, self.layout, self.rules)
+            run = precision.within(self.backend.compile(step, self.layout))
+            self._score = precision.within(self.backend.jit(self._forward))
+            self._answer = precision.within(self.backend.jit(lambda *where: self.loss.predict(self._forward(*where))))
             self._trainer = Trainer(self.backend, self.net, run, state, self.seed, self.dtype, self.layout.size)
 
     def _forward(self, vector: Array, statistics: tuple, x: Array) -> Array:
-        return self.net.forward(self.layout.view(vector, statistics), x)[0]
+        return self._computed.forward(self.layout.view(vector, statistics), x)[0]
 
     @property
     def params(self) -> Params:
@@ -227,7 +239,7 @@ class Model:
             if named := self.specification.metrics:
                 prediction = self._in_blocks(self._answer, x[:1, :])
                 for name in named:
-                    self.metrics[name](target[:1, ...], prediction, weights[:1])
+                    self.metrics[name](self._here(target[:1, ...]), prediction, self._here(weights[:1]))
         except DataError as error:
             raise DataError(f"validation_data: {error}") from None
         return x, target, weights
@@ -235,21 +247,27 @@ class Model:
     def _in_blocks(self, function: Callable[..., Tree], x: Array, batch_size: int | None = None) -> Tree:
         """The function of the parameters and of x, a block of rows at a time."""
         rows, running = batch_size or PREDICT_ROWS, self._trainer.state.statistics
+        if x.shape[0] <= rows:
+            return function(self._vector, running, self._here(x))
         blocks = [
-            function(self._vector, running, x[start : min(start + rows, x.shape[0]), :])
+            function(self._vector, running, self._here(x[start : min(start + rows, x.shape[0]), :]))
             for start in range(0, x.shape[0], rows)
         ]
-        if len(blocks) == 1:
-            return blocks[0]
         return tree_map(lambda *parts: self.backend.xp.concat(parts, axis=-2), *blocks)
+
+    def _here(self, x: Array) -> Array:
+        """The array on the backend: rows that its device has no room for come from the host a block at a time."""
+        return x if self.backend.owns(x) else self.backend.asarray(x)
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
         """What the loss's link makes of the scores: probabilities, means, quantiles. The same library as ``x``."""
         if batch_size is not None:
             check_count("predict", batch_size=batch_size)
         with self.backend.scope(self.dtype):
-            rows = as_rows("x", x, self.backend, self.dtype)
-            score_columns(self.net, rows)
+            rows = as_rows("x", x, place_for(x, self.backend, self.dtype), self.dtype)
+            if rows.shape[1] != self._columns:
+                score_columns(self.net, rows)
+                self._columns = rows.shape[1]
             prediction = self._in_blocks(self._answer, rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
 
@@ -260,6 +278,7 @@ class Model:
 
     def _evaluate(self, x: Array, target: Array, weights: Array) -> dict[str, float]:
         xp, scores = self.backend.xp, self._in_blocks(self._score, x)
+        target, weights = self._here(target), self._here(weights)
         values = {"loss": self.loss.value_and_grad(scores, target, weights)[0] / xp.sum(weights)}
         if self.metrics:
             prediction = self.loss.predict(scores)

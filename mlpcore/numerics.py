@@ -39,3 +39,15 @@ def softmax(z: Array) -> Array:
     xp = namespace(z)
     powers = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
     return powers / xp.sum(powers, axis=-1, keepdims=True)
+
+
+def weigh(weights: Array, rows: Array, dz: Array) -> tuple[Array, Array]:
+    """``(sum_i w_i rows_i, w_i dz_i)`` for losses (..., n) and gradients (..., n, c).
+
+    A row of weight 0 takes no part, even where its loss or gradient is infinite.
+    """
+    xp = namespace(dz)
+    present = weights > 0
+    value = xp.sum(xp.where(present, weights * rows, 0.0), axis=-1)
+    column = xp.expand_dims(weights, axis=-1)
+    return value, xp.where(xp.expand_dims(present, axis=-1), column * dz, 0.0)

@@ -7,7 +7,10 @@ with its first faster body, and a body only with its parity test and its benchma
 from collections.abc import Callable
 from typing import Any
 
+from array_api_compat import device as device_of
+
 from mlpcore.namespace import namespace
+from mlpcore.numerics import log_softmax, weigh
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Tree
 
@@ -57,6 +60,55 @@ def choose(ok: Array, new: Callable[[], Tree], old: Tree) -> Tree:
         return xp.where(xp.reshape(ok, (*ok.shape, *[1] * (fresh.ndim - ok.ndim))), fresh, kept)
 
     return tree_map(pick, new(), old)
+
+
+@Primitive
+def cellwise(first: Array, others: tuple[Tree, ...], formula: Callable[..., Tree]) -> Tree:
+    """``formula(first, *others)``, elementwise over arrays that broadcast together, alone or in trees; a tree.
+
+    A faster body may make one kernel of the formula, which it then runs on symbols in the place of arrays.
+    """
+    return formula(first, *others)
+
+
+@Primitive
+def shrink(vector: Array, length: int, factor: Array) -> Array:
+    """The vector (..., P) with its first ``length`` entries multiplied by ``factor`` (...).
+
+    A faster body may overwrite the vector: the caller gives it up.
+    """
+    return namespace(vector).concat([factor[..., None] * vector[..., :length], vector[..., length:]], axis=-1)
+
+
+@Primitive
+def softmax_cross_entropy(z: Array, target: Array, weights: Array, smoothing: float) -> tuple[Array, Array]:
+    """``sum_i w_i loss_i`` (...) and ``w (softmax(z) - t)`` for ``loss = -sum_j t_j log softmax(z)_j``.
+
+    z (..., n, c), weights (n,), and the target as class labels (n,) or probabilities (n, c), mixed with the uniform
+    distribution: ``t = (1 - smoothing) target + smoothing / c``. A row of weight 0 takes no part.
+    """
+    xp = namespace(z)
+    classes = z.shape[-1]
+    if target.ndim == 1:
+        labels = xp.arange(classes, dtype=target.dtype, device=device_of(z))
+        target = xp.astype(xp.expand_dims(target, axis=-1) == labels, z.dtype)
+    if smoothing:
+        target = (1 - smoothing) * target + smoothing / classes
+    logs = log_softmax(z)
+    return weigh(weights, -xp.sum(target * logs, axis=-1), xp.exp(logs) - target)
+
+
+@Primitive
+def column_sum(x: Array) -> Array:
+    """The sum of the rows: (..., n, c) -> (..., c)."""
+    return namespace(x).sum(x, axis=-2)
+
+
+@Primitive
+def largest(x: Array) -> Array:
+    """``max(|x|)`` over the last axis, NaN where there is one: (..., P) -> (...)."""
+    xp = namespace(x)
+    return xp.max(xp.abs(x), axis=-1)
 
 
 @Primitive

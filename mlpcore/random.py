@@ -34,12 +34,16 @@ class Stream:
 
     def bits(self, n: int) -> np.ndarray:
         """``n`` words of 64 random bits."""
-        digest = hashlib.blake2b(self.path.encode(), digest_size=8).digest()
         # NumPy increments the counter before it enciphers, so it is given the number before block 0.
         before = (self.step << 64) + (self.member << 128) - 1
         counter = np.array([before >> (64 * i) & (_WORDS - 1) for i in range(4)], dtype=np.uint64)
-        key = np.array([self.seed, int.from_bytes(digest, "little")], dtype=np.uint64)
+        key = np.array(self.key(), dtype=np.uint64)
         return np.random.Philox(counter=counter, key=key).random_raw(n)
+
+    def key(self) -> tuple[int, int]:
+        """The key of the cipher: the seed, and a hash of the path."""
+        digest = hashlib.blake2b(self.path.encode(), digest_size=8).digest()
+        return self.seed, int.from_bytes(digest, "little")
 
     def uniform(self, shape: tuple[int, ...]) -> np.ndarray:
         """Float64 numbers evenly spread over [0, 1): 53 bits each."""
@@ -65,9 +69,23 @@ class Stream:
         lanes = self.bits(-(-n // 4)).astype("<u8", copy=False).view("<u2")[:n]
         return np.reshape(lanes < round(keep * 65536), shape)
 
+    def factors(self, shape: tuple[int, ...], keep: float, dtype: str) -> np.ndarray:
+        """``1 / share`` where `mask` is true and 0 elsewhere, ``share`` being the probability of that.
+
+        Of ``shape`` (n, w), or (..., n, w) where network j of the stack draws as ``member`` j.
+        """
+        if len(shape) > 2:
+            members = [replace(self, member=j).factors(shape[-2:], keep, dtype) for j in range(math.prod(shape[:-2]))]
+            return np.reshape(np.asarray(members, dtype=dtype), shape)
+        factor = np.asarray(65536 / round(keep * 65536), dtype=dtype)
+        return self.mask(shape, keep) * factor
+
     def order(self, n: int) -> np.ndarray:
         """A permutation of ``range(n)``: the stable order of ``n`` random words."""
-        return np.argsort(self.bits(n), kind="stable")
+        words = self.bits(n)
+        order = np.argsort(words)  # several times as fast as a stable sort, and the same where no two words are equal
+        placed = words[order]
+        return order if np.all(placed[1:] != placed[:-1]) else np.argsort(words, kind="stable")
 
 
 def _log(x: np.ndarray) -> np.ndarray:

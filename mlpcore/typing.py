@@ -109,3 +109,6 @@ class State(NamedTuple):
     count: Array  # (...) int32, updates done
     scale: Array  # (...) factor on the learning rate; the only thing callbacks change
     skipped: Array  # (...) int32, steps left out since the last look because something was not finite
+
+
+Step = Callable[..., tuple[State, Array]]  # (state, batch) -> (the next state, the objective of the batch)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import numpy as np
 import pytest
+from devices import open_place
 from hypothesis import HealthCheck, settings
 from libraries import MAKERS, OPTIONAL, Library
 
@@ -24,10 +26,13 @@ def ctrl_c() -> Iterator[None]:
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler, "the handler was not put back"
 
 
-@pytest.fixture(scope="session", params=MAKERS)
+@pytest.fixture(scope="session", params=[*MAKERS, pytest.param("cupy", marks=pytest.mark.gpu)])
 def xp(request: pytest.FixtureRequest) -> Library:
-    """A library to run on: read-only NumPy, array-api-strict on device1, torch, JAX, and the spy."""
+    """A library to run on: read-only NumPy, array-api-strict on device1, torch, JAX, the spy, and CuPy on a GPU."""
     name = request.param
+    if name == "cupy":
+        backend = open_place(name)
+        return Library(name, lambda values: backend.asarray(np.array(values)), backend.to_numpy)
     if name in OPTIONAL:
         pytest.importorskip(name, reason=f"{name} is not installed; the extra `oracles` brings it")
     return MAKERS[name]()

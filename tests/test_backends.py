@@ -11,6 +11,7 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
+from devices import CUDA, open_place
 
 from mlpcore import errors
 from mlpcore.backends import NAMES, available_backends, get_backend
@@ -21,7 +22,7 @@ from mlpcore.losses import SoftmaxCrossEntropy, SquaredError
 from mlpcore.model import Model
 from mlpcore.optimizers import SGD, Adam, AdamW
 from mlpcore.random import Stream
-from mlpcore.trees import named_leaves, tree_map
+from mlpcore.trees import Layout, named_leaves, tree_map
 
 PLACES = {
     "numpy": ("numpy", None),
@@ -51,9 +52,9 @@ def open_backend(name: str, device: Any = None) -> Backend:
     return get_backend(name, device)
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=[*PLACES, *CUDA])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return open_backend(*PLACES[request.param])
+    return open_backend(*PLACES[request.param]) if request.param in PLACES else open_place(request.param)
 
 
 def make(backend: Backend | str, dtype: str = "float64", net: Any = SMALL, **words: Any) -> Model:
@@ -76,8 +77,8 @@ def host(tree: Any) -> dict[str, np.ndarray]:
 def recording(backend: Backend, orders: list, noises: list) -> Backend:
     """The backend, noting the rows of every step and its noise as it lies on the device."""
 
-    def compiled(step: Callable) -> Callable:
-        inner = backend.compile(step)
+    def compiled(step: Callable, layout: Layout) -> Callable:
+        inner = backend.compile(step, layout)
 
         def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
             for i in range(order.shape[0]):
@@ -341,12 +342,12 @@ def test_jax_compiles_once_for_every_shape() -> None:
     backend = open_backend("jax")
     traces: list[int] = []
 
-    def counting(step: Callable) -> Callable:
-        def traced(state: Any, batch: Any) -> Any:
+    def counting(step: Callable, layout: Layout) -> Callable:
+        def traced(state: Any, batch: Any, **ways: Any) -> Any:
             traces.append(batch.x.shape[0])
-            return step(state, batch)
+            return step(state, batch, **ways)
 
-        return backend.compile(traced)
+        return backend.compile(traced, layout)
 
     model = make(replace(backend, compile=counting))
     fit(model, epochs=1)
@@ -363,7 +364,7 @@ def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     whole = make(backend)
     curve = fit(whole).loss
     each = sum(leaf.nbytes for _, leaf in named_leaves(SMALL.noise(Stream(0), (16, 5), "float64")))
-    monkeypatch.setattr("mlpcore.backends.jax.NOISE_BYTES", 2 * each)
+    monkeypatch.setattr("mlpcore.backends.scanning.NOISE_BYTES", 2 * each)
     chunks: list[tuple[int, ...]] = []
     orders: list[np.ndarray] = []
     scan = pytest.importorskip("jax").lax.scan
@@ -513,7 +514,9 @@ def cupy_without_device() -> Any:
 
 
 def test_cupy_without_a_device_names_wheel_cause_and_remedy(cupy_without_device: Any) -> None:
-    with pytest.raises(errors.BackendUnavailable, match=r"no device can be used: cudaError.*nvidia-smi") as caught:
+    with pytest.raises(
+        errors.BackendUnavailable, match=r"can be used: there is no driver \(cudaError.*nvidia-smi"
+    ) as caught:
         make("cupy")
     assert f"{cupy_without_device.__version__} is installed" in str(caught.value)
     assert "backend='numpy'" in str(caught.value)
@@ -539,19 +542,6 @@ def test_cupy_checks_the_number_of_a_device(cupy_without_device: Any, monkeypatc
     for known in (1, "cuda:1"):
         with pytest.raises(errors.BackendUnavailable, match=r"a first product on cuda:1 failed.*\[ctk\]"):
             get_backend("cupy", known)
-
-
-@pytest.mark.gpu
-def test_training_on_cupy_agrees_with_numpy() -> None:
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
-    if not cupy.cuda.is_available():
-        pytest.skip("CuPy finds no CUDA device: nothing of training on CuPy is shown by this run")
-    for dtype, rtol in (("float64", 1e-10), ("float32", 1e-4)):
-        model, expected = make("cupy", dtype), make("numpy", dtype)
-        np.testing.assert_allclose(fit(model).loss, fit(expected).loss, rtol=rtol)
-        prediction = model.predict(cupy.asarray(X))
-        assert isinstance(prediction, cupy.ndarray)
-        np.testing.assert_allclose(cupy.asnumpy(prediction), expected.predict(X), rtol=10 * rtol, atol=rtol)
 
 
 def test_importing_mlpcore_loads_no_other_library() -> None:

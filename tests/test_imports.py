@@ -30,7 +30,7 @@ SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__"), ("sklearn", "plo
 # The two ways meet at the top only: the mathematics never sees a kernel or a backend, nor these the mathematics.
 MATHEMATICS = {"initializers", "schedules", "losses", "optimizers", "layers", "metrics", "execution", "gradient_check"}
 APART = {(a, b) for a in {"kernels", "backends"} for b in MATHEMATICS} | {(m, "kernels") for f in FLOORS for m in f}
-APART -= {("backends", "kernels")}
+APART -= {("backends", "kernels"), ("kernels", "kernels")}
 # Inside a function, for a method that is a short name for a function of the top floor.
 LATE = {("training", "plotting"), ("model", "plotting")}
 

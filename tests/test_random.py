@@ -165,6 +165,12 @@ def test_orders_are_permutations(n, seed):
     assert sorted(order.tolist()) == list(range(n))
 
 
+def test_rows_with_equal_words_keep_their_order(monkeypatch):
+    words = Stream(0).bits(1000) % np.uint64(7)
+    monkeypatch.setattr(Stream, "bits", lambda self, n: words[:n])
+    assert Stream(0).order(1000).tolist() == sorted(range(1000), key=lambda i: words[i])
+
+
 def test_every_place_of_an_order_is_equally_likely():
     orders = np.stack([Stream(0, step=step).order(4) for step in range(4000)])
     seen, counts = np.unique(orders, axis=0, return_counts=True)

@@ -8,9 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.failures import Shortage
+from mlpcore.backends.precision import Precision
 from mlpcore.errors import BackendUnavailable, DataError
-from mlpcore.trees import tree_map
-from mlpcore.typing import Array, Batch, State
+from mlpcore.random import Stream
+from mlpcore.trees import Layout, tree_map
+from mlpcore.typing import Array, Batch, State, Step
+
+# A GPU does some 200 times the work of two cores in the same time, and about 1000 launched steps in half a second.
+GPU_PACE, GPU_STEPS, MANY = 200.0, 1000, 1 << 62
 
 Run = Callable[..., tuple[State, Array]]
 
@@ -28,10 +34,16 @@ class Backend:
     """One library on one device.
 
     ``asarray(x, dtype=None)`` moves host data (or an array of this library) to the device, ``to_numpy`` brings it
-    back, ``synchronize`` waits for the device. ``compile(step)`` gives ``run(state, data, order, draw)``, see
+    back, ``synchronize`` waits for the device. ``compile(step, layout)`` gives ``run(state, data, order, draw)``, see
     `run_eagerly`; ``jit`` compiles a pure function of trees of arrays; ``together`` gives the results of independent
-    calls, side by side where that is faster. ``scope(dtype)`` is the context in which all
-    work is done. ``owns(x)`` tells whether x is an array of this library.
+    calls, side by side where that is faster. ``scope(dtype)`` is the context in which all work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
+    that an error of the library tells of, None for any other error. ``precisions`` are the ways to compute products.
+
+    ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
+    then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
+    right for two cores, and ``most_steps`` steps at most. ``place`` is the device as DLPack counts it (type and
+    number) where arrays of other libraries are taken without a copy by ``borrow(x)``. ``stream`` makes the draws of a
+    step, on the device where a kernel reproduces their bits; ``fuses`` says that `mlpcore.layers.fusion.fuse` pays.
     """
 
     name: str
@@ -42,17 +54,25 @@ class Backend:
     to_numpy: Callable[[Array], np.ndarray] = field(repr=False)
     owns: Callable[[Any], bool] = field(repr=False)
     scope: Callable[[str], AbstractContextManager] = field(repr=False)
-    compile: Callable[[Callable], Run] = field(repr=False)
+    compile: Callable[[Step, Layout], Run] = field(repr=False)
     jit: Callable[[Callable], Callable] = field(repr=False, default=lambda function: function)
     together: Callable[[list[Callable]], list] = field(repr=False, default=lambda parts: [part() for part in parts])
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
-    precisions: tuple[str, ...] = field(repr=False, default=("highest",))
+    precisions: dict[str, Precision] = field(repr=False, hash=False, default_factory=lambda: {"highest": Precision()})
+    shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)
+    room: Callable[[], int | None] = field(repr=False, default=lambda: None)
+    pace: float = field(repr=False, default=1.0)
+    most_steps: int = field(repr=False, default=MANY)
+    place: tuple[int, int] | None = field(repr=False, default=None)
+    borrow: Callable[[Any], Array] | None = field(repr=False, default=None)
+    stream: type[Stream] = field(repr=False, default=Stream)
+    fuses: bool = field(repr=False, default=False)
 
 
-def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[[Callable], Run]:
+def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
     """``compile`` for a library that runs each operation at once: a loop over the steps."""
 
-    def compiled(step: Callable[[State, Batch], tuple[State, Array]]) -> Run:
+    def compiled(step: Step, layout: Layout | None = None) -> Run:
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
             """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
 

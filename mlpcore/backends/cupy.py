@@ -1,15 +1,30 @@
 """CuPy on a CUDA or ROCm device: each operation is a kernel launch. Nothing here was run on a GPU yet."""
 
-from functools import cache
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import distributions
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
+from mlpcore.backends.ahead import run_ahead
+from mlpcore.backends.backend import GPU_PACE, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
+from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
+from mlpcore.backends.gemm import multiplied
+from mlpcore.backends.lanes import Cuda
+from mlpcore.backends.precision import Precision, switched
+from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
+from mlpcore.errors import MlpcoreError
+from mlpcore.namespace import register
 
 INSTALL = "pip install 'mlpcore[cuda13]' ([cuda12] for drivers of CUDA 12, [rocm] for AMD), one of them only"
+SHORTAGE = ("out of memory", "Out of memory", "ALLOC_FAILED")  # of the runtime, of CuPy's pool, of cuBLAS
 
 
 def status() -> str:
@@ -32,8 +47,13 @@ def create(device: Any = None) -> Backend:
     cupy = _library()
     number = _number(cupy, device)
     _probe(number)
-    xp = import_module("array_api_compat.cupy")
-    import_module("mlpcore.kernels.cupy")
+    xp = without_host_reads(cupy, import_module("array_api_compat.cupy"))
+    register(cupy.ndarray, xp)
+    kernels = import_module("mlpcore.kernels.cupy")
+
+    @cache
+    def lane() -> Cuda:
+        return Cuda(number)
 
     def asarray(x: Any, dtype: Any = None) -> Any:
         if isinstance(x, cupy.ndarray):
@@ -41,9 +61,17 @@ def create(device: Any = None) -> Backend:
                 move = f"`with cupy.cuda.Device({number}): x = cupy.asarray(x)`"
                 raise misplaced("CuPy", f"cuda:{x.device.id}", f"cuda:{number}", move)
             return cupy.asarray(x, dtype=dtype)
+        host = native(x)
+        kind = host.dtype if dtype is None else np.dtype(dtype)
         with cupy.cuda.Device(number):
-            return cupy.asarray(native(x), dtype=dtype)
+            if host.size * kind.itemsize > PIECE_BYTES and host.ndim:
+                return sent_whole(lane(), host, kind)
+            return cupy.asarray(host, dtype=kind)  # through pinned memory of CuPy's own
 
+    def owns(x: Any) -> bool:
+        return isinstance(x, cupy.ndarray)
+
+    shortage, explain = failures(cupy, number)
     return Backend(
         name="cupy",
         xp=xp,
@@ -51,12 +79,101 @@ def create(device: Any = None) -> Backend:
         dtypes={"float32": np.dtype("float32"), "float64": np.dtype("float64")},
         asarray=asarray,
         to_numpy=to_numpy,
-        owns=lambda x: isinstance(x, cupy.ndarray),
-        scope=lambda dtype: cupy.cuda.Device(number),
+        owns=owns,
+        scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
-        compile=run_eagerly(xp, asarray),
+        compile=lambda step, layout: streamed(run_ahead(xp, asarray, owns)(step), lane, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
+        shortage=shortage,
+        precisions=precisions(cupy, number),
+        room=lambda: room(cupy, number),
+        pace=GPU_PACE,
+        most_steps=GPU_STEPS,
+        place=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
+        borrow=cupy.from_dlpack,
+        stream=kernels.STREAM,
+        fuses=True,
     )
+
+
+def without_host_reads(cupy: Any, compat: ModuleType) -> ModuleType:
+    """The standard's namespace for CuPy, its ``clip`` in one kernel: the wrapper's picks by masks, and so waits."""
+
+    def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+        return cupy.clip(x, min, max)
+
+    made = ModuleType(compat.__name__)
+    vars(made).update(vars(compat) | {"clip": clip})
+    return made
+
+
+def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:
+    """``shortage`` and ``explain`` for the errors of CuPy, its compiler, the runtime and the driver on a device."""
+    place = f"cuda:{number}"
+    broken = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+
+    def shortage(error: BaseException) -> Shortage | None:
+        # By name, as below, since asking for the class of cuBLAS's or the compiler's error would load that library.
+        known = (cupy.cuda.memory.OutOfMemoryError, *broken)
+        kinds = (*known, type(error)) if type(error).__name__ == "CUBLASError" else known
+        return shortage_in(error, place, kinds, SHORTAGE, lambda: room(cupy, number))
+
+    def explain(error: BaseException) -> MlpcoreError | None:
+        lack = shortage(error)
+        if lack is not None:
+            return too_little(lack)
+        wheel = _wheels().partition(" ")[0]
+        if type(error).__name__ in ("CompileException", "NVRTCError"):
+            remedy = (
+                f"pip install '{wheel}[ctk]' brings a compiler and headers that fit this wheel; remove any other CuPy "
+                "wheel, and if it stays, report it with the lines above"
+            )
+            return failed(place, f"a kernel did not compile: {first_line(error)}", remedy)
+        if isinstance(error, broken) or type(error).__name__ == "CUBLASError":
+            remedy = "after such an error the process cannot use the device any more: start it anew from a checkpoint"
+            return failed(place, f"the device failed: {first_line(error)}", remedy)
+        return None
+
+    return shortage, explain
+
+
+def precisions(cupy: Any, number: int) -> dict[str, Precision]:
+    """True float32 whatever CUPY_TF32 says; TF32 and bfloat16 from Ampere on (compute capability 8.0).
+
+    The switch is private to CuPy and belongs to the process: two threads that train in two precisions disturb each
+    other. bfloat16 is a type of the package ml_dtypes; without it there is none.
+    """
+    core, routines = cupy._core, cupy._core._routines_linalg
+
+    def scope(kind: int) -> AbstractContextManager:
+        return switched(lambda: core.get_compute_type("f4"), lambda value: core.set_compute_type("f4", value), kind)
+
+    exact = partial(scope, routines.COMPUTE_TYPE_DEFAULT)
+    found = {"highest": Precision(exact)}
+    if cupy.cuda.runtime.is_hip or int(cupy.cuda.Device(number).compute_capability) < 80:
+        return found
+    found["tf32"] = Precision(partial(scope, routines.COMPUTE_TYPE_TF32))
+    if find_spec("ml_dtypes") is not None:
+        bfloat16 = import_module("ml_dtypes").bfloat16
+
+        def product(a: Any, b: Any) -> Any:
+            if a.ndim == b.ndim == 2:
+                out = cupy.empty((a.shape[0], b.shape[1]), dtype="float32")
+                return multiplied(a, b, out, routines.tensordot_core_v11)
+            return cupy.matmul(a.astype("float32"), b.astype("float32"))
+
+        # The order of the array is kept, so that a transposed matrix is read as it lies.
+        found["bfloat16"] = Precision(exact, lambda x: x.astype(bfloat16), product)
+    return found
+
+
+def room(cupy: Any, number: int) -> int:
+    """Bytes free on the device, those that CuPy's pool keeps for itself counted, within the limit that the pool has."""
+    with cupy.cuda.Device(number):
+        pool, free = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()[0]
+        if limit := pool.get_limit():
+            free = min(free, limit - pool.total_bytes())
+        return max(0, free) + pool.free_bytes()
 
 
 def _library() -> Any:
@@ -72,20 +189,23 @@ def _wheels() -> str:
 def _count(cupy: Any) -> int:
     """The number of devices, at least one."""
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
-        cause = "the CUDA runtime finds none"
+        count, said = cupy.cuda.runtime.getDeviceCount(), "the CUDA runtime finds none"
     except Exception as error:  # CUDARuntimeError, or what a missing library raises
-        count, cause = 0, first_line(error)
+        count, said = 0, first_line(error)
     if not count:
-        wheels = _wheels()
-        remedy = (
-            "uninstall all but one of them"
-            if " and " in wheels
-            else "see whether nvidia-smi lists a GPU and a driver new enough for this wheel (a driver of CUDA 12: "
-            "uninstall it and pip install 'mlpcore[cuda12]'), or use backend='numpy'"
-        )
+        wheels, versions = _wheels(), [_version(cupy, name) for name in ("driverGetVersion", "runtimeGetVersion")]
+        hidden = {name: os.environ[name] for name in HIDING if name in os.environ}
+        cause, remedy = cause_and_remedy(Situation(wheels, said, versions[0], versions[1], hidden))
         raise unavailable("cupy", f"{wheels} is installed, but no device can be used: {cause}", remedy)
     return count
+
+
+def _version(cupy: Any, name: str) -> int:
+    """The driver's or the runtime's version, 0 where it cannot be asked."""
+    try:
+        return getattr(cupy.cuda.runtime, name)()
+    except Exception:  # a missing library raises what it likes
+        return 0
 
 
 def _number(cupy: Any, device: Any) -> int:

@@ -1,18 +1,21 @@
 """JAX: a chunk of steps is one compiled program, a scan over the rows that each step takes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, Run, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.backend import GPU_PACE, Backend, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
+from mlpcore.backends.lanes import Plain
+from mlpcore.backends.precision import Precision
+from mlpcore.backends.scanning import scanned
+from mlpcore.backends.streaming import streamed
 from mlpcore.errors import DataError
-from mlpcore.trees import named_leaves, tree_map
-from mlpcore.typing import Array, Batch, State
+from mlpcore.typing import Array
 
 INSTALL = "pip install jax (builds for accelerators: https://docs.jax.dev/en/latest/installation.html)"
-NOISE_BYTES = 64 << 20  # of host noise moved in one go; longer chunks run in pieces
 
 
 def status() -> str:
@@ -42,15 +45,22 @@ def create(device: Any = None) -> Backend:
         host = native(x)
         host = host if dtype is None else host.astype(dtype, copy=False)
         _check_integers(jax, host)
-        # A copy: JAX would take the caller's memory for its own and for constant.
-        return jnp.array(host, copy=True, device=place)
+        # A copy: JAX may take this memory for its own, and for constant.
+        return jax.device_put(np.array(host), place)
+
+    def shortage(error: BaseException) -> Shortage | None:
+        return shortage_in(error, place, (RuntimeError,), ("RESOURCE_EXHAUSTED",), lambda: _room(place))
 
     @contextmanager
-    def scope(dtype: str) -> Iterator[None]:
+    def settings(dtype: str) -> Iterator[None]:
         wide = _enable_x64(jax) if dtype == "float64" else nullcontext()
         with wide, jax.default_matmul_precision("highest"), jax.default_device(place):
             yield
 
+    def scope(dtype: str) -> AbstractContextManager:
+        return guarded(settings(dtype), lambda error: (lack := shortage(error)) and too_little(lack))
+
+    gpu = place.platform == "gpu"
     return Backend(
         name="jax",
         xp=jnp,
@@ -60,45 +70,18 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=lambda x: isinstance(x, jax.Array),
         scope=scope,
-        compile=lambda step: _scanned(jax, step, asarray),
+        compile=(lambda *step: streamed(scanned(jax, *step, asarray), lambda: Plain(asarray), jnp.concatenate))
+        if gpu
+        else lambda *step: scanned(jax, *step, asarray),
         jit=jax.jit,
         synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
+        shortage=shortage,
+        precisions=_precisions(jax, gpu),
+        room=lambda: _room(place) if gpu else None,
+        pace=GPU_PACE if gpu else 1.0,
+        place=(2, place.local_hardware_id) if gpu else None,
+        borrow=jnp.from_dlpack,
     )
-
-
-def _scanned(jax: Any, step: Callable[[State, Batch], tuple[State, Array]], asarray: Callable[..., Array]) -> Run:
-    """``run(state, data, order, draw)`` as `run_eagerly` defines it, compiled once for every shape of its arguments.
-
-    The state is not donated: the caller may hold parts of it (snapshots, ``model.params``), and after an error in the
-    chunk it is still whole. That costs one copy of the state for a chunk, none for a step.
-    """
-    jnp = jax.numpy
-
-    @jax.jit
-    def chunk(state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Array]:
-        def body(state: State, now: tuple) -> tuple[State, Array]:
-            rows, draws = now
-            # Rows are in range by construction, so nothing needs to be filled in for those outside.
-            x, target, weights = (jnp.take(part, rows, axis=0, mode="clip") for part in data)
-            return step(state, Batch(x, target, weights, draws))
-
-        return jax.lax.scan(body, state, (order, noise))
-
-    def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-        steps = order.shape[0]
-        each = sum(np.asarray(leaf).nbytes for _, leaf in named_leaves(draw(0)))
-        length = -(-steps // max(1, -(-steps * each // NOISE_BYTES)))
-        losses = []
-        for start in range(0, steps, length):
-            draws = [draw(i) for i in range(start, min(start + length, steps))]
-            noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
-            rows = asarray(order[start : start + length].astype(np.int32))
-            state, some = chunk(state, data, rows, noise)
-            losses.append(some)
-        # An error on the device is raised here, before the caller takes the new state.
-        return jax.block_until_ready((state, losses[0] if len(losses) == 1 else jnp.concatenate(losses)))
-
-    return run
 
 
 def _enable_x64(jax: Any) -> Any:
@@ -115,6 +98,26 @@ def _check_integers(jax: Any, host: np.ndarray) -> None:
                 f"backend 'jax': integers from {host.min()} to {host.max()} do not fit {kept.dtype}; number the labels "
                 "from 0, or use dtype='float64', which has 64-bit integers"
             )
+
+
+def _precisions(jax: Any, gpu: bool) -> dict[str, Precision]:
+    """True float32, which is the scope's; a product of bfloat16 into float32, asked for by name: JAX's own precision of
+    that name is TF32 on GPUs and float32 on CPUs.
+    """
+
+    def product(a: Array, b: Array) -> Array:
+        return jax.numpy.matmul(a, b, preferred_element_type="float32")
+
+    found = {"highest": Precision(), "bfloat16": Precision(None, lambda x: x.astype("bfloat16"), product)}
+    if gpu:
+        found["tf32"] = Precision(lambda: jax.default_matmul_precision("tensorfloat32"))
+    return found
+
+
+def _room(place: Any) -> int | None:
+    """Bytes that JAX may still take on the device, None where it does not count them (the host)."""
+    counted = place.memory_stats()
+    return counted["bytes_limit"] - counted["bytes_in_use"] if counted and "bytes_limit" in counted else None
 
 
 def _place(jax: Any, device: Any) -> Any:

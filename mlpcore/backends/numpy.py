@@ -7,6 +7,7 @@ import numpy as np
 
 import mlpcore.kernels.numpy  # noqa: F401  # registers the faster bodies
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.failures import host_shortage
 from mlpcore.backends.replay.functions import jit
 from mlpcore.backends.replay.running import recorded
 from mlpcore.backends.replay.workers import together
@@ -35,4 +36,5 @@ def create(device: Any = None) -> Backend:
         compile=recorded(xp),
         jit=jit,
         together=together,
+        shortage=host_shortage,
     )

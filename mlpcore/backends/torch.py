@@ -1,13 +1,32 @@
 """PyTorch on a CPU or a CUDA device: each operation runs at once, without its tape."""
 
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
+from mlpcore.backends.ahead import run_ahead
+from mlpcore.backends.backend import (
+    GPU_PACE,
+    GPU_STEPS,
+    MANY,
+    Backend,
+    first_line,
+    load,
+    misplaced,
+    native,
+    run_eagerly,
+    unavailable,
+)
+from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
+from mlpcore.backends.lanes import Plain
+from mlpcore.backends.precision import Precision, switched
+from mlpcore.backends.streaming import streamed
 
 INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"
+SHORTAGE = ("out of memory", "can't allocate memory", "not enough memory")  # of CUDA, of the host on Linux, on Windows
 
 
 def status() -> str:
@@ -38,6 +57,13 @@ def create(device: Any = None) -> Backend:
         # A tensor over memory that must not be written to is undefined behaviour in torch, so that is copied.
         return torch.from_numpy(np.require(native(x), requirements="W")).to(device=place, dtype=dtype)
 
+    def shortage(error: BaseException) -> Shortage | None:
+        return shortage_in(error, place, (RuntimeError,), SHORTAGE, lambda: _room(torch, place))
+
+    def owns(x: Any) -> bool:
+        return isinstance(x, torch.Tensor)
+
+    ahead, cuda = run_ahead(xp, asarray, owns), place.type == "cuda"
     return Backend(
         name="torch",
         xp=xp,
@@ -45,12 +71,64 @@ def create(device: Any = None) -> Backend:
         dtypes={"float32": torch.float32, "float64": torch.float64},
         asarray=asarray,
         to_numpy=to_numpy,
-        owns=lambda x: isinstance(x, torch.Tensor),
+        owns=owns,
         # Not inference_mode: what is made there is refused by the tape of a user who goes on with predictions.
-        scope=lambda dtype: torch.no_grad(),
-        compile=run_eagerly(xp, asarray),
-        synchronize=(lambda: torch.cuda.synchronize(place)) if place.type == "cuda" else (lambda: None),
+        scope=lambda dtype: guarded(torch.no_grad(), lambda error: (lack := shortage(error)) and too_little(lack)),
+        compile=(lambda step, layout: streamed(ahead(step), lambda: Plain(asarray), xp.concat))
+        if cuda
+        else run_eagerly(xp, asarray),
+        synchronize=(lambda: torch.cuda.synchronize(place)) if cuda else (lambda: None),
+        shortage=shortage,
+        precisions=_precisions(torch, place),
+        room=lambda: _room(torch, place),
+        pace=GPU_PACE if cuda else 1.0,
+        most_steps=GPU_STEPS if cuda else MANY,
+        place=(2, place.index) if cuda else None,
+        borrow=torch.from_dlpack,
     )
+
+
+def _precisions(torch: Any, place: Any) -> dict[str, Precision]:
+    """True float32 whatever the user's switches say; TF32 and a product of bfloat16 into float32 on CUDA devices.
+
+    On the CPU such a product would be rounded to bfloat16, so the rounded factors are multiplied as float32.
+    """
+    cuda = place.type == "cuda"
+    switch = getattr(torch.backends.cuda if cuda else torch.backends.mkldnn, "matmul", None)
+    # Since 2.9 a name; before it a truth on CUDA devices, and nothing that could be set for the CPU alone.
+    name, values = "fp32_precision", dict[str, Any](ieee="ieee", tf32="tf32")
+    if not hasattr(switch, name):
+        name, values = "allow_tf32", dict[str, Any](ieee=False, tf32=True)
+
+    def scope(kind: str) -> AbstractContextManager:
+        if not hasattr(switch, name):
+            return nullcontext()
+        return switched(lambda: getattr(switch, name), lambda value: setattr(switch, name, value), values[kind])
+
+    def product(a: Any, b: Any) -> Any:
+        if a.ndim == b.ndim == 2:
+            return torch.mm(a, b, out_dtype=torch.float32)
+        return torch.matmul(a.to(torch.float32), b.to(torch.float32))
+
+    exact = partial(scope, "ieee")
+    if not cuda:
+        return {
+            "highest": Precision(exact),
+            "bfloat16": Precision(exact, lambda x: x.to(torch.bfloat16).to(torch.float32), torch.matmul),
+        }
+    return {
+        "highest": Precision(exact),
+        "tf32": Precision(partial(scope, "tf32")),
+        "bfloat16": Precision(exact, lambda x: x.to(torch.bfloat16), product),
+    }
+
+
+def _room(torch: Any, place: Any) -> int | None:
+    """Bytes free on a CUDA device, those that torch keeps for itself counted; None for the host."""
+    if place.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+    return torch.cuda.mem_get_info(place)[0] + kept
 
 
 def _place(torch: Any, device: Any) -> Any:

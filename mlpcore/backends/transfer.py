@@ -1,4 +1,4 @@
-"""Moving arrays between libraries, by way of the host."""
+"""Moving arrays between libraries: on one device without a copy where both speak DLPack, else by way of the host."""
 
 from importlib import import_module
 from typing import Any
@@ -20,19 +20,43 @@ _KINDS = {
 }
 
 
+_BY_TYPE: dict[type, str | None] = {}
+
+
 def library_of(x: Any) -> str | None:
     """The name of the backend whose arrays ``x`` is one of; None for lists, tables and the rest."""
-    return next((name for name, is_one in _KINDS.items() if is_one(x)), None)
+    kind = type(x)
+    if kind not in _BY_TYPE:
+        _BY_TYPE[kind] = next((name for name, is_one in _KINDS.items() if is_one(x)), None)
+    return _BY_TYPE[kind]
 
 
 def to_backend(x: Any, backend: Backend, dtype: str | None = None) -> Array:
     """``x`` as an array of the backend on its device, of the ``dtype`` where one is named.
 
-    An array of the backend's own library must lie on the backend's device already (DataError); all others come by way
-    of the host. Where nothing changes there may be no copy: the result is to be read, not written.
+    An array of the backend's own library must lie on the backend's device already (DataError); one of another library
+    that lies there too is adopted, all others come by way of the host. Where nothing changes there may be no copy: the
+    result is to be read, not written.
     """
     kind = None if dtype is None else backend.dtypes[dtype]
+    x = adopt(x, backend)
     return backend.asarray(x if library_of(x) == backend.name != "numpy" else to_host(x), dtype=kind)
+
+
+def adopt(x: Any, backend: Backend) -> Any:
+    """An array of any library on the backend's own device as one of the backend, without a copy; else x itself."""
+    if backend.place is None or backend.borrow is None or backend.owns(x) or _place_of(x) != backend.place:
+        return x
+    return backend.borrow(x.detach() if hasattr(x, "detach") else x)
+
+
+def _place_of(x: Any) -> tuple[int, int] | None:
+    """The device as DLPack counts it; None for what has none, or lies on several."""
+    try:
+        kind, number = x.__dlpack_device__()
+    except Exception:  # no array, or one of a library that says in its own way that it cannot be shared
+        return None
+    return int(kind), int(number)
 
 
 def to_host(x: Any) -> np.ndarray:
@@ -49,12 +73,13 @@ def to_host(x: Any) -> np.ndarray:
 
 def like(result: Tree, x: Any, backend: Backend) -> Tree:
     """The backend's array in the library and on the device of ``x``, NumPy for lists and tables; its dtype is kept."""
-    library = library_of(x) or "numpy"
+    library = library_of(x) or ("numpy" if adopt(x, backend) is x else backend.name)
     if library == backend.name:
         return result
-    host = backend.to_numpy(result)
     if library == "numpy":
-        return host
+        return backend.to_numpy(result)
     target = get_backend(library, compat.device(x))
-    with target.scope(str(host.dtype)):
-        return target.asarray(host)
+    with target.scope("float64" if result.dtype == backend.dtypes["float64"] else "float32"):
+        if target.place == backend.place is not None:
+            return adopt(result, target)
+        return target.asarray(backend.to_numpy(result))

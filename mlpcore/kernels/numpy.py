@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mlpcore import ops
+from mlpcore.namespace import namespace
 from mlpcore.trees import tree_map
 from mlpcore.typing import Tree
 
@@ -17,6 +18,13 @@ def affine(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     y = x @ weight
     y += np.expand_dims(bias, -2)
     return y
+
+
+@ops.largest.register(np.ndarray)
+def largest(x: np.ndarray) -> np.ndarray:
+    """The larger of the two extremes: two readings cost less than one, a writing and another."""
+    xp = namespace(x)
+    return xp.maximum(xp.max(x, axis=-1), -xp.min(x, axis=-1))
 
 
 @ops.sweep.register(np.ndarray)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mlpcore import ops
 from mlpcore.configuration import configuration
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
@@ -38,11 +39,19 @@ class Activation:
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """The function."""
-        return self.activate(x)
+        return ops.cellwise(x, (), self.activate)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The derivative, where somebody needs it."""
-        return (self.gradient(cache, dy) if need_dx else None), {}
+        return (ops.cellwise(dy, (cache,), self.chained) if need_dx else None), {}
+
+    def biased(self, z: Array, bias: Array) -> tuple[Array, Cache]:
+        """`activate` of ``z + bias``: what a fused layer does in one pass."""
+        return self.activate(z + bias)
+
+    def chained(self, dy: Array, cache: Cache) -> Array:
+        """`gradient` with dy first, as `ops.cellwise` gives its arguments."""
+        return self.gradient(cache, dy)
 
 
 @configuration

@@ -1,9 +1,6 @@
 """Dropout: in training every entry is zeroed by chance, and what is left is scaled up to the same expectation."""
 
-from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from mlpcore.configuration import check_number, configuration
 from mlpcore.random import Stream
@@ -40,14 +37,7 @@ class Dropout:
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The factors for x of ``shape`` (n, w), or (k, n, w) where network j of a stack draws as ``member`` j."""
-        if len(shape) > 2:
-            members = [
-                self.noise(replace(stream, member=j), shape[-2:], dtype) for j in range(int(np.prod(shape[:-2])))
-            ]
-            return np.reshape(np.asarray(members, dtype=dtype), shape)
-        keep = 1 - self.rate
-        factor = np.asarray(65536 / round(65536 * keep), dtype=dtype)
-        return stream.child("mask").mask(shape, keep) * factor
+        return stream.child("mask").factors(shape, 1 - self.rate, dtype)
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """``x * noise``, or x where there is none."""

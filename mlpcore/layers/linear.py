@@ -6,7 +6,6 @@ from mlpcore import ops
 from mlpcore.configuration import check_count, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.initializers import GlorotUniform, Zeros
-from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Initializer, Noise, Params
 
@@ -63,5 +62,5 @@ class Linear:
         x = cache
         grads = {"weight": x.mT @ dy}
         if self.bias:
-            grads["bias"] = namespace(dy).sum(dy, axis=-2)
+            grads["bias"] = ops.column_sum(dy)
         return (dy @ params["weight"].mT if need_dx else None), grads

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from array_api_compat import device as device_of
-
+from mlpcore import ops
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import DataError
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.losses.targets import check_rows, real_columns, refuse
-from mlpcore.losses.weighting import weigh
 from mlpcore.namespace import namespace
-from mlpcore.numerics import log_softmax, softmax
+from mlpcore.numerics import softmax
 from mlpcore.typing import Array
 
 
@@ -110,15 +108,7 @@ class SoftmaxCrossEntropy:
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         """``sum_i w_i loss_i`` and ``w (softmax(z) - t)``."""
-        xp = namespace(z)
-        classes = z.shape[-1]
-        if target.ndim == 1:
-            labels = xp.arange(classes, dtype=target.dtype, device=device_of(z))
-            target = xp.astype(xp.expand_dims(target, axis=-1) == labels, z.dtype)
-        if self.label_smoothing:
-            target = (1 - self.label_smoothing) * target + self.label_smoothing / classes
-        logs = log_softmax(z)
-        return weigh(weights, -xp.sum(target * logs, axis=-1), xp.exp(logs) - target)
+        return ops.softmax_cross_entropy(z, target, weights, self.label_smoothing)
 
     def predict(self, z: Array) -> Array:
         """Class probabilities, ``softmax(z)``."""

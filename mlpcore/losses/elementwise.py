@@ -3,8 +3,8 @@
 from typing import Any
 
 from mlpcore.losses.targets import real_columns
-from mlpcore.losses.weighting import weigh
 from mlpcore.namespace import namespace
+from mlpcore.numerics import weigh
 from mlpcore.typing import Array
 
 

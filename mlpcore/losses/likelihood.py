@@ -5,8 +5,8 @@ from typing import Any
 from mlpcore.configuration import check_choice, configuration
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.losses.targets import real_columns, refuse, share
-from mlpcore.losses.weighting import weigh
 from mlpcore.namespace import namespace
+from mlpcore.numerics import weigh
 from mlpcore.typing import Array
 
 

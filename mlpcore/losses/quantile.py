@@ -8,8 +8,8 @@ from array_api_compat import device as device_of
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.losses.targets import real_columns, share
-from mlpcore.losses.weighting import weigh
 from mlpcore.namespace import namespace
+from mlpcore.numerics import weigh
 from mlpcore.typing import Array
 
 

@@ -50,10 +50,14 @@ def adam_update(
 ) -> tuple[Array, AdamState]:
     """One update by the formulas of `Adam`, both written as ``p -= step * m / (sqrt(v) + e)``."""
     xp = namespace(grads)
-    count = state.count + 1
-    root = xp.sqrt(bias_correction(count, beta2))
-    step = (rate * root / bias_correction(count, beta1))[..., None]
-    added = (eps * root)[..., None] if eps_on == "corrected" else eps
+
+    def once(rate: Array, count: Array) -> tuple[Array, Array, Array]:
+        count = count + 1
+        root = xp.sqrt(bias_correction(count, beta2))
+        return count, rate * root / bias_correction(count, beta1), eps * root
+
+    count, step, added = ops.cellwise(rate, (state.count,), once)
+    step, added = step[..., None], added[..., None] if eps_on == "corrected" else eps
 
     def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
         m = beta1 * m + (1 - beta1) * g

@@ -51,13 +51,17 @@ class NAdam:
     def update(self, grads: Array, state: NAdamState, params: Array, rate: Array) -> tuple[Array, NAdamState]:
         """The formula above for one step."""
         xp = namespace(grads)
-        count = state.count + 1
-        mu, next_mu = self._momentum(count), self._momentum(count + 1)
-        product = state.product * mu
-        root = xp.sqrt(bias_correction(count, self.beta2))
-        of_mean = (rate * root * next_mu / (1 - product * next_mu))[..., None]
-        of_gradient = (rate * root * (1 - mu) / (1 - product))[..., None]
-        eps = (self.eps * root)[..., None]
+
+        def once(rate: Array, count: Array, product: Array) -> tuple[Array, ...]:
+            count = count + 1
+            mu, next_mu = self._momentum(count), self._momentum(count + 1)
+            product = product * mu
+            root = xp.sqrt(bias_correction(count, self.beta2))
+            of_mean = rate * root * next_mu / (1 - product * next_mu)
+            return count, product, of_mean, rate * root * (1 - mu) / (1 - product), self.eps * root
+
+        count, product, *numbers = ops.cellwise(rate, (state.count, state.product), once)
+        of_mean, of_gradient, eps = (number[..., None] for number in numbers)
 
         def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
             m = self.beta1 * m + (1 - self.beta1) * g

@@ -64,16 +64,20 @@ class RAdam:
     def update(self, grads: Array, state: AdamState, params: Array, rate: Array) -> tuple[Array, AdamState]:
         """The formula above for one step."""
         xp = namespace(grads)
-        count = state.count + 1
-        rho = sample_length(count, self.beta2)
-        trusted = rho > 5
-        # Held at 5 the root has a value on both sides; where rho is smaller nobody uses it.
-        limit = max((1 + self.beta2) / (1 - self.beta2), 5.0)
-        r = xp.sqrt(_excess(xp.maximum(rho, 5.0)) / _excess(limit))
-        root = xp.sqrt(bias_correction(count, self.beta2))
-        step = rate / bias_correction(count, self.beta1)
-        step = xp.where(trusted, step * r * root, step)[..., None]
-        trusted = trusted[..., None]
+
+        def once(rate: Array, count: Array) -> tuple[Array, Array, Array]:
+            count = count + 1
+            rho = sample_length(count, self.beta2)
+            trusted = rho > 5
+            # Held at 5 the root has a value on both sides; where rho is smaller nobody uses it.
+            limit = max((1 + self.beta2) / (1 - self.beta2), 5.0)
+            r = xp.sqrt(_excess(xp.maximum(rho, 5.0)) / _excess(limit))
+            root = xp.sqrt(bias_correction(count, self.beta2))
+            step = rate / bias_correction(count, self.beta1)
+            return count, xp.where(trusted, step * r * root, step), trusted
+
+        count, step, trusted = ops.cellwise(rate, (state.count,), once)
+        step, trusted = step[..., None], trusted[..., None]
 
         def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
             m = self.beta1 * m + (1 - self.beta1) * g

@@ -1,12 +1,15 @@
 """Checks of what a user passes as rows, targets and weights: all before training, so that nothing is left half done."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.transfer import library_of, to_backend, to_host
+from mlpcore.backends.streaming import holds
+from mlpcore.backends.transfer import adopt, library_of, to_backend, to_host
 from mlpcore.configuration import plain
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
@@ -33,13 +36,18 @@ def as_array(name: str, x: Any) -> Array:
             raise DataError(f"{name} is no rectangular array of numbers: {error}") from None
         if x.dtype == object and x.ndim == 0:
             raise DataError(f"{name} is of type {kind}, expected a (dense) array, a table, or lists of numbers")
-    try:
-        real = namespace(x).isdtype(x.dtype, ("bool", "integral", "real floating"))
-    except TypeError:
-        real = False
-    if not real:
+    if not _is_real(namespace(x), x.dtype):
         raise DataError(f"{name} has dtype {x.dtype}, expected real numbers; encode or drop what is not a number")
     return x
+
+
+@lru_cache
+def _is_real(xp: Any, dtype: Any) -> bool:
+    """Whether numbers of this dtype are real; a dtype that a library does not know is not."""
+    try:
+        return bool(xp.isdtype(dtype, ("bool", "integral", "real floating")))
+    except TypeError:
+        return False
 
 
 def _frame(name: str, frame: Any) -> np.ndarray:
@@ -62,7 +70,7 @@ def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
     Errors name columns by their titles where ``x`` is a data frame, else by their numbers from 0.
     """
     titles = list(getattr(x, "columns", ()))  # those of a data frame
-    x = as_array(name, x)
+    x = as_array(name, adopt(x, backend))
     if x.ndim != 2:
         n = x.shape[0] if x.ndim == 1 else 0
         hint = f"; reshape to (1, {n}) for one row, to ({n}, 1) for one column" if n else ""
@@ -72,7 +80,7 @@ def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
     given, x = x, to_backend(x, backend, dtype)
     xp, step = namespace(x), max(1, BLOCK // x.shape[1])
     for start in range(0, x.shape[0], step):
-        finite = xp.isfinite(x[start : min(start + step, x.shape[0]), :])
+        finite = xp.isfinite(x if x.shape[0] <= step else x[start : min(start + step, x.shape[0]), :])
         if not bool(xp.all(finite)):
             columns = np.flatnonzero(~backend.to_numpy(xp.all(finite, axis=0)))
             said = [repr(titles[i]) if len(titles) == x.shape[1] else str(i) for i in columns[:10]]
@@ -94,7 +102,7 @@ def score_columns(net: Layer, x: Array) -> int:
 
 def as_target(y: Any, rows: int, loss: Loss, outputs: int, backend: Backend, dtype: str) -> Array:
     """The target as the loss encodes it for scores of ``outputs`` columns, on the backend."""
-    y = as_array("y", y)
+    y = as_array("y", adopt(y, backend))
     if y.ndim == 0 or y.shape[0] != rows:
         raise DataError(f"y has shape {tuple(y.shape)}, expected {rows} rows like x")
     # Labels keep their integer dtype on the way; what is real gets the model's dtype from the loss.
@@ -111,7 +119,24 @@ def as_data(
     sample_weight: Any = None,
     class_weight: Any = None,
 ) -> tuple[tuple[Array, Array, Array], np.ndarray]:
-    """Checked ``(x, target, weights)`` on the backend, and the weights on the host."""
+    """Checked ``(x, target, weights)``, where `place_for` says, and the weights on the host."""
+    backend = place_for(x, backend, dtype)
+    with backend.scope(dtype):
+        return _as_data(net, loss, backend, dtype, x, y, sample_weight, class_weight)
+
+
+def place_for(x: Any, backend: Backend, dtype: str) -> Backend:
+    """The backend, or the host for rows that its device has no room for: they are sent there when they are needed."""
+    shape = getattr(x, "shape", ())  # a list is small
+    if backend.owns(x) or not all(isinstance(n, int) for n in shape):
+        return backend
+    small = holds(math.prod(shape) * np.dtype(dtype).itemsize, backend.room)
+    return backend if small or adopt(x, backend) is not x else get_backend("numpy")
+
+
+def _as_data(
+    net: Layer, loss: Loss, backend: Backend, dtype: str, x: Any, y: Any, sample_weight: Any, class_weight: Any
+) -> tuple[tuple[Array, Array, Array], np.ndarray]:
     rows = as_rows("x", x, backend, dtype)
     target = as_target(y, rows.shape[0], loss, score_columns(net, rows), backend, dtype)
     weights = as_weights(sample_weight, rows.shape[0], dtype)

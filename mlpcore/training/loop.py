@@ -7,14 +7,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlpcore.backends.backend import Backend, ChunkError, Run
-from mlpcore.errors import NonFiniteError
+from mlpcore.errors import NonFiniteError, OutOfMemoryError
 from mlpcore.random import Stream
+from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.trees import named_leaves
 from mlpcore.typing import Layer, State
 
@@ -71,8 +73,19 @@ class Interruption:
 
 
 def shuffled(seed: int, rows: int) -> Callable[[int], np.ndarray]:
-    """The order of the rows in each epoch, drawn from the seed."""
-    return lambda epoch: replace(Stream(seed, "order"), step=epoch).order(rows)
+    """The order of the rows in each epoch, drawn from the seed; while one is in use, a thread draws the next."""
+    drawer = ThreadPoolExecutor(1)
+    drawn: dict[int, Future] = {}
+
+    def draw(epoch: int) -> np.ndarray:
+        return replace(Stream(seed, "order"), step=epoch).order(rows)
+
+    def order(epoch: int) -> np.ndarray:
+        now = drawn.pop(epoch, None)
+        drawn[epoch + 1] = drawer.submit(draw, epoch + 1)
+        return draw(epoch) if now is None else now.result()
+
+    return order
 
 
 class Trainer:
@@ -91,12 +104,14 @@ class Trainer:
         A non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
         """
         began, rows = time.perf_counter(), 0
+        unweighted = bool(np.all(weights == 1))
         losses: list[float] = []
         batch_weights: list[float] = []
         rows_in_order = order(self.progress.epoch)
         for chunk in self._chunks(rows_in_order, batch_size):
             losses += self._advance(data, chunk).tolist()
-            batch_weights += weights[chunk].sum(axis=1).tolist()
+            counts = [float(chunk.shape[1])] * chunk.shape[0]
+            batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
             if stop:
                 break
@@ -109,7 +124,8 @@ class Trainer:
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""
         steps = order.size // batch_size
-        most = max(1, int(CHUNK_WORK / (3 * batch_size * max(self.size, 1))))
+        work = CHUNK_WORK * self.backend.pace
+        most = max(1, min(int(work / (3 * batch_size * max(self.size, 1))), self.backend.most_steps))
         length = -(-steps // -(-steps // most)) if steps else 1
         batches = order[: steps * batch_size].reshape(steps, batch_size)
         for start in range(0, steps, length):
@@ -123,7 +139,7 @@ class Trainer:
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
         """
         first, shape = self.progress.step, (chunk.shape[1], data[0].shape[1])
-        stream = Stream(self.seed, "noise")
+        stream = self.backend.stream(self.seed, "noise")
 
         def draw(i: int) -> Any:
             return self.net.noise(replace(stream, step=first + i), shape, self.dtype)
@@ -135,10 +151,14 @@ class Trainer:
 
         try:
             self.state, losses = self.run(self.state, data, chunk, draw)
-        except ChunkError as error:
-            self.state = error.state
-            self.progress.step += error.steps
-            raise error.__cause__ or error from None
+        except Exception as error:
+            cause: BaseException = error
+            if isinstance(error, ChunkError):
+                self.state, cause = error.state, error.__cause__ or error
+                self.progress.step += error.steps
+            if (known := self._explained(cause, chunk.shape[1], data[0].shape[1])) is not None:
+                raise known from cause
+            raise cause from cause.__cause__
         self.progress.step += chunk.shape[0]
         host = self.backend.to_numpy(losses).astype(np.float64)
         failed = bool(self.backend.to_numpy(self.state.skipped).any())
@@ -159,3 +179,13 @@ class Trainer:
                 "similar size (mc.Standardize)"
             )
         return host
+
+    def _explained(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
+        """The error to raise for one that tells of too little memory, None for any other."""
+        if self.backend.shortage(error) is None:
+            return None
+        forget_frames(error)  # first, since what they hold would count as used
+        shortage, itemsize = self.backend.shortage(error), np.dtype(self.dtype).itemsize
+        where = f"epoch {self.progress.epoch + 1}, after step {self.progress.step}"
+        assert shortage is not None
+        return out_of_memory(shortage, self.net, columns, self.size, rows, itemsize, where)

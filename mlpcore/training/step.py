@@ -9,7 +9,7 @@ from mlpcore.namespace import namespace
 from mlpcore.optimizers.adam import bias_correction
 from mlpcore.schedules import rate_at
 from mlpcore.trees import Layout
-from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, State
+from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, State, Step
 
 
 class Rules(NamedTuple):
@@ -26,39 +26,41 @@ class Rules(NamedTuple):
     ema: float | None = None
 
 
-def make_step(
-    net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rules: Rules
-) -> Callable[[State, Batch], tuple[State, Array]]:
+def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rules: Rules) -> Step:
     """The step: gradient, penalty, clipping, decay, update, average.
 
     It returns the objective of the batch, ``(sum of weighted losses + penalty) / weight``. Where loss or gradient is
     not finite, it returns NaN, leaves the state as it was and counts this in ``skipped``; from then on nothing changes
     until somebody has looked and set ``skipped`` to 0. A batch of weight 0 is left out in silence.
+
+    A backend may pass its own ways to make a vector of the gradients, and to choose between the new state and the old.
     """
     gradients = value_and_grad(net, loss)
 
-    def step(state: State, batch: Batch) -> tuple[State, Array]:
+    def step(
+        state: State, batch: Batch, flat: Callable = layout.flat, choose: Callable = ops.choose
+    ) -> tuple[State, Array]:
         xp = namespace(state.params)
         value, weight, grads, observed = gradients(layout.view(state.params, state.statistics), *batch)
-        total = xp.where(weight > 0, weight, 1.0)
-        g = layout.flat(grads)
+        g = flat(grads)
         if rules.l2:
             value, g = _penalize(value, g, state.params, layout.decayed, rules.l2)
-        objective = value / total
-        # The extremes of the mean gradient: a sum would miss infinities that cancel, or come with the division.
-        finite = (
-            xp.isfinite(objective) & xp.isfinite(xp.max(g, axis=-1) / total) & xp.isfinite(xp.min(g, axis=-1) / total)
-        )
-        ok = (weight > 0) & finite & (state.skipped == 0)
-        failed = (weight > 0) & ~finite
+        # The largest entry of the mean gradient: a sum would miss infinities that cancel, or come with the division.
+        total, objective, ok, skipped = ops.cellwise(value, (weight, ops.largest(g), state.skipped), _verdict)
 
         def updated() -> State:
-            count = xp.astype(state.count, state.params.dtype)
-            rate = rate_at(optimizer.learning_rate, count) * state.scale
-            params = state.params
+            learning_rate, dtype = optimizer.learning_rate, state.params.dtype
+
+            def now(count: Array, scale: Array) -> tuple[Array, Array]:
+                count = xp.astype(count, dtype)
+                return count, rate_at(learning_rate, count) * scale
+
+            count, rate = ops.cellwise(state.count, (state.scale,), now)
+            # Made before the first write into params: running out of memory here leaves the last whole step.
+            mean, params = _clip(g / total, rules), state.params
             if optimizer.weight_decay:
-                params = _scale_prefix(params, layout.decayed, 1 - rate * optimizer.weight_decay)
-            params, moments = optimizer.update(_clip(g / total, rules), state.optimizer, params, rate)
+                params = ops.shrink(params, layout.decayed, 1 - rate * optimizer.weight_decay)
+            params, moments = optimizer.update(mean, state.optimizer, params, rate)
             return state._replace(
                 params=params,
                 statistics=layout.running(observed),
@@ -67,10 +69,20 @@ def make_step(
                 count=state.count + 1,
             )
 
-        skipped = state.skipped + xp.astype(failed, state.skipped.dtype)
-        return ops.choose(ok, updated, state)._replace(skipped=skipped), xp.where(failed, float("nan"), objective)
+        return choose(ok, updated, state)._replace(skipped=skipped), objective
 
     return step
+
+
+def _verdict(value: Array, weight: Array, largest: Array, skipped: Array) -> tuple[Array, ...]:
+    """What to divide by, the objective or NaN, whether the step counts, and how many did not."""
+    xp = namespace(value)
+    total = xp.where(weight > 0, weight, 1.0)
+    objective = value / total
+    finite = xp.isfinite(objective) & xp.isfinite(largest / total)
+    failed = (weight > 0) & ~finite
+    ok = (weight > 0) & finite & (skipped == 0)
+    return total, xp.where(failed, float("nan"), objective), ok, skipped + xp.astype(failed, skipped.dtype)
 
 
 def _penalize(value: Array, g: Array, params: Array, decayed: int, l2: float) -> tuple[Array, Array]:
@@ -79,11 +91,6 @@ def _penalize(value: Array, g: Array, params: Array, decayed: int, l2: float) ->
     weights = params[..., :decayed]
     shrink = xp.concat([l2 * weights, xp.zeros_like(params[..., decayed:])], axis=-1)
     return value + 0.5 * l2 * xp.sum(weights * weights, axis=-1), g + shrink
-
-
-def _scale_prefix(params: Array, length: int, factor: Array) -> Array:
-    """The vector with its first ``length`` entries multiplied by ``factor`` (...)."""
-    return namespace(params).concat([factor[..., None] * params[..., :length], params[..., length:]], axis=-1)
 
 
 def _clip(g: Array, rules: Rules) -> Array:

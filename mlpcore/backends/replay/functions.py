@@ -1,5 +1,6 @@
 """``jit`` for NumPy: a pure function of arrays is recorded when a shape comes back, and replayed from then on."""
 
+import operator
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ class Recording:
     """The calls of a function for one shape of x; ``fixed`` are the very arrays that the calls read besides."""
 
     def __init__(self, function: Callable[..., Tree], fixed: tuple, x: Array) -> None:
-        self.fixed = leaves(fixed)
+        self.given, self.fixed = fixed, leaves(fixed)
         self.x = aligned(x.shape, x.dtype)
         inputs, given = tree_map(as_input, fixed), as_input(x)
         self.result = function(*inputs, given)
@@ -39,7 +40,13 @@ class Recording:
         """The function's result for x, in arrays of its own."""
         np.copyto(self.x, x)
         play(self.calls)
-        return tree_map(np.copy, self.result)
+        return tree_map(np.ndarray.copy, self.result)
+
+    def reads(self, fixed: tuple) -> bool:
+        """Whether these are the arrays that the calls read; most often they are in the very same trees."""
+        if all(map(operator.is_, fixed, self.given)):
+            return True
+        return all(a is b for a, b in zip(leaves(fixed), self.fixed, strict=True))
 
 
 def jit(function: Callable[..., Tree]) -> Callable[..., Tree]:
@@ -75,7 +82,7 @@ def _program(function: Callable, programs: dict[Any, Recording | None], fixed: t
     program = programs[key]
     if program is REFUSED:
         return None
-    if program is None or any(a is not b for a, b in zip(leaves(fixed), program.fixed, strict=True)):
+    if program is None or not program.reads(fixed):
         try:
             programs[key] = program = Recording(function, fixed, x)
         except Exception:  # whatever is wrong with the function shows when it is called

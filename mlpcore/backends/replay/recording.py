@@ -10,6 +10,7 @@ import array_api_compat.numpy as compat
 import numpy as np
 
 from mlpcore import namespace, ops
+from mlpcore.kernels.numpy import largest
 from mlpcore.trees import tree_map
 from mlpcore.typing import Tree
 
@@ -151,6 +152,9 @@ def choose(ok: Recorded, new: Callable[[], Tree], old: Tree) -> Tree:
     fresh = new()
     end = next(_clock)
     return tree_map(lambda made, kept: Guarded(ok, made, kept, begin, end), fresh, old)
+
+
+ops.largest.register(Recorded)(largest)
 
 
 class _Namespace:

@@ -12,17 +12,17 @@ from mlpcore.backends.replay.planning import Program, plan
 from mlpcore.backends.replay.recording import as_input
 from mlpcore.backends.replay.workers import blas_alone
 from mlpcore.backends.replay.workers import run as play
-from mlpcore.trees import leaves, tree_map
-from mlpcore.typing import Array, Batch, State
+from mlpcore.trees import Layout, leaves, tree_map
+from mlpcore.typing import Array, Batch, State, Step
 
 SHAPES = 8  # programs kept; each holds the memory of a step
 
 
-def recorded(xp: Any) -> Callable[[Callable], Run]:
-    """``compile(step)``: ``run`` as `run_eagerly` defines it, for steps that can be recorded; eager for others."""
+def recorded(xp: Any) -> Callable[[Step, Layout], Run]:
+    """``compile(step, layout)``: the ``run`` of `run_eagerly`, for steps that can be recorded; eager for others."""
 
-    def compiled(step: Callable[[State, Batch], tuple[State, Array]]) -> Run:
-        eager = run_eagerly(xp, np.asarray)(step)
+    def compiled(step: Step, layout: Layout) -> Run:
+        eager = run_eagerly(xp, np.asarray)(step, layout)
         programs: dict[Any, tuple[Program, Batch] | None] = {}
         home: list[State] = []  # one: the arrays that hold the state from step to step
 

@@ -1,0 +1,57 @@
+"""A chunk of steps on a device that works while the host goes on: what the steps draw is sent ahead of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.backend import ChunkError, Run
+from mlpcore.backends.streaming import pieces
+from mlpcore.trees import Layout, leaves, tree_map
+from mlpcore.typing import Array, Batch, State, Step
+
+NOISE_BYTES = 64 << 20  # of host noise sent in one go; longer chunks take it in pieces
+
+
+def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool]) -> Callable[..., Run]:
+    """``compile`` like `mlpcore.backends.backend.run_eagerly`, with as few transfers as can be: none in a step.
+
+    The order of the rows goes to the device once for a chunk, and so do the draws of all its steps, stacked, or those
+    of as many steps as `NOISE_BYTES` hold. Draws that lie on the device already (``owns``) are taken as they are.
+    """
+
+    def compiled(step: Step, layout: Layout | None = None) -> Run:
+        def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+            losses: list[Array] = []
+            try:
+                rows, steps = asarray(order), order.shape[0]
+                first = draw(0)
+                each = sum(leaf.nbytes for leaf in leaves(first) if not owns(leaf))
+                for start, stop in pieces(steps, each, NOISE_BYTES):
+                    draws = [draw(i) if i else first for i in range(start, stop)]
+                    for i, noise in enumerate(sent(draws, asarray, owns), start):
+                        now = rows[i, :]
+                        x, target, weights = (xp.take(part, now, axis=0) for part in data)
+                        state, loss = step(state, Batch(x, target, weights, noise))
+                        losses.append(loss)
+            except BaseException as error:
+                raise ChunkError(state, len(losses)) from error
+            return state, xp.stack(losses)
+
+        return run
+
+    return compiled
+
+
+def sent(draws: list[Any], asarray: Callable[..., Array], owns: Callable[[Any], bool]) -> list[Any]:
+    """The trees of draws on the device, one transfer for each leaf."""
+    columns = [leaves(tree) for tree in draws]
+    placed = []
+    for column in zip(*columns, strict=True):
+        stacked = None if owns(column[0]) else asarray(np.stack(column))
+        placed.append([leaf if stacked is None else stacked[i, ...] for i, leaf in enumerate(column)])
+    made = []
+    for i, tree in enumerate(draws):
+        own = iter([column[i] for column in placed])
+        made.append(tree_map(lambda _, own=own: next(own), tree))
+    return made

@@ -1,0 +1,91 @@
+"""The ways to a device: plain copies for any library, and CUDA's pinned memory, copy stream and events for CuPy."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from mlpcore.typing import Array
+
+
+class Plain:
+    """A lane of a library whose copies are done when they return, each into an array of its own."""
+
+    def __init__(self, asarray: Callable[[np.ndarray], Array]) -> None:
+        self.asarray = asarray
+
+    def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Ordinary memory."""
+        return np.empty(shape, dtype)
+
+    def device(self, shape: tuple[int, ...], dtype: Any) -> None:
+        """None is needed."""
+
+    def send(self, source: np.ndarray, target: None) -> Array:
+        """A copy made now: the library may keep the memory it is given, and the buffer is filled again."""
+        return self.asarray(np.array(source))
+
+    def copied(self) -> None:
+        """Nothing is left to wait for."""
+
+    def computed(self) -> None:
+        """Nothing is left to wait for."""
+
+    def copying_waits(self, mark: None) -> None:
+        """An array that was sent lives as long as somebody reads it."""
+
+    def computing_waits(self, mark: None) -> None:
+        """The copy is done."""
+
+    def host_waits(self, mark: None) -> None:
+        """The copy is done."""
+
+
+class Cuda:
+    """CuPy's lane: a stream of its own for copies, beside the current stream, which computes."""
+
+    def __init__(self, number: int) -> None:
+        self.cupy, self.number = import_module("cupy"), number
+        self.empty_pinned = import_module("cupyx").empty_pinned
+        with self.cupy.cuda.Device(number):
+            # Non-blocking: the default stream would otherwise wait for it, and it for the default stream.
+            self.copying = self.cupy.cuda.Stream(non_blocking=True)
+
+    def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Pinned memory, which the device reads without the host."""
+        return self.empty_pinned(shape, dtype)
+
+    def device(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """An array of the device's pool."""
+        with self.cupy.cuda.Device(self.number):
+            return self.cupy.empty(shape, dtype)
+
+    def send(self, source: np.ndarray, target: Array) -> Array:
+        """An asynchronous copy, since the source is pinned."""
+        rows = target[: source.shape[0]]
+        rows.set(source, stream=self.copying)
+        return rows
+
+    def copied(self) -> Any:
+        """An event in the copy stream."""
+        return self._mark(self.copying)
+
+    def computed(self) -> Any:
+        """An event in the current stream."""
+        return self._mark(self.cupy.cuda.get_current_stream())
+
+    def copying_waits(self, mark: Any) -> None:
+        """On the device; the host goes on."""
+        self.copying.wait_event(mark)
+
+    def computing_waits(self, mark: Any) -> None:
+        """On the device; the host goes on."""
+        self.cupy.cuda.get_current_stream().wait_event(mark)
+
+    def host_waits(self, mark: Any) -> None:
+        """Until the event has happened."""
+        mark.synchronize()
+
+    def _mark(self, stream: Any) -> Any:
+        return stream.record(self.cupy.cuda.Event(disable_timing=True))

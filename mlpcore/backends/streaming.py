@@ -1,0 +1,172 @@
+"""Rows on their way to a device: all at once where they fit, else piece by piece while earlier steps compute."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from mlpcore.backends.backend import ChunkError, Run
+from mlpcore.typing import Array, State
+
+PIECE_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory
+SHARE = 0.6  # of the free memory of a device, for data that stay there; steps and state take the rest
+
+
+def holds(size: int, room: Callable[[], int | None]) -> bool:
+    """Whether data of ``size`` bytes stay on a device with ``room()`` free bytes; one that cannot say holds all.
+
+    For small data the device is not asked, since it may take longer to answer than to predict a row.
+    """
+    return size <= PIECE_BYTES or (free := room()) is None or size <= SHARE * free
+
+
+def pieces(steps: int, each: int, most: int) -> list[tuple[int, int]]:
+    """``steps`` steps of ``each`` bytes cut into runs (start, stop) of at most ``most`` bytes and of even length.
+
+    A run has one step at least, also where that is more than ``most``.
+    """
+    if not steps:
+        return []
+    longest = max(1, most // max(each, 1))
+    length = -(-steps // -(-steps // longest))
+    return [(start, min(start + length, steps)) for start in range(0, steps, length)]
+
+
+class Lane(Protocol):
+    """The way to a device: buffers at both ends, a queue for copies beside that for computing, and marks in both.
+
+    Work in a queue goes on while the host does something else. A mark is a place in a queue; all that was put there
+    before it is done when the mark is reached.
+    """
+
+    def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """A buffer on the host from which copies need no detour (pinned memory)."""
+
+    def device(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """A buffer on the device."""
+
+    def send(self, source: np.ndarray, target: Array) -> Array:
+        """Put a copy into the first rows of the target into the queue of copies; those rows."""
+
+    def copied(self) -> Any:
+        """A mark in the queue of copies."""
+
+    def computed(self) -> Any:
+        """A mark in the queue of computing."""
+
+    def copying_waits(self, mark: Any) -> None:
+        """Later copies begin when the mark is reached."""
+
+    def computing_waits(self, mark: Any) -> None:
+        """Later computing begins when the mark is reached."""
+
+    def host_waits(self, mark: Any) -> None:
+        """The host goes on when the mark is reached."""
+
+
+@dataclass
+class Slot:
+    """A pair of buffers for each part of the data; ``sent`` marks the last copy, ``used`` the last reader before it."""
+
+    lane: Lane
+    source: list[np.ndarray] = field(default_factory=list)
+    target: list[Array] = field(default_factory=list)
+    placed: tuple[Array, ...] = ()  # the rows that were loaded last
+    sent: Any = None
+    used: Any = None
+
+    def fit(self, parts: tuple, rows: int) -> None:
+        """Make room for so many rows of the parts, where there is none yet."""
+        wanted = [(part.shape[1:], part.dtype) for part in parts]
+        if [(one.shape[1:], one.dtype) for one in self.source] == wanted and self.source[0].shape[0] >= rows:
+            return
+        self.wait()
+        self.source = [self.lane.host((rows, *shape), dtype) for shape, dtype in wanted]
+        self.target = [self.lane.device((rows, *shape), dtype) for shape, dtype in wanted]
+        # What computes now may still read the memory that the new buffer was made of.
+        self.used = self.lane.computed()
+
+    def wait(self) -> None:
+        """Until the host's buffers have been read."""
+        if self.placed:
+            self.lane.host_waits(self.sent)
+
+    def load(self, rows: int, gather: Callable[[int, np.ndarray], Any]) -> None:
+        """Fill the host's buffers (``gather(part, buffer)``) and send them, once those who need them have done."""
+        self.wait()
+        for i, source in enumerate(self.source):
+            gather(i, source[:rows])
+        self.lane.copying_waits(self.used)
+        both = zip(self.source, self.target, strict=True)
+        self.placed = tuple(self.lane.send(source[:rows], target) for source, target in both)
+        self.sent = self.lane.copied()
+
+
+def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Array]], Array]) -> Run:
+    """``run`` for data that may lie on the host: then the rows of a chunk go to the device a piece at a time.
+
+    While the steps of one piece compute, the host gathers the rows of the next into pinned memory and the copy queue
+    sends them. Each step sees the same rows as with data on the device, so that the result has the same bits.
+    """
+    slots: list[Slot] = []
+
+    def through(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+        if not all(isinstance(part, np.ndarray) for part in data):
+            return run(state, data, order, draw)
+        if not slots:
+            lane = make_lane()
+            slots.extend((Slot(lane), Slot(lane)))
+        steps, batch = order.shape
+        each = batch * sum(part[:1].nbytes for part in data)
+        cuts = pieces(steps, each, PIECE_BYTES)
+        longest = batch * max(stop - start for start, stop in cuts)
+        losses: list[Array] = []
+
+        def load(k: int) -> None:
+            rows, slot = order[slice(*cuts[k])].reshape(-1), slots[k % 2]
+            slot.fit(data, longest)
+            slot.load(rows.size, lambda i, buffer: np.take(data[i], rows, 0, buffer, "clip"))
+
+        done = 0
+        try:
+            load(0)
+            for k, (start, stop) in enumerate(cuts):
+                if k + 1 < len(cuts):
+                    load(k + 1)
+                slot, rows = slots[k % 2], (stop - start) * batch
+                slot.lane.computing_waits(slot.sent)
+                here = np.arange(rows).reshape(stop - start, batch)
+                state, some = run(state, slot.placed, here, lambda i, start=start: draw(start + i))
+                slot.used = slot.lane.computed()
+                losses.append(some)
+                done = stop
+        except ChunkError as error:
+            raise ChunkError(error.state, done + error.steps) from error.__cause__
+        except BaseException as error:
+            raise ChunkError(state, done) from error
+        return state, losses[0] if len(losses) == 1 else concat(losses)
+
+    return through
+
+
+def sent_whole(lane: Lane, x: np.ndarray, dtype: Any) -> Array:
+    """A copy of ``x`` on the device, through two small pinned buffers in turn, converted on the way."""
+    target = lane.device(x.shape, dtype)
+    lane.copying_waits(lane.computed())  # as for a new buffer of a slot
+    each = math.prod(x.shape[1:]) * np.dtype(dtype).itemsize
+    cuts = pieces(x.shape[0], each, PIECE_BYTES)
+    longest = max(stop - start for start, stop in cuts)
+    buffers = [lane.host((longest, *x.shape[1:]), dtype) for _ in range(min(2, len(cuts)))]
+    marks: list[Any] = []
+    for k, (start, stop) in enumerate(cuts):
+        if k >= 2:
+            lane.host_waits(marks[k - 2])
+        buffer = buffers[k % 2][: stop - start]
+        np.copyto(buffer, x[start:stop], casting="unsafe")
+        lane.send(buffer, target[start:stop, ...])
+        marks.append(lane.copied())
+    for mark in marks[-2:]:  # the buffers go when this returns, and what computes next finds all in place
+        lane.host_waits(mark)
+    return target

@@ -1,0 +1,48 @@
+"""The places that the laws of a device run on, and the CUDA devices, which most machines lack."""
+
+import importlib
+from functools import cache
+from typing import Any
+
+import pytest
+
+from mlpcore.backends import available_backends, get_backend
+from mlpcore.backends.backend import Backend
+
+MODULES = {"torch": "torch", "jax": "jax", "cupy": "cupy"}
+HERE = ("numpy", "array_api_strict", "torch", "jax")  # they run on any machine
+
+
+def gpu(*values: Any) -> Any:
+    """A case of a parametrised law that needs a CUDA device."""
+    return pytest.param(*values, marks=pytest.mark.gpu, id="-".join(map(str, values)))
+
+
+PLACES = [*HERE, gpu("cupy")]
+CUDA = [gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
+
+
+def open_place(name: str) -> Backend:
+    """The backend of "torch" or "torch cuda", or a skip that says what is missing and what is not shown therefore."""
+    library, _, device = name.partition(" ")
+    if library in MODULES:
+        pytest.importorskip(MODULES[library], reason=f"{library} is not installed")
+    if device or library == "cupy":
+        reason = no_device(library)
+        if reason:
+            pytest.skip(f"{reason}: nothing of {name} is shown by this run")
+    return get_backend(library, device or None)
+
+
+@cache
+def no_device(library: str) -> str:
+    """Why the library has no CUDA device here, "" where it has one."""
+    if library == "cupy":
+        found = available_backends()["cupy"]
+        return "" if found.startswith("ready") else f"CuPy is not ready ({found})"
+    if library == "torch":
+        return "" if importlib.import_module("torch").cuda.is_available() else "torch finds no CUDA device"
+    try:
+        return "" if importlib.import_module("jax").devices("cuda") else "JAX finds no CUDA device"
+    except RuntimeError as error:
+        return f"JAX finds no CUDA device ({str(error).splitlines()[0]})"

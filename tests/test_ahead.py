@@ -1,0 +1,183 @@
+"""A chunk on a device that runs behind the host: a step sends and reads nothing, and the bits are those of a loop."""
+
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import spy
+from devices import HERE, open_place
+from fitting import EAGER, NET, X, Y, assert_same, make, state_of
+
+import mlpcore as mc
+from mlpcore.backends import ahead
+from mlpcore.backends.ahead import run_ahead
+from mlpcore.backends.backend import ChunkError
+from mlpcore.layers import LAYERS
+from mlpcore.random import Stream
+from mlpcore.training.step import make_step
+from mlpcore.trees import leaves, tree_map
+from mlpcore.typing import Batch
+
+DROPOUT = mc.Sequential(mc.Linear(3, 4), mc.Dropout(0.5), mc.Residual(mc.Sequential(mc.Dropout(0.2))), mc.Linear(4, 2))
+
+
+class Door:
+    """``asarray`` of the spy, counted: the only way in; there is none out, since the spy refuses every look."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, ...]] = []
+
+    def __call__(self, values: np.ndarray) -> Any:
+        self.sent.append(values.shape)
+        return spy.NAMESPACE.asarray(values)
+
+
+def chunk(net: Any, steps: int) -> tuple[list[tuple[int, ...]], dict[str, int]]:
+    """What is sent for a chunk of so many steps of 5 rows, and the operations besides those of the steps."""
+    door = Door()
+    data = [spy.NAMESPACE.asarray(part) for part in (X, Y, np.ones(len(X)))]
+    order = np.arange(5 * steps).reshape(steps, 5) % len(X)
+
+    def step(state: Any, batch: Any) -> Any:
+        assert batch.x.shape == (5, 3) and batch.target.shape == (5, 2) and batch.weights.shape == (5,)
+        assert all(isinstance(leaf, spy.SpyArray) for leaf in leaves(batch.noise))
+        return state, batch.weights[0]
+
+    run = run_ahead(spy.NAMESPACE, door, lambda x: isinstance(x, spy.SpyArray))(step)
+
+    def draw(i: int) -> Any:
+        return net.noise(Stream(0, step=i), (5, 3), "float64")
+
+    with spy.watching() as seen:
+        _, losses = run(None, tuple(data), order, draw)
+    assert losses.shape == (steps,)
+    return door.sent, dict(seen.operations)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 50])
+def test_a_chunk_sends_its_order_and_each_mask_once_and_looks_at_nothing(steps: int) -> None:
+    sent, operations = chunk(DROPOUT, steps)
+    assert sent == [(steps, 5), (steps, 5, 4), (steps, 5, 4)]
+    # In a step: its rows of the order, three gathers, a view of each mask, and the loss that this test's step takes.
+    assert operations == {"asarray": 3, "getitem": steps * (1 + 2 + 1), "take": 3 * steps, "stack": 1}
+
+
+def test_without_noise_the_order_alone_is_sent() -> None:
+    sent, operations = chunk(mc.Sequential(mc.Linear(3, 2)), 20)
+    assert sent == [(20, 5)]
+    assert operations == {"asarray": 1, "getitem": 20 * 2, "take": 60, "stack": 1}
+
+
+def test_much_noise_goes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = 2 * 5 * 4 * 8
+    monkeypatch.setattr(ahead, "NOISE_BYTES", 3 * each + 1)
+    sent, _ = chunk(DROPOUT, 7)
+    assert sent == [(7, 5), *[(3, 5, 4)] * 4, *[(1, 5, 4)] * 2], "pieces of three steps, two masks each, and the rest"
+
+
+def test_draws_that_lie_on_the_device_are_taken_as_they_are() -> None:
+    door, seen = Door(), []
+    run = run_ahead(spy.NAMESPACE, door, lambda x: isinstance(x, spy.SpyArray))(
+        lambda state, batch: (state, seen.append(batch.noise) or batch.weights[0])  # type: ignore[func-returns-value]
+    )
+    drawn = [spy.NAMESPACE.asarray(np.full((5, 4), i)) for i in range(6)]
+    data = tuple(spy.NAMESPACE.asarray(part) for part in (X, Y, np.ones(len(X))))
+    run(None, data, np.zeros((6, 5), int), lambda i: (drawn[i], {"host": np.full(3, i)}))
+    assert door.sent == [(6, 5), (6, 3)]
+    assert all(noise[0] is one for noise, one in zip(seen, drawn, strict=True))
+    assert [spy.host(noise[1]["host"])[0] for noise in seen] == list(range(6))
+
+
+@pytest.mark.parametrize("place", HERE)
+def test_running_ahead_gives_the_bits_of_a_loop(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = EAGER if place == "numpy" else open_place(place)
+    if place == "jax":
+        pytest.skip("JAX compiles its chunks, it does not run ahead")
+    compiled = run_ahead(backend.xp, backend.asarray, backend.owns if place != "numpy" else lambda x: False)
+    monkeypatch.setattr(ahead, "NOISE_BYTES", 2 * 5 * 5 * 8)
+    models = [make(NET, backend=one, seed=3) for one in (backend, replace(backend, compile=compiled))]
+    losses = [model.fit(X, Y, epochs=3, batch_size=5).loss for model in models]
+    assert losses[0] == losses[1]
+    assert_same(state_of(models[1]), state_of(models[0]))
+
+
+@pytest.mark.parametrize("fails", ["draw", "step"])
+@pytest.mark.parametrize("at", [0, 1, 4])
+def test_a_failure_tells_the_whole_steps_before_it(fails: str, at: int) -> None:
+    cause = MemoryError("no room")
+
+    def step(state: int, batch: Any) -> Any:
+        if fails == "step" and state == at:
+            raise cause
+        return state + 1, np.zeros(())
+
+    def draw(i: int) -> Any:
+        if fails == "draw" and i == at:
+            raise cause
+        return np.zeros(1)
+
+    data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ChunkError) as caught:
+        patch.setattr(ahead, "NOISE_BYTES", 8)
+        run_ahead(np, np.asarray, lambda x: False)(step)(0, data, order, draw)
+    assert (caught.value.state, caught.value.steps) == (at, at) and caught.value.__cause__ is cause
+
+
+# --- CuPy's namespace
+
+WAITS = {"clip", "nonzero", "isin", "unique_all", "unique_counts", "unique_inverse", "unique_values", "searchsorted"}
+
+
+def test_clip_on_cupy_is_one_function_of_the_library() -> None:
+    """The compatibility wrapper assigns through masks, whose sizes the host must know; read in its source, 1.16."""
+    from mlpcore.backends.cupy import without_host_reads
+
+    compat, library = ModuleType("compat.cupy"), ModuleType("cupy")
+    compat.clip = compat.add = None  # type: ignore[attr-defined]
+    library.clip = lambda x, low, high: ("clip", x, low, high)  # type: ignore[attr-defined]
+    made = without_host_reads(library, compat)
+    assert made.clip("x", -1, 1) == ("clip", "x", -1, 1) and made.clip("x", max=2) == ("clip", "x", None, 2)
+    assert made.__name__ == "compat.cupy" and compat.clip is None, "the library's own module stays as it is"
+
+
+def used(net: Any, loss: Any, target: np.ndarray, **words: Any) -> set[str]:
+    """The functions that a step calls."""
+    model = make(net, loss, **words)
+    state = model._trainer.state
+    step = make_step(model.net, model.loss, model.optimizer, model.layout, model.rules)
+    noise = net.noise(Stream(0), X.shape, "float64")
+    batch = Batch(X, target, np.ones(len(X)), noise)
+    state, batch = (tree_map(lambda leaf: spy.NAMESPACE.asarray(np.asarray(leaf)), tree) for tree in (state, batch))
+    with spy.watching() as seen:
+        step(state, batch)
+    return set(seen.operations)
+
+
+OPTIMIZERS = [
+    mc.SGD(0.1, momentum=0.9),
+    mc.Adam(),
+    mc.AdamW(),
+    mc.NAdam(),
+    mc.RAdam(),
+    mc.Lion(),
+    mc.RMSprop(),
+    mc.Adagrad(),
+]
+PLAIN = [layer for layer in LAYERS if layer not in (mc.Linear, mc.Sequential, mc.Residual)]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_no_step_calls_what_waits_for_the_device(optimizer: Any) -> None:
+    rules: dict[str, Any] = {"l2": 0.1, "clip_norm": 1.0, "clip_value": 0.5, "ema": 0.9, "optimizer": optimizer}
+    found = used(NET, mc.HalfSquaredError(), Y, **rules)
+    # clip is there, and so it is what the namespace of CuPy replaces.
+    assert found & WAITS == {"clip"}
+
+
+@pytest.mark.parametrize("layer", PLAIN, ids=lambda kind: kind.__name__)
+def test_no_layer_calls_what_waits_for_the_device(layer: Any) -> None:
+    made = layer(4) if layer in (mc.LayerNorm, mc.RMSNorm, mc.BatchNorm) else layer()
+    net = mc.Sequential(mc.Linear(3, 4), made, mc.Linear(4, 2))
+    assert not used(net, mc.SquaredError(), Y) & WAITS

@@ -1,0 +1,30 @@
+"""The faster bodies on NumPy give what the definitions in `mlpcore.ops` give."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mlpcore.kernels.numpy  # noqa: F401  # registers the bodies
+from mlpcore import ops
+from mlpcore.random import Stream
+
+NUMBERS = Stream(0, "numbers").normal((4, 70))
+LARGEST = {
+    "numbers": NUMBERS,
+    "one": NUMBERS[0, :1],
+    "all negative": -np.abs(NUMBERS[0]),
+    "infinite": np.where(NUMBERS > 1.5, np.inf, NUMBERS),
+    "infinite below": np.where(NUMBERS < -1.5, -np.inf, NUMBERS),
+    "nan": np.where(NUMBERS > 1.5, np.nan, NUMBERS),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", LARGEST)
+def test_largest(name: str, dtype: str) -> None:
+    x: Any = LARGEST[name].astype(dtype)
+    got = ops.largest.kernels[np.ndarray](x)
+    assert got.dtype == x.dtype and got.shape == x.shape[:-1]
+    np.testing.assert_array_equal(got, np.max(np.abs(x), axis=-1))
+    np.testing.assert_array_equal(got, ops.largest.body(x))
