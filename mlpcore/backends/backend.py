@@ -36,8 +36,9 @@ class Backend:
     ``asarray(x, dtype=None)`` moves host data (or an array of this library) to the device, ``to_numpy`` brings it
     back, ``synchronize`` waits for the device. ``compile(step, layout)`` gives ``run(state, data, order, draw)``, see
     `run_eagerly`; ``jit`` compiles a pure function of trees of arrays; ``together`` gives the results of independent
-    calls, side by side where that is faster. ``scope(dtype)`` is the context in which all work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
-    that an error of the library tells of, None for any other error. ``precisions`` are the ways to compute products.
+    calls, side by side where that is faster. ``scope(dtype)`` is the context in which all work is done. ``owns(x)``
+    tells whether x is an array of this library. ``shortage(error)`` is the lack of memory that an error of the library
+    tells of, None for any other error. ``precisions`` are the ways to compute products.
 
     ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
     then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is

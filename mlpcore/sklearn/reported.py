@@ -9,8 +9,8 @@ from typing import Any
 from array_api_compat import device as device_of
 
 from mlpcore.configuration import configuration
-from mlpcore.losses.weighting import weigh
 from mlpcore.namespace import namespace
+from mlpcore.numerics import weigh
 from mlpcore.typing import Array, Loss, Tree
 
 
