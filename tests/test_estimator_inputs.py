@@ -251,3 +251,18 @@ print(*model.predict([[0.0] * 5]), model._optimizer.model.backend.name)
     environment = os.environ | {"PYTHONPATH": str(Path(mlpcore.__file__).parent.parent)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == [str(model.predict([[0.0] * 5])[0]), "numpy"]
+
+
+@pytest.mark.parametrize("backend", ["array_api_strict", "torch"])
+def test_lbfgs_stays_where_the_arrays_are(backend: str) -> None:
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    for kind, y in ((MLPClassifier, LABELS), (MLPRegressor, Y)):
+        words = WORDS | {"solver": "lbfgs", "max_iter": 60, "hidden_layer_sizes": (), "alpha": 1.0, "tol": 1e-8}
+        host = kind(**words).fit(X, y)
+        for x in (X, sp.csr_matrix(X), makers()[backend](X)):
+            model = kind(**words, backend=backend).fit(x, y)
+            assert model.loss_ == pytest.approx(host.loss_, rel=1e-7) and 1 <= model.n_iter_ <= 60
+            np.testing.assert_allclose(to_numpy(model.predict(x)), host.predict(X), rtol=1e-3, atol=1e-3)
+            assert not hasattr(model, "loss_curve_") and type(model.coefs_[0]).__module__.partition(".")[0] != "numpy"
+        with pytest.warns(sklearn.exceptions.ConvergenceWarning, match="lbfgs failed to converge after 2 iteration"):
+            kind(**(words | {"max_iter": 2}), backend=backend).fit(X, y)
