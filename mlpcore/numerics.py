@@ -34,11 +34,37 @@ def log_softmax(z: Array) -> Array:
     return shifted - xp.log1p(xp.sum(others, axis=-1, keepdims=True))
 
 
-def softmax(z: Array) -> Array:
-    """``exp(z) / sum(exp(z))`` over the last axis, shifted by the largest score."""
+def softmax(z: Array, axis: int = -1) -> Array:
+    """``exp(z) / sum(exp(z))`` over an axis, shifted by the largest score."""
     xp = namespace(z)
-    powers = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
-    return powers / xp.sum(powers, axis=-1, keepdims=True)
+    powers = xp.exp(z - xp.max(z, axis=axis, keepdims=True))
+    return powers / xp.sum(powers, axis=axis, keepdims=True)
+
+
+def label_cross_entropy(z: Array, target: Array, weights: Array, axis: int = -1) -> tuple[Array, Array]:
+    """``sum_i w_i loss_i`` (...) and ``w dz`` for ``loss = -log softmax(z)_t`` of the labels t (n,), weights (n,).
+
+    The classes lie along ``axis``, -1 or -2, of z (..., n, c) or (..., c, n). With ``s_j = exp(z_j - max(z))`` summed
+    apart for the label and for the others::
+
+        loss = max(z) - z_t + log1p(others + (s_t - 1))        dz_j = s_j / sum(s)        dz_t = -others / sum(s)
+
+    Where the label has the largest score, ``s_t`` is exactly 1: loss and gradient keep their digits however near 0.
+    A row of weight 0 takes no part, even where its scores are infinite.
+    """
+    xp = namespace(z)
+    labels = xp.arange(z.shape[axis], dtype=target.dtype, device=device_of(z))
+    own = xp.astype(xp.expand_dims(labels, axis=-3 - axis) == xp.expand_dims(target, axis=axis), z.dtype)
+    weights = xp.expand_dims(weights, axis=axis)
+    z = xp.where(weights > 0, z, 0.0)
+    below = z - xp.max(z, axis=axis, keepdims=True)
+    powers = xp.exp(below)
+    chosen = own * powers
+    rest = powers - chosen
+    gap, chosen, others = (xp.sum(part, axis=axis, keepdims=True) for part in (own * below, chosen, rest))
+    rows = xp.log1p(others + (chosen - 1)) - gap
+    share = weights / (chosen + others)
+    return xp.sum(weights * rows, axis=(-2, -1)), rest * share - own * (others * share)
 
 
 def weigh(weights: Array, rows: Array, dz: Array) -> tuple[Array, Array]:

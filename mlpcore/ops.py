@@ -9,8 +9,9 @@ from typing import Any
 
 from array_api_compat import device as device_of
 
+from mlpcore import numerics
 from mlpcore.namespace import namespace
-from mlpcore.numerics import log_softmax, weigh
+from mlpcore.numerics import label_cross_entropy, log_softmax, weigh
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Tree
 
@@ -81,12 +82,20 @@ def shrink(vector: Array, length: int, factor: Array) -> Array:
 
 
 @Primitive
+def softmax(z: Array) -> Array:
+    """``exp(z) / sum(exp(z))`` over the last axis (..., c)."""
+    return numerics.softmax(z)
+
+
+@Primitive
 def softmax_cross_entropy(z: Array, target: Array, weights: Array, smoothing: float) -> tuple[Array, Array]:
     """``sum_i w_i loss_i`` (...) and ``w (softmax(z) - t)`` for ``loss = -sum_j t_j log softmax(z)_j``.
 
     z (..., n, c), weights (n,), and the target as class labels (n,) or probabilities (n, c), mixed with the uniform
     distribution: ``t = (1 - smoothing) target + smoothing / c``. A row of weight 0 takes no part.
     """
+    if target.ndim == 1 and not smoothing:
+        return label_cross_entropy(z, target, weights)
     xp = namespace(z)
     classes = z.shape[-1]
     if target.ndim == 1:

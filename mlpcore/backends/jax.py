@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,9 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=lambda x: isinstance(x, jax.Array),
         scope=scope,
-        compile=(lambda *step: streamed(scanned(jax, *step, asarray), lambda: Plain(asarray), jnp.concatenate))
+        compile=(lambda *step: streamed(scanned(jax, asarray, *step), lambda: Plain(asarray), jnp.concatenate))
         if gpu
-        else lambda *step: scanned(jax, *step, asarray),
+        else partial(scanned, jax, asarray),
         jit=jax.jit,
         synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
         shortage=shortage,

@@ -15,7 +15,7 @@ from mlpcore.typing import Array, Batch, State, Step
 NOISE_BYTES = 64 << 20  # of host noise moved in one go; longer chunks run in pieces
 
 
-def scanned(jax: Any, step: Step, layout: Layout, asarray: Callable[..., Array]) -> Run:
+def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout) -> Run:
     """``run(state, data, order, draw)`` as `run_eagerly` defines it, compiled once for every shape of its arguments.
 
     A chunk is first run in hope: as if no step could fail, with its vectors in pieces. One in which a step was not to

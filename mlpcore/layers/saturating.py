@@ -1,9 +1,10 @@
 """Activations that level off on both sides: Sigmoid, Tanh and Softmax. Far out their derivative is exactly 0."""
 
+from mlpcore import ops
 from mlpcore.configuration import configuration
 from mlpcore.layers.activation import Activation
 from mlpcore.namespace import namespace
-from mlpcore.numerics import sigmoid, softmax
+from mlpcore.numerics import sigmoid
 from mlpcore.typing import Array
 
 
@@ -56,7 +57,7 @@ class Softmax(Activation):
 
     def activate(self, x: Array) -> tuple[Array, Array]:
         """``exp(x - max) / sum(exp(x - max))``."""
-        y = softmax(x)
+        y = ops.softmax(x)
         return y, y
 
     def gradient(self, cache: Array, dy: Array) -> Array:

@@ -8,7 +8,6 @@ from mlpcore.errors import DataError
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.losses.targets import check_rows, real_columns, refuse
 from mlpcore.namespace import namespace
-from mlpcore.numerics import softmax
 from mlpcore.typing import Array
 
 
@@ -112,7 +111,7 @@ class SoftmaxCrossEntropy:
 
     def predict(self, z: Array) -> Array:
         """Class probabilities, ``softmax(z)``."""
-        return softmax(z)
+        return ops.softmax(z)
 
 
 def _sigmoids(z: Array, small: Array) -> tuple[Array, Array]:

@@ -4,13 +4,14 @@ import itertools
 import math
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import array_api_compat.numpy as compat
 import numpy as np
 
+import mlpcore.kernels.numpy as kernels
 from mlpcore import namespace, ops
-from mlpcore.kernels.numpy import largest
 from mlpcore.trees import tree_map
 from mlpcore.typing import Tree
 
@@ -78,7 +79,8 @@ def record(name: str, *args: Any, **options: Any) -> Any:
     if name == "matmul":
         a, b = inputs
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        value: Any = np.broadcast_to(np.zeros((), np.result_type(a.dtype, b.dtype)), (*batch, a.shape[-2], b.shape[-1]))
+        shape = (*batch, *a.shape[-2:-1], b.shape[-1])
+        value: Any = np.broadcast_to(np.zeros((), np.result_type(a.dtype, b.dtype)), shape)
     elif name.endswith("_like"):  # of a constant filling: its shape is known now, so are its numbers
         like = inputs[0]
         fill = inputs[1:]
@@ -154,7 +156,15 @@ def choose(ok: Recorded, new: Callable[[], Tree], old: Tree) -> Tree:
     return tree_map(lambda made, kept: Guarded(ok, made, kept, begin, end), fresh, old)
 
 
-ops.largest.register(Recorded)(largest)
+def turned(x: Recorded) -> Recorded:
+    """The transpose in memory of its own."""
+    return record("astype", record("matrix_transpose", x), x.dtype)
+
+
+ops.largest.register(Recorded)(kernels.largest)
+ops.column_sum.register(Recorded)(kernels.column_sum)
+ops.softmax.register(Recorded)(partial(kernels.softmax, turned=turned))
+ops.softmax_cross_entropy.register(Recorded)(partial(kernels.softmax_cross_entropy, turned=turned))
 
 
 class _Namespace:
