@@ -1,4 +1,4 @@
-"""Runs the tutorials: every ``python`` block, and every ``text`` block that follows one and shows what it prints.
+"""Runs the pages: every ``python`` block, and every ``text`` block that follows one and shows what it prints.
 
 A page has one namespace and its own temporary directory, which holds the data files that lie beside the pages.
 """
@@ -53,7 +53,7 @@ def end(namespace: dict[str, Any]) -> None:
 
 PAGES = Sybil(
     parsers=[CodeBlockParser(language="python", evaluator=run), CodeBlockParser(language="text", evaluator=compare)],
-    patterns=["tutorials/*.md"],
+    patterns=["tutorials/*.md", "estimators.md"],
     setup=begin,
     teardown=end,
 )

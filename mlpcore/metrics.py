@@ -8,6 +8,7 @@ gives one number for each member (...).
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from array_api_compat import device as device_of
@@ -127,7 +128,11 @@ def get_metric(metric: str | Callable) -> tuple[str, Metric]:
     name = getattr(metric, "__name__", type(metric).__name__)
     if _takes_weights(metric):
         return name, metric
-    return name, lambda target, prediction, weights: metric(target, prediction)
+    return name, partial(_without_weights, metric)
+
+
+def _without_weights(metric: Callable, target: Array, prediction: Any, weights: Array) -> Array:
+    return metric(target, prediction)
 
 
 def _takes_weights(function: Callable) -> bool:

@@ -1,5 +1,7 @@
 """Model: a network with its parameters, trained, asked, and saved. One long page: it is all that most users touch."""
 
+import contextlib
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +15,7 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
-from mlpcore.errors import ConfigurationError, DataError, MlpcoreWarning
+from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, MlpcoreWarning
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.tensors import Path
@@ -319,12 +321,43 @@ class Model:
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
         """A copy of the model on another backend or device; training goes on there from the same state."""
+        made = copy.copy(self)
+        made.__setstate__(self.__getstate__() | {"backend": get_backend(backend, device)})
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For `copy.deepcopy` and pickle: the specification, and all numbers as host arrays; nothing of a device.
+
+        Pickle moves models between processes. It is no file format: `save` is, and it is safe to read.
+        """
         with self.backend.scope(self.dtype):
             state = tree_map(lambda leaf: np.array(self.backend.to_numpy(leaf)), self._trainer.state)
-        params = self.layout.view(state.params, state.statistics)
-        other = type(self)(**vars(self.specification), params=params, backend=backend, device=device)
-        with other.backend.scope(self.dtype):
-            other._trainer.state = tree_map(other.backend.asarray, state)
-        other._trainer.progress = replace(self._trainer.progress)
-        other.metrics = dict(self.metrics)
-        return other
+        return {
+            "specification": self.specification,
+            "state": state,
+            "progress": replace(self._trainer.progress),
+            "metrics": dict(self.metrics),
+            "backend": (self.backend.name, str(self.backend.device)),
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """The model as it was, training too; on NumPy where its own backend cannot run."""
+        place, specification, state = kept["backend"], kept["specification"], kept["state"]
+        backend = place if isinstance(place, Backend) else _nearest(*place)
+        if not isinstance(place, Backend) and specification.precision not in backend.precisions:
+            specification = replace(specification, precision="highest")
+        layout = Layout(outline(specification.net, specification.dtype))
+        params = layout.view(state.params, state.statistics)
+        self.__init__(**vars(specification), params=params, backend=backend)  # type: ignore[misc]
+        with self.backend.scope(self.dtype):
+            self._trainer.state = tree_map(self.backend.asarray, state)
+        self._trainer.progress = replace(kept["progress"])
+        self.metrics = dict(kept["metrics"])
+
+
+def _nearest(name: str, device: str) -> Backend:
+    """The backend on that device, else on its usual one, else NumPy."""
+    for choice in ((name, device), (name, None)):
+        with contextlib.suppress(BackendUnavailable):
+            return get_backend(*choice)
+    return get_backend("numpy")

@@ -68,6 +68,7 @@ LOSSES: dict[str, tuple[Any, str]] = {
     "Quantile": (ls.Quantile(), "reals"),
     "Quantile of one level": (ls.Quantile((0.7,)), "reals"),
     "Poisson": (ls.Poisson(), "counts"),
+    "Poisson as half a deviance": (ls.Poisson("deviance"), "counts"),
     "GaussianNLL": (ls.GaussianNLL(), "reals"),
     "SigmoidCrossEntropy": (ls.SigmoidCrossEntropy(), "flags"),
     "SoftmaxCrossEntropy": (ls.SoftmaxCrossEntropy(), "labels"),

@@ -21,12 +21,12 @@ FLOORS = [
     {"training"},
     {"arguments", "preprocessing"},
     {"model"},
-    {"loading", "bench"},
+    {"loading", "bench", "onnx"},
     {"cli", "sklearn", "plotting", "__init__"},
     {"__main__"},
 ]
 SIDEWAYS = {("layers", "initializers"), ("optimizers", "schedules"), ("cli", "plotting"), ("cli", "__init__")}
-SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__")}
+SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__"), ("sklearn", "plotting")}
 # The two ways meet at the top only: the mathematics never sees a kernel or a backend, nor these the mathematics.
 MATHEMATICS = {"initializers", "schedules", "losses", "optimizers", "layers", "metrics", "execution", "gradient_check"}
 APART = {(a, b) for a in {"kernels", "backends"} for b in MATHEMATICS} | {(m, "kernels") for f in FLOORS for m in f}
@@ -36,11 +36,12 @@ LATE = {("training", "plotting"), ("model", "plotting")}
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
-HOST_NUMPY |= {"sklearn", "cli", "plotting", "bench"}
+HOST_NUMPY |= {"sklearn", "cli", "plotting", "bench", "onnx"}
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm"}  # init and noise are host arrays
 OTHERS = {
     "safetensors": {"files"},
     "sklearn": {"sklearn", "cli"},
+    "scipy": {"sklearn"},  # which scikit-learn brings
     "matplotlib": {"plotting"},
     "rich": {"cli", "training"},
     "threadpoolctl": {"bench"},

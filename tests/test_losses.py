@@ -57,6 +57,8 @@ def exact_quantile(loss, z, t):
 
 def exact_poisson(loss, z, t):
     terms = [part for a, b in zip(z, t, strict=True) for part in (a.exp(), -b * a)]
+    if loss.constant == "deviance":
+        terms += [part for b in t if b for part in (b * b.ln(), -b)]
     return terms, [[a.exp(), -b] for a, b in zip(z, t, strict=True)]
 
 
@@ -103,6 +105,7 @@ EXTREMES = [  # loss, columns of z, targets (float columns, or labels), exact va
     (Huber(0.5), 1, REAL, exact_huber),
     (Quantile((0.1, 0.9)), 2, REAL, exact_quantile),
     (Poisson(), 1, [[0.0], [1.0], [2.5], [1e4]], exact_poisson),
+    (Poisson("deviance"), 1, [[0.0], [1.0], [2.5], [1e4]], exact_poisson),
     (GaussianNLL(), 2, [*REAL, [20.0], [-100.0]], exact_gaussian),
     (SigmoidCrossEntropy(), 1, SHARES, exact_sigmoid),
     (SigmoidCrossEntropy(), 2, [[0.0, 1.0], [1.0, 0.25]], exact_sigmoid),

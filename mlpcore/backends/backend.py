@@ -35,9 +35,10 @@ class Backend:
 
     ``asarray(x, dtype=None)`` moves host data (or an array of this library) to the device, ``to_numpy`` brings it
     back, ``synchronize`` waits for the device. ``compile(step, layout)`` gives ``run(state, data, order, draw)``, see
-    `run_eagerly`; ``jit`` compiles a pure function of trees of arrays. ``scope(dtype)`` is the context in which all
-    work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
-    that an error of the library tells of, None for any other error. ``precisions`` are the ways to compute products.
+    `run_eagerly`; ``jit`` compiles a pure function of trees of arrays; ``together`` gives the results of independent
+    calls, side by side where that is faster. ``scope(dtype)`` is the context in which all work is done. ``owns(x)``
+    tells whether x is an array of this library. ``shortage(error)`` is the lack of memory that an error of the library
+    tells of, None for any other error. ``precisions`` are the ways to compute products.
 
     ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
     then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
@@ -56,6 +57,7 @@ class Backend:
     scope: Callable[[str], AbstractContextManager] = field(repr=False)
     compile: Callable[[Step, Layout], Run] = field(repr=False)
     jit: Callable[[Callable], Callable] = field(repr=False, default=lambda function: function)
+    together: Callable[[list[Callable]], list] = field(repr=False, default=lambda parts: [part() for part in parts])
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: dict[str, Precision] = field(repr=False, hash=False, default_factory=lambda: {"highest": Precision()})
     shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)

@@ -10,6 +10,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.backends.failures import host_shortage
 from mlpcore.backends.replay.functions import jit
 from mlpcore.backends.replay.running import recorded
+from mlpcore.backends.replay.workers import together
 from mlpcore.errors import BackendUnavailable
 
 
@@ -34,5 +35,6 @@ def create(device: Any = None) -> Backend:
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
         compile=recorded(xp),
         jit=jit,
+        together=together,
         shortage=host_shortage,
     )

@@ -12,7 +12,7 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -45,9 +45,9 @@ _MARK = b'"mlpcore":"{\\"sha256\\":\\"'  # a quote in a name or text is escaped,
 def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, Any]) -> None:
     """Write the file of this kind: the JSON values ``about`` and the host tensors, in place of an older file.
 
-    It is written beside its place first and moved there when it is on the disk: a failure leaves the old file.
+    A failure leaves the old file, see `replace_file`.
     """
-    path = check_target(path)
+    check_target(path)
     # safetensors 0.8 writes wrong values for what is not C-contiguous; ascontiguousarray would lose 0-d shapes.
     arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     for name, array in arrays.items():
@@ -56,10 +56,16 @@ def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, An
     text = json.dumps({"sha256": _ZEROS.decode(), "version": VERSION, "kind": kind, **about}, separators=(",", ":"))
     data = save_bytes(arrays, {"mlpcore": text})
     start = data.index(_MARK) + len(_MARK)
+    replace_file(path, (data[:start], _digest(data, start), memoryview(data)[start + len(_ZEROS) :]))
+
+
+def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file of these bytes: beside its place first, and moved there when it is whole and on the disk."""
+    path = check_target(path)
     temporary = f"{path}.{secrets.token_hex(4)}.tmp"
     try:
         with open(temporary, "xb") as file:
-            for part in (data[:start], _digest(data, start), memoryview(data)[start + len(_ZEROS) :]):
+            for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlpcore.configuration import configuration
+from mlpcore.configuration import check_choice, configuration
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.losses.targets import real_columns, refuse, share
 from mlpcore.namespace import namespace
@@ -14,12 +14,19 @@ from mlpcore.typing import Array
 class Poisson(ElementwiseLoss):
     """Counts of rate exp(z): ``loss = sum_j exp(z_j) - t_j z_j``, ``dz = exp(z) - t``, the logarithm as link.
 
-    The constant ``log(t!)`` of the likelihood is left out, so the loss may be negative. z (..., n, c), target (n, c),
-    or (n,) for one column: numbers >= 0, counts or rates. Where exp(z) overflows (z above 88 in float32, 709 in
-    float64) value and gradient are +inf. The prediction is the rate exp(z).
+    The constant ``log(t!)`` of the likelihood is left out, so the loss may be negative. With ``constant="deviance"``
+    ``t log t - t`` is added (0 where t is 0): half the deviance, which is 0 where exp(z) is t and never less; the
+    gradient is the same. z (..., n, c), target (n, c), or (n,) for one column: numbers >= 0, counts or rates. Where
+    exp(z) overflows (z above 88 in float32, 709 in float64) value and gradient are +inf. The prediction is the rate
+    exp(z).
 
-    Source: McCullagh & Nelder (1989), "Generalized linear models", sec. 6.2.
+    Source: McCullagh & Nelder (1989), "Generalized linear models", sec. 6.2; deviance: sec. 2.3.
     """
+
+    constant: str = "none"
+
+    def __post_init__(self) -> None:
+        check_choice(self, ("none", "deviance"), constant=self.constant)
 
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
         """Finite numbers >= 0 (n, c) of ``dtype``."""
@@ -28,11 +35,14 @@ class Poisson(ElementwiseLoss):
         return target
 
     def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
-        """``exp(z) - t z`` and ``exp(z) - t``."""
+        """``exp(z) - t z``, with the constant, and ``exp(z) - t``."""
         xp = namespace(z)
         rate = xp.exp(z)
         # inf - inf is left to no subtraction: where the rate is infinite, so is the loss.
-        return xp.where(xp.isfinite(rate), rate - t * z, rate), rate - t
+        loss = xp.where(xp.isfinite(rate), rate - t * z, rate)
+        if self.constant == "deviance":
+            loss = loss + (t * xp.log(xp.where(t > 0, t, 1.0)) - t)
+        return loss, rate - t
 
     def predict(self, z: Array) -> Array:
         """The rate, ``exp(z)``."""

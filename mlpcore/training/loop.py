@@ -24,11 +24,15 @@ CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two core
 
 
 class EpochResult(NamedTuple):
-    """The mean objective over the epoch's rows, and its speed; ``whole`` is False after an interruption."""
+    """The mean objective over the epoch's rows, and its speed; ``whole`` is False after an interruption.
+
+    ``losses`` are the objectives of the steps, for those who average them otherwise.
+    """
 
     loss: float
     rows_per_second: float
     whole: bool
+    losses: list[float]
 
 
 @dataclass
@@ -95,7 +99,7 @@ class Trainer:
     def epoch(
         self, data: tuple, weights: np.ndarray, order: Callable[[int], np.ndarray], batch_size: int, stop: Interruption
     ) -> EpochResult:
-        """One pass over the rows of ``data`` in the epoch's order, the last batch being as small as it must.
+        """One pass over the rows of ``data`` that the epoch's order names, the last batch being as small as it must.
 
         A non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
         """
@@ -103,18 +107,19 @@ class Trainer:
         unweighted = bool(np.all(weights == 1))
         losses: list[float] = []
         batch_weights: list[float] = []
-        for chunk in self._chunks(order(self.progress.epoch), batch_size):
+        rows_in_order = order(self.progress.epoch)
+        for chunk in self._chunks(rows_in_order, batch_size):
             losses += self._advance(data, chunk).tolist()
             counts = [float(chunk.shape[1])] * chunk.shape[0]
             batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
             if stop:
                 break
-        whole = rows == weights.size
+        whole = rows == rows_in_order.size
         self.progress.epoch += whole
         # One sum over the steps, so that the cuts between chunks leave no trace in it.
         weight, total = math.fsum(batch_weights), math.fsum(map(operator.mul, losses, batch_weights))
-        return EpochResult(total / weight if weight else 0.0, rows / (time.perf_counter() - began), whole)
+        return EpochResult(total / weight if weight else 0.0, rows / (time.perf_counter() - began), whole, losses)
 
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""

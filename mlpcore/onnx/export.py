@@ -1,0 +1,120 @@
+"""`to_onnx` for a model, and under it `network_to_onnx` for a network, its parameters and the link of its loss."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.transfer import to_host
+from mlpcore.errors import ConfigurationError, MissingDependency
+from mlpcore.files.tensors import Path, replace_file
+from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from mlpcore.onnx.graph import Graph
+from mlpcore.onnx.symbols import Symbol
+from mlpcore.trees import named_leaves, tree_map
+from mlpcore.typing import Array, Layer, Loss, Params
+
+INPUT, PREDICTION, LABEL, PROBABILITIES = "X", "prediction", "label", "probabilities"
+PARTS = ("mean", "variance")  # of a prediction that is a pair
+
+
+def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | None = None) -> Any:
+    """The `mlpcore.Model` as an ``onnx.ModelProto`` (opset 17, IR 8), also written to ``path`` where one is given.
+
+    Input ``X`` (n, columns) in the model's dtype, n free. The output ``prediction`` is what ``model.predict`` gives,
+    and ``mean`` and ``variance`` for a GaussianNLL. With ``classes``, the names of the classes, there are the outputs
+    ``label`` and ``probabilities`` instead, see `network_to_onnx`. Where an average is kept, it is what is exported.
+
+    Layers are in inference form. Predictions equal those of the model to rounding; a file that exists is replaced
+    whole or not at all. Errors: MissingDependency without the package onnx (extra ``onnx``), ConfigurationError for a
+    layer or loss of one's own that computes with more than the operators there are.
+    """
+    with model.backend.scope(model.dtype):
+        params = tree_map(to_host, model.params)
+    columns = _columns(model.net, params)
+    return network_to_onnx(model.net, params, model.loss, path, columns=columns, dtype=model.dtype, classes=classes)
+
+
+def network_to_onnx(
+    net: Layer,
+    params: Params,
+    loss: Loss,
+    path: Path | None = None,
+    *,
+    columns: int,
+    dtype: str,
+    classes: Sequence[Any] | None = None,
+    outputs: Callable[[Array], dict[str, Array]] | None = None,
+) -> Any:
+    """The network with these host parameters and the link of the loss as an ``onnx.ModelProto``, for x of ``columns``.
+
+    It is written to ``path`` where one is given. ``outputs`` makes what is asked of the raw scores, by name; without it
+    that is what the link of the loss gives. ``classes`` (integers, strings, booleans or floats) asks for the outputs
+    ``label`` and ``probabilities`` instead, in the manner of scikit-learn's converters:
+
+    - as many classes as scores of a softmax: ``label`` (n,) is the likeliest class, the first of equals;
+    - two classes for one score of a sigmoid: ``probabilities`` (n, 2), ``label`` (n,) is the second class where its
+      probability is above 1/2;
+    - as many classes as scores of a sigmoid (multilabel): ``label`` (n, classes) is 1 where the probability is above
+      1/2, else 0; the names themselves are not in the file.
+    """
+    onnx = _onnx()
+    # Copies: a view of one is then known by its base.
+    params = tree_map(lambda leaf: np.array(leaf, dtype=dtype, order="C"), params)
+    graph = Graph(onnx, {id(leaf): name for name, leaf in named_leaves(params)})
+    x = Symbol(graph, INPUT, np.zeros((0, columns), dtype))
+    scores = net.forward(params, x)[0]
+    prediction = loss.predict(scores) if outputs is None else outputs(scores)
+    if outputs is not None:
+        found = prediction
+    elif classes is not None:
+        found = dict(zip((LABEL, PROBABILITIES), _classified(loss, prediction, classes), strict=True))
+    elif isinstance(prediction, tuple):
+        found = dict(zip(PARTS, prediction, strict=True))
+    else:
+        found = {PREDICTION: prediction}
+    ends = {name: (symbol.dtype, ["n", *symbol.shape[1:]], symbol.name) for name, symbol in found.items()}
+    made = graph.finish("mlpcore", {INPUT: (x.dtype, ["n", columns])}, ends)
+    if path is not None:
+        replace_file(path, [made.SerializeToString()])
+    return made
+
+
+def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> tuple[Any, Any]:
+    """``(label, probabilities)``."""
+    names = np.asarray(classes)
+    scores, yes_or_no = probabilities.shape[-1], isinstance(loss, SigmoidCrossEntropy)
+    if not yes_or_no and not isinstance(loss, SoftmaxCrossEntropy):
+        raise ConfigurationError(f"to_onnx: classes is {classes!r}, but {loss!r} predicts no classes; leave it out")
+    if names.shape != (scores,) and not (yes_or_no and scores == 1 and names.shape == (2,)):
+        expected = f"{scores} of them{' or 2' if yes_or_no and scores == 1 else ''}"
+        raise ConfigurationError(f"to_onnx: classes is {classes!r}, expected {expected} for {scores} scores")
+    xp = probabilities.__array_namespace__()
+    if yes_or_no and names.shape == (scores,):
+        return xp.astype(probabilities > 0.5, np.int64), probabilities
+    if yes_or_no:
+        probabilities = xp.concat([1 - probabilities, probabilities], axis=-1)
+    return xp.take(names, xp.argmax(probabilities, axis=-1), axis=0), probabilities
+
+
+def _columns(net: Layer, params: Params) -> int:
+    """How many columns the network takes: the first length in its parameters that is right for its first layer."""
+    for _, leaf in named_leaves(params):
+        for length in leaf.shape:
+            try:
+                net.widths(length)
+            except ConfigurationError:
+                continue
+            return length
+    raise ConfigurationError(f"to_onnx: {net!r} does not tell how many columns it takes; begin with a Linear layer")
+
+
+def _onnx() -> Any:
+    """The package, or the error that says how to get it."""
+    try:
+        return import_module("onnx")
+    except ImportError as error:
+        raise MissingDependency(
+            f"the package onnx writes ONNX models and cannot be imported ({error}); pip install 'mlpcore[onnx]'"
+        ) from None

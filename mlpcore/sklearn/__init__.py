@@ -1,0 +1,21 @@
+"""scikit-learn's surface: its MLP estimators on mlpcore's layers, losses and backends (extra ``sklearn``).
+
+Change ``from sklearn.neural_network import MLPClassifier`` to ``from mlpcore.sklearn import MLPClassifier``. With the
+same integer ``random_state`` the numbers stay; what is mended and what is more is told in docs/estimators.md.
+"""
+
+from mlpcore.errors import MissingDependency
+
+try:
+    import sklearn  # noqa: F401  # the message for who lacks it
+except ImportError as error:
+    raise MissingDependency(
+        f"mlpcore.sklearn needs scikit-learn, which cannot be imported ({error}); pip install 'mlpcore[sklearn]'"
+    ) from None
+
+from mlpcore.sklearn.classifier import MLPClassifier
+from mlpcore.sklearn.conversion import from_sklearn
+from mlpcore.sklearn.display import LearningCurve
+from mlpcore.sklearn.regressor import MLPRegressor
+
+__all__ = ["LearningCurve", "MLPClassifier", "MLPRegressor", "from_sklearn"]

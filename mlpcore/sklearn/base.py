@@ -1,0 +1,167 @@
+"""What both estimators share: a fit that is whole or leaves no trace, hidden activations, and pickling."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from mlpcore.layers import Linear
+from mlpcore.model import Model
+from mlpcore.sklearn import inputs, translation
+from mlpcore.sklearn.constraints import FULL_BATCH
+from mlpcore.sklearn.fitting import Place, Problem, fit
+from mlpcore.sklearn.runtime import on_host, tree_from
+from mlpcore.training.data import as_pair
+from mlpcore.typing import Array, Loss, Tree
+
+# Of an earlier fit, by a solver that had epochs.
+_OF_EPOCHS = ("loss_curve_", "validation_loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
+
+
+class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Abstract: a member says how X and y become a `Problem` and what its predictions are."""
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool) -> Problem:
+        """Checked data; sets ``n_features_in_`` and what else is known of them."""
+        raise NotImplementedError
+
+    def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
+        """The score of what the loss predicts, accuracy or R2, NaN where it is not finite."""
+        raise NotImplementedError
+
+    def _link(self) -> str:
+        """The last activation, in scikit-learn's words."""
+        raise NotImplementedError
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None, *, once: bool = False
+    ) -> Any:
+        """A fit, or with ``once`` a partial fit."""
+        with all_or_nothing(self):
+            first = not hasattr(self, "coefs_") or (not self.warm_start and not once)
+            translation.hidden_sizes(self)
+            translation.check_together(self)
+            if self.early_stopping and once:
+                raise ValueError("partial_fit does not support early_stopping=True")
+            problem = self._problem(X, y, sample_weight, once=once, first=first)
+            if validation_data is not None:
+                problem = problem._replace(given=self._given(validation_data))
+            dtype = inputs.dtype_of(problem.x, self.dtype) if first else inputs.dtype_of(self.coefs_[0], None)
+            place = Place(inputs.backend_for(self, X), dtype, inputs.place_of(X))
+            attributes = fit(self, problem, place, first=first, once=once)
+            if first:
+                for name in _OF_EPOCHS:
+                    self.__dict__.pop(name, None)
+            self.__dict__.update(attributes, n_outputs_=problem.columns, out_activation_=self._link())
+        return self
+
+    def _given(self, validation_data: Any) -> Problem:
+        """Validation data as a problem: (X, y) or (X, y, sample_weight)."""
+        given = as_pair(validation_data)
+        return self._problem(*given, *[None] * (3 - len(given)), once=True, first=False)
+
+    def _outputs(self, X: Any, function: Callable[[Loss, Array], Tree], method: str, depth: int | None = None) -> Tree:
+        """``function(loss, scores)`` for the rows of X, in X's library."""
+        self._check_fitted()
+        inputs.check_library(self, X, method)
+        x = inputs.rows(self, X)
+        return self._runtime(function, self.coefs_, self.intercepts_, x, depth)
+
+    def _check_fitted(self) -> None:
+        """scikit-learn's check, which takes a third of the time of a prediction, only where it will raise."""
+        if "_runtime" not in self.__dict__:
+            check_is_fitted(self)
+            raise NotFittedError(f"This {type(self).__name__} has attributes of a fit, but none was done; call fit.")
+
+    def transform(self, X: Any, layer: int = -1) -> Any:
+        """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones."""
+        self._check_fitted()
+        ends = [i for i, one in enumerate(self._runtime.net.layers) if isinstance(one, Linear)][1:]
+        if not -len(ends) <= layer < len(ends):
+            raise ValueError(f"layer is {layer!r}, expected one of the {len(ends)} hidden layers")
+        return self._outputs(X, _scores, "transform", ends[layer])
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.coefs_[-1].shape[0])
+
+    def to_model(self, backend: str = "numpy", device: Any = None) -> Model:
+        """The fitted network as an `mlpcore.Model` with a copy of its parameters: to save, to export, to train on.
+
+        Its loss is the true one also where ``compat="sklearn"`` has reported another.
+        """
+        self._check_fitted()
+        runtime = self._runtime
+        steps = int(self.max_iter)
+        return Model(
+            runtime.net,
+            runtime.loss,
+            translation.optimizer(self, steps),
+            backend=backend,
+            device=device,
+            dtype=runtime.dtype,
+            params=on_host(tree_from(runtime.net, self.coefs_, self.intercepts_, runtime.others)),
+            **translation.rules(self),
+        )
+
+    def to_sklearn(self) -> Any:
+        """scikit-learn's own estimator with these numbers, see `mlpcore.sklearn.conversion.to_sklearn`."""
+        from mlpcore.sklearn.conversion import to_sklearn  # that module knows both estimators
+
+        return to_sklearn(self)
+
+    def to_onnx(self, path: Any = None) -> Any:
+        """An ONNX model, see `mlpcore.sklearn.conversion.to_onnx`; written to ``path`` where one is given."""
+        from mlpcore.sklearn.conversion import to_onnx
+
+        return to_onnx(self, path)
+
+    def _check_solver(self) -> bool:
+        """Whether there are epochs, so that partial_fit can do one."""
+        if self.solver == FULL_BATCH:
+            raise AttributeError(
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+            )
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        for name in ("coefs_", "intercepts_"):
+            if name in state:
+                state[name] = list(on_host(tuple(state[name])))
+        if inputs.is_foreign(state.get("classes_")):
+            state["classes_"] = on_host(state["classes_"])
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.array_api_support = True
+        return tags
+
+
+def _scores(loss: Loss, z: Array) -> Array:
+    return z
+
+
+@contextmanager
+def all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Put the estimator's attributes back as they were, should anything be raised."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def keep(estimator: Any, arguments: dict[str, Any]) -> None:
+    """Store the arguments of a constructor under their names, as they are."""
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)

@@ -1,0 +1,224 @@
+"""MLPClassifier: scikit-learn's, on any backend, and with more to say."""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import device as device_of
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.utils import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
+
+from mlpcore.backends import get_backend
+from mlpcore.backends.transfer import library_of, to_host
+from mlpcore.namespace import namespace
+from mlpcore.numerics import log_softmax, softplus
+from mlpcore.sklearn import inputs
+from mlpcore.sklearn.base import BaseMLP, keep
+from mlpcore.sklearn.constraints import CLASSIFIER
+from mlpcore.sklearn.fitting import Problem
+from mlpcore.sklearn.labels import Labels
+from mlpcore.sklearn.translation import LINK_LOSSES
+from mlpcore.typing import Array, Loss, Tree
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """A multilayer perceptron that gives probabilities of classes: scikit-learn's `MLPClassifier`, and more.
+
+    The arguments up to ``max_fun``, the methods and the fitted attributes are scikit-learn's, and so are the numbers
+    for the same integer ``random_state``. What follows is mlpcore's own:
+
+    ``activation`` may also be any of leaky_relu, elu, selu, gelu, silu, mish, softplus, a layer of mlpcore, or a list
+    with one for each hidden layer. ``solver`` may also be adamw, nadam, radam, rmsprop, adagrad, lion, or an optimizer
+    of mlpcore with its own rate. ``learning_rate`` may also be "cosine", "linear" or "one_cycle", over the whole fit
+    and for every solver but lbfgs, or a schedule of mlpcore.
+
+    ``backend``: "auto" computes where X lies, NumPy for all that is no array of another library; or the name of one.
+    ``device``: one of the backend's. ``dtype``: "float32" or "float64", None keeps that of X. ``class_weight``: a dict
+    of label to weight, or "balanced". ``dropout``: the rate after every hidden layer, or one for each.
+    ``normalization``: "batch", "layer" or "rms", before every hidden activation. ``weight_decay``: decoupled; None is
+    the solver's own. ``clip_norm``: the greatest length of the gradient. ``scoring``: what early stopping watches, a
+    scorer's name or a function ``(estimator, X, y)``, "loss" for the validation loss, None for the accuracy.
+    ``callbacks``: mlpcore's, called between epochs. ``progress``: a live line for every fit.
+    ``compat="sklearn"``: scikit-learn's own answers where they were mended; see docs/estimators.md.
+
+    >>> from mlpcore.sklearn import MLPClassifier
+    >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["no", "yes", "yes", "no"]
+    >>> MLPClassifier(8, solver="lbfgs", random_state=3).fit(X, y).predict(X).tolist()
+    ['no', 'yes', 'yes', 'no']
+    """
+
+    _parameter_constraints: dict = CLASSIFIER
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        backend="auto",
+        device=None,
+        dtype=None,
+        class_weight=None,
+        dropout=0.0,
+        normalization=None,
+        weight_decay=None,
+        clip_norm=None,
+        scoring=None,
+        callbacks=(),
+        progress=False,
+        compat=None,
+    ):
+        keep(self, locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> "MLPClassifier":
+        """Learn the classes y of the rows X; labels of any kind, or a table of zeros and ones (multilabel).
+
+        ``validation_data`` is (X, y) or (X, y, sample_weight): its loss is noted in ``validation_loss_curve_``, and
+        early stopping watches it instead of a part of X.
+        """
+        return self._fit(X, y, sample_weight, validation_data)
+
+    @available_if(lambda self: self._check_solver())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
+        """One epoch over these rows. ``classes`` are all there will be, needed in the first call only."""
+        fresh = getattr(self, "classes_", None) is None
+        try:
+            if _check_partial_fit_first_call(self, classes):
+                self._labels = Labels.listed(classes, to_host(y) if inputs.is_foreign(y) else y)
+            return self._fit(X, y, sample_weight, once=True)
+        except BaseException:
+            if fresh:
+                for name in ("classes_", "_labels"):
+                    self.__dict__.pop(name, None)
+            raise
+
+    def predict(self, X: Any) -> Any:
+        """The most probable class of every row; with several labels a row, a table of zeros and ones."""
+        probabilities = self._outputs(X, _probabilities, "predict")
+        return _beside(self._labels.decode(to_host(probabilities)), probabilities)
+
+    def predict_proba(self, X: Any) -> Any:
+        """The probabilities (n, classes), in the order of ``classes_``."""
+        self._check_fitted()
+        return self._outputs(X, _both if self._labels.kind == "binary" else _probabilities, "predict_proba")
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Their logarithms, from the raw scores: finite however small a probability is."""
+        self._check_fitted()
+        if self.compat == "sklearn":
+            with np.errstate(divide="ignore"):
+                return self._outputs(X, _log_of_both if self._labels.kind == "binary" else _log_of, "predict_log_proba")
+        functions = {"binary": _log_both, "multiclass": _log_softmax, "multilabel-indicator": _log_sigmoid}
+        return self._outputs(X, functions[self._labels.kind], "predict_log_proba")
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool) -> Problem:
+        x, y = inputs.training_rows(self, X, y, numeric=False, reset=first)
+        weights = inputs.checked_weights(sample_weight, x.shape[0])
+        self._know(y, X, once)
+        if self.class_weight is not None:
+            if once and self.class_weight == "balanced":
+                raise ValueError(
+                    "class_weight='balanced' needs all rows at once, which partial_fit does not see; "
+                    "pass the weights as a dict"
+                )
+            factors = compute_sample_weight(self.class_weight, y)
+            weights = factors if weights is None else weights * factors
+        target, labels = self._labels.encode(y), self._labels
+        stratify: dict[str, Any] = {}
+        if labels.kind == "binary":
+            stratify = {"stratify": target.astype(bool)}
+        elif labels.kind == "multiclass" and self.compat is None:
+            stratify = {"classes": target}
+        return Problem(x, target, weights, y, LINK_LOSSES[labels.link], labels.outputs, stratify, labels.outputs)
+
+    def _know(self, y: Any, X: Any, once: bool) -> None:
+        """The classes, from y or from an earlier fit; a ValueError where y has others."""
+        if not hasattr(self, "classes_") or (not self.warm_start and not once):
+            self._labels = Labels(y)
+            self.classes_ = _beside(self._labels.classes, X)
+            return
+        known, classes = self._labels.classes, unique_labels(y)
+        if self.warm_start and set(classes) != set(known):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {known}, `y` has {classes}"
+            )
+        if len(np.setdiff1d(classes, known, assume_unique=True)):
+            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
+
+    def _link(self) -> str:
+        return self._labels.link
+
+    def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
+        probabilities = to_host(prediction)
+        if not np.all(np.isfinite(probabilities)):
+            return float("nan")
+        return float(accuracy_score(y, self._labels.decode(probabilities), sample_weight=weights))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _probabilities(loss: Loss, z: Array) -> Array:
+    return loss.predict(z)
+
+
+def _both(loss: Loss, z: Array) -> Array:
+    """No and yes."""
+    p = loss.predict(z)
+    return namespace(z).concat([1 - p, p], axis=-1)
+
+
+def _log_of(loss: Loss, z: Array) -> Array:
+    return namespace(z).log(loss.predict(z))
+
+
+def _log_of_both(loss: Loss, z: Array) -> Array:
+    return namespace(z).log(_both(loss, z))
+
+
+def _log_softmax(loss: Loss, z: Array) -> Array:
+    return log_softmax(z)
+
+
+def _log_sigmoid(loss: Loss, z: Array) -> Array:
+    return -softplus(-z)
+
+
+def _log_both(loss: Loss, z: Array) -> Array:
+    return namespace(z).concat([-softplus(z), -softplus(-z)], axis=-1)
+
+
+def _beside(labels: Any, x: Any) -> Any:
+    """Host labels in the library and on the device of x, where that library has such things."""
+    if not inputs.is_foreign(x) or not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biuf":
+        return labels
+    place = get_backend(library_of(x) or "numpy", device_of(x))
+    with place.scope("float64"):
+        return place.asarray(labels)

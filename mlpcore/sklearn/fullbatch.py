@@ -1,0 +1,148 @@
+"""L-BFGS on all rows at once: SciPy's on NumPy, our own in Array API code where the arrays lie elsewhere."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.optimize
+from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.optimize import _check_optimize_result
+
+from mlpcore.execution.gradients import value_and_grad
+from mlpcore.model import Model
+from mlpcore.random import Stream
+from mlpcore.sklearn.sparse import dense_rows, rows_at_a_time
+from mlpcore.sklearn.stochastic import NOT_FINITE
+from mlpcore.trees import Layout
+from mlpcore.typing import Array
+
+
+class Solved(NamedTuple):
+    """The parameters, the objective there, and the number of iterations."""
+
+    vector: Array
+    loss: float
+    iterations: int
+
+
+def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array]]:
+    """The function of the flat vector ``(..., P)``: the loss of all rows with its penalty, and its gradient.
+
+    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x is made dense some rows at
+    a time, and the parts are added up.
+    """
+    x, target, weights = data
+    backend, layout, l2 = model.backend, model.layout, model.rules.l2
+    xp = backend.xp
+    sums = value_and_grad(model.net, model.loss)
+    noise = model.net.noise(Stream(0), tuple(x.shape), model.dtype)  # no layer is random, and none looks at all rows
+
+    def whole(x: Array, target: Array, weights: Array, vector: Array) -> tuple[Array, Array]:
+        value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
+        return value, layout.flat(grads)
+
+    compiled = backend.jit(whole)
+
+    def evaluate(vector: Array) -> tuple[Array, Array]:
+        if issparse(x):
+            value, g, step = 0.0, 0.0, rows_at_a_time(x)
+            for start in range(0, x.shape[0], step):
+                stop = min(start + step, x.shape[0])
+                rows = dense_rows(x, start, stop, backend)
+                some = whole(rows, target[start:stop, ...], weights[start:stop], vector)
+                value, g = value + some[0], g + some[1]
+        else:
+            value, g = compiled(x, target, weights, vector)
+        decayed = vector[: layout.decayed]
+        penalty = xp.concat([l2 * decayed, xp.zeros_like(vector[layout.decayed :])])
+        total = xp.sum(weights)
+        return (value + 0.5 * l2 * xp.sum(decayed * decayed)) / total, (g + penalty) / total
+
+    return evaluate
+
+
+def solve(model: Model, data: tuple, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
+    """Minimise from the model's own parameters on; ``tol`` bounds the largest entry of the gradient.
+
+    ConvergenceWarning where it did not get there. Ctrl-C ends with the last iterate and a warning. ValueError where
+    the parameters are not finite.
+    """
+    function = objective(model, data)
+    start = model._trainer.state.params + 0
+    last = Solved(start, math.nan, 0)
+
+    def report(vector: Array, loss: float) -> None:
+        nonlocal last
+        last = Solved(vector, loss, last.iterations + 1)
+        if verbose:
+            print(f"Iteration {last.iterations}, loss = {loss:.8f}")
+
+    method = _with_scipy if model.backend.name == "numpy" else _on_device
+    try:
+        last = method(function, start, model.layout, Limits(max_iter, max_fun, tol), report)
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=5)
+    if not bool(model.backend.xp.all(model.backend.xp.isfinite(last.vector))):
+        raise ValueError(NOT_FINITE)
+    return last
+
+
+class Limits(NamedTuple):
+    """When to end."""
+
+    max_iter: int
+    max_fun: int
+    tol: float
+
+
+def _with_scipy(function: Callable, start: np.ndarray, layout: Layout, limits: Limits, report: Callable) -> Solved:
+    """SciPy's L-BFGS-B on a float64 vector without the layout's padding, as scikit-learn has it."""
+    inside = np.concatenate([np.arange(slot.start, slot.stop) for slot in layout.slots.values()])
+
+    def whole(packed: np.ndarray) -> np.ndarray:
+        vector = np.zeros_like(start)
+        vector[inside] = packed
+        return vector
+
+    def values(packed: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, g = function(whole(packed))
+        return float(loss), g[inside].astype(np.float64)
+
+    def callback(intermediate_result: Any) -> None:
+        report(whole(intermediate_result.x), float(intermediate_result.fun))
+
+    found = scipy.optimize.minimize(
+        values,
+        start[inside].astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxfun": limits.max_fun, "maxiter": limits.max_iter, "gtol": limits.tol},
+        callback=callback,
+    )
+    iterations = _check_optimize_result("lbfgs", found, limits.max_iter)
+    return Solved(whole(found.x), float(found.fun), iterations)
+
+
+def _on_device(function: Callable, start: Array, layout: Layout, limits: Limits, report: Callable) -> Solved:
+    """mlpcore's own, with its vectors where ``start`` lies. The padding has no gradient, and stays zero."""
+    from mlpcore.training.lbfgs import minimize
+
+    found = minimize(
+        function,
+        start,
+        max_iterations=limits.max_iter,
+        max_evaluations=limits.max_fun,
+        tolerance=limits.tol,
+        callback=lambda minimum: report(minimum.x, minimum.value),
+    )
+    if not found.converged:
+        warnings.warn(
+            f"lbfgs failed to converge after {found.iterations} iteration(s): {found.message}\n\nIncrease the "
+            f"number of iterations to improve the convergence (max_iter={limits.max_iter}), or scale the data.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return Solved(found.x, found.value, found.iterations)

@@ -1,0 +1,142 @@
+"""X, y and weights as they are given, checked as scikit-learn checks them, and where they are to be computed with."""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import device as device_of
+from scipy.sparse import issparse
+from sklearn import get_config
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from mlpcore.backends import get_backend
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.transfer import library_of, to_host
+from mlpcore.namespace import namespace
+from mlpcore.training.data import as_rows
+from mlpcore.typing import Array
+
+PLAIN = 1 << 14  # numbers
+FLOATS = (np.float64, np.float32)  # kept as they are; all else becomes the first
+
+
+def is_foreign(x: Any) -> bool:
+    """Whether x is an array of another library than NumPy, which scikit-learn's checks would move to the host."""
+    return library_of(x) not in (None, "numpy")
+
+
+def backend_for(estimator: Any, X: Any) -> Backend:
+    """The backend that the estimator's ``backend`` means for this X; "auto" is X's library on X's device."""
+    name, device, library = estimator.backend, estimator.device, library_of(X)
+    if name == "auto":
+        name = library if library is not None else "numpy"
+    if device is None and library == name != "numpy":
+        device = device_of(X)
+    return get_backend(name, device)
+
+
+def dtype_of(x: Any, wanted: str | None) -> str:
+    """``wanted``, or "float32" where x has it (or a smaller float), else "float64"."""
+    if wanted is not None:
+        return wanted
+    if not is_foreign(x):
+        return "float32" if x.dtype == np.float32 else "float64"
+    xp = namespace(x)
+    return "float32" if xp.isdtype(x.dtype, "real floating") and xp.finfo(x.dtype).bits <= 32 else "float64"
+
+
+def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Any, Any]:
+    """``(x, y)``: x a checked C-ordered array, CSR table, or array of its own library; y on the host, 1-D if it can be.
+
+    Sets or checks ``n_features_in_`` and ``feature_names_in_``.
+    """
+    y = to_host(y) if is_foreign(y) else y
+    if is_foreign(X):
+        x = foreign_rows(estimator, X, reset=reset)
+        if y is None:
+            raise ValueError(
+                f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+            )
+        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype="numeric" if numeric else None, input_name="y")
+        check_consistent_length(x, y)
+    else:
+        x, y = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=numeric,
+            dtype=FLOATS,
+            order="C",
+            reset=reset,
+        )
+        x = x.tocsr() if issparse(x) else x
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
+    return x, y
+
+
+def rows(estimator: Any, X: Any) -> Any:
+    """X for a prediction, checked against what was fitted."""
+    if type(X) is np.ndarray and _is_plain(estimator, X):
+        return X
+    if is_foreign(X):
+        return foreign_rows(estimator, X, reset=False)
+    x = validate_data(estimator, X, accept_sparse=["csr", "csc"], dtype=FLOATS, reset=False)
+    return x.tocsr() if issparse(x) else x
+
+
+def _is_plain(estimator: Any, X: np.ndarray) -> bool:
+    """Whether X is small and beyond doubt: scikit-learn's checks take longer than the prediction of a row."""
+    return (
+        X.ndim == 2
+        and 0 < X.size <= PLAIN
+        and X.dtype.char in "fd"
+        and X.shape[1] == estimator.n_features_in_
+        and "feature_names_in_" not in estimator.__dict__  # a warning is due
+        and bool(np.isfinite(X).all())
+    )
+
+
+def foreign_rows(estimator: Any, X: Any, *, reset: bool) -> Array:
+    """An array of another library as a table of finite numbers on its own device; 64-bit floats stay such."""
+    here = get_backend(library_of(X) or "numpy", device_of(X))
+    dtype = dtype_of(X, None)
+    with here.scope(dtype):
+        x = as_rows("X", X, here, dtype)
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    return x
+
+
+def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
+    """Row weights as float64 on the host, none negative and not all zero; None where none are given."""
+    if sample_weight is None:
+        return None
+    given = to_host(sample_weight) if is_foreign(sample_weight) else sample_weight
+    weights = _check_sample_weight(given, np.empty((count, 1)), dtype=np.float64)
+    if np.any(weights < 0):
+        raise ValueError(f"Negative values in data passed to `sample_weight`: the least is {weights.min():g}.")
+    if not np.any(weights > 0):
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weights
+
+
+def check_library(estimator: Any, X: Any, method: str) -> None:
+    """Under array API dispatch scikit-learn's rule: the library and device of the fit."""
+    fitted = estimator._runtime.place
+    if fitted is None or not get_config().get("array_api_dispatch"):
+        return
+    given = place_of(X)
+    if given != fitted:
+        raise ValueError(
+            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
+            f"as those passed to fit(): got {given[0]} on {given[1]}, expected {fitted[0]} on {fitted[1]}."
+        )
+
+
+def place_of(X: Any) -> tuple[str, str]:
+    """The names of the library and of the device of X."""
+    if not is_foreign(X):
+        return "numpy", "cpu"
+    return str(library_of(X)), str(device_of(X))

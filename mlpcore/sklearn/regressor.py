@@ -1,0 +1,153 @@
+"""MLPRegressor: scikit-learn's, on any backend, and with more losses."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils.metaestimators import available_if
+
+from mlpcore.backends.transfer import to_host
+from mlpcore.losses import GaussianNLL, Quantile
+from mlpcore.namespace import namespace
+from mlpcore.sklearn import inputs
+from mlpcore.sklearn.base import BaseMLP, keep
+from mlpcore.sklearn.constraints import REGRESSOR
+from mlpcore.sklearn.fitting import Problem
+from mlpcore.sklearn.translation import regression_loss
+from mlpcore.typing import Array, Loss, Tree
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """A multilayer perceptron that predicts numbers: scikit-learn's `MLPRegressor`, and more.
+
+    The arguments up to ``max_fun`` are scikit-learn's, those that follow are told at `MLPClassifier`. ``loss`` may also
+    be "absolute_error", "huber", "quantile" (levels 0.1, 0.5 and 0.9), "gaussian" (mean and variance), or a loss of
+    mlpcore such as ``Quantile((0.05, 0.95))``. ``predict`` gives the mean, or the median; `predict_quantiles` and
+    ``predict(X, return_std=True)`` say how sure it is. A poisson loss is half the deviance.
+
+    >>> from mlpcore.sklearn import MLPRegressor
+    >>> X, y = [[-1.0], [0.0], [1.0], [2.0]], [1.0, 0.0, 1.0, 2.0]
+    >>> MLPRegressor(hidden_layer_sizes=8, solver="lbfgs", random_state=0).fit(X, y).predict([[1.0]]).round(1).tolist()
+    [1.0]
+    """
+
+    _parameter_constraints: dict = REGRESSOR
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        backend="auto",
+        device=None,
+        dtype=None,
+        dropout=0.0,
+        normalization=None,
+        weight_decay=None,
+        clip_norm=None,
+        scoring=None,
+        callbacks=(),
+        progress=False,
+        compat=None,
+    ):
+        keep(self, locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> "MLPRegressor":
+        """Learn the numbers y, (n,) or (n, outputs), of the rows X.
+
+        ``validation_data`` is (X, y) or (X, y, sample_weight): its loss is noted in ``validation_loss_curve_``, and
+        early stopping watches it instead of a part of X.
+        """
+        return self._fit(X, y, sample_weight, validation_data)
+
+    @available_if(lambda self: self._check_solver())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
+        """One epoch over these rows."""
+        return self._fit(X, y, sample_weight, once=True)
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """The expected number, or with a loss of quantiles the level nearest to the median: (n,) or (n, outputs).
+
+        ``return_std`` gives ``(mean, standard deviation)``; it needs ``loss="gaussian"``.
+        """
+        if return_std and not isinstance(regression_loss(self.loss), GaussianNLL):
+            raise ValueError(f"return_std=True needs loss='gaussian', this is loss={self.loss!r}")
+        if return_std:
+            mean, variance = self._outputs(X, _predicted, "predict")
+            return _flat(mean), _flat(namespace(variance).sqrt(variance))
+        return _flat(self._outputs(X, _expected, "predict"))
+
+    @available_if(lambda self: isinstance(regression_loss(self.loss), Quantile))
+    def predict_quantiles(self, X: Any) -> Any:
+        """All quantiles of the loss, none below the one before it: (n, levels) or (n, outputs, levels)."""
+        made = self._outputs(X, _predicted, "predict_quantiles")
+        levels = len(self._runtime.loss.quantiles)
+        shape = (made.shape[0], levels) if self.n_outputs_ == 1 else (made.shape[0], self.n_outputs_, levels)
+        return namespace(made).reshape(made, shape)
+
+    def _problem(self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool) -> Problem:
+        x, y = inputs.training_rows(self, X, y, numeric=True, reset=first)
+        weights = inputs.checked_weights(sample_weight, x.shape[0])
+        target = y if y.ndim == 2 else y[:, None]
+        columns = target.shape[1]
+        return Problem(x, target, weights, y, regression_loss(self.loss), columns, {}, columns)
+
+    def _link(self) -> str:
+        return "exp" if self.loss == "poisson" else "identity"
+
+    def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
+        predicted = to_host(_point(regression_loss(self.loss), prediction))
+        if not np.all(np.isfinite(predicted)):
+            return float("nan")
+        return float(r2_score(y, predicted if y.ndim == 2 else predicted[:, 0], sample_weight=weights))
+
+
+def _predicted(loss: Loss, z: Array) -> Tree:
+    return loss.predict(z)
+
+
+def _expected(loss: Loss, z: Array) -> Array:
+    return _point(loss, loss.predict(z))
+
+
+def _point(loss: Loss, prediction: Tree) -> Array:
+    """One number for every target column: the mean, or the quantile nearest to the median."""
+    if isinstance(prediction, tuple):
+        return prediction[0]
+    if not isinstance(loss, Quantile):
+        return prediction
+    levels = loss.quantiles
+    middle = min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
+    n, columns = prediction.shape
+    split = namespace(prediction).reshape(prediction, (n, columns // len(levels), len(levels)))
+    return split[:, :, middle]
+
+
+def _flat(columns: Array) -> Array:
+    """(n,) where there is one column."""
+    return columns[:, 0] if columns.shape[1] == 1 else columns

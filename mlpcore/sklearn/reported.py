@@ -1,0 +1,75 @@
+"""scikit-learn's own way of reporting two losses, for ``compat="sklearn"``: the value is its, the gradient the loss's.
+
+They exist to reproduce its numbers, ``loss_curve_`` and what stops on it. Nothing is ever predicted with them, and
+fitted models hold the true loss.
+"""
+
+from typing import Any
+
+from array_api_compat import device as device_of
+
+from mlpcore.configuration import configuration
+from mlpcore.namespace import namespace
+from mlpcore.numerics import weigh
+from mlpcore.typing import Array, Loss, Tree
+
+
+class _Reported:
+    """Abstract: all but the value is asked of ``loss``."""
+
+    loss: Loss
+
+    def value(self, z: Array, target: Array, weights: Array) -> Array:
+        """The sum over the rows that is reported."""
+        raise NotImplementedError
+
+    def outputs(self, target_columns: int) -> int:
+        """As the loss."""
+        return self.loss.outputs(target_columns)
+
+    def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
+        """As the loss."""
+        return self.loss.prepare(target, outputs, dtype)
+
+    def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
+        """The reported value, and the gradient of the loss."""
+        return self.value(z, target, weights), self.loss.value_and_grad(z, target, weights)[1]
+
+    def predict(self, z: Array) -> Tree:
+        """As the loss."""
+        return self.loss.predict(z)
+
+
+@configuration
+class ClippedProbabilities(_Reported):
+    """A cross-entropy whose value is taken of probabilities clipped to ``[eps, 1 - eps]``, so that a row costs at most
+    ``-log(eps)``, 36 in float64, however wrong it is.
+
+    eps is the dtype's. ``loss`` is SoftmaxCrossEntropy with labels, or SigmoidCrossEntropy.
+    """
+
+    loss: Loss
+
+    def value(self, z: Array, target: Array, weights: Array) -> Array:
+        """The cross-entropy of the clipped probabilities."""
+        xp = namespace(z)
+        eps = float(xp.finfo(z.dtype).eps)
+        p = xp.clip(self.loss.predict(z), eps, 1 - eps)
+        if target.ndim == 1:
+            labels = xp.arange(z.shape[-1], dtype=target.dtype, device=device_of(z))
+            chosen = xp.astype(xp.expand_dims(target, axis=-1) == labels, z.dtype)
+            cells = chosen * xp.log(p)
+        else:
+            cells = target * xp.log(p) + (1 - target) * xp.log(1 - p)
+        return weigh(weights, -xp.sum(cells, axis=-1), z)[0]
+
+
+@configuration
+class MeanOverOutputs(_Reported):
+    """A loss whose value is divided by the number of outputs, and whose gradient is not."""
+
+    loss: Loss
+
+    def value(self, z: Array, target: Array, weights: Array) -> Array:
+        """The value by the number of columns."""
+        return self.loss.value_and_grad(z, target, weights)[0] / z.shape[-1]
