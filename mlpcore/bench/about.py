@@ -73,7 +73,7 @@ def blas() -> list[str]:
 
 def advice() -> str:
     """What to try where OpenBLAS has chosen kernels with vectors half as wide as the processor's; else empty."""
-    chosen = {one.get("architecture") for one in pools() if one["internal_api"] == "openblas"}
+    chosen = {str(one.get("architecture")) for one in pools() if one["internal_api"] == "openblas"}
     if not cpu().endswith("avx512f") or not chosen or not chosen <= NARROW:
         return ""
     return (
