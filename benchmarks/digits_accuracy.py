@@ -28,7 +28,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         began = time.perf_counter()
         parts = prepare(table, encoding, DIGITS.validation, seed, test)
-        model = build(DIGITS, parts, backend, "float32", seed)
+        model = build(DIGITS, parts, backend, "float32", "highest", seed)
         epochs = len(fit(model, DIGITS, parts))
         seconds = time.perf_counter() - began
         reached.append(100 * model.evaluate(*parts.test)["accuracy"])

@@ -239,6 +239,8 @@ def test_tables_that_cannot_be_used(capsys, folder, names, columns, words, said)
         (("--dtype", "float16"), "argument --dtype: invalid choice: 'float16'"),
         (("--task", "guess"), "argument --task: invalid choice: 'guess'"),
         (("--backend", "nump"), "backend is 'nump', expected one of 'numpy'"),
+        (("--device", "cuda:7"), "there is no device 'cuda:7'"),
+        (("--precision", "tf32"), "precision is 'tf32', expected one of 'highest'"),
         (("--out", "no/where.model"), "there is no directory no"),
         (("--out", "."), ". is a directory"),
         (("--out", "prices.csv"), "need names of their own"),
@@ -277,6 +279,13 @@ def test_a_backend_that_is_not_there(capsys, folder, prices):
     message = refused(capsys, "train", prices, "--target", "price", "--backend", "cupy")
     assert "cupy" in message and ("pip install" in message or "nvidia-smi" in message)
     assert [file.name for file in folder.iterdir()] == ["prices.csv"]
+
+
+def test_device_and_precision(capsys, prices):
+    pytest.importorskip("torch", reason="torch is not installed; the extra `oracles` brings it")
+    words = ("--backend", "torch", "--device", "cpu", "--precision", "bfloat16")
+    run(capsys, "train", prices, "--target", "price", "--epochs", 1, *words)
+    assert load("prices.safetensors", backend="torch").precision == "bfloat16"
 
 
 def test_a_model_file_of_another_origin(capsys, prices):

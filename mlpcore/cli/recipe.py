@@ -95,7 +95,7 @@ def prepare(table: Table, encoding: Encoding, share: float, seed: int, test: np.
     return Parts(encoding, (x[train], y[train]), pair(held), pair(test))
 
 
-def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, seed: int) -> Model:
+def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, precision: str, seed: int) -> Model:
     """The model for the parts, before training."""
     classes = len(parts.encoding.classes)
     return Model(
@@ -104,6 +104,7 @@ def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, seed: int)
         AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay),
         backend=backend,
         dtype=dtype,
+        precision=precision,
         metrics=["accuracy" if classes else "r2"],
         seed=seed,
     )

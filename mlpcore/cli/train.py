@@ -42,7 +42,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--hidden", type=_widths, metavar="N,N,...", help="widths of the hidden layers, such as 256,256"
     )
     parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch or jax")
+    parser.add_argument("--device", help='of the backend, such as "cuda:1"; by default its usual one')
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of parameters and products")
+    parser.add_argument(
+        "--precision", default="highest", help="of products: highest (the default), and on some backends tf32, bfloat16"
+    )
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the rows at most")
     parser.add_argument("--batch-size", type=int, metavar="N", help="rows for each step")
     parser.add_argument("--learning-rate", type=float, metavar="RATE", help="of AdamW")
@@ -72,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
     picture = os.path.splitext(out)[0] + ".png"
     if out == picture or os.path.realpath(arguments.data) in (os.path.realpath(out), os.path.realpath(picture)):
         raise ConfigurationError(f"--out is {out}: the model and its picture {picture} need names of their own")
-    backend = get_backend(arguments.backend)
+    backend = get_backend(arguments.backend, arguments.device)
     table, encoding, test = digits.load() if builtin else (*_read(arguments), None)
     parts = prepare(table, encoding, recipe.validation, arguments.seed, test)
-    model = build(recipe, parts, backend, arguments.dtype, arguments.seed)
+    model = build(recipe, parts, backend, arguments.dtype, arguments.precision, arguments.seed)
     print(_introduction(name, parts), repr(model), sep="\n", flush=True)
     history = fit(model, recipe, parts, (Progress(max(1, recipe.epochs // LINES)),))
     if history.stopped:
