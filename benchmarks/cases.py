@@ -13,7 +13,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.namespace import namespace
 from mlpcore.trees import named_leaves
 
-SHAPES = ((256, 128), (256, 1024), (4096, 1024))  # rows, columns
+SHAPES = ((256, 10), (4096, 10), (256, 128), (256, 1024), (4096, 1024))  # rows, columns
 LARGE = (97_656, 1024)  # 10^8 numbers, on a GPU only: they fit no cache, so that what moves them shows
 
 
@@ -59,6 +59,10 @@ def _shrink(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Cal
     return (rng.normal(size=rows * width), np.asarray(1.0)), lambda body, p, factor: body(p, half, factor)
 
 
+def _softmax(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
+    return (rng.normal(size=(rows, width)),), lambda body, z: body(z)
+
+
 def _softmax_cross_entropy(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
     """Labels; as many classes as columns."""
     arrays = rng.normal(size=(rows, width)), rng.integers(0, width, rows).astype(np.int32), np.ones(rows)
@@ -83,6 +87,7 @@ CASES: dict[str, Callable[[np.random.Generator, int, int], tuple[tuple, Callable
     "choose": _choose,
     "cellwise": _cellwise,
     "shrink": _shrink,
+    "softmax": _softmax,
     "softmax_cross_entropy": _softmax_cross_entropy,
     "column_sum": _column_sum,
     "largest": _largest,
@@ -100,7 +105,7 @@ def bodies(name: str, backend: Backend, shape: tuple[int, int], dtype: str) -> d
 
     Other `WAYS` come after them by their names.
 
-    A call comes back when the device is done. Libraries that compile get the body compiled.
+    A call comes back when the device is done. A body without a kernel is compiled where the library compiles.
     """
     primitive = primitives()[name]
     arrays, call = CASES[name](np.random.default_rng(0), *shape)
@@ -109,8 +114,12 @@ def bodies(name: str, backend: Backend, shape: tuple[int, int], dtype: str) -> d
         with backend.scope(dtype):
             return [backend.asarray(a.astype(dtype) if a.dtype.kind == "f" else a) for a in arrays]
 
-    found = {"body": _synchronised(backend, backend.jit(lambda *some: call(primitive.body, *some)), placed(), dtype)}
     kernel = primitive.kernels.get(type(placed()[0]))
+
+    def body(*some: Any) -> Any:
+        return call(primitive.body, *some)
+
+    found = {"body": _synchronised(backend, backend.jit(body) if kernel is None else body, placed(), dtype)}
     if kernel is not None:
         found["kernel"] = _synchronised(backend, lambda *some: call(kernel, *some), placed(), dtype)
     for way, other in WAYS.get(name, {}).items():
