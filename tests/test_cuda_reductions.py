@@ -3,6 +3,7 @@
 import math
 import re
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -76,8 +77,12 @@ def test_cross_entropy_of_scores_that_are_not_finite_is_that_of_the_definition(c
                 found = crossentropy.softmax_cross_entropy(Emulator().device, *given)
                 with np.errstate(all="ignore"):
                     expected = ops.softmax_cross_entropy.body(*given)
-                for one, other in zip(found, expected, strict=True):
-                    np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-30, err_msg=str((row, label, weight)))
+                compare = partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-30, err_msg=str((row, label, weight)))
+                compare(found[0], expected[0])
+                if np.isnan(expected[1]).any():  # the step fails; which entries show it is not laid down
+                    assert np.isnan(found[1]).any()
+                else:
+                    compare(found[1], expected[1])
 
 
 @needed
