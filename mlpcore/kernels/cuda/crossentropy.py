@@ -117,7 +117,7 @@ extern "C" __global__ void __launch_bounds__({threads}) cross_entropy(const T *_
       if (inside && column < columns) {{
         const T log = x[k] - rest, t = target_of(target, row, columns, column);
         likelihood += t * log;
-        dz[begin + column] = weight > 0 ? weight * (exp(log) - t) : (T)0;
+        dz[begin + column] = weight > 0 ? weight * (t == (T)1 ? expm1(log) : exp(log) - t) : (T)0;
       }}
     }}
 #pragma unroll
@@ -168,7 +168,7 @@ extern "C" __global__ void __launch_bounds__({threads}, 1024 / {threads}) cross_
     for (int column = threadIdx.x; column < columns; column += {threads}) {{
       const T log = (z[begin + column] - all.top) - rest, t = target_of(target, row, columns, column);
       likelihood += t * log;
-      dz[begin + column] = weight > 0 ? weight * (exp(log) - t) : (T)0;
+      dz[begin + column] = weight > 0 ? weight * (t == (T)1 ? expm1(log) : exp(log) - t) : (T)0;
     }}
     likelihood = block_sum(likelihood);
     if (weight > 0) total += weight * -likelihood;
