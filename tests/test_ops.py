@@ -56,6 +56,7 @@ def test_softmax_cross_entropy(shape: tuple[int, ...], dtype: str, smoothing: fl
                 body(*given) for body in (ops.softmax_cross_entropy.kernels[np.ndarray], ops.softmax_cross_entropy.body)
             )
         assert dz.dtype == z.dtype and dz.shape == z.shape and value.shape == z.shape[:-2]
+        assert np.all(np.isfinite(value)) and np.all(np.isfinite(dz))
         np.testing.assert_allclose(value, expected, rtol=32 * np.finfo(dtype).eps)
         np.testing.assert_allclose(dz, gradient, rtol=32 * np.finfo(dtype).eps)
 
