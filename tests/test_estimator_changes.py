@@ -204,3 +204,26 @@ def test_their_warm_start_with_early_stopping_overwrites_its_best(solver: str) -
     assert len(theirs.validation_scores_) == len(ours.validation_scores_) and not np.array_equal(before, flat(theirs))
     np.testing.assert_allclose(flat(ours), flat(theirs), rtol=0, atol=1e-8)
     np.testing.assert_array_equal(flat(mended), before)
+
+
+@pytest.mark.parametrize("fitted", ["relu", "tanh", "identity"])
+def test_to_sklearn_has_the_activation_of_the_fit(fitted: str) -> None:
+    model = classifier(activation=fitted).fit(X, LABELS).set_params(activation="logistic", normalization="batch")
+    theirs = model.to_sklearn()
+    assert theirs.activation == fitted
+    np.testing.assert_allclose(theirs.predict_proba(X), model.predict_proba(X), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_part_without_weight(first: bool) -> None:
+    # Half of the rows are held out; of two weights above 0 some seed leaves none to either part.
+    weights, said = np.zeros(60), set()
+    weights[[0, 1]] = 1.0
+    for seed in range(20):
+        model = classifier(early_stopping=True, validation_fraction=0.5, random_state=seed)
+        try:
+            model.fit(X, LABELS, sample_weight=weights)
+        except ValueError as error:
+            said.add(str(error))
+    part = "held out for early stopping" if first else "left to train on"
+    assert any(message.startswith(f"all 30 rows {part} have weight 0") for message in said)

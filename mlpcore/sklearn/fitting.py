@@ -238,6 +238,9 @@ def _split(estimator: Any, problem: Problem, draws: Draws) -> tuple["HeldOut | N
     rows, held = draws.held_out(everything.size, float(estimator.validation_fraction), **problem.stratify)
     if held.size < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+    for part, numbers in (("held out for early stopping", held), ("left to train on", rows)):
+        if problem.weights is not None and not problem.weights[numbers].any():
+            raise ValueError(f"all {numbers.size} rows {part} have weight 0; pass validation_data, or drop such rows")
     return HeldOut.of(problem, held), rows
 
 
