@@ -278,7 +278,10 @@ def test_layers_of_mlpcore_are_known_by_their_words():
 
 
 REFUSED = {
-    "gelu": ({"activation": "gelu"}, r"activation is GELU\(.*\), expected one of 'identity', 'logistic', 'tanh', 'relu'"),
+    "gelu": (
+        {"activation": "gelu"},
+        r"activation is GELU\(.*\), expected one of 'identity', 'logistic', 'tanh', 'relu'",
+    ),
     "two": ({"activation": ["relu", "tanh"]}, r"activation is ReLU\(\), Tanh\(\), .* for all hidden layers"),
     "batch": ({"normalization": "batch"}, r"has normalization, BatchNorm\(4\), which scikit-learn has not"),
     "huber": ({"loss": "huber"}, "loss is 'huber', expected one of 'squared_error'"),
