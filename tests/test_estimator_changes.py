@@ -227,3 +227,13 @@ def test_a_part_without_weight(first: bool) -> None:
             said.add(str(error))
     part = "held out for early stopping" if first else "left to train on"
     assert any(message.startswith(f"all 30 rows {part} have weight 0") for message in said)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_their_partial_fit_keeps_its_first_rate(solver: str) -> None:
+    words = {"hidden_layer_sizes": (6,), "random_state": 0, "solver": solver, "batch_size": 16}
+    theirs, ours = TheirClassifier(**words), MLPClassifier(**words, compat="sklearn")
+    for one in (theirs, ours):
+        one.partial_fit(X, LABELS, classes=CLASSES)
+        one.set_params(learning_rate_init=0.3).partial_fit(X, LABELS)
+    np.testing.assert_allclose(flat(ours), flat(theirs), rtol=0, atol=1e-10)

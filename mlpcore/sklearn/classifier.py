@@ -40,8 +40,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     of label to weight, or "balanced". ``dropout``: the rate after every hidden layer, or one for each.
     ``normalization``: "batch", "layer" or "rms", before every hidden activation. ``weight_decay``: decoupled; None is
     the solver's own. ``clip_norm``: the greatest length of the gradient. ``scoring``: what early stopping watches, a
-    scorer's name or a function ``(estimator, X, y)``, "loss" for the validation loss, None for the accuracy.
-    ``callbacks``: mlpcore's, called between epochs. ``progress``: a live line for every fit.
+    scorer's name or a function ``(estimator, X, y)``, with ``sample_weight`` if it takes that, "loss" for the
+    validation loss, None for the accuracy. ``callbacks``: mlpcore's, called between epochs. ``progress``: a live line
+    for every fit.
     ``compat="sklearn"``: scikit-learn's own answers where they were mended; see docs/estimators.md.
 
     >>> from mlpcore.sklearn import MLPClassifier
