@@ -278,9 +278,12 @@ def test_layers_of_mlpcore_are_known_by_their_words():
 
 
 REFUSED = {
-    "gelu": ({"activation": "gelu"}, "activation is 'gelu', expected one of 'identity', 'logistic', 'tanh', 'relu'"),
-    "two": ({"activation": ["relu", "tanh"]}, "activation is .*'relu', 'tanh'.* for all hidden layers"),
-    "batch": ({"normalization": "batch"}, "normalization is 'batch', which scikit-learn has not"),
+    "gelu": (
+        {"activation": "gelu"},
+        r"activation is GELU\(.*\), expected one of 'identity', 'logistic', 'tanh', 'relu'",
+    ),
+    "two": ({"activation": ["relu", "tanh"]}, r"activation is ReLU\(\), Tanh\(\), .* for all hidden layers"),
+    "batch": ({"normalization": "batch"}, r"has normalization, BatchNorm\(4\), which scikit-learn has not"),
     "huber": ({"loss": "huber"}, "loss is 'huber', expected one of 'squared_error'"),
     "own": ({"loss": mc.Quantile()}, r"loss is Quantile\(\), expected one of 'squared_error'"),
 }

@@ -459,6 +459,8 @@ def test_dtype() -> None:
             wanted = dtype or x.dtype.name
             assert {part.dtype.name for part in (*model.coefs_, *model.intercepts_)} == {wanted}
             assert model.predict_proba(x).dtype == wanted == model.transform(x).dtype
+            told = model.__sklearn_tags__().transformer_tags.preserves_dtype
+            assert (wanted in told) == (dtype is None)
             model.partial_fit(X, LABELS)
             assert model.coefs_[0].dtype == wanted
     single = classifier(solver="lbfgs", max_iter=20).fit(X.astype("float32"), LABELS)

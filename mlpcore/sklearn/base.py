@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,13 @@ _OF_EPOCHS = ("loss_curve_", "validation_loss_curve_", "best_loss_", "validation
 class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Abstract: a member says how X and y become a `Problem` and what its predictions are."""
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool) -> Problem:
-        """Checked data; sets ``n_features_in_`` and what else is known of them."""
+    def _problem(
+        self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool, training: Problem | None = None
+    ) -> Problem:
+        """Checked data; sets ``n_features_in_`` and what else is known of them.
+
+        ``training`` is the problem that validation data belong to.
+        """
         raise NotImplementedError
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
@@ -49,20 +55,24 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 raise ValueError("partial_fit does not support early_stopping=True")
             problem = self._problem(X, y, sample_weight, once=once, first=first)
             if validation_data is not None:
-                problem = problem._replace(given=self._given(validation_data))
+                problem = problem._replace(given=self._given(validation_data, problem))
+            # Early, as a scorer may ask for them between the epochs.
+            self.n_outputs_, self.out_activation_ = problem.columns, self._link()
             dtype = inputs.dtype_of(problem.x, self.dtype) if first else inputs.dtype_of(self.coefs_[0], None)
             place = Place(inputs.backend_for(self, X), dtype, inputs.place_of(X))
             attributes = fit(self, problem, place, first=first, once=once)
             if first:
                 for name in _OF_EPOCHS:
                     self.__dict__.pop(name, None)
-            self.__dict__.update(attributes, n_outputs_=problem.columns, out_activation_=self._link())
+            self.__dict__.update(attributes)
         return self
 
-    def _given(self, validation_data: Any) -> Problem:
+    def _given(self, validation_data: Any, training: Problem) -> Problem:
         """Validation data as a problem: (X, y) or (X, y, sample_weight)."""
+        if self.solver == FULL_BATCH:
+            raise ValueError("validation_data cannot be used with solver='lbfgs', which has no epochs to look after")
         given = as_pair(validation_data)
-        return self._problem(*given, *[None] * (3 - len(given)), once=True, first=False)
+        return self._problem(*given, *[None] * (3 - len(given)), once=True, first=False, training=training)
 
     def _outputs(self, X: Any, function: Callable[[Loss, Array], Tree], method: str, depth: int | None = None) -> Tree:
         """``function(loss, scores)`` for the rows of X, in X's library."""
@@ -81,7 +91,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones."""
         self._check_fitted()
         ends = [i for i, one in enumerate(self._runtime.net.layers) if isinstance(one, Linear)][1:]
-        if not -len(ends) <= layer < len(ends):
+        if not isinstance(layer, Integral) or not -len(ends) <= layer < len(ends):
             raise ValueError(f"layer is {layer!r}, expected one of the {len(ends)} hidden layers")
         return self._outputs(X, _scores, "transform", ends[layer])
 
@@ -141,6 +151,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.array_api_support = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"] if self.dtype is None else []
         return tags
 
 

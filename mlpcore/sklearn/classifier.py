@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import device as device_of
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils import compute_sample_weight
@@ -39,8 +40,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     of label to weight, or "balanced". ``dropout``: the rate after every hidden layer, or one for each.
     ``normalization``: "batch", "layer" or "rms", before every hidden activation. ``weight_decay``: decoupled; None is
     the solver's own. ``clip_norm``: the greatest length of the gradient. ``scoring``: what early stopping watches, a
-    scorer's name or a function ``(estimator, X, y)``, "loss" for the validation loss, None for the accuracy.
-    ``callbacks``: mlpcore's, called between epochs. ``progress``: a live line for every fit.
+    scorer's name or a function ``(estimator, X, y)``, with ``sample_weight`` if it takes that, "loss" for the
+    validation loss, None for the accuracy. ``callbacks``: mlpcore's, called between epochs. ``progress``: a live line
+    for every fit.
     ``compat="sklearn"``: scikit-learn's own answers where they were mended; see docs/estimators.md.
 
     >>> from mlpcore.sklearn import MLPClassifier
@@ -135,18 +137,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         functions = {"binary": _log_both, "multiclass": _log_softmax, "multilabel-indicator": _log_sigmoid}
         return self._outputs(X, functions[self._labels.kind], "predict_log_proba")
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool) -> Problem:
+    def _problem(
+        self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool, training: Problem | None = None
+    ) -> Problem:
         x, y = inputs.training_rows(self, X, y, numeric=False, reset=first)
         weights = inputs.checked_weights(sample_weight, x.shape[0])
         self._know(y, X, once)
         if self.class_weight is not None:
-            if once and self.class_weight == "balanced":
+            if once and training is None and self.class_weight == "balanced":
                 raise ValueError(
                     "class_weight='balanced' needs all rows at once, which partial_fit does not see; "
                     "pass the weights as a dict"
                 )
-            factors = compute_sample_weight(self.class_weight, y)
+            factors = _class_factors(self.class_weight, y, y if training is None else training.y)
             weights = factors if weights is None else weights * factors
+            if not once and not np.any(weights > 0):
+                raise ValueError(f"class_weight={self.class_weight!r} leaves no row a weight above 0")
         target, labels = self._labels.encode(y), self._labels
         stratify: dict[str, Any] = {}
         if labels.kind == "binary":
@@ -183,6 +189,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _class_factors(class_weight: Any, y: Any, training: Any) -> np.ndarray:
+    """A weight for every row of y; "balanced" is by the classes of the training rows."""
+    if class_weight != "balanced" or y is training:
+        factors = compute_sample_weight(class_weight, y)
+    else:
+        both = [one.toarray() if issparse(one) else one for one in (training, y)]
+        known = np.arange(training.shape[0])
+        factors = compute_sample_weight("balanced", np.concatenate(both), indices=known)[known.size :]
+    if not np.all(np.isfinite(factors) & (factors >= 0)):
+        raise ValueError(f"class_weight is {class_weight!r}, expected finite numbers of at least 0")
+    return factors
 
 
 def _probabilities(loss: Loss, z: Array) -> Array:

@@ -15,7 +15,7 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.transfer import to_host
 from mlpcore.errors import ConfigurationError, MlpcoreWarning
 from mlpcore.files.tensors import Path
-from mlpcore.layers import BatchNorm, Identity, LayerNorm, ReLU, RMSNorm, Sigmoid, Tanh
+from mlpcore.layers import BatchNorm, Dropout, Identity, LayerNorm, Linear, ReLU, RMSNorm, Sigmoid, Tanh
 from mlpcore.losses import GaussianNLL, Quantile
 from mlpcore.model import Model
 from mlpcore.onnx import network_to_onnx
@@ -268,20 +268,21 @@ def _ours_alone(estimator: Any) -> dict[str, Any]:
 
 
 def _their_activation(estimator: Any) -> str:
-    """scikit-learn's word for the one activation of all hidden layers."""
-    if estimator.normalization is not None or any(
-        isinstance(layer, (BatchNorm, LayerNorm, RMSNorm)) for layer in estimator._runtime.net.layers
-    ):
+    """scikit-learn's word for the one activation of all hidden layers of the fitted network."""
+    layers = estimator._runtime.net.layers
+    if normalized := [layer for layer in layers if isinstance(layer, (BatchNorm, LayerNorm, RMSNorm))]:
         raise ConfigurationError(
-            f"to_sklearn: normalization is {estimator.normalization!r}, which scikit-learn has not"
+            f"to_sklearn: the network has normalization, {normalized[0]!r}, which scikit-learn has not"
         )
-    found = set(translation.activations(estimator))
-    if not found:
+    others = [layer for layer in layers if not isinstance(layer, (Linear, Dropout))]
+    hidden = len(estimator.coefs_) - 1
+    found = set(others) | ({Identity()} if len(others) < hidden else set())  # no layer stands for the identity
+    if not hidden:
         given = estimator.activation
         return given if isinstance(given, str) and given in _THEIR_ACTIVATIONS.values() else "relu"
     if len(found) > 1 or not found <= _THEIR_ACTIVATIONS.keys():
         raise ConfigurationError(
-            f"to_sklearn: activation is {estimator.activation!r}, expected one of "
+            f"to_sklearn: activation is {', '.join(sorted(map(repr, found)))}, expected one of "
             f"{', '.join(map(repr, _THEIR_ACTIVATIONS.values()))} for all hidden layers"
         )
     return _THEIR_ACTIVATIONS[found.pop()]

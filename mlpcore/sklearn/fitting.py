@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.runtime import Runtime, on_host, tree_from, tree_parts
 from mlpcore.sklearn.sparse import densified
-from mlpcore.sklearn.stochastic import Batches, Memory, Plan, Told, train
+from mlpcore.sklearn.stochastic import Batches, Memory, Plan, Told, train, unharmed
 from mlpcore.sklearn.stopping import Rate, Watch, going_on
 from mlpcore.sklearn.validation import HeldOut, validator
 from mlpcore.training.callbacks import check_callbacks
@@ -84,15 +85,27 @@ def fit(estimator: Any, problem: Problem, place: Place, *, first: bool, once: bo
             tree = initial_tree(estimator, net, n_in, n_out, draws, place.dtype)
         else:
             coefs, intercepts = on_host((tuple(estimator.coefs_), tuple(estimator.intercepts_)))
+            _check_units([n_in, *translation.hidden_sizes(estimator), n_out], coefs)
             tree = tree_from(net, coefs, intercepts, _others(estimator, net))
         solve = _in_full if estimator.solver == FULL_BATCH else _in_batches
-        model, attributes = solve(estimator, problem, place, net, tree, draws, memory, first, once)
+        with unharmed(None if first else memory, draws_too=isinstance(estimator.random_state, Integral)):
+            model, attributes = solve(estimator, problem, place, net, tree, draws, memory, first, once)
         state = model._trainer.state
         running = tuple(leaf + 0 for leaf in state.statistics)
         coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, running))
     attributes |= {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
     attributes["_runtime"] = Runtime(net, problem.loss, others, place.backend, place.dtype, place.name)
     return attributes
+
+
+def _check_units(asked: list[int], coefs: Sequence[np.ndarray]) -> None:
+    """A ValueError where the arguments or the data ask for another network than the one that is to go on."""
+    fitted = [*(weight.shape[0] for weight in coefs), coefs[-1].shape[1]]
+    if asked != fitted:
+        raise ValueError(
+            f"hidden_layer_sizes, loss and data ask for layers of {asked} units, but the fitted network, with which "
+            f"warm_start and partial_fit go on, has {fitted}; fit with warm_start=False, or a clone of the estimator"
+        )
 
 
 def _others(estimator: Any, net: Sequential) -> Sequence[Params]:
@@ -154,7 +167,9 @@ def _in_batches(
     now = None
     if not first and memory is not None and memory.model is not None and (once or estimator.compat is None):
         fresh = _model(estimator, problem, place, net, tree, steps, memory.model.seed)
-        model, now = _gone_on(fresh, memory.model, tree), memory.learning_rate
+        if estimator.compat == "sklearn" or fresh.optimizer.learning_rate == memory.model.optimizer.learning_rate:
+            now = memory.learning_rate  # not where another rate was set since
+        model = _gone_on(fresh, memory.model, tree)
     else:
         random = any(isinstance(layer, Dropout) for layer in net.layers)
         model = _model(estimator, problem, place, net, tree, steps, draws.seed() if random else 0)
@@ -166,7 +181,8 @@ def _in_batches(
         watch, told.loss_curve = going_on(watch, estimator), list(getattr(estimator, "loss_curve_", ()))
         told.rows_seen = getattr(estimator, "t_", 0)
         told.validation_loss_curve = getattr(estimator, "validation_loss_curve_", None)
-    watch.begin(model)
+    if first or estimator.compat is None:  # scikit-learn's warm start overwrites the best weights of the fit before
+        watch.begin(model)
     data = placed(problem, problem.loss.outputs(problem.targets), place)
     if issparse(data[0]) and not getattr(model._trainer.run, "densifies", False):
         model._trainer.run = densified(model._trainer.run, place.backend)
@@ -222,6 +238,9 @@ def _split(estimator: Any, problem: Problem, draws: Draws) -> tuple["HeldOut | N
     rows, held = draws.held_out(everything.size, float(estimator.validation_fraction), **problem.stratify)
     if held.size < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+    for part, numbers in (("held out for early stopping", held), ("left to train on", rows)):
+        if problem.weights is not None and not problem.weights[numbers].any():
+            raise ValueError(f"all {numbers.size} rows {part} have weight 0; pass validation_data, or drop such rows")
     return HeldOut.of(problem, held), rows
 
 

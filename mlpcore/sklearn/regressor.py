@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 
 from mlpcore.backends.transfer import to_host
-from mlpcore.losses import GaussianNLL, Quantile
+from mlpcore.losses import GaussianNLL, Poisson, Quantile
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import inputs
 from mlpcore.sklearn.base import BaseMLP, keep
@@ -95,14 +95,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         ``return_std`` gives ``(mean, standard deviation)``; it needs ``loss="gaussian"``.
         """
-        if return_std and not isinstance(regression_loss(self.loss), GaussianNLL):
-            raise ValueError(f"return_std=True needs loss='gaussian', this is loss={self.loss!r}")
+        if return_std and not isinstance(_loss_of(self), GaussianNLL):
+            self._check_fitted()
+            raise ValueError(f"return_std=True needs loss='gaussian', the fit had {_loss_of(self)!r}")
         if return_std:
             mean, variance = self._outputs(X, _predicted, "predict")
             return _flat(mean), _flat(namespace(variance).sqrt(variance))
         return _flat(self._outputs(X, _expected, "predict"))
 
-    @available_if(lambda self: isinstance(regression_loss(self.loss), Quantile))
+    @available_if(lambda self: isinstance(_loss_of(self), Quantile))
     def predict_quantiles(self, X: Any) -> Any:
         """All quantiles of the loss, none below the one before it: (n, levels) or (n, outputs, levels)."""
         made = self._outputs(X, _predicted, "predict_quantiles")
@@ -110,7 +111,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         shape = (made.shape[0], levels) if self.n_outputs_ == 1 else (made.shape[0], self.n_outputs_, levels)
         return namespace(made).reshape(made, shape)
 
-    def _problem(self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool) -> Problem:
+    def _problem(
+        self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool, training: Problem | None = None
+    ) -> Problem:
         x, y = inputs.training_rows(self, X, y, numeric=True, reset=first)
         weights = inputs.checked_weights(sample_weight, x.shape[0])
         target = y if y.ndim == 2 else y[:, None]
@@ -118,13 +121,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return Problem(x, target, weights, y, regression_loss(self.loss), columns, {}, columns)
 
     def _link(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+        return "exp" if isinstance(regression_loss(self.loss), Poisson) else "identity"
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
         predicted = to_host(_point(regression_loss(self.loss), prediction))
         if not np.all(np.isfinite(predicted)):
             return float("nan")
         return float(r2_score(y, predicted if y.ndim == 2 else predicted[:, 0], sample_weight=weights))
+
+
+def _loss_of(estimator: MLPRegressor) -> Loss:
+    """The loss of the last fit, whatever was set since; before one, that of the arguments."""
+    return estimator._runtime.loss if hasattr(estimator, "_runtime") else regression_loss(estimator.loss)
 
 
 def _predicted(loss: Loss, z: Array) -> Tree:

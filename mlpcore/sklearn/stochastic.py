@@ -1,8 +1,9 @@
 """The epochs of a stochastic fit, with scikit-learn's order of rows, learning rates and rules for stopping."""
 
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.stopping import Rate, Watch
 from mlpcore.training.callbacks import Report, Stop, call, call_every
 from mlpcore.training.loop import EpochResult, Interruption
+from mlpcore.trees import tree_map
 
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
@@ -30,6 +32,30 @@ class Memory:
     model: Model | None
     draws: Draws | None
     learning_rate: float
+
+
+@contextmanager
+def unharmed(memory: Memory | None, draws_too: bool) -> Iterator[None]:
+    """Put the memory's model and draws back as they were, should anything be raised; steps write into their vectors.
+
+    The draws only where they are the estimator's own (``draws_too``), not a `RandomState` of the caller.
+    """
+    model, draws = (None, None) if memory is None else (memory.model, memory.draws)
+    if model is not None:
+        trainer = model._trainer
+        with model.backend.scope(model.dtype):
+            state, progress = tree_map(lambda leaf: leaf + 0, trainer.state), replace(trainer.progress)
+    if draws is not None and draws_too:
+        random, last = draws.random.get_state(), draws.last
+    try:
+        yield
+    except BaseException:
+        if model is not None:
+            trainer.state, trainer.progress = state, progress
+        if draws is not None and draws_too:
+            draws.random.set_state(random)
+            draws.last = last
+        raise
 
 
 class Batches(NamedTuple):

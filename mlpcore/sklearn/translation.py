@@ -1,6 +1,7 @@
 """From scikit-learn's words to mlpcore's configurations: the one place where the arguments are read."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ def hidden_sizes(estimator: Any) -> list[int]:
     sizes = list(given) if hasattr(given, "__iter__") else [given]
     if np.any(np.array(sizes) <= 0):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    if not all(isinstance(size, Integral) for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be integers, got {sizes}.")
     return [int(size) for size in sizes]
 
 
@@ -157,7 +160,15 @@ def optimizer(estimator: Any, steps: int) -> Optimizer:
 
 
 def check_together(estimator: Any) -> None:
-    """Arguments that cannot go together: lbfgs takes all rows at once and wants one and the same function."""
+    """Arguments that cannot go together: lbfgs takes all rows at once and wants one and the same function, and an
+    optimizer of mlpcore has its own rate and decay."""
+    if not isinstance(estimator.solver, str):
+        for name, default in (("weight_decay", None), ("learning_rate", "constant")):
+            if (given := getattr(estimator, name)) != default:
+                raise ValueError(
+                    f"{name}={given!r} cannot be used with solver={estimator.solver!r}, expected {default!r}; "
+                    "say it to that optimizer"
+                )
     if estimator.solver != FULL_BATCH:
         return
     for name, ok in (
@@ -165,6 +176,7 @@ def check_together(estimator: Any) -> None:
         ("normalization", estimator.normalization != "batch"),
         ("weight_decay", estimator.weight_decay is None),
         ("clip_norm", estimator.clip_norm is None),
+        ("callbacks", not estimator.callbacks),
     ):
         if not ok:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +80,14 @@ def _scored(estimator: Any, model: Model, held_out: HeldOut, place: Any) -> floa
     coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, state.statistics))
     seen.coefs_, seen.intercepts_ = coefs, intercepts
     seen._runtime = Runtime(net, model.loss, others, place.backend, place.dtype, place.name)
+    seen.n_layers_ = len(coefs) + 1
     vars(seen).pop("feature_names_in_", None)  # the rows are an array by now
     scorer = get_scorer(estimator.scoring) if isinstance(estimator.scoring, str) else estimator.scoring
-    extra = {} if held_out.weights is None else {"sample_weight": held_out.weights}
+    extra = {} if held_out.weights is None or not _takes_weights(scorer) else {"sample_weight": held_out.weights}
     return float(scorer(seen, held_out.x, held_out.y, **extra))
+
+
+def _takes_weights(scorer: Callable) -> bool:
+    """Whether sample_weight may be given beside (estimator, X, y)."""
+    words = signature(scorer).parameters
+    return "sample_weight" in words or any(word.kind is Parameter.VAR_KEYWORD for word in words.values())
