@@ -132,7 +132,7 @@ WAITS = {"clip", "nonzero", "isin", "unique_all", "unique_counts", "unique_inver
 
 def test_clip_on_cupy_is_one_function_of_the_library() -> None:
     """The compatibility wrapper assigns through masks, whose sizes the host must know; read in its source, 1.16."""
-    from mlpcore.backends.cupy import without_host_reads
+    from mlpcore.kernels.cuda.library import without_host_reads
 
     compat, library = ModuleType("compat.cupy"), ModuleType("cupy")
     compat.clip = compat.add = None  # type: ignore[attr-defined]

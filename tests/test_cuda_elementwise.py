@@ -341,6 +341,20 @@ def test_cupy_has_a_body_of_every_primitive():
     assert kernels.STREAM(3, "noise").child(0) == kernels.STREAM(3, "noise.0") and issubclass(kernels.STREAM, Stream)
 
 
+def test_formulas_on_cupy_close_over_the_namespace_that_kernels_replace(monkeypatch):
+    """With another one no formula that names ``xp`` could be traced, and each would run as many kernels."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    backend = importlib.import_module("mlpcore.backends.cupy")
+    monkeypatch.setattr(backend, "_number", lambda *given: 0)
+    monkeypatch.setattr(backend, "_probe", lambda number: None)
+    monkeypatch.setattr(backend, "precisions", lambda *given: {})
+    registered = []
+    monkeypatch.setattr(backend, "register", lambda kind, xp: registered.append((kind, xp)))
+    made = backend.create()
+    device = importlib.import_module("mlpcore.kernels.cupy").DEVICE
+    assert registered == [(cupy.ndarray, device.library)] and made.xp is device.library
+
+
 def test_a_box_of_more_than_three_lengths_is_refused():
     with pytest.raises(Untraceable):
         elementwise.box([(2, 3, 4, 5), (2, 1, 4, 1)], (2, 3, 4, 5))

@@ -10,6 +10,7 @@ from mlpcore import ops
 from mlpcore.kernels.cuda import Source, columns, crossentropy, largest, philox
 from mlpcore.kernels.cuda.device import Device, Sizes
 from mlpcore.kernels.cuda.fusing import Fusing
+from mlpcore.kernels.cuda.library import without_host_reads
 from mlpcore.random import Stream
 
 
@@ -25,7 +26,7 @@ def _launch(source: Source, blocks: Sizes, threads: Sizes, arguments: tuple) -> 
 
 DEVICE = Device(
     kind=cupy.ndarray,
-    library=array_api_compat.cupy,
+    library=without_host_reads(cupy, array_api_compat.cupy),
     launch=_launch,
     empty=cupy.empty,
     address=lambda x: x.data.ptr,
