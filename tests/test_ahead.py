@@ -90,6 +90,24 @@ def test_draws_that_lie_on_the_device_are_taken_as_they_are() -> None:
     assert [spy.host(noise[1]["host"])[0] for noise in seen] == list(range(6))
 
 
+def test_no_more_is_drawn_ahead_on_the_device_than_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All the masks of a chunk at once could take more memory than the device has."""
+    monkeypatch.setattr(ahead, "NOISE_BYTES", 2 * 5 * 4 * 8)
+    events: list[str] = []
+
+    def step(state: Any, batch: Any) -> Any:
+        events.append("step")
+        return state, batch.weights[0]
+
+    def draw(i: int) -> Any:
+        events.append("draw")
+        return np.zeros((5, 4))
+
+    data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
+    run_ahead(np, np.asarray, lambda x: True)(step)(None, data, order, draw)
+    assert events == ["draw", "draw", "step", "step"] * 3
+
+
 @pytest.mark.parametrize("place", HERE)
 def test_running_ahead_gives_the_bits_of_a_loop(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = EAGER if place == "numpy" else open_place(place)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends import pieces
-from mlpcore.backends.backend import Run
+from mlpcore.backends.backend import ChunkError, Run
 from mlpcore.trees import Layout, named_leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step
 
@@ -92,15 +92,21 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
         steps = order.shape[0]
         each = sum(np.asarray(leaf).nbytes for _, leaf in named_leaves(draw(0)))
         length = -(-steps // max(1, -(-steps * each // NOISE_BYTES)))
-        losses = []
-        for start in range(0, steps, length):
-            draws = [draw(i) for i in range(start, min(start + length, steps))] if each else [draw(0)]
-            noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
-            rows = order[start : start + length].astype(np.int32)
-            state, some = chunk(state, data, rows, noise)
-            losses.append(some)
-        # An error on the device is raised here, before the caller takes the new state.
-        return jax.block_until_ready((state, losses[0] if len(losses) == 1 else jax.numpy.concatenate(losses)))
+        losses: list[Array] = []
+        done = 0
+        try:
+            for start in range(0, steps, length):
+                draws = [draw(i) for i in range(start, min(start + length, steps))] if each else [draw(0)]
+                noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
+                rows = order[start : start + length].astype(np.int32)
+                # An error on the device is raised here, before the new state is taken.
+                state, some = jax.block_until_ready(chunk(state, data, rows, noise))
+                losses.append(some)
+                done += rows.shape[0]
+        except BaseException as error:
+            # The memory of the first state may have been used for a later one.
+            raise ChunkError(state, done) from error
+        return state, losses[0] if len(losses) == 1 else jax.numpy.concatenate(losses)
 
     return run
 

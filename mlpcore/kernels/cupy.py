@@ -33,11 +33,12 @@ DEVICE = Device(
     packed=lambda x: x.flags.c_contiguous,
 )
 FUSING = Fusing(DEVICE)
-STREAM: type[Stream] = philox.streams(DEVICE)  # its factors are drawn on the device
+# Its factors are drawn on the device; no source was compiled for AMD's yet.
+STREAM: type[Stream] = Stream if cupy.cuda.runtime.is_hip else philox.streams(DEVICE)
 
 
 ops.erf.register(cupy.ndarray)(cupyx.scipy.special.erf)
-if not cupy.cuda.runtime.is_hip:  # no source was compiled for AMD's devices yet
+if not cupy.cuda.runtime.is_hip:
     ops.affine.register(cupy.ndarray)(FUSING.affine)
     ops.sweep.register(cupy.ndarray)(FUSING.sweep)
     ops.cellwise.register(cupy.ndarray)(FUSING.cellwise)
