@@ -1,6 +1,7 @@
 """A chunk of steps as one compiled program of JAX: a scan over the rows that each step takes."""
 
 import operator
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -67,7 +68,7 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
     hope = True
     given: list[Array] = []  # the vectors of the state that the last chunk gave
     parts: list[Any] = []  # the same in pieces
-    spare: list[Array] = []  # vectors that nobody needs any more
+    spare: list[Array] = []  # vectors of the state before it, whose memory is used again where nobody holds them
 
     def chunk(state: State, *arguments: Any) -> tuple[State, Array]:
         nonlocal hope, given, parts, spare
@@ -81,7 +82,7 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
             if not bool(ok):
                 return careful(state, *arguments)
             parts = pieces.vectors(layout, made)
-            new = joined(room or list(map(jax.numpy.zeros_like, vectors)), parts)
+            new = joined(room if room and _held_once(room) else list(map(jax.numpy.zeros_like, vectors)), parts)
         except Exception:  # whatever is wrong with the step shows when it is run with care
             hope = False
             return careful(state, *arguments)
@@ -109,6 +110,11 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
         return state, losses[0] if len(losses) == 1 else jax.numpy.concatenate(losses)
 
     return run
+
+
+def _held_once(arrays: list[Array]) -> bool:
+    """Whether these arrays are in this list alone: another thread, or a caller, may hold a state of two chunks ago."""
+    return all(sys.getrefcount(arrays[i]) <= 2 for i in range(len(arrays)))  # the list, and the argument
 
 
 @cache
