@@ -1,7 +1,7 @@
 """A chunk on a device that runs behind the host: a step sends and reads nothing, and the bits are those of a loop."""
 
 from dataclasses import replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,11 @@ from devices import HERE, open_place
 from fitting import EAGER, NET, X, Y, assert_same, make, state_of
 
 import mlpcore as mc
-from mlpcore.backends import ahead
+from mlpcore.backends import ahead, streaming
 from mlpcore.backends.ahead import run_ahead
-from mlpcore.backends.backend import ChunkError
+from mlpcore.backends.backend import ChunkError, run_eagerly
+from mlpcore.backends.lanes import Plain
+from mlpcore.backends.streaming import streamed
 from mlpcore.layers import LAYERS
 from mlpcore.random import Stream
 from mlpcore.training.step import make_step
@@ -141,6 +143,29 @@ def test_a_failure_tells_the_whole_steps_before_it(fails: str, at: int) -> None:
         patch.setattr(ahead, "NOISE_BYTES", 8)
         run_ahead(np, np.asarray, lambda x: False)(step)(0, data, order, draw)
     assert (caught.value.state, caught.value.steps) == (at, at) and caught.value.__cause__ is cause
+
+
+@pytest.mark.parametrize("way", ["ahead", "eager", "streamed"])
+def test_losses_that_find_no_room_leave_the_steps_done(way: str) -> None:
+    """The steps have overwritten the state they were given: going back to it would count them never."""
+    cause = MemoryError("no room")
+
+    def full(losses: list[np.ndarray]) -> np.ndarray:
+        raise cause
+
+    def step(state: int, batch: Any) -> Any:
+        return state + 1, np.zeros(())
+
+    narrow = SimpleNamespace(take=np.take, stack=np.stack if way == "streamed" else full)
+    run = run_ahead(narrow, np.asarray, lambda x: False)(step)
+    if way == "eager":
+        run = run_eagerly(narrow, np.asarray)(step)
+    data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ChunkError) as caught:
+        patch.setattr(streaming, "PIECE_BYTES", 1)
+        run = streamed(run, lambda: Plain(np.asarray), full) if way == "streamed" else run
+        run(0, data, order, lambda i: ())
+    assert (caught.value.state, caught.value.steps) == (6, 6) and caught.value.__cause__ is cause
 
 
 # --- CuPy's namespace

@@ -35,9 +35,9 @@ def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool
                         x, target, weights = (xp.take(part, now, axis=0) for part in data)
                         state, loss = step(state, Batch(x, target, weights, noise))
                         losses.append(loss)
+                return state, xp.stack(losses)
             except BaseException as error:
                 raise ChunkError(state, len(losses)) from error
-            return state, xp.stack(losses)
 
         return run
 

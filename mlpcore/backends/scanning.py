@@ -104,10 +104,10 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
                 state, some = jax.block_until_ready(chunk(state, data, rows, noise))
                 losses.append(some)
                 done += rows.shape[0]
+            return state, losses[0] if len(losses) == 1 else jax.numpy.concatenate(losses)
         except BaseException as error:
             # The memory of the first state may have been used for a later one.
             raise ChunkError(state, done) from error
-        return state, losses[0] if len(losses) == 1 else jax.numpy.concatenate(losses)
 
     return run
 

@@ -144,11 +144,11 @@ def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Arr
                 slot.used = slot.lane.computed()
                 losses.append(some)
                 done = stop
+            return state, losses[0] if len(losses) == 1 else concat(losses)
         except ChunkError as error:
             raise ChunkError(error.state, done + error.steps) from error.__cause__
         except BaseException as error:
             raise ChunkError(state, done) from error
-        return state, losses[0] if len(losses) == 1 else concat(losses)
 
     return through
 
