@@ -95,6 +95,7 @@ class SpyArray:
 
     shape = property(lambda self: self._values.shape)
     ndim = property(lambda self: self._values.ndim)
+    nbytes = property(lambda self: self._values.nbytes)
     size = property(lambda self: self._values.size)
     dtype = property(lambda self: self._values.dtype)
     device = property(lambda self: "cpu")

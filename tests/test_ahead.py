@@ -1,7 +1,7 @@
 """A chunk on a device that runs behind the host: a step sends and reads nothing, and the bits are those of a loop."""
 
 from dataclasses import replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,11 @@ from devices import HERE, open_place
 from fitting import EAGER, NET, X, Y, assert_same, make, state_of
 
 import mlpcore as mc
-from mlpcore.backends import ahead
+from mlpcore.backends import ahead, streaming
 from mlpcore.backends.ahead import run_ahead
-from mlpcore.backends.backend import ChunkError
+from mlpcore.backends.backend import ChunkError, run_eagerly
+from mlpcore.backends.lanes import Plain
+from mlpcore.backends.streaming import streamed
 from mlpcore.layers import LAYERS
 from mlpcore.random import Stream
 from mlpcore.training.step import make_step
@@ -90,6 +92,24 @@ def test_draws_that_lie_on_the_device_are_taken_as_they_are() -> None:
     assert [spy.host(noise[1]["host"])[0] for noise in seen] == list(range(6))
 
 
+def test_no_more_is_drawn_ahead_on_the_device_than_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All the masks of a chunk at once could take more memory than the device has."""
+    monkeypatch.setattr(ahead, "NOISE_BYTES", 2 * 5 * 4 * 8)
+    events: list[str] = []
+
+    def step(state: Any, batch: Any) -> Any:
+        events.append("step")
+        return state, batch.weights[0]
+
+    def draw(i: int) -> Any:
+        events.append("draw")
+        return np.zeros((5, 4))
+
+    data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
+    run_ahead(np, np.asarray, lambda x: True)(step)(None, data, order, draw)
+    assert events == ["draw", "draw", "step", "step"] * 3
+
+
 @pytest.mark.parametrize("place", HERE)
 def test_running_ahead_gives_the_bits_of_a_loop(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = EAGER if place == "numpy" else open_place(place)
@@ -125,6 +145,29 @@ def test_a_failure_tells_the_whole_steps_before_it(fails: str, at: int) -> None:
     assert (caught.value.state, caught.value.steps) == (at, at) and caught.value.__cause__ is cause
 
 
+@pytest.mark.parametrize("way", ["ahead", "eager", "streamed"])
+def test_losses_that_find_no_room_leave_the_steps_done(way: str) -> None:
+    """The steps have overwritten the state they were given: going back to it would count them never."""
+    cause = MemoryError("no room")
+
+    def full(losses: list[np.ndarray]) -> np.ndarray:
+        raise cause
+
+    def step(state: int, batch: Any) -> Any:
+        return state + 1, np.zeros(())
+
+    narrow = SimpleNamespace(take=np.take, stack=np.stack if way == "streamed" else full)
+    run = run_ahead(narrow, np.asarray, lambda x: False)(step)
+    if way == "eager":
+        run = run_eagerly(narrow, np.asarray)(step)
+    data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ChunkError) as caught:
+        patch.setattr(streaming, "PIECE_BYTES", 1)
+        run = streamed(run, lambda: Plain(np.asarray), full) if way == "streamed" else run
+        run(0, data, order, lambda i: ())
+    assert (caught.value.state, caught.value.steps) == (6, 6) and caught.value.__cause__ is cause
+
+
 # --- CuPy's namespace
 
 WAITS = {"clip", "nonzero", "isin", "unique_all", "unique_counts", "unique_inverse", "unique_values", "searchsorted"}
@@ -132,7 +175,7 @@ WAITS = {"clip", "nonzero", "isin", "unique_all", "unique_counts", "unique_inver
 
 def test_clip_on_cupy_is_one_function_of_the_library() -> None:
     """The compatibility wrapper assigns through masks, whose sizes the host must know; read in its source, 1.16."""
-    from mlpcore.backends.cupy import without_host_reads
+    from mlpcore.kernels.cuda.library import without_host_reads
 
     compat, library = ModuleType("compat.cupy"), ModuleType("cupy")
     compat.clip = compat.add = None  # type: ignore[attr-defined]

@@ -4,7 +4,9 @@ The kernels of sums, products, quotients and roots have the very bits of their r
 """
 
 import importlib
+import importlib.util
 import re
+import runpy
 
 import members
 import numpy as np
@@ -340,6 +342,32 @@ def test_cupy_has_a_body_of_every_primitive():
     primitives = [one for one in vars(ops).values() if isinstance(one, ops.Primitive) and one is not ops.softmax]
     assert primitives and all(cupy.ndarray in one.kernels for one in primitives)
     assert kernels.STREAM(3, "noise").child(0) == kernels.STREAM(3, "noise.0") and issubclass(kernels.STREAM, Stream)
+
+
+def test_no_kernel_is_launched_on_a_device_of_amd(monkeypatch):
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    for primitive in vars(ops).values():
+        if isinstance(primitive, ops.Primitive):
+            monkeypatch.setattr(primitive, "kernels", {})
+    monkeypatch.setattr(cupy.cuda.runtime, "is_hip", True)
+    source = importlib.util.find_spec("mlpcore.kernels.cupy").origin
+    made = runpy.run_path(source)  # apart from the module that others have imported
+    assert made["STREAM"] is Stream
+    assert [name for name, one in vars(ops).items() if getattr(one, "kernels", None)] == ["erf"]
+
+
+def test_formulas_on_cupy_close_over_the_namespace_that_kernels_replace(monkeypatch):
+    """With another one no formula that names ``xp`` could be traced, and each would run as many kernels."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    backend = importlib.import_module("mlpcore.backends.cupy")
+    monkeypatch.setattr(backend, "_number", lambda *given: 0)
+    monkeypatch.setattr(backend, "_probe", lambda number: None)
+    monkeypatch.setattr(backend, "precisions", lambda *given: {})
+    registered = []
+    monkeypatch.setattr(backend, "register", lambda kind, xp: registered.append((kind, xp)))
+    made = backend.create()
+    device = importlib.import_module("mlpcore.kernels.cupy").DEVICE
+    assert registered == [(cupy.ndarray, device.library)] and made.xp is device.library
 
 
 def test_a_box_of_more_than_three_lengths_is_refused():

@@ -10,12 +10,12 @@ from fitting import EVERYTHING, NET, PLAIN, ROWS, X, Y, assert_same, differ, mak
 from members import OPTIMIZERS
 
 import mlpcore as mc
-from mlpcore.backends import pieces
+from mlpcore.backends import pieces, scanning
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.pieces import Pieces
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.trees import Layout, tree_map
+from mlpcore.trees import Layout, named_leaves, tree_map
 
 LAYOUT = Layout(PLAIN.init(Stream(0), "float64"))
 LEAVES = np.concatenate([np.arange(slot.start, slot.stop) for slot in LAYOUT.slots.values()])  # all but the padding
@@ -175,6 +175,52 @@ def test_memory_that_is_not_its_own_is_left_alone() -> None:
     first, before = model._trainer.state, state_of(model)
     model.fit(X, Y, epochs=4, batch_size=5)
     np.testing.assert_array_equal(backend.to_numpy(first.params), before["0"])
+
+
+def test_a_state_that_somebody_holds_is_left_alone() -> None:
+    """As another thread does that predicts, copies or saves while the model is trained."""
+    backend, _ = watched()
+    model = make(NET, **EVERYTHING, backend=backend)
+    for _ in range(3):
+        model.fit(X[:20], Y[:20], epochs=2, batch_size=10)
+        held, before = model._trainer.state, state_of(model)
+        model.fit(X[:20], Y[:20], epochs=3, batch_size=10)
+        for name, leaf in named_leaves(held):
+            np.testing.assert_array_equal(backend.to_numpy(leaf), before[name])
+
+
+def test_memory_that_nobody_holds_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[bool] = []
+    held_once = scanning._held_once
+    monkeypatch.setattr(scanning, "_held_once", lambda room: answers.append(held_once(room)) or answers[-1])
+    backend, _ = watched()
+    model = make(NET, **EVERYTHING, backend=backend)
+    model.fit(X[:20], Y[:20], epochs=6, batch_size=10)
+    assert answers == [True] * 4, "all chunks but the first two, which have no spare memory yet"
+
+
+def test_a_failure_within_a_long_chunk_leaves_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third piece of a chunk reuses the memory of the state that the chunk began with: nobody may see that one."""
+    backend, _ = watched()
+    model = make(NET, **EVERYTHING, backend=backend)
+    model.fit(X[:20], Y[:20], epochs=2, batch_size=2)
+    monkeypatch.setattr(scanning, "NOISE_BYTES", 2 * 2 * (5 + 1) * 8)  # masks and row weights of two steps
+    run, begun = model._trainer.run, model._trainer.progress.step
+
+    def failing(state: Any, data: Any, order: np.ndarray, draw: Any) -> Any:
+        def drawn(i: int) -> Any:
+            if i == 7:
+                raise OSError("no entropy")
+            return draw(i)
+
+        return run(state, data, order, drawn)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no entropy"):
+        patch.setattr(model._trainer, "run", failing)
+        model.fit(X[:20], Y[:20], epochs=1, batch_size=2)
+    state = state_of(model)
+    assert model._trainer.progress.step == int(state["4"]) == begun + 6
+    model.fit(X[:20], Y[:20], epochs=1, batch_size=2)
 
 
 class Odd(NamedTuple):

@@ -297,6 +297,30 @@ def test_a_failure_tells_the_whole_steps_before_it(inner: bool, monkeypatch: pyt
     assert caught.value.__cause__ is cause
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_steps_before_a_failure_keep_their_rows(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may still be waiting to compute when the caller has caught the error and begins anew."""
+    monkeypatch.setattr(streaming, "PIECE_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))
+    queues, seen = Queues(seed), []
+    inner = reading(queues, seen)
+
+    def failing(state: int, data: tuple, order: np.ndarray, draw: Any) -> Any:
+        if draw(0) == 4:  # the third piece of the first chunk, after one of its steps
+            inner(state, data, order[:1], draw)
+            raise ChunkError(state, 1)
+        return inner(state, data, order, draw)
+
+    run = streamed(failing, lambda: queues, np.concatenate)
+    first, second = np.random.default_rng(seed).integers(0, 40, (2, 10, 4))
+    with pytest.raises(ChunkError):
+        run("state", DATA, first, lambda i: i)
+    run("state", DATA, second, lambda i: -1)
+    queues.finish()
+    for rows, (parts, _) in zip([*first[:5], *second], seen, strict=True):
+        for part, expected in zip(parts, DATA, strict=True):
+            np.testing.assert_array_equal(part, expected[rows])
+
+
 # --- models
 
 

@@ -10,14 +10,15 @@ from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step
 
-NOISE_BYTES = 64 << 20  # of host noise sent in one go; longer chunks take it in pieces
+NOISE_BYTES = 64 << 20  # of noise made or sent in one go; longer chunks take it in pieces
 
 
 def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool]) -> Callable[..., Run]:
     """``compile`` like `mlpcore.backends.backend.run_eagerly`, with as few transfers as can be: none in a step.
 
     The order of the rows goes to the device once for a chunk, and so do the draws of all its steps, stacked, or those
-    of as many steps as `NOISE_BYTES` hold. Draws that lie on the device already (``owns``) are taken as they are.
+    of as many steps as `NOISE_BYTES` hold. Draws that lie on the device already (``owns``) are taken as they are; they
+    take room there too, so no more of them are made ahead.
     """
 
     def compiled(step: Step, layout: Layout | None = None) -> Run:
@@ -26,7 +27,7 @@ def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool
             try:
                 rows, steps = asarray(order), order.shape[0]
                 first = draw(0)
-                each = sum(leaf.nbytes for leaf in leaves(first) if not owns(leaf))
+                each = sum(leaf.nbytes for leaf in leaves(first))
                 for start, stop in pieces(steps, each, NOISE_BYTES):
                     draws = [draw(i) if i else first for i in range(start, stop)]
                     for i, noise in enumerate(sent(draws, asarray, owns), start):
@@ -34,9 +35,9 @@ def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool
                         x, target, weights = (xp.take(part, now, axis=0) for part in data)
                         state, loss = step(state, Batch(x, target, weights, noise))
                         losses.append(loss)
+                return state, xp.stack(losses)
             except BaseException as error:
                 raise ChunkError(state, len(losses)) from error
-            return state, xp.stack(losses)
 
         return run
 

@@ -86,9 +86,9 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
                     x, target, weights = (xp.take(part, rows[i, :], axis=0) for part in data)
                     state, loss = step(state, Batch(x, target, weights, tree_map(asarray, draw(i))))
                     losses.append(loss)
+                return state, xp.stack(losses)
             except BaseException as error:
                 raise ChunkError(state, len(losses)) from error
-            return state, xp.stack(losses)
 
         return run
 

@@ -7,7 +7,6 @@ from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import distributions
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -47,9 +46,9 @@ def create(device: Any = None) -> Backend:
     cupy = _library()
     number = _number(cupy, device)
     _probe(number)
-    xp = without_host_reads(cupy, import_module("array_api_compat.cupy"))
-    register(cupy.ndarray, xp)
     kernels = import_module("mlpcore.kernels.cupy")
+    xp = kernels.DEVICE.library  # the one that kernels know in the formulas that close over it
+    register(cupy.ndarray, xp)
 
     @cache
     def lane() -> Cuda:
@@ -94,17 +93,6 @@ def create(device: Any = None) -> Backend:
         stream=kernels.STREAM,
         fuses=True,
     )
-
-
-def without_host_reads(cupy: Any, compat: ModuleType) -> ModuleType:
-    """The standard's namespace for CuPy, its ``clip`` in one kernel: the wrapper's picks by masks, and so waits."""
-
-    def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
-        return cupy.clip(x, min, max)
-
-    made = ModuleType(compat.__name__)
-    vars(made).update(vars(compat) | {"clip": clip})
-    return made
 
 
 def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:

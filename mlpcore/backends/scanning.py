@@ -1,6 +1,7 @@
 """A chunk of steps as one compiled program of JAX: a scan over the rows that each step takes."""
 
 import operator
+import sys
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends import pieces
-from mlpcore.backends.backend import Run
+from mlpcore.backends.backend import ChunkError, Run
 from mlpcore.trees import Layout, named_leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step
 
@@ -67,7 +68,7 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
     hope = True
     given: list[Array] = []  # the vectors of the state that the last chunk gave
     parts: list[Any] = []  # the same in pieces
-    spare: list[Array] = []  # vectors that nobody needs any more
+    spare: list[Array] = []  # vectors of the state before it, whose memory is used again where nobody holds them
 
     def chunk(state: State, *arguments: Any) -> tuple[State, Array]:
         nonlocal hope, given, parts, spare
@@ -81,7 +82,7 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
             if not bool(ok):
                 return careful(state, *arguments)
             parts = pieces.vectors(layout, made)
-            new = joined(room or list(map(jax.numpy.zeros_like, vectors)), parts)
+            new = joined(room if room and _held_once(room) else list(map(jax.numpy.zeros_like, vectors)), parts)
         except Exception:  # whatever is wrong with the step shows when it is run with care
             hope = False
             return careful(state, *arguments)
@@ -92,17 +93,28 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
         steps = order.shape[0]
         each = sum(np.asarray(leaf).nbytes for _, leaf in named_leaves(draw(0)))
         length = -(-steps // max(1, -(-steps * each // NOISE_BYTES)))
-        losses = []
-        for start in range(0, steps, length):
-            draws = [draw(i) for i in range(start, min(start + length, steps))] if each else [draw(0)]
-            noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
-            rows = order[start : start + length].astype(np.int32)
-            state, some = chunk(state, data, rows, noise)
-            losses.append(some)
-        # An error on the device is raised here, before the caller takes the new state.
-        return jax.block_until_ready((state, losses[0] if len(losses) == 1 else jax.numpy.concatenate(losses)))
+        losses: list[Array] = []
+        done = 0
+        try:
+            for start in range(0, steps, length):
+                draws = [draw(i) for i in range(start, min(start + length, steps))] if each else [draw(0)]
+                noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
+                rows = order[start : start + length].astype(np.int32)
+                # An error on the device is raised here, before the new state is taken.
+                state, some = jax.block_until_ready(chunk(state, data, rows, noise))
+                losses.append(some)
+                done += rows.shape[0]
+            return state, losses[0] if len(losses) == 1 else jax.numpy.concatenate(losses)
+        except BaseException as error:
+            # The memory of the first state may have been used for a later one.
+            raise ChunkError(state, done) from error
 
     return run
+
+
+def _held_once(arrays: list[Array]) -> bool:
+    """Whether these arrays are in this list alone: another thread, or a caller, may hold a state of two chunks ago."""
+    return all(sys.getrefcount(arrays[i]) <= 2 for i in range(len(arrays)))  # the list, and the argument
 
 
 @cache

@@ -118,6 +118,8 @@ def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Arr
         if not slots:
             lane = make_lane()
             slots.extend((Slot(lane), Slot(lane)))
+        for slot in slots:  # steps of a chunk that failed may still read its rows, with no mark of theirs
+            slot.used = slot.lane.computed()
         steps, batch = order.shape
         each = batch * sum(part[:1].nbytes for part in data)
         cuts = pieces(steps, each, PIECE_BYTES)
@@ -142,11 +144,11 @@ def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Arr
                 slot.used = slot.lane.computed()
                 losses.append(some)
                 done = stop
+            return state, losses[0] if len(losses) == 1 else concat(losses)
         except ChunkError as error:
             raise ChunkError(error.state, done + error.steps) from error.__cause__
         except BaseException as error:
             raise ChunkError(state, done) from error
-        return state, losses[0] if len(losses) == 1 else concat(losses)
 
     return through
 

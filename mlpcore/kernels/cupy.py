@@ -10,6 +10,7 @@ from mlpcore import ops
 from mlpcore.kernels.cuda import Source, columns, crossentropy, largest, philox
 from mlpcore.kernels.cuda.device import Device, Sizes
 from mlpcore.kernels.cuda.fusing import Fusing
+from mlpcore.kernels.cuda.library import without_host_reads
 from mlpcore.random import Stream
 
 
@@ -25,18 +26,19 @@ def _launch(source: Source, blocks: Sizes, threads: Sizes, arguments: tuple) -> 
 
 DEVICE = Device(
     kind=cupy.ndarray,
-    library=array_api_compat.cupy,
+    library=without_host_reads(cupy, array_api_compat.cupy),
     launch=_launch,
     empty=cupy.empty,
     address=lambda x: x.data.ptr,
     packed=lambda x: x.flags.c_contiguous,
 )
 FUSING = Fusing(DEVICE)
-STREAM: type[Stream] = philox.streams(DEVICE)  # its factors are drawn on the device
+# Its factors are drawn on the device; no source was compiled for AMD's yet.
+STREAM: type[Stream] = Stream if cupy.cuda.runtime.is_hip else philox.streams(DEVICE)
 
 
 ops.erf.register(cupy.ndarray)(cupyx.scipy.special.erf)
-if not cupy.cuda.runtime.is_hip:  # no source was compiled for AMD's devices yet
+if not cupy.cuda.runtime.is_hip:
     ops.affine.register(cupy.ndarray)(FUSING.affine)
     ops.sweep.register(cupy.ndarray)(FUSING.sweep)
     ops.cellwise.register(cupy.ndarray)(FUSING.cellwise)

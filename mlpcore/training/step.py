@@ -56,7 +56,7 @@ def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rule
                 return count, rate_at(learning_rate, count) * scale
 
             count, rate = ops.cellwise(state.count, (state.scale,), now)
-            # Made before the first write into params: running out of memory here leaves the last whole step.
+            # Made before the first write into params: what takes much memory may fail, and leaves the last whole step.
             mean, params = _clip(g / total, rules), state.params
             if optimizer.weight_decay:
                 params = ops.shrink(params, layout.decayed, 1 - rate * optimizer.weight_decay)
