@@ -62,6 +62,7 @@ def test_the_contract_under_dispatch(tmp_path: Path) -> None:
     assert dispatched and all(found[name] == "passed" for name in dispatched)
 
 
+@pytest.mark.skipif(sklearn.__version__ < "1.7", reason="1.6's own StandardScaler refuses arrays of array-api-strict")
 def test_scikit_learns_tools_under_dispatch(tmp_path: Path) -> None:
     found = outcomes(tmp_path, str(HERE / "test_estimator_tools.py"), "-k", "dispatch", SCIPY_ARRAY_API="1")
     assert "passed" in found.values() and "failed" not in found.values(), found
