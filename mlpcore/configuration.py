@@ -25,7 +25,7 @@ def configuration(cls: type[T]) -> type[T]:
         if check is not None:
             check(self)
 
-    cls.__post_init__ = post_init  # type: ignore[attr-defined]
+    cls.__post_init__ = post_init  # type: ignore[attr-defined]  # a class may have none before
     made = dataclasses.dataclass(frozen=True, repr=False)(cls)
     if "__repr__" not in cls.__dict__:
         made.__repr__ = _repr  # type: ignore[method-assign]  # one repr for every configuration

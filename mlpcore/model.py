@@ -348,7 +348,7 @@ class Model:
             specification = replace(specification, precision="highest")
         layout = Layout(outline(specification.net, specification.dtype))
         params = layout.view(state.params, state.statistics)
-        self.__init__(**vars(specification), params=params, backend=backend)  # type: ignore[misc]
+        self.__init__(**vars(specification), params=params, backend=backend)  # type: ignore[misc]  # as pickle finds it: bare
         with self.backend.scope(self.dtype):
             self._trainer.state = tree_map(self.backend.asarray, state)
         self._trainer.progress = replace(kept["progress"])

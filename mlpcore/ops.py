@@ -11,7 +11,6 @@ from array_api_compat import device as device_of
 
 from mlpcore import numerics
 from mlpcore.namespace import namespace
-from mlpcore.numerics import label_cross_entropy, log_softmax, weigh
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Tree
 
@@ -95,7 +94,7 @@ def softmax_cross_entropy(z: Array, target: Array, weights: Array, smoothing: fl
     distribution: ``t = (1 - smoothing) target + smoothing / c``. A row of weight 0 takes no part.
     """
     if target.ndim == 1 and not smoothing:
-        return label_cross_entropy(z, target, weights)
+        return numerics.label_cross_entropy(z, target, weights)
     xp = namespace(z)
     classes = z.shape[-1]
     if target.ndim == 1:
@@ -103,8 +102,8 @@ def softmax_cross_entropy(z: Array, target: Array, weights: Array, smoothing: fl
         target = xp.astype(xp.expand_dims(target, axis=-1) == labels, z.dtype)
     if smoothing:
         target = (1 - smoothing) * target + smoothing / classes
-    logs = log_softmax(z)
-    return weigh(weights, -xp.sum(target * logs, axis=-1), xp.exp(logs) - target)
+    logs = numerics.log_softmax(z)
+    return numerics.weigh(weights, -xp.sum(target * logs, axis=-1), xp.exp(logs) - target)
 
 
 @Primitive

@@ -1,14 +1,14 @@
 """A chunk of steps on a device that works while the host goes on: what the steps draw is sent ahead of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import ChunkError, Run
+from mlpcore.backends.backend import Run, walk
 from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
-from mlpcore.typing import Array, Batch, State, Step
+from mlpcore.typing import Array, Noise, State, Step
 
 NOISE_BYTES = 64 << 20  # of noise made or sent in one go; longer chunks take it in pieces
 
@@ -23,21 +23,14 @@ def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool
 
     def compiled(step: Step, layout: Layout | None = None) -> Run:
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-            losses: list[Array] = []
-            try:
-                rows, steps = asarray(order), order.shape[0]
+            def noises() -> Iterator[Noise]:
                 first = draw(0)
                 each = sum(leaf.nbytes for leaf in leaves(first))
-                for start, stop in pieces(steps, each, NOISE_BYTES):
+                for start, stop in pieces(order.shape[0], each, NOISE_BYTES):
                     draws = [draw(i) if i else first for i in range(start, stop)]
-                    for i, noise in enumerate(sent(draws, asarray, owns), start):
-                        now = rows[i, :]
-                        x, target, weights = (xp.take(part, now, axis=0) for part in data)
-                        state, loss = step(state, Batch(x, target, weights, noise))
-                        losses.append(loss)
-                return state, xp.stack(losses)
-            except BaseException as error:
-                raise ChunkError(state, len(losses)) from error
+                    yield from sent(draws, asarray, owns)
+
+            return walk(xp, step, state, data, asarray(order), noises())
 
         return run
 

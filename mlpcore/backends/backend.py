@@ -1,6 +1,6 @@
 """What a backend is: a library, a device, and the way a run of steps goes there. The rest of the code holds no name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -13,7 +13,7 @@ from mlpcore.backends.precision import Precision
 from mlpcore.errors import BackendUnavailable, DataError
 from mlpcore.random import Stream
 from mlpcore.trees import Layout, tree_map
-from mlpcore.typing import Array, Batch, State, Step
+from mlpcore.typing import Array, Batch, Noise, State, Step
 
 # A GPU does some 200 times the work of two cores in the same time, and about 1000 launched steps in half a second.
 GPU_PACE, GPU_STEPS, MANY = 200.0, 1000, 1 << 62
@@ -77,22 +77,32 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
             """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
 
-            The optimizer may overwrite the state it is given, so a failure in a later step must not lose what the
-            whole ones before it made: it is a ChunkError.
+            A failure is a ChunkError, see `walk`.
             """
-            losses, rows = [], asarray(order)  # one transfer for the chunk
-            try:
-                for i in range(order.shape[0]):
-                    x, target, weights = (xp.take(part, rows[i, :], axis=0) for part in data)
-                    state, loss = step(state, Batch(x, target, weights, tree_map(asarray, draw(i))))
-                    losses.append(loss)
-                return state, xp.stack(losses)
-            except BaseException as error:
-                raise ChunkError(state, len(losses)) from error
+            noises = (tree_map(asarray, draw(i)) for i in range(order.shape[0]))
+            return walk(xp, step, state, data, asarray(order), noises)  # one transfer for the chunk
 
         return run
 
     return compiled
+
+
+def walk(xp: Any, step: Step, state: State, data: tuple, order: Array, noises: Iterable[Noise]) -> tuple[State, Array]:
+    """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th noise.
+
+    The optimizer may overwrite the state it is given, so a failure in a later step, or while its noise is made, must
+    not lose what the whole ones before it made: it is a ChunkError.
+    """
+    losses: list[Array] = []
+    try:
+        for i, noise in enumerate(noises):
+            rows = order[i, :]
+            x, target, weights = (xp.take(part, rows, axis=0) for part in data)
+            state, loss = step(state, Batch(x, target, weights, noise))
+            losses.append(loss)
+        return state, xp.stack(losses)
+    except BaseException as error:
+        raise ChunkError(state, len(losses)) from error
 
 
 def native(x: Any) -> np.ndarray:

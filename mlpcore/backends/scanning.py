@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends import pieces
+from mlpcore.backends.ahead import NOISE_BYTES
 from mlpcore.backends.backend import ChunkError, Run
-from mlpcore.trees import Layout, named_leaves, tree_map
+from mlpcore.backends.streaming import pieces as cuts
+from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step
-
-NOISE_BYTES = 64 << 20  # of host noise moved in one go; longer chunks run in pieces
 
 
 def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout) -> Run:
@@ -90,16 +90,14 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
         return pieces.placed(layout, made, new), losses
 
     def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-        steps = order.shape[0]
-        each = sum(np.asarray(leaf).nbytes for _, leaf in named_leaves(draw(0)))
-        length = -(-steps // max(1, -(-steps * each // NOISE_BYTES)))
+        each = sum(leaf.nbytes for leaf in leaves(draw(0)))
         losses: list[Array] = []
         done = 0
         try:
-            for start in range(0, steps, length):
-                draws = [draw(i) for i in range(start, min(start + length, steps))] if each else [draw(0)]
+            for start, stop in cuts(order.shape[0], each, NOISE_BYTES):
+                draws = [draw(i) for i in range(start, stop)] if each else [draw(0)]
                 noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
-                rows = order[start : start + length].astype(np.int32)
+                rows = order[start:stop].astype(np.int32)
                 # An error on the device is raised here, before the new state is taken.
                 state, some = jax.block_until_ready(chunk(state, data, rows, noise))
                 losses.append(some)

@@ -42,7 +42,7 @@ def outline(layer: Layer, dtype: str) -> Params:
         return tuple(outline(child, dtype) for child in children(layer))
     if type(layer) in LAYERS:
         rules = {name for name, value in _fields(layer) if callable(value)}
-        layer = dataclasses.replace(layer, **dict.fromkeys(rules, _shape_only))  # type: ignore[type-var]
+        layer = dataclasses.replace(layer, **dict.fromkeys(rules, _shape_only))  # type: ignore[type-var]  # a protocol
     return layer.init(Stream(0), dtype)
 
 

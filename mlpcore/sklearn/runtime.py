@@ -91,7 +91,7 @@ class Runtime:
         return {"net": self.net, "loss": self.loss, "others": on_host(tuple(self.others)), "dtype": self.dtype}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state, backend=get_backend("numpy"), place=None)  # type: ignore[misc]
+        self.__init__(**state, backend=get_backend("numpy"), place=None)  # type: ignore[misc]  # as pickle finds it: bare
 
 
 def in_blocks(function: Callable[[Array, int], Tree], x: Any, backend: Backend, dtype: str) -> Tree:

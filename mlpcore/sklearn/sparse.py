@@ -51,5 +51,5 @@ def densified(run: Run, backend: Backend) -> Run:
             losses.append(some)
         return state, losses[0] if len(losses) == 1 else xp.concat(losses)
 
-    in_blocks.densifies = True  # type: ignore[attr-defined]
+    in_blocks.densifies = True  # type: ignore[attr-defined]  # a mark on the function itself
     return in_blocks

@@ -16,8 +16,7 @@ def read(formula: Callable, kind: Kind) -> tuple[Hashable, list[Any]]:
     The arrays are data: they may differ from call to call under the same key. A formula with defaults, or with a
     function made in a function in its closure, is Untraceable, for its constants could hide there.
     """
-    owner = getattr(formula, "__self__", None)
-    function = formula if owner is None else formula.__func__  # type: ignore[attr-defined]
+    function, owner = _parts(formula)
     if type(function) is not FunctionType or function.__defaults__ or function.__kwdefaults__:
         raise Untraceable("a formula that is no plain function or method")
     constants: list[Any] = [function.__code__, owner]
@@ -39,8 +38,7 @@ def rebuilt(formula: Callable, kind: Kind, library: ModuleType) -> Callable[...,
 
     The array library it closes over, as optimizers do, is replaced by the namespace of symbols.
     """
-    owner = getattr(formula, "__self__", None)
-    function: Any = formula if owner is None else formula.__func__  # type: ignore[attr-defined]
+    function, owner = _parts(formula)
 
     def traced(arguments: list[Any], symbols: list[Any]) -> Any:
         left = list(symbols)
@@ -53,3 +51,9 @@ def rebuilt(formula: Callable, kind: Kind, library: ModuleType) -> Callable[...,
         return made(*([] if owner is None else [owner]), *arguments)
 
     return traced
+
+
+def _parts(formula: Any) -> tuple[Any, Any]:
+    """The function of a method and its owner; a plain function has none."""
+    owner = getattr(formula, "__self__", None)
+    return (formula if owner is None else formula.__func__), owner
