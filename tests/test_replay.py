@@ -1,7 +1,11 @@
 """NumPy's replay of a recorded step gives the bits of the step itself, for every member, in blocks and on threads."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import array_api_compat.numpy as xp
@@ -281,3 +285,33 @@ def test_errors_on_the_second_thread_reach_the_first() -> None:
     with pytest.raises(MemoryError, match="on the second thread"):
         workers.run_both([], [(fail, ())])
     workers.run_both([], [])
+
+
+def interrupting(presses: int, done: list[str]) -> None:
+    """Press Ctrl-C while the main thread waits for this call, which ends later."""
+    for _ in range(presses):
+        time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.02)
+    done.append("there")
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("presses", [1, 2, 3])
+def test_an_interrupt_comes_after_the_work_of_both_threads_and_leaves_none_for_the_next(presses: int) -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        workers.run_both([(done.append, ("here",))], [(interrupting, (presses, done))])
+    assert done == ["here", "there"]
+    for number in range(5):
+        workers.run_both([], [(time.sleep, (0.005,)), (done.append, (number,))])
+        assert done[-1] == number
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_work_that_an_interrupted_caller_could_not_wait_for_is_done_before_the_next_begins() -> None:
+    pytest.importorskip("threadpoolctl", reason="without it nothing runs on the second thread")
+    done: list[str] = []
+    workers.SECOND.start(partial(interrupting, 0, done))
+    with workers.blas_alone():
+        assert done == ["there"]

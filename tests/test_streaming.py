@@ -278,6 +278,34 @@ def test_an_array_goes_there_whole(seed: int, monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_array_equal(seen[1], x.astype("float32"))
 
 
+class Breaking(Queues):
+    """Sending fails when so many copies were put into the queue, with an interrupt or for want of memory."""
+
+    left = 1
+
+    def send(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return super().send(source, target)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pinned_memory_is_let_go_when_no_copy_reads_it_any_more(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "PIECE_BYTES", 7 * 3 * 4)
+    queues = Breaking(seed)
+    queues.left = seed % 4 + 1
+    with pytest.raises(KeyboardInterrupt):
+        sent_whole(queues, Stream(seed).normal((40, 3)), "float32")
+    assert not queues.copies
+    queues.left, slot = 1, streaming.Slot(queues)
+    slot.fit(DATA, 4)
+    with pytest.raises(KeyboardInterrupt):
+        slot.load(4, lambda i, buffer: np.copyto(buffer, DATA[i][:4]))
+    slot.wait()  # as before the next rows are written there, or the buffer goes
+    assert not queues.copies
+
+
 @pytest.mark.parametrize("inner", [True, False])
 def test_a_failure_tells_the_whole_steps_before_it(inner: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "PIECE_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))

@@ -90,7 +90,7 @@ class Slot:
 
     def wait(self) -> None:
         """Until the host's buffers have been read."""
-        if self.placed:
+        if self.sent is not None:
             self.lane.host_waits(self.sent)
 
     def load(self, rows: int, gather: Callable[[int, np.ndarray], Any]) -> None:
@@ -100,8 +100,10 @@ class Slot:
             gather(i, source[:rows])
         self.lane.copying_waits(self.used)
         both = zip(self.source, self.target, strict=True)
-        self.placed = tuple(self.lane.send(source[:rows], target) for source, target in both)
-        self.sent = self.lane.copied()
+        try:
+            self.placed = tuple(self.lane.send(source[:rows], target) for source, target in both)
+        finally:  # an exception does not end the copies that were begun
+            self.sent = self.lane.copied()
 
 
 def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Array]], Array]) -> Run:
@@ -162,13 +164,14 @@ def sent_whole(lane: Lane, x: np.ndarray, dtype: Any) -> Array:
     longest = max(stop - start for start, stop in cuts)
     buffers = [lane.host((longest, *x.shape[1:]), dtype) for _ in range(min(2, len(cuts)))]
     marks: list[Any] = []
-    for k, (start, stop) in enumerate(cuts):
-        if k >= 2:
-            lane.host_waits(marks[k - 2])
-        buffer = buffers[k % 2][: stop - start]
-        np.copyto(buffer, x[start:stop], casting="unsafe")
-        lane.send(buffer, target[start:stop, ...])
-        marks.append(lane.copied())
-    for mark in marks[-2:]:  # the buffers go when this returns, and what computes next finds all in place
-        lane.host_waits(mark)
+    try:
+        for k, (start, stop) in enumerate(cuts):
+            if k >= 2:
+                lane.host_waits(marks[k - 2])
+            buffer = buffers[k % 2][: stop - start]
+            np.copyto(buffer, x[start:stop], casting="unsafe")
+            lane.send(buffer, target[start:stop, ...])
+            marks.append(lane.copied())
+    finally:  # the buffers go when this ends, by an exception too, and what computes next finds all in place
+        lane.host_waits(lane.copied())
     return target

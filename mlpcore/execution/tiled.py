@@ -1,8 +1,7 @@
 """Row tiles: the sums over a batch, taken part by part to save memory (micro-batches) or side by side on threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from mlpcore.configuration import check_count
 from mlpcore.trees import tree_map
@@ -24,8 +23,6 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
     check_count("tiled", rows=rows, threads=threads)
     if not net.row_independent:
         return function
-    run: Any = map if threads == 1 else ThreadPoolExecutor(threads).map
-
     def in_tiles(params: Params, x: Array, target: Array, weights: Array, noise: Noise) -> tuple:
         n = weights.shape[-1]
         if n <= rows:
@@ -42,9 +39,20 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
             )
 
         total: tuple = ()
-        for part in run(tile, range(0, n, rows)):
+        for part in _each(tile, range(0, n, rows), threads):
             *sums, observed = part
             total = tuple(sums) if not total else tree_map(lambda a, b: a + b, total, tuple(sums))
         return *total, observed
 
     return in_tiles
+
+
+def _each(function: Callable[[int], tuple], starts: range, threads: int) -> Iterator[tuple]:
+    """``map`` on so many threads; on the calling one alone where none can be started, as after the main thread's end."""
+    if threads == 1:
+        return map(function, starts)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            return pool.map(function, starts)
+        except RuntimeError:
+            return map(function, starts)

@@ -82,7 +82,8 @@ def shuffled(seed: int, rows: int) -> Callable[[int], np.ndarray]:
 
     def order(epoch: int) -> np.ndarray:
         now = drawn.pop(epoch, None)
-        drawn[epoch + 1] = drawer.submit(draw, epoch + 1)
+        with contextlib.suppress(RuntimeError):  # the main thread has ended: the next order is drawn when asked for
+            drawn[epoch + 1] = drawer.submit(draw, epoch + 1)
         return draw(epoch) if now is None else now.result()
 
     return order

@@ -25,47 +25,61 @@ def run(calls: list[Call]) -> None:
 
 
 class SecondThread:
-    """A thread that waits for lists of calls; started with the first one."""
+    """A thread that does lists of calls in the order in which they come; started with the first one."""
 
     def __init__(self) -> None:
-        self._given: SimpleQueue[list[Call]] = SimpleQueue()
-        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._process = 0
 
-    def start(self, calls: list[Call]) -> None:
-        """Begin with the calls."""
+    def start(self, task: Callable[[], None]) -> None:
+        """Put a task, which raises nothing, at the end of the queue."""
         if self._process != os.getpid():  # a fork has none of its parent's threads
-            self._given, self._done, self._process = SimpleQueue(), SimpleQueue(), os.getpid()
-            threading.Thread(target=self._work, name="mlpcore", daemon=True).start()
-        self._given.put(calls)
+            self._tasks = SimpleQueue()
+            threading.Thread(target=self._work, args=(self._tasks,), name="mlpcore", daemon=True).start()
+            self._process = os.getpid()
+        self._tasks.put(task)
 
-    def wait(self) -> None:
-        """Wait for the end; an error in the calls is raised here."""
-        error = self._done.get()
-        if error is not None:
-            raise error
-
-    def _work(self) -> None:
-        given, done = self._given, self._done
-        while True:
-            calls, error = given.get(), None
+    def finish(self) -> None:
+        """Wait until every task that was started is done. An interrupt is raised afterwards, for until then the thread
+        writes into arrays that the caller would use again."""
+        if self._process != os.getpid():
+            return
+        done, interrupt = threading.Event(), None
+        self._tasks.put(done.set)
+        while not done.is_set():
             try:
-                run(calls)
+                done.wait()
             except BaseException as raised:
-                error = raised
-            done.put(error)
+                interrupt = raised
+        if interrupt is not None:
+            raise interrupt
+
+    @staticmethod
+    def _work(tasks: SimpleQueue[Callable[[], None]]) -> None:
+        while True:
+            tasks.get()()
 
 
 SECOND = SecondThread()
 
 
 def run_both(here: list[Call], there: list[Call]) -> None:
-    """Two lists of calls that do not touch each other's results, side by side."""
-    SECOND.start(there)
+    """Two lists of calls that do not touch each other's results, side by side; an error of either is raised."""
+    errors: list[BaseException] = []
+
+    def task() -> None:
+        try:
+            run(there)
+        except BaseException as raised:
+            errors.append(raised)
+
     try:
+        SECOND.start(task)
         run(here)
     finally:
-        SECOND.wait()
+        SECOND.finish()
+    if errors:
+        raise errors[0]
 
 
 def together(parts: list[Callable[[], Any]]) -> list[Any]:
@@ -100,6 +114,10 @@ def two_threads() -> bool:
 
 @contextmanager
 def blas_alone() -> Iterator[None]:
-    """BLAS on the calling thread only, until the end of the context."""
+    """BLAS on the calling thread only, until the end of the context.
+
+    What an interrupted caller left undone in the second thread is finished first.
+    """
     with _BLAS, _blas().limit(limits=1):
+        SECOND.finish()
         yield
