@@ -74,7 +74,7 @@ def test_cross_entropy_is_that_of_the_definition(cupy, case, dtype):
     given = [cupy.asarray(x) for x in arrays(stack, n, c, labels, dtype)]
     found = ops.softmax_cross_entropy(*given, smoothing)
     wide = [x.astype("float64") if x.dtype.kind == "f" else x for x in given]
-    expected = [x.astype(dtype) for x in ops.softmax_cross_entropy.body(*wide, smoothing)]
+    expected = tuple(x.astype(dtype) for x in ops.softmax_cross_entropy.body(*wide, smoothing))
     near(found, expected, 64 * np.finfo(dtype).eps)
     again = ops.softmax_cross_entropy(*given, smoothing)
     assert all(bool((one == other).all()) for one, other in zip(found, again, strict=True))

@@ -9,7 +9,7 @@ from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.losses.targets import real_columns, share
 from mlpcore.namespace import namespace
-from mlpcore.numerics import weigh
+from mlpcore.numerics import sign, weigh
 from mlpcore.typing import Array
 
 
@@ -59,7 +59,7 @@ class Quantile:
         error = self._by_target(z) - xp.expand_dims(target, axis=-1)
         above, below = xp.maximum(error, 0.0), xp.maximum(-error, 0.0)
         cells = (1 - p) * above + p * below
-        slope = (1 - p) * xp.sign(above) - p * xp.sign(below)
+        slope = (1 - p) * sign(above) - p * sign(below)
         return weigh(weights, xp.sum(cells, axis=(-2, -1)), xp.reshape(slope, z.shape))
 
     def predict(self, z: Array) -> Array:

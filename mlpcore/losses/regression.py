@@ -3,6 +3,7 @@
 from mlpcore.configuration import check_number, configuration
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.namespace import namespace
+from mlpcore.numerics import sign
 from mlpcore.typing import Array
 
 
@@ -44,7 +45,7 @@ class AbsoluteError(ElementwiseLoss):
     def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``|z - t|`` and its sign."""
         xp, error = namespace(z), z - t
-        return xp.abs(error), xp.sign(error)
+        return xp.abs(error), sign(error)
 
 
 @configuration

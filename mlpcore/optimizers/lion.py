@@ -5,6 +5,7 @@ from typing import NamedTuple
 from mlpcore import ops
 from mlpcore.configuration import check_number, configuration
 from mlpcore.namespace import namespace
+from mlpcore.numerics import sign
 from mlpcore.schedules import check_rate
 from mlpcore.typing import Array, Schedule
 
@@ -42,11 +43,10 @@ class Lion:
 
     def update(self, grads: Array, state: LionState, params: Array, rate: Array) -> tuple[Array, LionState]:
         """The formula above for one step."""
-        xp = namespace(grads)
         rate = rate[..., None]
 
         def formula(g: Array, p: Array, m: Array) -> tuple[Array, Array]:
-            direction = xp.sign(self.beta1 * m + (1 - self.beta1) * g)
+            direction = sign(self.beta1 * m + (1 - self.beta1) * g)
             return p - rate * direction, self.beta2 * m + (1 - self.beta2) * g
 
         params, mean = ops.sweep(grads, (params, state.mean), formula)
