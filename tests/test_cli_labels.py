@@ -94,6 +94,16 @@ def test_every_label_is_found_again_and_only_itself(labels):
     assert [classes[i] for i in class_numbers(table, "kind", classes)] == list(column)
 
 
+def test_whole_numbers_with_leading_zeros_are_no_amounts():
+    def guess(*cells):
+        return choose_encoding(Table("t.csv", {"a": np.arange(100), "y": np.array(cells * 2, object)}), "y", "auto")
+
+    encoding, why = guess(*(f"{i:03}" for i in range(50)))
+    assert encoding.classes[7] == "007" and why == "because the target holds whole numbers with leading zeros"
+    assert guess(*map(str, range(50)))[0].classes == ()
+    assert guess(*(f"{i / 2:04.1f}" for i in range(50)))[0].classes == ()
+
+
 def test_numerals_are_in_the_order_of_their_values():
     column = np.array(["10", "9", "none", "-1", "A", "1e1", "2.5", "?"], dtype=object)
     assert classes_of(Table("t.csv", {"k": column}), "k") == ("-1", "2.5", "9", "10", "1e1", "?", "A", "none")

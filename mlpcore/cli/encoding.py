@@ -1,5 +1,6 @@
 """From a table's columns to what a model takes and back: chosen in training, kept in the model file."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from mlpcore.tables.cells import other_notation, values_of
 
 TASKS = ("classification", "regression")
 FEW = 20  # so many different whole numbers are taken for labels, more for amounts
+CODE = re.compile(r"0\d+")  # as in 007: no amount is written like that
 
 
 @dataclass(frozen=True)
@@ -142,4 +144,6 @@ def _guess(table: Table, target: str) -> tuple[str, str]:
     present = np.unique(values[np.isfinite(values)])
     if len(present) <= FEW and whole(present):
         return TASKS[0], f"because the target holds {len(present)} different whole numbers"
+    if whole(present) and column.dtype == object and any(map(CODE.fullmatch, column.tolist())):
+        return TASKS[0], "because the target holds whole numbers with leading zeros"
     return TASKS[1], "because the target holds " + ("many whole numbers" if whole(present) else "fractions")
