@@ -53,7 +53,7 @@ CLASSES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a label that is missing": (
         lambda: changed(LABELS.astype(float), 3, NAN),
-        "y has dtype float64, expected integer labels",
+        "missing labels: y has NaN or infinity in 1 of 22 rows, expected integer labels; drop these rows",
     ),
     "texts": (lambda: np.array(["a", "b", "c"])[LABELS], f"^y has dtype <U1, {KINDS}"),
     "texts in a data frame": (
@@ -62,7 +62,7 @@ CLASSES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a missing label in a data frame": (
         lambda: series(LABELS).astype("Int64").mask(LABELS == 2),
-        "y has dtype float64, expected integer labels",
+        r"missing labels: y has NaN or infinity in \d of 22 rows, expected integer labels; drop these rows",
     ),
     "probabilities of two classes": (
         lambda: np.eye(2)[LABELS % 2],

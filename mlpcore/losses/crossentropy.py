@@ -89,6 +89,11 @@ class SoftmaxCrossEntropy:
         xp = namespace(target)
         check_rows(self, target)
         if xp.isdtype(target.dtype, "real floating"):
+            if gaps := int(xp.count_nonzero(~xp.isfinite(target))):
+                raise DataError(
+                    f"{self!r}: missing labels: y has NaN or infinity in {gaps} of {target.shape[0]} rows, expected "
+                    "integer labels; drop these rows or fill them in"
+                )
             whole = bool(xp.all(xp.floor(target) == target))
             advice = "y.astype('int64') makes them" if whole else "use a loss for real numbers, such as SquaredError"
             raise DataError(f"{self!r}: y has dtype {target.dtype}, expected integer labels; {advice}")

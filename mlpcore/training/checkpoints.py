@@ -13,7 +13,8 @@ import numpy as np
 
 from mlpcore.errors import ModelFileError
 from mlpcore.files.specification import encode, short
-from mlpcore.files.tensors import Path, check_target, read, write
+from mlpcore.files.tensors import read, write
+from mlpcore.files.writing import Path, check_target, same_file
 from mlpcore.training.history import History
 from mlpcore.training.loop import Progress, Trainer
 from mlpcore.trees import Layout, named_leaves, tree_map
@@ -66,7 +67,7 @@ class Checkpoints:
 
         A missing file begins anew if it is the one written to, so that one command line starts and restarts.
         """
-        same = self.path is not None and os.path.abspath(os.fspath(path)) == os.path.abspath(self.path)
+        same = self.path is not None and same_file(path, self.path)
         if same and not os.path.exists(path):
             return History()
         about, tensors = read(path, "checkpoint")
