@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
 from mlpcore.layers import Linear
@@ -23,7 +25,30 @@ from mlpcore.typing import Array, Loss, Tree
 _OF_EPOCHS = ("loss_curve_", "validation_loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
 
 
-class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class HiddenActivations:
+    """`transform`, apart from scikit-learn's classes: they name its columns without knowing which layer was asked."""
+
+    def transform(self, X: Any, layer: int = -1) -> Any:
+        """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones.
+
+        A frame that `set_output` asks for has as many names as the layer has columns; `get_feature_names_out` gives
+        those of the last one.
+        """
+        estimator: Any = self
+        estimator._check_fitted()
+        number = hidden_layer(estimator, layer)
+        ends = [i for i, one in enumerate(estimator._runtime.net.layers) if isinstance(one, Linear)]
+        activations = estimator._outputs(X, _scores, "transform", ends[number + 1])
+        prefix, width = type(self).__name__.lower(), activations.shape[1]
+        named = SimpleNamespace(
+            get_feature_names_out=lambda: np.array([f"{prefix}{i}" for i in range(width)], dtype=object),
+            _sklearn_auto_wrap_output_keys={"transform"},
+            _sklearn_output_config=getattr(self, "_sklearn_output_config", {}),
+        )
+        return _wrap_data_with_container("transform", activations, X, named)
+
+
+class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Abstract: a member says how X and y become a `Problem` and what its predictions are."""
 
     def _problem(
@@ -87,17 +112,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             check_is_fitted(self)
             raise NotFittedError(f"This {type(self).__name__} has attributes of a fit, but none was done; call fit.")
 
-    def transform(self, X: Any, layer: int = -1) -> Any:
-        """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones."""
-        self._check_fitted()
-        ends = [i for i, one in enumerate(self._runtime.net.layers) if isinstance(one, Linear)][1:]
-        if not isinstance(layer, Integral) or not -len(ends) <= layer < len(ends):
-            raise ValueError(f"layer is {layer!r}, expected one of the {len(ends)} hidden layers")
-        return self._outputs(X, _scores, "transform", ends[layer])
-
     @property
     def _n_features_out(self) -> int:
-        return int(self.coefs_[-1].shape[0])
+        return int(self.coefs_[hidden_layer(self, -1)].shape[1])
 
     def to_model(self, backend: str = "numpy", device: Any = None) -> Model:
         """The fitted network as an `mlpcore.Model` with a copy of its parameters: to save, to export, to train on.
@@ -157,6 +174,25 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
 def _scores(loss: Loss, z: Array) -> Array:
     return z
+
+
+def hidden_layer(estimator: Any, layer: Any) -> int:
+    """The number of a hidden layer from 0, for one counted from the end too; a ValueError where there is none such."""
+    count = len(estimator.coefs_) - 1
+    if not isinstance(layer, Integral) or not -count <= int(layer) < count:
+        raise ValueError(f"layer is {layer!r}, expected one of the {count} hidden layers")
+    return int(layer) % count
+
+
+def validation_rows(validation_data: Any, X_val: Any, y_val: Any, sample_weight_val: Any) -> Any:
+    """Validation data, passed as one argument or, as a pipeline can transform them, as three."""
+    if X_val is None and y_val is None and sample_weight_val is None:
+        return validation_data
+    if validation_data is not None:
+        raise ValueError("validation_data and X_val, y_val are two ways to pass the same rows, expected one of them")
+    if X_val is None or y_val is None:
+        raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing, expected both X_val and y_val")
+    return X_val, y_val, sample_weight_val
 
 
 @contextmanager
