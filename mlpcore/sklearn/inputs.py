@@ -128,6 +128,8 @@ def of_numbers(name: str, x: Any) -> Any:
         raise DataError(f"{name} has masked entries, which would count as data; drop these rows or use filled(value)")
     try:
         host = np.asarray(x)
+    except TypeError:  # dates beside numbers
+        host = np.asarray(x, dtype=object)
     except ValueError:  # no rectangle
         return x
     if host.ndim and host.dtype.kind not in "biufcO":

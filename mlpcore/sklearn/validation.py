@@ -59,7 +59,7 @@ def validator(
     weights = np.ones(rows) if held_out.weights is None else held_out.weights
     on_device = backend.asarray(weights, dtype=backend.dtypes[dtype])
     by_name = estimator.early_stopping and estimator.scoring not in (None, "loss")
-    scorer = scorer_of(estimator, held_out.y) if by_name else None
+    scorer = scorer_of(estimator, held_out.y, held_out.weights) if by_name else None
     target: Any = None
     told = False
 
