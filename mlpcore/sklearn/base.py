@@ -2,50 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from numbers import Integral
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
-from mlpcore.layers import Linear
 from mlpcore.model import Model
 from mlpcore.sklearn import inputs, translation
+from mlpcore.sklearn.casts import is_foreign
 from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.fitting import Place, Problem, fit
+from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
 from mlpcore.sklearn.runtime import on_host, tree_from
 from mlpcore.training.data import as_pair
 from mlpcore.typing import Array, Loss, Tree
 
 # Of an earlier fit, by a solver that had epochs.
 _OF_EPOCHS = ("loss_curve_", "validation_loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
-
-
-class HiddenActivations:
-    """`transform`, apart from scikit-learn's classes: they name its columns without knowing which layer was asked."""
-
-    def transform(self, X: Any, layer: int = -1) -> Any:
-        """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones.
-
-        A frame that `set_output` asks for has as many names as the layer has columns; `get_feature_names_out` gives
-        those of the last one.
-        """
-        estimator: Any = self
-        estimator._check_fitted()
-        number = hidden_layer(estimator, layer)
-        ends = [i for i, one in enumerate(estimator._runtime.net.layers) if isinstance(one, Linear)]
-        activations = estimator._outputs(X, _scores, "transform", ends[number + 1])
-        prefix, width = type(self).__name__.lower(), activations.shape[1]
-        named = SimpleNamespace(
-            get_feature_names_out=lambda: np.array([f"{prefix}{i}" for i in range(width)], dtype=object),
-            _sklearn_auto_wrap_output_keys={"transform"},
-            _sklearn_output_config=getattr(self, "_sklearn_output_config", {}),
-        )
-        return _wrap_data_with_container("transform", activations, X, named)
 
 
 class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -160,7 +135,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         for name in ("coefs_", "intercepts_"):
             if name in state:
                 state[name] = list(on_host(tuple(state[name])))
-        if inputs.is_foreign(state.get("classes_")):
+        if is_foreign(state.get("classes_")):
             state["classes_"] = on_host(state["classes_"])
         return state
 
@@ -170,18 +145,6 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         tags.array_api_support = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"] if self.dtype is None else []
         return tags
-
-
-def _scores(loss: Loss, z: Array) -> Array:
-    return z
-
-
-def hidden_layer(estimator: Any, layer: Any) -> int:
-    """The number of a hidden layer from 0, for one counted from the end too; a ValueError where there is none such."""
-    count = len(estimator.coefs_) - 1
-    if not isinstance(layer, Integral) or not -count <= int(layer) < count:
-        raise ValueError(f"layer is {layer!r}, expected one of the {count} hidden layers")
-    return int(layer) % count
 
 
 def validation_rows(validation_data: Any, X_val: Any, y_val: Any, sample_weight_val: Any) -> Any:

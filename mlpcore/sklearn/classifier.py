@@ -15,6 +15,7 @@ from mlpcore.namespace import namespace
 from mlpcore.numerics import log_softmax, softplus
 from mlpcore.sklearn import inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
+from mlpcore.sklearn.casts import host_target, is_foreign
 from mlpcore.sklearn.class_weight import check_class_weight, class_factors
 from mlpcore.sklearn.constraints import CLASSIFIER
 from mlpcore.sklearn.fitting import Problem
@@ -120,9 +121,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         fresh = getattr(self, "classes_", None) is None
         try:
             if classes is not None:
-                classes = of_one_type("classes", to_host(classes) if inputs.is_foreign(classes) else classes)
+                classes = of_one_type("classes", to_host(classes) if is_foreign(classes) else classes)
             if _check_partial_fit_first_call(self, classes):
-                self._labels = Labels.listed(classes, inputs.target(y, numeric=False))
+                self._labels = Labels.listed(classes, host_target(y, numeric=False))
             return self._fit(X, y, sample_weight, once=True)
         except BaseException:
             if fresh:
@@ -243,7 +244,7 @@ def _log_both(loss: Loss, z: Array) -> Array:
 
 def _beside(labels: Any, x: Any) -> Any:
     """Host labels in the library and on the device of x, where that library has such things."""
-    if not inputs.is_foreign(x) or not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biuf":
+    if not is_foreign(x) or not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biuf":
         return labels
     place = get_backend(library_of(x) or "numpy", device_of(x))
     with place.scope("float64"):
