@@ -198,8 +198,9 @@ class Model:
         """Train for ``epochs`` passes over the rows; a further call goes on where this one stopped.
 
         ``x`` is (n, columns) and ``y`` what the loss takes: NumPy, CuPy, torch or JAX arrays, lists or tables; integers
-        become ``dtype``. ``validation_data`` is (x, y) or (x, y, sample_weight), looked at after each epoch. All is
-        checked before anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a
+        become ``dtype``. ``class_weight`` maps classes, integers or the 0 and 1 of one column, to weights (1 for those
+        left out), or is "balanced". ``validation_data`` is (x, y) or (x, y, sample_weight), looked at after each epoch.
+        All is checked before anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a
         TrainingInterrupted warning; a loss that stops being finite raises NonFiniteError. In both cases the model
         stands at its last whole step.
 

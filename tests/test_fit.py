@@ -206,6 +206,32 @@ def test_class_weights_multiply_row_weights() -> None:
         assert_same(state_of(one), state_of(other))
 
 
+@pytest.mark.parametrize("labels", [LABELS > 0, (LABELS > 0)[:, None], (LABELS > 0).astype("float32")])
+def test_class_weights_of_yes_and_no(labels: np.ndarray) -> None:
+    """One column of zeros and ones is labels too, whatever the loss."""
+    yes = LABELS > 0
+    cases = [({1: 3.0}, 1 + 2.0 * yes), ({0: 0.5, True: 2}, np.where(yes, 2.0, 0.5))]
+    cases.append(("balanced", ROWS / (2 * np.where(yes, yes.sum(), ROWS - yes.sum()))))
+    for given, rows in cases:
+        for loss in (mc.SigmoidCrossEntropy(), mc.HalfSquaredError()):
+            one, other = (make(mc.Linear(3, 1), loss) for _ in range(2))
+            one.fit(X, labels, epochs=2, batch_size=5, class_weight=given)
+            other.fit(X, labels, epochs=2, batch_size=5, sample_weight=rows)
+            assert_same(state_of(one), state_of(other))
+
+
+def test_class_weights_may_name_a_class_without_a_row() -> None:
+    """As in a fold of a table that has such rows."""
+    for net, loss, labels in (
+        (mc.Linear(3, 3), mc.SoftmaxCrossEntropy(), np.minimum(LABELS, 1)),
+        (mc.Linear(3, 1), mc.SigmoidCrossEntropy(), np.zeros(ROWS)),
+    ):
+        one, other = (make(net, loss) for _ in range(2))
+        one.fit(X, labels, epochs=2, class_weight={0: 2.0, 1 + labels.max(): 5.0})
+        other.fit(X, labels, epochs=2, class_weight={0: 2.0})
+        assert_same(state_of(one), state_of(other))
+
+
 @pytest.mark.parametrize("labels", [LABELS > 0, (LABELS > 0)[:, None], np.eye(2)[(LABELS > 0).astype(int)]])
 def test_class_weights_for_every_form_of_labels(labels: np.ndarray) -> None:
     net = mc.Sequential(mc.Linear(3, 2))

@@ -11,7 +11,7 @@ from mlpcore.backends.transfer import to_host
 from mlpcore.losses import GaussianNLL, Poisson, Quantile
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import inputs
-from mlpcore.sklearn.base import BaseMLP, keep
+from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
 from mlpcore.sklearn.constraints import REGRESSOR
 from mlpcore.sklearn.fitting import Problem
 from mlpcore.sklearn.translation import regression_loss
@@ -76,13 +76,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         keep(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> "MLPRegressor":
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> "MLPRegressor":
         """Learn the numbers y, (n,) or (n, outputs), of the rows X.
 
         ``validation_data`` is (X, y) or (X, y, sample_weight): its loss is noted in ``validation_loss_curve_``, and
-        early stopping watches it instead of a part of X.
+        early stopping watches it instead of a part of X. It may also be passed as ``X_val``, ``y_val`` and
+        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` takes through its steps.
         """
-        return self._fit(X, y, sample_weight, validation_data)
+        return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)

@@ -142,7 +142,7 @@ def train(model: Model, batches: Batches, draws: Draws, plan: Plan, rate: Rate, 
         call_every(begun, "on_fit_end", model)
     if told.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=6)
-    if watch.best is not None:
+    if watch.best is not None and (told.diverged or not watch.unscored):
         model.restore(watch.best)
 
 

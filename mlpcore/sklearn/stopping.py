@@ -70,6 +70,11 @@ class Watch:
             self.best_score, self.best = score, model.snapshot()
 
     @property
+    def unscored(self) -> bool:
+        """Whether no epoch so far had a score that could be computed, so that none is known to be the best."""
+        return bool(self.scores) and self.best_score == -math.inf
+
+    @property
     def is_over(self) -> bool:
         """Whether there was no progress for more than ``patience`` epochs."""
         return self.count > self.patience
