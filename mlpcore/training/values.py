@@ -12,11 +12,11 @@ import numpy as np
 
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.errors import ConfigurationError
-from mlpcore.files.specification import short
+from mlpcore.files.specification import MAX_DEPTH, short
 from mlpcore.files.tensors import DTYPES
 
 
-def encode_tree(value: Any, where: str, tensors: dict[str, np.ndarray]) -> Any:
+def encode_tree(value: Any, where: str, tensors: dict[str, np.ndarray], depth: int = 0) -> Any:
     """The JSON value of a tree, whose arrays (of any library) are added to ``tensors`` under names from ``where`` on.
 
     ConfigurationError for what `decode_tree` could not give back as it was, such as objects of other classes.
@@ -32,8 +32,10 @@ def encode_tree(value: Any, where: str, tensors: dict[str, np.ndarray]) -> Any:
         return value
     if type(value) is float:
         return {"float": repr(value)}
+    if type(value) in (list, tuple, dict) and depth == MAX_DEPTH:
+        raise ConfigurationError(f"{where} is nested more than {MAX_DEPTH} deep, which a checkpoint cannot hold")
     if type(value) in (list, tuple):
-        items = [encode_tree(item, f"{where}.{i}", tensors) for i, item in enumerate(value)]
+        items = [encode_tree(item, f"{where}.{i}", tensors, depth + 1) for i, item in enumerate(value)]
         return items if type(value) is list else {"tuple": items}
     if type(value) is dict:
         # Names of tensors are ASCII: not every text has a form in UTF-8.
@@ -41,7 +43,7 @@ def encode_tree(value: Any, where: str, tensors: dict[str, np.ndarray]) -> Any:
         pairs = zip(names, value.items(), strict=True)
         return {
             "dict": [
-                [encode_tree(key, where, tensors), encode_tree(item, f"{where}.{name}", tensors)]
+                [encode_tree(part, at, tensors, depth + 1) for part, at in ((key, where), (item, f"{where}.{name}"))]
                 for name, (key, item) in pairs
             ]
         }
