@@ -9,7 +9,7 @@ from mlpcore.backends.transfer import to_host
 from mlpcore.configuration import check_count, check_number
 from mlpcore.errors import DataError
 from mlpcore.namespace import namespace
-from mlpcore.training.callbacks import Stop
+from mlpcore.training.events import Stop
 from mlpcore.training.line_search import FOUND, NO_STEP, ROUNDING, strong_wolfe
 from mlpcore.typing import Array
 

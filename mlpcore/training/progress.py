@@ -4,7 +4,7 @@ import sys
 from typing import Any, TextIO
 
 from mlpcore.configuration import check_count
-from mlpcore.training.callbacks import Report
+from mlpcore.training.events import Report
 
 _SHARES = ("accuracy",)  # metrics from 0 to 1 that people read as per cent
 _SHOWN_ELSEWHERE = ("learning_rate", "rows_per_second")
