@@ -110,8 +110,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             self._check_fitted()
             raise ValueError(f"return_std=True needs loss='gaussian', the fit had {_loss_of(self)!r}")
         if return_std:
-            mean, variance = self._outputs(X, _predicted, "predict")
-            return _flat(mean), _flat(namespace(variance).sqrt(variance))
+            mean, deviation = self._outputs(X, _with_deviation, "predict")
+            return _flat(mean), _flat(deviation)
         return _flat(self._outputs(X, _expected, "predict"))
 
     @available_if(lambda self: isinstance(_loss_of(self), Quantile))
@@ -135,10 +135,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return "exp" if isinstance(regression_loss(self.loss), Poisson) else "identity"
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
-        predicted = to_host(_point(regression_loss(self.loss), prediction))
+        # In float64, as squares of large float32 numbers overflow.
+        predicted = to_host(_point(regression_loss(self.loss), prediction)).astype(np.float64)
         if not np.all(np.isfinite(predicted)):
             return float("nan")
-        return float(r2_score(y, predicted if y.ndim == 2 else predicted[:, 0], sample_weight=weights))
+        shown = predicted if y.ndim == 2 else predicted[:, 0]
+        return float(r2_score(np.asarray(y, np.float64), shown, sample_weight=weights))
 
 
 def _loss_of(estimator: MLPRegressor) -> Loss:
@@ -148,6 +150,11 @@ def _loss_of(estimator: MLPRegressor) -> Loss:
 
 def _predicted(loss: Loss, z: Array) -> Tree:
     return loss.predict(z)
+
+
+def _with_deviation(loss: Loss, z: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation; half the log-variance gives the deviation even where the variance overflows."""
+    return loss.predict(z)[0], loss.predict(0.5 * z)[1]
 
 
 def _expected(loss: Loss, z: Array) -> Array:
