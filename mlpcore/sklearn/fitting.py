@@ -210,7 +210,7 @@ def _in_batches(
         "validation_scores_": watch.scores if watch.early_stopping else None,
         "best_validation_score_": watch.best_score if watch.early_stopping else None,
         "_no_improvement_count": watch.count,
-        "_optimizer": Memory(*((model, draws) if goes_on else (None, None)), rate.now, rate.factor),
+        "_optimizer": Memory(model if goes_on else None, draws if goes_on else None, rate.now, rate.factor),
     }
     if told.loss_curve:
         attributes["loss_"] = told.loss_curve[-1]

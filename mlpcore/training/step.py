@@ -33,8 +33,8 @@ def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rule
 
     It returns the objective of the batch, ``(sum of weighted losses + penalty) / weight``. Where that, the gradient, a
     running statistic, or the square of a (clipped) entry of the gradient that the optimizer takes (``squares``) is not
-    finite, it returns NaN, leaves the state as it was and counts this in ``skipped``; from then on nothing changes until
-    somebody has looked and set ``skipped`` to 0. A batch of weight 0 is left out in silence.
+    finite, it returns NaN, leaves the state as it was and counts this in ``skipped``; from then on nothing changes
+    until somebody has looked and set ``skipped`` to 0. A batch of weight 0 is left out in silence.
 
     A backend may pass its own ways to make a vector of the gradients, and to choose between the new state and the old.
     """
@@ -52,9 +52,7 @@ def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rule
         statistics = layout.running(observed)
         held = tuple(_all_finite(leaf, state.skipped.ndim) for leaf in statistics)
         # The largest entry of the mean gradient: a sum would miss infinities that cancel, or come with the division.
-        total, top, objective, ok, skipped = ops.cellwise(
-            value, (weight, ops.largest(g), state.skipped, held), verdict
-        )
+        total, top, objective, ok, skipped = ops.cellwise(value, (weight, ops.largest(g), state.skipped, held), verdict)
 
         def updated() -> State:
             learning_rate, dtype = optimizer.learning_rate, state.params.dtype
