@@ -358,6 +358,7 @@ def test_names_from_a_file_cannot_steer_the_terminal(capsys, folder):
     assert table_of(Path("made.csv").read_bytes().decode())[0][1:] == [f"probability_{evil}", "probability_y"]
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_training_keeps_the_model(capsys, prices, monkeypatch):
     class Interrupting(recipe.EarlyStopping):
         def on_epoch_end(self, report):
