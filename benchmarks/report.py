@@ -18,6 +18,7 @@ from mlpcore.bench.contenders import OURS
 from mlpcore.bench.suite import Record
 from mlpcore.bench.tables import Table, as_markdown, cases, count, rate, table, where
 from mlpcore.bench.workloads import SWEEP, WORKLOADS
+from mlpcore.files.writing import check_target, replace_file
 
 DOCS = Path(__file__).parents[1] / "docs"
 SWEPT = {workload.name for workload in SWEEP}
@@ -128,8 +129,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("files", nargs="*", help="result files; by default all of benchmarks/results")
     parser.add_argument("--out", default=DOCS / "benchmarks.md", type=Path, help="the page")
     arguments = parser.parse_args(argv)
-    sources = [read(path) for path in arguments.files or sorted(FOLDER.glob("*.json"))]
-    arguments.out.write_text(page(sources, arguments.out.parent / "images"), encoding="utf-8")
+    files = arguments.files or sorted(FOLDER.glob("*.json"))
+    check_target(arguments.out, {f"the result file {path}": path for path in files})
+    sources = [read(path) for path in files]
+    replace_file(arguments.out, [page(sources, arguments.out.parent / "images").encode()])
     print(f"{arguments.out}: {len(sources)} files")
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from mlpcore.bench.about import about
 from mlpcore.bench.suite import Record
+from mlpcore.files.writing import replace_file
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -36,7 +37,7 @@ class Writer:
         if self.path:
             text = ",\n".join(json.dumps(rounded(record)) for record in self.records)
             head = json.dumps(self.head, indent=1)[:-2]
-            self.path.write_text(f'{head},\n "records": [\n{text}\n]}}\n', encoding="utf-8")
+            replace_file(self.path, [f'{head},\n "records": [\n{text}\n]}}\n'.encode()])
         return some
 
 

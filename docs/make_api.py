@@ -74,4 +74,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parent / "api.md").write_text(page())
+    (Path(__file__).parent / "api.md").write_text(page(), encoding="utf-8")

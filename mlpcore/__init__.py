@@ -77,7 +77,8 @@ from mlpcore.schedules import (
     StepDecay,
     WarmUp,
 )
-from mlpcore.training.callbacks import EarlyStopping, ReduceOnPlateau, Report, Stop
+from mlpcore.training.callbacks import EarlyStopping, ReduceOnPlateau
+from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
 from mlpcore.training.progress import Progress
 

@@ -15,6 +15,7 @@ from array_api_compat import device as device_of
 
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
+from mlpcore.numerics import square_scaling
 from mlpcore.typing import Array
 
 Metric = Callable[[Array, Any, Array], Array]
@@ -64,22 +65,22 @@ def balanced_accuracy(target: Array, prediction: Any, weights: Array) -> Array:
 
 def mean_squared_error(target: Array, prediction: Any, weights: Array) -> Array:
     """``mean((t - p)^2)`` over rows and columns."""
-    error = target - _matching("mean_squared_error", target, prediction)
-    return namespace(target).mean(_mean_columns(error * error, weights), axis=-1)
+    error, scale = _error("mean_squared_error", target, prediction, weights, axis=(-2, -1))
+    return namespace(target).mean(_mean_columns(error * error, weights), axis=-1) / scale / scale
 
 
 def root_mean_squared_error(target: Array, prediction: Any, weights: Array) -> Array:
     """``sqrt(mean((t - p)^2))`` over the rows, then the mean over columns, as in scikit-learn."""
     xp = namespace(target)
-    error = target - _matching("root_mean_squared_error", target, prediction)
-    return xp.mean(xp.sqrt(_mean_columns(error * error, weights)), axis=-1)
+    error, scale = _error("root_mean_squared_error", target, prediction, weights, axis=(-2, -1))
+    return xp.mean(xp.sqrt(_mean_columns(error * error, weights)), axis=-1) / scale
 
 
 def mean_absolute_error(target: Array, prediction: Any, weights: Array) -> Array:
     """``mean(|t - p|)`` over rows and columns."""
     xp = namespace(target)
-    error = target - _matching("mean_absolute_error", target, prediction)
-    return xp.mean(_mean_columns(xp.abs(error), weights), axis=-1)
+    error, scale = _error("mean_absolute_error", target, prediction, weights, axis=(-2, -1))
+    return xp.mean(_mean_columns(xp.abs(error), weights), axis=-1) / scale
 
 
 def r2(target: Array, prediction: Any, weights: Array) -> Array:
@@ -89,14 +90,15 @@ def r2(target: Array, prediction: Any, weights: Array) -> Array:
     ``r2_score``; here that holds for a single row too, and for constants that their rounded mean does not meet.
     """
     xp = namespace(target)
-    error = target - _matching("r2", target, prediction)
-    apart = target - xp.expand_dims(_mean_columns(target, weights), axis=-2)
-    left, spread = _mean_columns(error * error, weights), _mean_columns(apart * apart, weights)
+    error, scale = _error("r2", target, prediction, weights, axis=-2)
+    apart = target * xp.expand_dims(scale, axis=-2)
+    apart = apart - xp.expand_dims(_mean_columns(apart, weights), axis=-2)
+    left, spread = (_root_mean_square(part, weights) for part in (error, apart))
     present = xp.expand_dims(weights, axis=-1) > 0
     lowest = xp.min(xp.where(present, target, float("inf")), axis=-2)
     constant = lowest == xp.max(xp.where(present, target, -float("inf")), axis=-2)
-    score = 1 - left / xp.where(constant, 1.0, spread)
-    return xp.mean(xp.where(constant, xp.astype(left == 0, score.dtype), score), axis=-1)
+    share = left / xp.where(constant, 1.0, spread)
+    return xp.mean(xp.where(constant, xp.astype(left == 0, share.dtype), 1 - share * share), axis=-1)
 
 
 METRICS: dict[str, Metric] = {
@@ -161,6 +163,30 @@ def _matching(who: str, target: Array, prediction: Any) -> Array:
     return prediction
 
 
+def _error(who: str, target: Array, prediction: Any, weights: Array, axis: int | tuple[int, ...]) -> tuple:
+    """``s (t - p)`` and the power of two s, one over ``axis``, with which neither it nor its square overflows."""
+    xp = namespace(target)
+    prediction = _matching(who, target, prediction)
+    scale = xp.minimum(*(_scale(part, weights, axis) for part in (target, prediction)))
+    error = target * scale - prediction * scale
+    return error, xp.squeeze(scale, axis=axis)
+
+
+def _scale(cells: Array, weights: Array, axis: int | tuple[int, ...]) -> Array:
+    """The power of two, 1 for all but the largest and smallest numbers, that brings the cells (..., n, c) to where the
+    squares of those over ``axis`` that weigh something can be added up."""
+    xp = namespace(cells)
+    largest = xp.max(xp.where(xp.expand_dims(weights, axis=-1) > 0, xp.abs(cells), 0.0), axis=axis, keepdims=True)
+    return square_scaling(cells, cells.shape[-2] * cells.shape[-1])(largest)[0]
+
+
+def _root_mean_square(cells: Array, weights: Array) -> Array:
+    """The root of the weighted mean of squares over the rows, (..., n, c) -> (..., c)."""
+    xp, scale = namespace(cells), _scale(cells, weights, -2)
+    scaled = cells * scale
+    return xp.sqrt(_mean_columns(scaled * scaled, weights)) / xp.squeeze(scale, axis=-2)
+
+
 def _mean(rows: Array, weights: Array) -> Array:
     """The weighted mean of (..., n)."""
     xp = namespace(rows)
@@ -168,5 +194,6 @@ def _mean(rows: Array, weights: Array) -> Array:
 
 
 def _mean_columns(cells: Array, weights: Array) -> Array:
-    """The weighted means over the rows, (..., n, c) -> (..., c)."""
-    return _mean(cells.mT, weights)
+    """The weighted means over the rows, (..., n, c) -> (..., c), by shares, as large numbers times weights overflow."""
+    xp = namespace(cells)
+    return xp.sum(xp.where(weights > 0, cells.mT * (weights / xp.sum(weights)), 0.0), axis=-1)

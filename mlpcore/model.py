@@ -28,12 +28,13 @@ from mlpcore.random import Stream
 from mlpcore.schedules import rate_at
 from mlpcore.summary import summary
 from mlpcore.training.callbacks import check_callbacks
-from mlpcore.training.checkpoints import Checkpoints, describe
-from mlpcore.training.data import as_data, as_number, as_pair, as_rows, place_for, score_columns
+from mlpcore.training.checkpoints import Checkpoints
+from mlpcore.training.comparison import describe, describe_weights
+from mlpcore.training.data import as_data, as_number, as_pair, as_rows, as_weights, place_for, score_columns
 from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
 from mlpcore.training.loop import Trainer, shuffled
-from mlpcore.training.parameters import fresh_state, matched
+from mlpcore.training.parameters import fresh_state, matched, named_state, predicting, with_snapshot
 from mlpcore.training.step import Rules, make_step
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
@@ -167,18 +168,21 @@ class Model:
         count = self.backend.to_numpy(self._trainer.state.count).astype(np.float64)
         return float(rate_at(self.optimizer.learning_rate, count)) * self.rate_scale
 
-    def snapshot(self) -> tuple:
-        """A copy of what predicts: parameters, average and running statistics."""
+    def snapshot(self) -> dict[str, Array]:
+        """A copy of what predicts, arrays by name: parameters, average and running statistics."""
         with self.backend.scope(self.dtype):
-            state = self._trainer.state
-            return tree_map(lambda leaf: leaf + 0, (state.params, state.average, state.statistics))
+            return dict(named_state(tree_map(lambda leaf: leaf + 0, predicting(self._trainer.state)), self.layout))
 
-    def restore(self, snapshot: tuple) -> None:
-        """Put a copy of the snapshot back; optimizer state and progress stay as they are."""
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Put a copy of the snapshot back; optimizer state and progress stay as they are.
+
+        Its arrays may be of any library; a DataError for a snapshot of another network.
+        """
         with self.backend.scope(self.dtype):
-            params, average, statistics = tree_map(lambda leaf: leaf + 0, snapshot)
-        state = self._trainer.state
-        self._trainer.state = state._replace(params=params, average=average, statistics=statistics)
+            self._trainer.state = with_snapshot(
+                *(self._trainer.state, snapshot, self.layout),
+                lambda leaf: to_backend(leaf, self.backend, self.dtype) + 0,
+            )
 
     def fit(
         self,
@@ -198,17 +202,19 @@ class Model:
         """Train for ``epochs`` passes over the rows; a further call goes on where this one stopped.
 
         ``x`` is (n, columns) and ``y`` what the loss takes: NumPy, CuPy, torch or JAX arrays, lists or tables; integers
-        become ``dtype``. ``validation_data`` is (x, y) or (x, y, sample_weight), looked at after each epoch. All is
-        checked before anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a
+        become ``dtype``. ``class_weight`` maps classes, integers or the 0 and 1 of one column, to weights (1 for those
+        left out), or is "balanced". ``validation_data`` is (x, y) or (x, y, sample_weight), looked at after each epoch.
+        All is checked before anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a
         TrainingInterrupted warning; a loss that stops being finite raises NonFiniteError. In both cases the model
         stands at its last whole step.
 
         ``checkpoint`` is a file that holds the whole state of training after every epoch. ``resume`` goes on with the
         fit that wrote such a file: the same call on the same model (any backend), bit-equal to one that was never
         killed. ``epochs`` counts those in the file, so the call may be repeated as it is; with both paths the same, a
-        missing file begins anew, else it is a FileNotFoundError. ModelFileError names what differs in model, rows,
-        batch size or shuffling. Callbacks begin anew; a fit that one of them has ended stays ended, and a further fit
-        without ``resume`` goes on from there.
+        missing file begins anew, else it is a FileNotFoundError. Callbacks with ``state`` and ``restore`` go on where
+        they stood, the best weights included; others begin anew, and may come and go. ModelFileError names what
+        differs in model, rows, batch size, shuffling, weights, or callbacks with a state. A fit that a callback has
+        ended stays ended, and a further fit without ``resume`` goes on from there.
         """
         check_count("fit", epochs=epochs, batch_size=batch_size)
         check_choice("fit", (True, False), shuffle=shuffle)
@@ -223,7 +229,9 @@ class Model:
             plan = Plan(data, weights, order, min(batch_size, rows), epochs, evaluate)
             about = describe(self.specification) | {"rows": rows, "batch_size": plan.batch_size, "shuffle": shuffle}
             about = {name: value for name, value in about.items() if name not in ("metrics", "precision")}
-            checkpoints = Checkpoints(self._trainer, self.layout, about, checkpoint)
+            given = weights if class_weight is None else as_weights(sample_weight, rows, self.dtype)
+            about_weights = describe_weights(class_weight, given, weights)
+            checkpoints = Checkpoints(self._trainer, self.layout, about, about_weights, callbacks, checkpoint)
             history = History() if resume is None else checkpoints.resume(resume)
             return train(self, self._trainer, plan, callbacks, checkpoints, history)
 

@@ -1,4 +1,7 @@
-"""Formulas that layers and losses share, each written so that no finite score overflows on the way."""
+"""Formulas that layers and losses share, each written so that no finite number overflows on the way."""
+
+import math
+from collections.abc import Callable
 
 from array_api_compat import device as device_of
 
@@ -66,15 +69,47 @@ def label_cross_entropy(z: Array, target: Array, weights: Array, axis: int = -1)
     own = xp.astype(xp.expand_dims(labels, axis=-3 - axis) == xp.expand_dims(target, axis=axis), z.dtype)
     weights = xp.expand_dims(weights, axis=axis)
     present = weights > 0
-    below = z - xp.max(z, axis=axis, keepdims=True)
-    powers = xp.exp(below)
+    top = xp.max(z, axis=axis, keepdims=True)
+    powers = xp.exp(z - top)
     chosen = own * powers
     rest = powers - chosen
-    gap, chosen, others = (xp.sum(part, axis=axis, keepdims=True) for part in (own * below, chosen, rest))
-    rows = xp.log1p(others + (chosen - 1)) - gap
+    labelled, chosen, others = (xp.sum(part, axis=axis, keepdims=True) for part in (own * z, chosen, rest))
+    rows = xp.log1p(others + (chosen - 1)) - (labelled - top)
     share = weights / (chosen + others)
     value = xp.sum(xp.where(present, weights * rows, 0.0), axis=(-2, -1))
     return value, xp.where(present, rest * share - own * (others * share), 0.0)
+
+
+def square_scaling(x: Array, terms: int, eps: float = 0.0) -> Callable[[Array], tuple[Array, Array]]:
+    """A formula ``largest -> (s, eps s^2)`` for numbers of the dtype of x that are to be squared and added up.
+
+    ``largest`` is the size of the largest of ``terms`` numbers. The power of two s brings them to where the squares
+    add up to something finite and the largest ones keep their digits, even if a mean is subtracted first that takes all
+    but the last of them. It is 1 for all but the largest and the smallest numbers, and then changes nothing; small
+    numbers whose squares vanish beside ``eps`` are left alone. ``eps s^2`` is at least the smallest normal number, so
+    that zeros can be divided by its root.
+    """
+    info = namespace(x).finfo(x.dtype)
+    smallest = float(info.smallest_normal)
+    top, bottom, digits = math.frexp(float(info.max))[1], math.frexp(smallest)[1], 2 - math.frexp(float(info.eps))[1]
+    highest = (top - 4 - (terms - 1).bit_length()) // 2  # of the powers of two whose squares may be added up
+    lowest = (bottom + 3 * digits) // 2
+    high, low = math.ldexp(1.0, highest), math.ldexp(1.0, lowest)
+    down, up = math.ldexp(1.0, highest - top), math.ldexp(1.0, highest - lowest)
+    raised = eps < math.ldexp(smallest, digits + 2)
+    usual, beside_high = max(eps, smallest), max(eps * down * down, smallest)
+    beside_low = max(eps * up * up, smallest) if raised else usual
+
+    def formula(largest: Array) -> tuple[Array, Array]:
+        xp = namespace(largest)
+        scale, added = xp.full_like(largest, 1.0), xp.full_like(largest, usual)
+        if raised:
+            small = largest < low
+            scale, added = xp.where(small, up, scale), xp.where(small, beside_low, added)
+        large = largest > high
+        return xp.where(large, down, scale), xp.where(large, beside_high, added)
+
+    return formula
 
 
 def weigh(weights: Array, rows: Array, dz: Array) -> tuple[Array, Array]:

@@ -103,7 +103,10 @@ def softmax_cross_entropy(z: Array, target: Array, weights: Array, smoothing: fl
     if smoothing:
         target = (1 - smoothing) * target + smoothing / classes
     logs = numerics.log_softmax(z)
-    return numerics.weigh(weights, -xp.sum(target * logs, axis=-1), xp.exp(logs) - target)
+    cells = target * logs
+    if not smoothing:  # a finite score may be so far below the largest that its logarithm is infinite
+        cells = xp.where((target == 0) & xp.isfinite(z), 0.0, cells)
+    return numerics.weigh(weights, -xp.sum(cells, axis=-1), xp.exp(logs) - target)
 
 
 @Primitive
@@ -113,10 +116,10 @@ def column_sum(x: Array) -> Array:
 
 
 @Primitive
-def largest(x: Array) -> Array:
-    """``max(|x|)`` over the last axis, NaN where there is one: (..., P) -> (...)."""
+def largest(x: Array, axis: int = -1) -> Array:
+    """``max(|x|)`` over an axis, NaN where there is one: (..., P) -> (...)."""
     xp = namespace(x)
-    return xp.max(xp.abs(x), axis=-1)
+    return xp.max(xp.abs(x), axis=axis)
 
 
 @Primitive

@@ -1,9 +1,12 @@
 """Learning curves as pictures, with matplotlib, which is imported only when something is drawn."""
 
+import io
 import math
+import os
 from typing import Any
 
 from mlpcore.errors import DataError, MissingDependency
+from mlpcore.files.writing import Path, replace_file
 from mlpcore.training.history import History
 
 PANEL = (5.4, 3.6)  # inches
@@ -55,14 +58,20 @@ def plot_history(history: History, ax: Any = None) -> tuple[Any, ...]:
     return axes
 
 
-def save_history(history: History, path: Any, title: str = "") -> None:
-    """Write the learning curves to a picture file, without pyplot and without a screen."""
+def save_history(history: History, path: Path, title: str = "") -> None:
+    """Write the learning curves to a picture file, without pyplot and without a screen.
+
+    The picture is of the kind that the name ends in, PNG where it ends in none, and is written whole or not at all.
+    """
     figure_class = _matplotlib("figure").Figure
     panels = 1 + any(name not in COLORS and name not in NOT_CURVES for name in history.columns)
     figure = figure_class(figsize=(panels * PANEL[0], PANEL[1]), dpi=150, layout="constrained")
     plot_history(history, figure.subplots(1, panels, squeeze=False)[0])
     figure.suptitle(title, parse_math=False)  # a title may come from the name of a file: no mathematics in it
-    figure.savefig(path)
+    name, picture = os.fspath(path), io.BytesIO()
+    kind = os.path.splitext(name)[1]
+    figure.savefig(picture, format=kind[1:] or "png")
+    replace_file(name if kind else f"{name}.png", [picture.getvalue()])
 
 
 def _matplotlib(module: str) -> Any:

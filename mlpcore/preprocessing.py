@@ -1,12 +1,14 @@
 """Standardize: columns brought to mean 0 and deviation 1, which is what gradient descent wants of its input."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Self
 
 import numpy as np
 from array_api_compat import device as device_of
 
 from mlpcore.backends import get_backend
-from mlpcore.backends.transfer import to_host
+from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
 from mlpcore.training.data import as_array, as_rows
@@ -18,7 +20,8 @@ class Standardize:
 
     `Standardize.fit` takes both from data; given by hand they may be any numbers: ``Standardize([0.0], [255.0])``
     brings bytes to [0, 1]. x is (n, columns) of any library and stays there; its dtype is kept, integers and lists
-    become the library's usual float. Both arrays are float64 on the host, and stand in model files like that.
+    become the library's usual float. `inverse` answers in float64, for what is far from zero has no digits to spare.
+    Both arrays are float64 on the host, and stand in model files like that.
 
     >>> import mlpcore as mc
     >>> scaler = mc.Standardize.fit([[1.0, 5.0], [3.0, 5.0]])
@@ -86,32 +89,40 @@ class Standardize:
 
     def __call__(self, x: Any) -> Array:
         """``(x - mean) / scale``; a DataError where x has other columns."""
-        x, mean, rest, scale = self._aligned(x)
+        x, xp = self._checked(x)
+        if not xp.isdtype(x.dtype, "real floating"):
+            usual = xp.__array_namespace_info__().default_dtypes(device=device_of(x))["real floating"]
+            # In float64, as large whole numbers are all alike in a smaller float.
+            return self._wide(x, lambda x, mean, scale: xp.astype((x - mean) / scale, usual))
+        # Rounded to a smaller dtype, the mean of a column like 1e8 +- 1 is off by more than the deviation.
+        rounded = self.mean.astype(_host_dtype(xp, x)).astype(np.float64)
+        mean, rest, scale = (_beside(x, vector) for vector in (self.mean, self.mean - rounded, self.scale))
         return (x - mean - rest) / scale
 
     def inverse(self, y: Any) -> Array:
-        """``y * scale + mean``: the units of the data again."""
-        y, mean, rest, scale = self._aligned(y)
-        return y * scale + rest + mean
+        """``y * scale + mean`` in float64: the units of the data again."""
+        return self._wide(self._checked(y)[0], lambda y, mean, scale: y * scale + mean)
 
-    def _aligned(self, x: Any) -> tuple[Array, ...]:
-        """x as floats, then the mean, what the mean lost in this dtype, and the scale, beside x."""
+    def _checked(self, x: Any) -> tuple[Array, Any]:
+        """x as an array, and its namespace."""
         x = as_array("Standardize: x", x)
-        xp = namespace(x)
         if x.ndim != 2 or x.shape[1] != self.mean.size:
             raise DataError(f"{self!r}: x has shape {tuple(x.shape)}, expected (rows, {self.mean.size})")
-        place = device_of(x)
-        if not xp.isdtype(x.dtype, "real floating"):
-            usual = xp.__array_namespace_info__().default_dtypes(device=place)["real floating"]
-            x = xp.astype(x, usual)
+        return x, namespace(x)
 
-        def put(vector: np.ndarray) -> Array:
-            return xp.asarray(vector.tolist(), dtype=x.dtype, device=place)
+    def _wide(self, x: Array, function: Callable[[Array, Array, Array], Array]) -> Array:
+        """The function of x, mean and scale, all in float64."""
+        xp = namespace(x)
+        there = "float64" in xp.__array_namespace_info__().dtypes(device=device_of(x), kind="real floating")
+        # Where a library has float64 only when asked for it, its backend knows how to ask.
+        with nullcontext() if there else get_backend(library_of(x) or "numpy").scope("float64"):
+            x = xp.astype(x, xp.float64)
+            return function(x, _beside(x, self.mean), _beside(x, self.scale))
 
-        mean = put(self.mean)
-        # Rounded to a smaller dtype, the mean of a column like 1e8 +- 1 is off by more than the deviation.
-        rounded = self.mean.astype(_host_dtype(xp, x)).astype(np.float64)
-        return x, mean, put(self.mean - rounded), put(self.scale)
+
+def _beside(x: Array, vector: np.ndarray) -> Array:
+    """The host's numbers in the dtype of x and on its device."""
+    return namespace(x).asarray(vector.tolist(), dtype=x.dtype, device=device_of(x))
 
 
 def _host_dtype(xp: Any, x: Array) -> Any:

@@ -1,5 +1,7 @@
 """The table of a model: its layers, how wide their output is, what they hold and what they cost."""
 
+from collections import defaultdict
+
 from mlpcore.layers.outline import children
 from mlpcore.trees import Layout, leaf_key
 from mlpcore.typing import Layer
@@ -15,7 +17,8 @@ def summary(net: Layer, layout: Layout, dtype: str, title: str) -> str:
     ``parameters`` are trained; running statistics are not counted. ``FLOPs`` are those of one row on its way forward,
     matrix products only: ``2 * in * out`` for each weight, a multiplication and an addition counting as two.
     """
-    rows = [["layer", "columns", "parameters", "FLOPs per row"], *_rows(net, layout, "", None, 0)]
+    slots = _by_path(layout)
+    rows = [["layer", "columns", "parameters", "FLOPs per row"], *_rows(net, layout, slots, "", None, 0)]
     sizes = {name: slot.stop - slot.start for name, slot in layout.slots.items()}
     total, flops = sum(sizes.values()), sum(_flops(layout, name) for name in sizes)
     rows.append(["total", "", f"{total:,}", f"{flops:,}"])
@@ -32,7 +35,19 @@ def summary(net: Layer, layout: Layout, dtype: str, title: str) -> str:
     )
 
 
-def _rows(layer: Layer, layout: Layout, path: str, n_in: int | None, depth: int) -> list[list[str]]:
+def _by_path(layout: Layout) -> dict[str, list[str]]:
+    """The names of the slots at every path and below it, "" being the whole network."""
+    found = defaultdict(list)
+    for name in layout.slots:
+        parts = name.split(".")
+        for end in range(len(parts) + 1):
+            found[".".join(parts[:end])].append(name)
+    return found
+
+
+def _rows(
+    layer: Layer, layout: Layout, slots: dict[str, list[str]], path: str, n_in: int | None, depth: int
+) -> list[list[str]]:
     """The row of a layer, and after it those of the layers in it."""
     width = layer.widths(n_in)
     inner = children(layer)
@@ -40,12 +55,12 @@ def _rows(layer: Layer, layout: Layout, path: str, n_in: int | None, depth: int)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
     row = [f"{'  ' * depth}{f'{path} ' if path else ''}{name}", "?" if width is None else f"{width:,}"]
     if not inner:
-        slots = [full for full in layout.slots if full == path or full.startswith(f"{path}." if path else "")]
-        count = sum(layout.slots[full].stop - layout.slots[full].start for full in slots)
-        return [[*row, f"{count:,}", f"{sum(_flops(layout, full) for full in slots):,}"]]
+        own = slots.get(path, [])
+        count = sum(layout.slots[name].stop - layout.slots[name].start for name in own)
+        return [[*row, f"{count:,}", f"{sum(_flops(layout, name) for name in own):,}"]]
     rows = [[*row, "", ""]]
     for i, part in enumerate(inner):
-        rows += _rows(part, layout, f"{path}.{i}" if path else str(i), n_in, depth + 1)
+        rows += _rows(part, layout, slots, f"{path}.{i}" if path else str(i), n_in, depth + 1)
         n_in = part.widths(n_in)
     return rows
 

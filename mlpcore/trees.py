@@ -83,17 +83,16 @@ class Layout:
 
     def view(self, vector: Array, statistics: tuple = ()) -> Params:
         """The parameter tree as views into ``vector`` (..., P), with the running statistics merged in."""
-        xp = namespace(vector)
-        stack = tuple(vector.shape[:-1])
-        running = dict(zip(self.statistics, statistics, strict=True))
+        leaves = self.named(vector) | dict(zip(self.statistics, statistics, strict=True))
+        return tree_map(leaves.__getitem__, self.template)
 
-        def leaf(name: str) -> Array:
-            if name in running:
-                return running[name]
-            slot = self.slots[name]
-            return xp.reshape(vector[..., slot.start : slot.stop], stack + slot.shape)
-
-        return tree_map(leaf, self.template)
+    def named(self, vector: Array) -> dict[str, Array]:
+        """The leaves by name, as views into ``vector`` (..., P)."""
+        xp, stack = namespace(vector), tuple(vector.shape[:-1])
+        return {
+            name: xp.reshape(vector[..., slot.start : slot.stop], stack + slot.shape)
+            for name, slot in self.slots.items()
+        }
 
     def flat(self, tree: Params) -> Array:
         """One vector (..., P) of the leaves of a parameter or gradient tree, zeros in between."""

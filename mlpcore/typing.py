@@ -73,6 +73,8 @@ class Optimizer(Protocol):
     """A published update rule on one flat vector ``(..., P)``; its docstring says which variant it is.
 
     ``weight_decay`` is decoupled: the step shrinks the leaves named ``weight`` by ``1 - rate * weight_decay`` first.
+    One that takes squares of the gradient also has the attribute ``squares = True``: a step then fails where one is
+    not finite.
     """
 
     @property

@@ -11,7 +11,8 @@ from fitting import assert_same, state_of
 import mlpcore as mc
 
 NAN, INF = math.nan, math.inf
-KINDS = "expected real numbers; encode or drop what is not a number$"
+ADVICE = "encode texts and categories, count days or seconds for dates and durations, or drop them$"
+KINDS = f"expected real numbers; {ADVICE}"
 GAPS = "drop these rows or fill the gaps first$"
 
 

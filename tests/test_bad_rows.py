@@ -10,7 +10,7 @@ from fitting import PLAIN, ROWS, X, Y, assert_same, make, state_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from refusals import GAPS, INF, KINDS, NAN, changed, refused
+from refusals import ADVICE, GAPS, INF, KINDS, NAN, changed, refused
 
 import mlpcore as mc
 
@@ -53,7 +53,7 @@ ROWS_OF_X: dict[str, tuple[Callable[[], Any], str]] = {
     "bytes": (lambda: X.astype("S"), rf"^x has dtype \|S32, {KINDS}"),
     "a data frame with texts and dates": (
         lambda: frame({"a": X[:, 0], "b": "x", "c": np.zeros(ROWS, "M8[s]")}),
-        r"^x has columns that are not numbers: 'b' \((str|object)\), 'c' \(datetime64\[s\]\); encode or drop them$",
+        rf"^x has columns that are not numbers: 'b' \((str|object)\), 'c' \(datetime64\[s\]\); {ADVICE}",
     ),
     "a data frame of whole numbers with a missing one": (
         lambda: frame(np.arange(3 * ROWS).reshape(ROWS, 3), columns=["a", "b", "c"]).astype("Int64").replace(4, None),

@@ -15,6 +15,7 @@ def series(values: Any) -> Any:
     return pytest.importorskip("pandas", reason="pandas is not installed").Series(values)
 
 
+END = "drop the rows without a label, or label them$"
 REALS: dict[str, tuple[Callable[[], Any], str]] = {
     "too few rows": (lambda: Y[:5], r"^y has shape \(5, 2\), expected 22 rows like x$"),
     "a number": (lambda: 1.0, r"^y has shape \(\), expected 22 rows like x$"),
@@ -53,7 +54,7 @@ CLASSES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a label that is missing": (
         lambda: changed(LABELS.astype(float), 3, NAN),
-        "y has dtype float64, expected integer labels",
+        rf"^SoftmaxCrossEntropy\(\): y has a missing label in row 3 \(NaN\); {END}",
     ),
     "texts": (lambda: np.array(["a", "b", "c"])[LABELS], f"^y has dtype <U1, {KINDS}"),
     "texts in a data frame": (
@@ -62,7 +63,11 @@ CLASSES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a missing label in a data frame": (
         lambda: series(LABELS).astype("Int64").mask(LABELS == 2),
-        "y has dtype float64, expected integer labels",
+        f"y has a missing label in row {np.argmax(LABELS == 2)} ",
+    ),
+    "infinity among labels": (
+        lambda: changed(LABELS.astype(float), 3, INF),
+        "y has dtype float64, expected integer labels; use a loss for real numbers",
     ),
     "probabilities of two classes": (
         lambda: np.eye(2)[LABELS % 2],
@@ -179,8 +184,12 @@ def test_weights_that_the_dtype_cannot_hold(weight: float, said: str) -> None:
 
 
 OF_CLASSES: dict[str, tuple[Any, str]] = {
-    "a label that is not there": ({0: 1.0, 7: 2.0}, "^class_weight names 7, which is no label in y$"),
-    "labels of two kinds": ({"cat": 1.0, 7: 2.0}, "^class_weight names 'cat', 7, which is no label in y$"),
+    "a label that is no class": (
+        {0: 1.0, 7: 2.0},
+        "^class_weight names 7, which is no class; expected labels from 0 to 2$",
+    ),
+    "labels of two kinds": ({"cat": 1.0, 7: 2.0}, "^class_weight names 'cat', 7, which is no class; expected"),
+    "a label as a text": ({"1": 2.0}, "^class_weight names '1', which is no class"),
     "negative": ({0: -1.0}, "^class_weight of 0 is -1.0, expected a finite number of 0 or more$"),
     "NaN": ({1: NAN}, "^class_weight of 1 is nan, expected a finite number"),
     "infinite": ({1: INF}, "^class_weight of 1 is inf"),
@@ -207,6 +216,38 @@ def test_class_weights_that_cannot_be_used(case: str) -> None:
 
 
 def test_class_weights_need_labels() -> None:
-    said = "^class_weight needs integer class labels as the target; use sample_weight instead$"
-    for model, y in ((make(PLAIN), Y), (make(mc.Linear(3, 1), mc.SigmoidCrossEntropy()), LABELS > 0)):
+    said = (
+        "^class_weight needs class labels as the target, integers or one column of 0 and 1; use sample_weight instead$"
+    )
+    shares = np.where(LABELS > 0, 0.75, 0.0)
+    of_one, of_two = (make(mc.Linear(3, columns), mc.SigmoidCrossEntropy()) for columns in (1, 2))
+    for model, y in ((make(PLAIN), Y), (of_one, shares), (of_two, np.eye(3)[LABELS][:, :2])):
         refused(model, lambda model=model, y=y: model.fit(X, y, class_weight={0: 2.0}), mc.DataError, said)
+    said = "^class_weight names 2, which is no class; expected labels from 0 to 1$"
+    refused(of_one, lambda: of_one.fit(X, LABELS > 0, class_weight={2: 2.0}), mc.DataError, said)
+
+
+def with_gap(values: np.ndarray, gap: Any) -> np.ndarray:
+    values = values.astype(object)
+    values[5] = gap
+    return values
+
+
+@pytest.mark.parametrize("loss", ["softmax", "sigmoid", "squares"])
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("gap", ["None", "NaN", "NA", "NaT"])
+def test_a_missing_label_is_named_by_its_row(gap: str, words: bool, loss: str) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    model = {
+        "softmax": classifier(),
+        "sigmoid": make(mc.Linear(3, 1), mc.SigmoidCrossEntropy()),
+        "squares": make(mc.Linear(3, 1)),
+    }[loss]
+    labels = np.array(["a", "b", "c"])[LABELS] if words else LABELS > 0
+    y = with_gap(labels, {"None": None, "NaN": NAN, "NA": pandas.NA, "NaT": pandas.NaT}[gap])
+    # Read as numbers with a NaN, which other losses than those of labels name by its column.
+    others = [] if loss == "squares" and not words else [y.tolist(), pandas.Series(y).convert_dtypes()]
+    for given in (y, y[:, None], pandas.Series(y), *others):
+        refused(
+            model, lambda given=given: model.fit(X, given), mc.DataError, rf"y has a missing label in row 5 \(.*{END}"
+        )

@@ -25,7 +25,7 @@ from mlpcore.backends import get_backend  # noqa: E402
 from mlpcore.bench import about as facts  # noqa: E402
 from mlpcore.bench import contenders, limit, measure, suite, tables, workloads  # noqa: E402
 from mlpcore.cli import bench, main  # noqa: E402
-from mlpcore.errors import MissingDependency  # noqa: E402
+from mlpcore.errors import ConfigurationError, MissingDependency  # noqa: E402
 
 SMALL = workloads.Workload("small", 30, (5, 7, 6, 3), steps=1)
 # torch.compile is left out: it is torch eager's code with the model wrapped, and takes 15 s to compile.
@@ -287,6 +287,14 @@ def test_the_page_in_docs_is_what_the_report_makes_of_the_results(tmp_path):
     sources = [results.read(path) for path in sorted(results.FOLDER.glob("*.json"))]
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert report.page(sources, tmp_path) == page, "run python -m benchmarks.report"
+
+
+def test_the_report_does_not_replace_what_it_reads(tmp_path):
+    results.Writer(tmp_path / "r.json", "cpu")
+    before = (tmp_path / "r.json").read_bytes()
+    with pytest.raises(ConfigurationError, match=r"r\.json is the result file .*, which would be overwritten"):
+        report.main([str(tmp_path / "r.json"), "--out", str(tmp_path / "r.json")])
+    assert (tmp_path / "r.json").read_bytes() == before
 
 
 def test_the_command(capsys, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """Callbacks: when they are called and with what, early stopping and plateaus, and those that raise."""
 
+import copy
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -252,6 +254,29 @@ def test_one_rule_may_serve_several_models() -> None:
     assert len(set(results)) == 1
 
 
+@pytest.mark.parametrize("make_rule", [lambda: mc.EarlyStopping("loss"), lambda: mc.ReduceOnPlateau("loss")])
+def test_a_rule_in_two_fits_at_once_is_refused(make_rule: Any) -> None:
+    """Each would take the other's epochs for its own. One after the other they may share it."""
+    rule, other = make_rule(), make(PLAIN)
+
+    class Inner:
+        def on_epoch_end(self, report: mc.Report) -> None:
+            other.fit(X, Y, epochs=2, callbacks=[rule])
+
+    with pytest.raises(mc.ConfigurationError, match=f"^{type(rule).__name__} is at work in two fits at once, .* each"):
+        make(PLAIN).fit(X, Y, epochs=2, callbacks=[Inner(), rule])
+    assert len(make(PLAIN).fit(X, Y, epochs=2, callbacks=[rule])) == 2
+    assert len(other.fit(X, Y, epochs=2, callbacks=[make_rule(), rule])) == 2
+
+
+def test_a_rule_holds_no_model_after_a_fit() -> None:
+    """It is copied and pickled with the estimators that it is an argument of."""
+    for rule in (mc.EarlyStopping("loss", patience=1), mc.ReduceOnPlateau("loss")):
+        make(PLAIN, optimizer=mc.SGD(0.5)).fit(X, Y, epochs=3, callbacks=[rule])
+        assert vars(pickle.loads(pickle.dumps(rule))) == vars(copy.deepcopy(rule)) == vars(rule)
+        assert not any(isinstance(value, (mc.Model, dict)) for value in vars(rule).values())
+
+
 @pytest.mark.parametrize(
     ("monitor", "expected"),
     [
@@ -339,6 +364,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "no such metric": ([mc.ReduceOnPlateau("val_r2")], "^ReduceOnPlateau: monitor is 'val_r2'"),
     "no such column": ([mc.EarlyStopping("lost")], "^EarlyStopping: monitor is 'lost', expected .*rows"),
+    "one twice": (2 * [mc.EarlyStopping("loss")], "fit: callbacks has the same EarlyStopping twice, which would count"),
 }
 
 
@@ -406,3 +432,43 @@ def test_a_snapshot_may_be_put_back_again_and_again(backend: Any) -> None:
     model.fit(X, Y, epochs=1)
     for name, leaf in named_leaves(snapshot):
         np.testing.assert_array_equal(leaf, kept[name], err_msg=name)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "array_api_strict", pytest.param("torch", marks=pytest.mark.oracle)])
+def test_a_snapshot_goes_from_one_model_to_another_like_it(backend: str) -> None:
+    """Of any backend: its arrays may be NumPy's too."""
+    try:
+        model = make(ema=0.9, backend=backend, dtype="float32")
+    except mc.BackendUnavailable as error:
+        pytest.skip(str(error))
+    other = make(ema=0.9, seed=5)
+    other.fit(X, Y, epochs=2)
+    model.restore(other.snapshot())
+    np.testing.assert_allclose(model.predict(X), other.predict(X), rtol=1e-4)
+    for name, leaf in model.snapshot().items():
+        np.testing.assert_array_equal(model.backend.to_numpy(leaf), other.snapshot()[name].astype("float32"))
+    model.fit(X, Y, epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda kept: kept.pop("params.0.weight"), r"params\.0\.weight has shape None in the snapshot and \(3, 5\) in"),
+        (lambda kept: kept.update(more=np.ones(2)), r"more has shape \(2,\) in the snapshot and None in this model"),
+        (
+            lambda kept: kept.update({"statistics.1.running_mean": np.ones(4)}),
+            r"statistics\.1\.running_mean has shape \(4,\) in the snapshot and \(5,\)",
+        ),
+    ],
+)
+def test_a_snapshot_of_another_network_is_refused(change: Any, said: str) -> None:
+    model = make(ema=0.9)
+    snapshot, before = model.snapshot(), state_of(model)
+    change(snapshot)
+    with pytest.raises(mc.DataError, match=f"^restore: {said}"):
+        model.restore(snapshot)
+    with pytest.raises(mc.DataError, match=r"restore: average\.0\.weight has shape"):
+        make().restore(model.snapshot())
+    with pytest.raises(mc.DataError, match="restore: the snapshot is of type tuple, expected what snapshot"):
+        model.restore(tuple(model.snapshot().values()))
+    assert_same(state_of(model), before)

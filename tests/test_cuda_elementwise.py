@@ -271,8 +271,9 @@ def test_a_step_by_kernels_is_the_step(rules, bad, dtype, monkeypatch):
     bodies(monkeypatch, **fused(emulator))
     found, losses = a_step(mc.AdamW(1e-2), rules, dtype, bad)
     # Each step: bias and ReLU, the last bias, cross-entropy, two column sums, ReLU's way back, largest, verdict, rate,
-    # decay, Adam's numbers, Adam's sweep, the count, and with an average its sweep.
-    assert len(emulator.launched) == 4 * (13 + (rules.ema is not None))
+    # decay, Adam's numbers, Adam's sweep, the count; with clipping by norm a power of two, the squares, the factors and
+    # their product, and with an average its sweep.
+    assert len(emulator.launched) == 4 * (13 + 4 * (rules.clip_norm is not None) + (rules.ema is not None))
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(losses, expected_losses, rtol=20 * eps)
     assert found.skipped == expected.skipped == int(bad) and found.count == (2 if bad else 4)

@@ -313,6 +313,49 @@ def test_callbacks() -> None:
         classifier(callbacks=[mc.EarlyStopping()]).fit(X, LABELS)
 
 
+class Halve:
+    """Halves the rate of the model after every epoch, and notes it."""
+
+    def __init__(self) -> None:
+        self.scales: list[float] = []
+
+    def on_epoch_end(self, report: Any) -> None:
+        report.model.rate_scale *= 0.5
+        self.scales.append(report.model.rate_scale)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"solver": "sgd", "learning_rate": "invscaling"},
+        {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "n_iter_no_change": 1},
+    ],
+)
+def test_what_a_callback_makes_of_the_rate_stays(words: dict) -> None:
+    """Beside what the estimator's own rule makes of it, and for the next fit that goes on."""
+    own: list[float] = []
+
+    class Look:
+        def on_epoch_end(self, report: Any) -> None:
+            own.append(report.model.rate_scale)
+
+    words = {"max_iter": 6, "learning_rate_init": 0.1} | words
+    classifier(callbacks=[Look()], **words).fit(X, LABELS)
+    whole = Halve()
+    model = classifier(callbacks=[whole], **words).fit(X, LABELS)
+    assert whole.scales == pytest.approx([scale / 2 ** (i + 1) for i, scale in enumerate(own)], rel=1e-5)
+    for once in (True, False):
+        again = Halve()
+        parts = classifier(callbacks=[again], warm_start=True, **(words | {"max_iter": 2}))
+        for _ in range(6 if once else 3):
+            parts.partial_fit(X, LABELS, classes=[0, 1, 2]) if once else parts.fit(X, LABELS)
+            parts = pickle.loads(pickle.dumps(parts))
+            again = parts.callbacks[0]
+        assert again.scales == whole.scales
+        assert log_loss(LABELS, parts.predict_proba(X)) == log_loss(LABELS, model.predict_proba(X))
+
+
 def test_progress(capsys: pytest.CaptureFixture) -> None:
     classifier(progress=True, max_iter=2).fit(X, LABELS)
     printed = capsys.readouterr()

@@ -17,7 +17,7 @@ from sklearn.datasets import load_iris  # noqa: E402
 from sklearn.ensemble import BaggingClassifier, BaggingRegressor, StackingClassifier, VotingClassifier  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.model_selection import GridSearchCV, cross_val_score  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 
 import mlpcore as mc  # noqa: E402
@@ -113,6 +113,72 @@ def test_representation() -> None:
     page = classifier(backend="torch")._repr_html_()
     assert "MLPClassifier" in page and "backend" in page
     assert repr(MLPClassifier(backend="cupy")) == "MLPClassifier(backend='cupy')"
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_validation_rows_go_through_a_pipeline(kind: type) -> None:
+    """By scikit-learn's own mechanism, which transforms what is named; targets and weights it passes on as they are."""
+    words = FAST | {"early_stopping": True, "max_iter": 10}
+    wild, y = X * [1e3, 1.0, 1e-3, 1.0] + 50, LABELS if kind is MLPClassifier else Y
+    scaler, weights = StandardScaler().fit(wild[::2]), np.linspace(0.5, 2, 75)
+    scaled, held = scaler.transform(wild[::2]), scaler.transform(wild[1::2])
+    direct = kind(**words).fit(scaled, y[::2], validation_data=(held, y[1::2], weights))
+    apart = kind(**words).fit(scaled, y[::2], X_val=held, y_val=y[1::2], sample_weight_val=weights)
+    with config_context(enable_metadata_routing=True):
+        last = kind(**words).set_fit_request(X_val=True, y_val=True, sample_weight_val=True)
+        steps = Pipeline([("scale", StandardScaler()), ("net", last)], transform_input=["X_val"])
+        through = steps.fit(wild[::2], y[::2], X_val=wild[1::2], y_val=y[1::2], sample_weight_val=weights)[-1]
+    for model in (apart, through):
+        np.testing.assert_array_equal(model.coefs_[0], direct.coefs_[0])
+        assert model.validation_scores_ == direct.validation_scores_
+        assert model.validation_loss_curve_ == direct.validation_loss_curve_
+
+
+def test_validation_rows_are_passed_in_one_way() -> None:
+    for words, said in (
+        ({"X_val": X}, "y_val is missing, expected both X_val and y_val"),
+        ({"y_val": LABELS}, "X_val is missing, expected both X_val and y_val"),
+        ({"sample_weight_val": LABELS}, "X_val is missing"),
+        ({"X_val": X, "y_val": LABELS, "validation_data": (X, LABELS)}, "two ways to pass the same rows"),
+        ({"X_val": X[:, :2], "y_val": LABELS}, "X has 2 features"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            classifier().fit(X, LABELS, **words)
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars", "default"])
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_the_columns_of_a_hidden_layer_have_names(kind: type, output: str) -> None:
+    """As many as the layer has, whichever was asked; its frame is that of scikit-learn's `set_output`."""
+    if output != "default":
+        pytest.importorskip(output, reason=f"{output} is not installed")
+    sizes = (7, 2, 5)
+    model = kind(**(FAST | {"hidden_layer_sizes": sizes, "max_iter": 2})).fit(X, LABELS)
+    plain = [model.transform(X, layer=layer) for layer in range(3)]
+    model.set_output(transform=output)
+    for layer in (-3, -2, -1, 0, 1, np.int64(2)):
+        made, width = model.transform(X, layer=layer), sizes[layer]
+        np.testing.assert_array_equal(np.asarray(made), plain[layer])
+        if output != "default":
+            assert type(made).__module__.startswith(output)
+            assert list(made.columns) == [f"{kind.__name__.lower()}{i}" for i in range(width)]
+    last = model.transform(X)
+    if output != "default":
+        assert list(last.columns) == model.get_feature_names_out().tolist()
+        with config_context(transform_output=output):
+            again = kind(**(FAST | {"hidden_layer_sizes": sizes, "max_iter": 2}))
+            assert list(again.fit_transform(X, LABELS).columns) == list(last.columns)
+            assert again.transform(X, layer=0).shape == (150, 7)
+        steps = make_pipeline(StandardScaler(), model).set_output(transform=output)
+        assert list(steps.fit(X, LABELS).transform(X).columns) == steps.get_feature_names_out().tolist()
+    if output == "pandas":
+        frame = pytest.importorskip("pandas").DataFrame(X, index=range(100, 250))
+        assert model.fit(frame.to_numpy(), LABELS).transform(frame, layer=1).index.tolist() == list(range(100, 250))
+    else:
+        bare = kind(**(FAST | {"hidden_layer_sizes": ()})).fit(X, LABELS).set_output(transform=output)
+        for act in (lambda: bare.transform(X), bare.get_feature_names_out):
+            with pytest.raises(ValueError, match="layer is -1, expected one of the 0 hidden layers"):
+                act()
 
 
 # --- under array API dispatch, which SCIPY_ARRAY_API=1 allows before the first import; see test_estimator_suites

@@ -260,6 +260,7 @@ FUNCTIONS = {
     "sorted down": lambda xp, x: xp.sort(x, axis=-1, descending=True),
     "taken": lambda xp, x: xp.take(x, np.asarray([2, 0]), axis=1),
     "cast": lambda xp, x: xp.astype(xp.astype(x > 0, "int64") + 1, x.dtype),
+    "filled": lambda xp, x: xp.where(x > 0, x, xp.full_like(x, 0.5)),
     "largest": lambda xp, x: xp.astype(xp.argmax(x, axis=-1, keepdims=True), x.dtype) + x,
     "softmax of the library": lambda xp, x: numerics.softmax(x),
     **{f"index: {name}": lambda xp, x, cut=cut: cut(x) for name, cut in INDEX.items()},

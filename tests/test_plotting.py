@@ -113,6 +113,21 @@ def test_a_picture_file(tmp_path):
     assert plt.get_fignums() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "begin"),
+    [
+        ("c.svg", "c.svg", b"<?xml"),
+        ("c.pdf", "c.pdf", b"%PDF"),
+        ("c", "c.png", b"\x89PNG"),
+        ("c.d/e", "c.d/e.png", b"\x89P"),
+    ],
+)
+def test_the_name_of_a_picture_file_says_its_kind(tmp_path, name, written, begin):
+    (tmp_path / "c.d").mkdir()
+    save_history(HISTORY, tmp_path / name)
+    assert (tmp_path / written).read_bytes().startswith(begin)
+
+
 def test_an_empty_history():
     with pytest.raises(DataError, match="no epochs"):
         plot_history(History())

@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from mlpcore.errors import ConfigurationError, DataError
@@ -55,11 +57,52 @@ def test_float32_far_from_zero_loses_nothing():
     scaler = Standardize.fit(x)
     exact = (x.astype("float64") - scaler.mean) / scaler.scale
     np.testing.assert_allclose(scaler(x), exact, atol=4 * np.finfo("float32").eps)
-    np.testing.assert_array_equal(scaler.inverse(scaler(x)), x)
+    np.testing.assert_array_equal(scaler.inverse(scaler(x)).astype("float32"), x)
+
+
+@given(
+    st.sampled_from([0.0, 1e6, -1e9, 1e15]),
+    st.sampled_from([1e-3, 0.5, 1e3]),
+    st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=5),
+)
+def test_what_was_scaled_comes_back_with_the_digits_of_float64(xp, mean, scale, values):
+    if xp.name == "spy":
+        pytest.skip("the spy stands for arrays inside a step; data come as arrays of a known library")
+    y = np.array(values, dtype="float32")[:, None]
+    with xp.scope("float32"):
+        x = Standardize([mean], [scale]).inverse(xp.put(y))
+        assert type(x) is type(xp.put(y))
+        found = xp.get(x)
+    assert found.dtype == "float64"
+    exact = y.astype("float64") * scale + mean
+    np.testing.assert_allclose(found, exact, rtol=4 * np.finfo("float64").eps, atol=4 * np.finfo("float64").eps)
+
+
+def test_whole_numbers_far_from_zero_keep_their_differences(xp):
+    if xp.name == "spy":
+        pytest.skip("the spy stands for arrays inside a step; data come as arrays of a known library")
+    numbers = np.arange(2_000_000_000, 2_000_000_050)[:, None]
+    scaler = Standardize.fit(numbers)
+    with xp.scope("float32"):
+        found = xp.get(scaler(xp.put(numbers)))
+    np.testing.assert_allclose(found, StandardScaler().fit_transform(numbers), rtol=8 * np.finfo(found.dtype).eps)
+
+
+def test_other_libraries_trace_and_differentiate_it():
+    jax = pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
+    torch = pytest.importorskip("torch", reason="torch is not installed; the extra `oracles` brings it")
+    scaler = Standardize([1e9], [0.5])
+    y = np.array([[0.25], [-3.0]], dtype="float32")
+    for way in (scaler, scaler.inverse):
+        traced = jax.jit(lambda x, way=way: way(x))(jax.numpy.asarray(y))
+        np.testing.assert_array_equal(traced, way(jax.numpy.asarray(y)))
+        leaf = torch.tensor(y, requires_grad=True)
+        way(leaf).sum().backward()
+        assert torch.all(leaf.grad == (0.5 if way == scaler.inverse else 2.0))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_library_gives_the_same_and_keeps_the_dtype(xp, dtype):
+def test_every_library_gives_the_same(xp, dtype):
     if xp.name == "spy":
         pytest.skip("the spy stands for arrays inside a step; data come as arrays of a known library")
     scaler = Standardize.fit(ROWS)
@@ -67,9 +110,9 @@ def test_every_library_gives_the_same_and_keeps_the_dtype(xp, dtype):
     with xp.scope(dtype):
         x = xp.put(ROWS.astype(dtype))
         y, back = scaler(x), scaler.inverse(scaler(x))
-        assert type(y) is type(x)
+        assert type(y) is type(back) is type(x)
         found, returned = xp.get((y, back))
-    assert found.dtype == returned.dtype == dtype
+    assert found.dtype == dtype and returned.dtype == "float64"
     spread = np.abs(ROWS).max(axis=0) / scaler.scale  # subtracting the mean costs the digits that it shares with x
     assert np.all(np.abs(found - StandardScaler().fit_transform(ROWS)) <= tolerance * spread)
     np.testing.assert_allclose(returned, ROWS.astype(dtype), rtol=tolerance, atol=tolerance)

@@ -107,6 +107,27 @@ def test_a_live_bar_in_a_terminal(monkeypatch):
     assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h") == 1  # the cursor is back
 
 
+def précision(target, prediction):  # a name that many terminals lack
+    return (target * 0).sum()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "shift_jis", "utf-8", "utf-16"])
+@pytest.mark.parametrize("columns", ["40", "160"])
+def test_every_encoding_of_a_terminal_will_do(monkeypatch, encoding, columns):
+    pytest.importorskip("rich", reason="the extra `ui` brings rich")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", columns)
+    for watched in (True, False):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding)
+        monkeypatch.setattr(stream, "isatty", lambda watched=watched: watched, raising=False)
+        fitted(Progress(file=stream), epochs=2, metrics=(précision,))
+        stream.flush()
+        shown = stream.buffer.getvalue().decode(encoding)
+        assert "epoch 2/2" in shown
+        name = "précision".encode(encoding, "backslashreplace").decode(encoding)
+        assert f"{name} 0" in shown or (watched and columns == "40")  # where it is cut off
+
+
 def test_the_bar_ends_where_training_fails(monkeypatch):
     pytest.importorskip("rich", reason="the extra `ui` brings rich")
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -246,7 +246,6 @@ def test_what_is_put_into_the_state_between_fits_is_taken_over() -> None:
         model.fit(x, y, epochs=1, batch_size=8)
         model.params = tuple({name: leaf * 2 for name, leaf in part.items()} for part in model.params)
         model.fit(x, y, epochs=1, batch_size=5)
-        np.testing.assert_array_equal(before[0], before[0].copy())
     np.testing.assert_array_equal(models[0].predict(x), models[1].predict(x))
 
 

@@ -215,7 +215,7 @@ def test_running_statistics_move_by_what_the_rows_of_the_batch_show() -> None:
     state, batch = lab.state(), lab.batch()
     shares = WEIGHTS / WEIGHTS.sum()
     mean = shares @ batch.x
-    var = shares @ (batch.x - mean) ** 2 * WEIGHTS.sum() / (WEIGHTS.sum() - 1)
+    var = shares @ (batch.x - mean) ** 2 / (1 - shares @ shares)
     expected = [0.75 * old + 0.25 * new for old, new in zip(state.statistics, (mean, var), strict=True)]
     after, _ = lab.step(state, batch)
     assert lab.layout.statistics == ("0.running_mean", "0.running_var")

@@ -41,7 +41,8 @@ def test_columns_are_found_by_name_before_index(tmp_path):
 
 def test_columns_that_are_no_numbers_are_named(tmp_path):
     table = read_table(csv_file(tmp_path, "a,town,b,when\n1,NA,1,2020_01\n2,Rome,?,2020_02\n"))
-    with pytest.raises(DataError, match=r"not numbers in column 'town' \(as in 'Rome'\), 'when' \(as in '2020_01'\)"):
+    said = r"not numbers in column 'town' \(as in 'Rome' in data row 2\), 'when' \(as in '2020_01' in data row 1\)"
+    with pytest.raises(DataError, match=said):
         table.numbers(["a", "town", "when"])
     with pytest.raises(DataError, match=r"missing or infinite values in column 'b' \(1 of 2 rows\); fill"):
         table.numbers(["a", "b"])
@@ -61,11 +62,12 @@ def test_a_gap_is_a_gap_however_it_is_written(tmp_path, cell):
         ("", "the file is empty"),
         ("a,b\n", "no rows under the header"),
         ("a,b\n1,2\n3\n", "line 3: 1 cells, expected 2"),
-        ("a,b\n1,2\n3,4,5\n", "line 3: 3 cells, expected 2"),
+        ("a,b\n1,2\n3,4,5\n", "line 3: 3 cells, expected 2 as in the header; cells with ',' in them need quotes"),
         ("a,,b\n1,2,3\n", "column 1 has no name"),
         ("a,b,a\n1,2,3\n", "the header has 'a' more than once"),
         ("5.1,3.5\n4.9,3.0\n", "the first line holds numbers only"),
-        ('a,b\n1,"2\n', "no CSV: unexpected end of data"),
+        ('a,b\n1,"2\n', "no CSV: a quote is opened in line 2 and never closed"),
+        ('a,b\n1,"2\n' + 70000 * "x\n", r"no CSV: field larger than field limit \(131072\), in line 2"),
     ],
 )
 def test_csv_that_cannot_be_read(tmp_path, text, said):

@@ -1,4 +1,4 @@
-"""CuPy on a CUDA or ROCm device: each operation is a kernel launch. Nothing here was run on a GPU yet."""
+"""CuPy on a CUDA or ROCm device: each operation is a kernel launch. `docs/backends.md` says what ran where."""
 
 import os
 from collections.abc import Callable

@@ -125,7 +125,8 @@ def _place(jax: Any, device: Any) -> Any:
     """The device of that name; the first one of an array that lies on several."""
     try:
         if device is None:
-            return next(iter(jax.numpy.zeros(()).devices()))
+            with jax.ensure_compile_time_eval():  # an array, also where a function is traced
+                return next(iter(jax.numpy.zeros(()).devices()))
         if isinstance(device, jax.Device):
             return device
         if isinstance(device, jax.sharding.Sharding):

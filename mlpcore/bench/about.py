@@ -98,6 +98,7 @@ def commit() -> str | None:
 
 def _output(*command: str) -> str:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+        said = subprocess.run(command, capture_output=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
+    return said.decode("utf-8", "replace").strip()  # whatever the encoding of the terminal is

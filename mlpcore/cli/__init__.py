@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import mlpcore
 from mlpcore.cli import backends, bench, predict, train
-from mlpcore.cli.output import INTERRUPTED, USER_ERROR, one_line
+from mlpcore.cli.output import INTERRUPTED, USER_ERROR, escape_unknown, one_line
 from mlpcore.errors import ConfigurationError, MlpcoreError, MlpcoreWarning
 
 
@@ -27,12 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in (train, predict, bench, backends):
         command.add(commands)
+    escape_unknown()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", MlpcoreWarning)
             warnings.showwarning = _show
             arguments = parser.parse_args(argv)
-            return arguments.run(arguments)
+            code = arguments.run(arguments)
+            sys.stdout.flush()  # here, where a failure is told
+            return code
     except KeyboardInterrupt:
         print("mlpcore: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -10,7 +10,7 @@ from mlpcore.bench.suite import Record, epochs
 from mlpcore.bench.tables import as_text, cases, table, where
 from mlpcore.bench.workloads import WORKLOADS
 from mlpcore.configuration import check_choice, check_number
-from mlpcore.files.tensors import check_target
+from mlpcore.files.writing import check_target, replace_file
 
 QUICK = ("torch eager", "jax scan", "scikit-learn")  # peers that need no long compilation
 ROUNDS, SECONDS = 3, 0.2  # of each contender in each round
@@ -65,6 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"\n{hint}")
     if arguments.json:
         settings = {"rounds": ROUNDS, "seconds": arguments.seconds}
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"about": facts, "settings": settings, "records": records}, file, indent=1)
+        text = json.dumps({"about": facts, "settings": settings, "records": records}, indent=1)
+        replace_file(arguments.json, [text.encode()])
     return 0

@@ -1,26 +1,30 @@
 """From a table's columns to what a model takes and back: chosen in training, kept in the model file."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from mlpcore.cli.labels import class_numbers, classes_of, whole
 from mlpcore.errors import DataError, MlpcoreError, ModelFileError
 from mlpcore.files import read_extra
 from mlpcore.preprocessing import Standardize
-from mlpcore.tables import EMPTY, Table, listed
+from mlpcore.tables import Table, listed
+from mlpcore.tables.cells import other_notation, values_of
 
 TASKS = ("classification", "regression")
 FEW = 20  # so many different whole numbers are taken for labels, more for amounts
+CODE = re.compile(r"0\d+")  # as in 007: no amount is written like that
 
 
 @dataclass(frozen=True)
 class Encoding:
     """The feature columns in order, the target column, and how both are encoded.
 
-    ``classes`` are the labels (texts or whole numbers) of classes 0, 1, ...; empty for regression, where ``amounts``
-    standardises the target, so that predictions come out in its units. ``scaler`` standardises the features. Both are
-    None until `fitted`.
+    ``classes`` are the labels of classes 0, 1, ...: texts as they stand in a CSV file, whole numbers where an archive
+    has them as such. They are empty for regression, where ``amounts`` standardises the target, so that predictions
+    come out in its units. ``scaler`` standardises the features. Both are None until `fitted`.
     """
 
     columns: tuple[str, ...]
@@ -47,28 +51,24 @@ class Encoding:
             if len(given) != len(self.columns):
                 raise DataError(f"{table.source}: {len(given)} columns, the model takes {len(self.columns)}")
             return table.numbers(given)
-        missing = [name for name in self.columns if name not in given]
-        extra = [name for name in given if name not in self.columns]
+        there, taken = set(given), set(self.columns)
+        missing = [name for name in self.columns if name not in there]
+        extra = [name for name in given if name not in taken]
         if missing or extra:
             said = [f"lacks the column {listed(missing)}"] * bool(missing)
             said += [f"has the column {listed(extra)}, which the model does not take"] * bool(extra)
             raise DataError(f"{table.source}: the table {' and '.join(said)}; columns are matched by name")
         return table.numbers(self.columns)
 
-    def inputs(self, table: Table) -> np.ndarray:
-        """The features as the model takes them."""
-        rows = self.rows(table)
+    def scaled(self, rows: np.ndarray) -> np.ndarray:
+        """Rows of features as the model takes them."""
         return rows if self.scaler is None else self.scaler(rows)
 
     def answers(self, table: Table) -> np.ndarray:
-        """The target as class numbers (rows,), or as amounts in their units (rows,)."""
+        """The target as class numbers (rows,), or as amounts in their units (rows,); a DataError for all else in it."""
         if not self.classes:
             return table.numbers([self.target])[:, 0]
-        labels = labels_of(table, self.target)
-        numbers = {label: number for number, label in enumerate(self.classes)}
-        if unknown := [label for label in dict.fromkeys(labels) if label not in numbers]:
-            raise DataError(f"{table.source}: {self.target!r} holds the unknown label {listed(unknown)}")
-        return np.array([numbers[label] for label in labels])
+        return class_numbers(table, self.target, self.classes)
 
     def save(self) -> dict[str, Any]:
         """The arguments that make `Model.save` keep the encoding beside the model."""
@@ -103,22 +103,22 @@ def load_encoding(path: str) -> Encoding:
             raise ValueError("scalings and columns differ in number")
     except (KeyError, TypeError, ValueError, MlpcoreError) as error:
         raise ModelFileError(f"{path}: the description of the table is damaged: {error}") from None
-    return Encoding(tuple(columns), named, target, tuple(classes), scaler, amounts)
+    names = [name.strip() for name in (target, *columns)]  # as a table is read; older files have the spaces too
+    return Encoding(tuple(names[1:]), named, names[0], tuple(classes), scaler, amounts)
 
 
 def choose_encoding(table: Table, target: str, task: str) -> tuple[Encoding, str]:
     """The encoding of this table for this target, not yet with its scalings, and why the task is what it is."""
-    column = table.columns[target]
     features = tuple(name for name in table.columns if name != target)
     if not features:
         raise DataError(f"{table.source}: {target!r} is the only column, expected at least one to predict it from")
     why = "as asked"
     if task == "auto":
-        task, why = _guess(column)
+        task, why = _guess(table, target)
     if task == TASKS[1]:
         table.numbers([target])
         return Encoding(features, table.named, target, ()), why
-    classes = tuple(sorted(set(labels_of(table, target))))
+    classes = classes_of(table, target)
     if len(classes) < 2:
         raise DataError(f"{table.source}: {target!r} holds the one label {classes[0]!r}, expected at least two")
     if 2 * len(classes) > table.rows:
@@ -129,28 +129,21 @@ def choose_encoding(table: Table, target: str, task: str) -> tuple[Encoding, str
     return Encoding(features, table.named, target, classes), why
 
 
-def _guess(column: np.ndarray) -> tuple[str, str]:
+def _guess(table: Table, target: str) -> tuple[str, str]:
     """The task, and the reason."""
-    if column.dtype == object:
-        return TASKS[0], "because the target is text"
-    present = np.unique(column[np.isfinite(column)])
-    if len(present) <= FEW and np.all(present == np.floor(present)):
-        return TASKS[0], f"because the target holds {len(present)} different whole numbers"
-    return TASKS[1], "because the target holds " + ("many whole numbers" if _whole(present) else "fractions")
-
-
-def _whole(values: np.ndarray) -> bool:
-    return bool(np.all(values == np.floor(values)))
-
-
-def labels_of(table: Table, target: str) -> list[str | int]:
-    """The labels in the target column: texts, or whole numbers; a DataError for gaps and fractions."""
     column = table.columns[target]
-    if column.dtype != object:
-        table.numbers([target])
-        if not _whole(column):
-            raise DataError(f"{table.source}: {target!r} holds fractions, which are no labels; use --task regression")
-        return [int(value) for value in column]
-    if gaps := sum(text.lower() in EMPTY for text in column):
-        raise DataError(f"{table.source}: {target!r} has no label in {gaps} of {table.rows} rows; drop these rows")
-    return list(column)
+    values = values_of(column)
+    if values is None:
+        texts = sorted(set(column.tolist()) - {""})
+        if len(texts) > FEW and all(map(other_notation, texts)):
+            raise DataError(
+                f"{table.source}: {target!r} holds {len(texts)} different texts like {texts[0]!r}, "
+                f"{other_notation(texts[0])}; or take them as labels with --task classification"
+            )
+        return TASKS[0], "because the target is text"
+    present = np.unique(values[np.isfinite(values)])
+    if len(present) <= FEW and whole(present):
+        return TASKS[0], f"because the target holds {len(present)} different whole numbers"
+    if whole(present) and column.dtype == object and any(map(CODE.fullmatch, column.tolist())):
+        return TASKS[0], "because the target holds whole numbers with leading zeros"
+    return TASKS[1], "because the target holds " + ("many whole numbers" if whole(present) else "fractions")

@@ -1,18 +1,19 @@
 """``mlpcore predict``: the raw table in, a CSV of labels with probabilities, or of values, out."""
 
 import argparse
-import contextlib
 import csv
 import sys
-from typing import TextIO
+from collections.abc import Iterator
 
 import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.cli.encoding import Encoding, load_encoding
-from mlpcore.files.tensors import check_target
+from mlpcore.cli.output import one_line
+from mlpcore.errors import DataError
+from mlpcore.files.writing import check_target, replace_file
 from mlpcore.loading import load
-from mlpcore.tables import read_table
+from mlpcore.tables import Table, read_table
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -26,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "data", metavar="DATA", help="CSV or .npz with the columns of training; the target may be there"
     )
-    parser.add_argument("--out", help="the CSV file to write, instead of the standard output")
+    parser.add_argument("--out", help="the CSV file to write, in UTF-8, instead of the standard output")
     parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch or jax")
     parser.set_defaults(run=run)
 
@@ -34,41 +35,58 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Predict, and where the target is in the table, say how well."""
     if arguments.out:
-        check_target(arguments.out)
+        check_target(arguments.out, {"the model": arguments.model, "the table": arguments.data})
     backend = get_backend(arguments.backend)
     encoding = load_encoding(arguments.model)
     model = load(arguments.model, backend)
-    table = read_table(arguments.data, encoding.target)
-    prediction = np.asarray(model.predict(encoding.inputs(table)))
+    table, no_target = _read(arguments.data, encoding.target)
+    prediction = np.asarray(model.predict(encoding.scaled(encoding.rows(table))))
     if encoding.amounts is not None:
         prediction = encoding.amounts.inverse(prediction)
-    with contextlib.ExitStack() as stack:
-        out = sys.stdout
-        if arguments.out:
-            out = stack.enter_context(open(arguments.out, "w", encoding="utf-8", newline=""))
-        write(out, encoding, prediction)
-    if encoding.target in table.columns:
-        print(_quality(encoding, prediction, encoding.answers(table)), file=sys.stderr)
+    if arguments.out:
+        replace_file(arguments.out, (line.encode("utf-8", "backslashreplace") for line in lines(encoding, prediction)))
+    else:
+        sys.stdout.writelines(lines(encoding, prediction))
+        sys.stdout.flush()
+    if no_target or encoding.target in table.columns:
+        print(one_line(no_target or _quality(encoding, prediction, table)), file=sys.stderr)
     return 0
 
 
-def write(out: TextIO, encoding: Encoding, prediction: np.ndarray) -> None:
+def _read(path: str, target: str) -> tuple[Table, str]:
+    """The table, and why it comes without its target where that cannot be read: rows are predicted without it."""
+    try:
+        return read_table(path, target), ""
+    except DataError as error:
+        return read_table(path, None), f"no score: {error}"
+
+
+def lines(encoding: Encoding, prediction: np.ndarray) -> Iterator[str]:
     """The prediction as CSV, each number with the digits that tell it from its neighbours in its dtype."""
     # Before Python 3.13 the writer leaves a carriage return in a label without the quotes that it needs.
     returns = any("\r" in str(label) for label in encoding.classes)
-    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
-    if not encoding.classes:
-        writer.writerow(["prediction"])
-        writer.writerows([str(value)] for value in prediction[:, 0])
-        return
-    writer.writerow(["prediction", *(f"probability_{label}" for label in encoding.classes)])
-    for best, row in zip(prediction.argmax(axis=1), prediction, strict=True):
-        writer.writerow([encoding.classes[best], *map(str, row)])
+    line = csv.writer(_Echo(), lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow
+    yield line(["prediction", *(f"probability_{label}" for label in encoding.classes)])
+    for row in prediction:
+        yield line([encoding.classes[row.argmax()], *map(str, row)] if encoding.classes else [str(row[0])])
 
 
-def _quality(encoding: Encoding, prediction: np.ndarray, answers: np.ndarray) -> str:
-    """How good the prediction is, where the answers are known."""
+class _Echo:
+    """What ``writerow`` writes to, so that it returns the line."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def _quality(encoding: Encoding, prediction: np.ndarray, table: Table) -> str:
+    """How good the prediction is; why that is not known, where the table does not hold the answers."""
+    try:
+        answers = encoding.answers(table)
+    except DataError as error:
+        return f"no score: {error}"
     if encoding.classes:
         return f"accuracy {100 * np.mean(prediction.argmax(axis=1) == answers):.2f} % of {len(answers)} rows"
-    error = np.sqrt(np.mean(np.square(prediction[:, 0] - answers)))
-    return f"root mean squared error {error:.6g} over {len(answers)} rows, in the units of {encoding.target!r}"
+    errors = prediction[:, 0] - answers
+    largest = np.abs(errors).max() or 1.0  # by which they are divided, as the square of a large error may overflow
+    typical = largest * np.sqrt(np.mean(np.square(errors / largest)))
+    return f"root mean squared error {typical:.6g} over {len(answers)} rows, in the units of {encoding.target!r}"

@@ -86,8 +86,9 @@ def prepare(table: Table, encoding: Encoding, share: float, seed: int, test: np.
     rest = np.arange(table.rows) if test is None else np.setdiff1d(np.arange(table.rows), test)
     places = split(len(rest), share, seed, y[rest] if encoding.classes else None)
     train, held = (rest[place] for place in places)
-    encoding = encoding.fitted(encoding.rows(table)[train], y[train])
-    x, y = encoding.inputs(table), y if encoding.amounts is None else encoding.amounts(y[:, None])
+    rows = encoding.rows(table)
+    encoding = encoding.fitted(rows[train], y[train])
+    x, y = encoding.scaled(rows), y if encoding.amounts is None else encoding.amounts(y[:, None])
 
     def pair(part: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
         return None if part is None or not len(part) else (x[part], y[part])

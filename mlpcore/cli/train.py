@@ -13,7 +13,7 @@ from mlpcore.cli.output import INTERRUPTED, one_line
 from mlpcore.cli.recipe import DIGITS, TABLE, Parts, build, fit, prepare
 from mlpcore.configuration import check_number
 from mlpcore.errors import ConfigurationError, DataError, MissingDependency
-from mlpcore.files.tensors import check_target
+from mlpcore.files.writing import check_target, same_file
 from mlpcore.model import Model
 from mlpcore.plotting import save_history
 from mlpcore.tables import Table, listed, read_table
@@ -73,8 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = replace(DIGITS if builtin else TABLE, **given)
     name = os.path.splitext(os.path.basename(arguments.data))[0]
     out = check_target(arguments.out or f"{name}.safetensors")
-    picture = os.path.splitext(out)[0] + ".png"
-    if out == picture or os.path.realpath(arguments.data) in (os.path.realpath(out), os.path.realpath(picture)):
+    picture = check_target(os.path.splitext(out)[0] + ".png")
+    pairs = [(out, picture), *([] if builtin else [(path, arguments.data) for path in (out, picture)])]
+    # Where a file system ignores the case of letters, names that differ in nothing else are one.
+    if out.lower() == picture.lower() or any(same_file(*pair) for pair in pairs):
         raise ConfigurationError(f"--out is {out}: the model and its picture {picture} need names of their own")
     backend = get_backend(arguments.backend, arguments.device)
     table, encoding, test = digits.load() if builtin else (*_read(arguments), None)
@@ -84,11 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
     history = fit(model, recipe, parts, (Progress(max(1, recipe.epochs // LINES)),))
     if history.stopped:
         print(f"stopped: {history.stopped}", flush=True)
+    model.save(out, **parts.encoding.save())
+    print(f"model: {out}", flush=True)
     for part in ("validation", "test"):
         if getattr(parts, part) is not None:
             print(_quality(part, model, parts))
-    model.save(out, **parts.encoding.save())
-    print(f"model: {out}", _draw(history, picture, name), "backends on this machine:", report(), sep="\n")
+    print(_draw(history, picture, name), "backends on this machine:", report(), sep="\n")
     return INTERRUPTED if history.stopped == "interrupted" else 0
 
 
@@ -135,6 +138,6 @@ def _draw(history: History, path: str, name: str) -> str:
         return "no picture: no epoch was completed"
     try:
         save_history(history, path, f"mlpcore train {name}")
-    except MissingDependency as error:
+    except (MissingDependency, OSError) as error:
         return f"no picture: {error}"
     return f"learning curves: {path}"

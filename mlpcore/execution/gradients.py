@@ -1,6 +1,7 @@
 """From a network and a loss to one function: the weighted loss of some rows and its gradient."""
 
 from collections.abc import Callable
+from typing import Any
 
 from mlpcore.layers.containers import observe
 from mlpcore.namespace import namespace
@@ -30,3 +31,10 @@ def _weigh_rows(noise: Noise, weights: Array) -> Noise:
     if isinstance(noise, dict):
         return {key: part * weights[:, None] if key == "row_weights" else part for key, part in noise.items()}
     return noise
+
+
+def beside_full_batch(noise: Noise, full: Any) -> Noise:
+    """The noise with the leaf ``full_batch`` beside every leaf ``row_weights``, see `mlpcore.layers.BatchNorm`."""
+    if isinstance(noise, tuple):
+        return tuple(beside_full_batch(part, full) for part in noise)
+    return noise | {"full_batch": full} if isinstance(noise, dict) and "row_weights" in noise else noise

@@ -23,6 +23,7 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
     check_count("tiled", rows=rows, threads=threads)
     if not net.row_independent:
         return function
+
     def in_tiles(params: Params, x: Array, target: Array, weights: Array, noise: Noise) -> tuple:
         n = weights.shape[-1]
         if n <= rows:
@@ -48,7 +49,7 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
 
 
 def _each(function: Callable[[int], tuple], starts: range, threads: int) -> Iterator[tuple]:
-    """``map`` on so many threads; on the calling one alone where none can be started, as after the main thread's end."""
+    """``map`` on so many threads; on the calling one alone where none can be started: after the main thread's end."""
     if threads == 1:
         return map(function, starts)
     with ThreadPoolExecutor(threads) as pool:

@@ -13,7 +13,8 @@ import numpy as np
 
 from mlpcore.errors import ConfigurationError, ModelFileError
 from mlpcore.files.specification import Specification, check_size, decode, encode
-from mlpcore.files.tensors import Path, read, write
+from mlpcore.files.tensors import read, write
+from mlpcore.files.writing import Path
 from mlpcore.layers.outline import children, outline
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Layer, Params
@@ -40,7 +41,7 @@ def save_model(
     """Write a model file with the host arrays ``params``, and what is attached.
 
     ConfigurationError for a layer, loss or other part that is not mlpcore's own, and for ``extra`` values that JSON
-    does not have (NaN and infinity are among them). `mlpcore.files.tensors.write` says how the file is written.
+    does not have (NaN and infinity are among them). `mlpcore.files.writing.replace_file` says how the file is written.
     """
     _check_extra(extra)
     about = {"specification": encode(specification, "model"), "extra": dict(extra or {})}

@@ -5,14 +5,12 @@ digits of the digest itself count as zeros. So any changed byte is found, those 
 accidents, not against forgery: whoever writes a file can compute its digest, so nothing in it is trusted unchecked.
 """
 
-import contextlib
 import hashlib
 import json
 import math
 import os
-import secrets
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,6 +20,7 @@ from safetensors.numpy import save as save_bytes
 
 from mlpcore.errors import ModelFileError
 from mlpcore.files.specification import parse, short
+from mlpcore.files.writing import Path, check_target, replace_file
 
 VERSION = 1
 DTYPES = {  # in a file: in NumPy
@@ -37,7 +36,6 @@ KINDS = {
     "checkpoint": "a checkpoint; pass it to fit(..., resume=...)",
 }
 
-Path = str | os.PathLike
 _ZEROS = b"0" * 64
 _MARK = b'"mlpcore":"{\\"sha256\\":\\"'  # a quote in a name or text is escaped, so nothing else looks like this
 
@@ -57,33 +55,6 @@ def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, An
     data = save_bytes(arrays, {"mlpcore": text})
     start = data.index(_MARK) + len(_MARK)
     replace_file(path, (data[:start], _digest(data, start), memoryview(data)[start + len(_ZEROS) :]))
-
-
-def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write a file of these bytes: beside its place first, and moved there when it is whole and on the disk."""
-    path = check_target(path)
-    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def check_target(path: Path) -> str:
-    """``path`` as a text, if a file can be written there; a ModelFileError or FileNotFoundError if not."""
-    name = os.fspath(path)
-    if os.path.isdir(name):
-        raise ModelFileError(f"{name} is a directory, expected the name of a file")
-    if not os.path.isdir(os.path.dirname(name) or "."):
-        raise FileNotFoundError(f"there is no directory {os.path.dirname(name)} to write {name} in")
-    return name
 
 
 def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

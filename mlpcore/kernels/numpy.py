@@ -23,10 +23,10 @@ def affine(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 @ops.largest.register(np.ndarray)
-def largest(x: np.ndarray) -> np.ndarray:
+def largest(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """The larger of the two extremes: two readings cost less than one, a writing and another."""
     xp = namespace(x)
-    return xp.maximum(xp.max(x, axis=-1), -xp.min(x, axis=-1))
+    return xp.maximum(xp.max(x, axis=axis), -xp.min(x, axis=axis))
 
 
 def turned(x: np.ndarray) -> np.ndarray:

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore import ops
 from mlpcore.configuration import check_count, check_number, configuration
 from mlpcore.layers.normalization import check_columns
 from mlpcore.namespace import namespace
+from mlpcore.numerics import square_scaling
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
 
@@ -26,13 +28,24 @@ class BatchNorm:
     constants, and ``dx = gain * r * dy``. The noise is not random: its leaf ``row_weights`` (n, 1) holds ones, which
     the training step multiplies by the weights of the batch.
 
-    ``observe`` gives ``running = (1 - momentum) * running + momentum * batch`` with the unbiased variance
-    ``var * W / (W - 1)`` as torch has it, and var itself where W is 1 or less.
+    ``observe`` moves the running statistics towards those of the batch, each by what the batch knows of it beside a
+    full batch of B rows of the mean weight m::
+
+        known = 1 - sum(s^2)               running_mean += momentum * W / (B m) * (mean - running_mean)
+        unbiased = var / known             running_var += momentum * W known / ((B - 1) m) * (unbiased - running_var)
+
+    both factors being 1 at most. ``sum(s^2)`` is one over the effective number of rows, ``W^2 / sum(w^2)`` (Kish 1965),
+    so that ``unbiased`` is ``var * n / (n - 1)`` for n rows of equal weights, and weights that are all multiplied by
+    one number change nothing: here they are shares, and no counts of copies. A single row knows nothing of the
+    variance. In a full batch of equal weights both factors are the momentum, as in torch. B and m reach the layer as
+    the noise leaf ``full_batch`` (1, 2) of B m and (B - 1) m, which `mlpcore.training` adds where a batch has fewer
+    rows or weights differ; without it the batch counts as a full one.
 
     Shapes: x, y (..., n, features); ``gain`` (ones at first), ``bias`` (zeros) and the statistics ``running_mean``
     (zeros) and ``running_var`` (ones) (..., features). ``row_independent`` is False: parts of a batch do not add up
     to the whole. One row gives h = 0, so ``y = bias`` and ``dx = 0`` (torch refuses it). Where all weights are zero
-    there is nothing to average: mean and var count as 0, and the running statistics stay.
+    there is nothing to average: mean and var count as 0, and the running statistics stay. The squares are taken of
+    columns scaled by a power of two where they would overflow.
 
     Source: Ioffe & Szegedy (2015), "Batch normalization: accelerating deep network training by reducing internal
     covariate shift", algorithms 1 and 2.
@@ -65,7 +78,7 @@ class BatchNorm:
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """``gain * h + bias``; h, r and what the batch showed (None in inference) for the way back and `observe`."""
         xp = namespace(x)
-        batch = None
+        batch, scale, eps = None, 1.0, self.eps
         if noise is None:
             mean = xp.expand_dims(params["running_mean"], axis=-2)
             var = xp.expand_dims(params["running_var"], axis=-2)
@@ -73,14 +86,20 @@ class BatchNorm:
         else:
             total = xp.sum(noise["row_weights"], axis=-2, keepdims=True)
             share = noise["row_weights"] / xp.where(total > 0, total, 1.0)
+            if x.shape[-2]:
+                largest = ops.largest(xp.where(share > 0, x, 0.0), -2)
+                scales = ops.cellwise(largest, (), square_scaling(x, 1, self.eps))
+                scale, eps = (xp.expand_dims(part, axis=-2) for part in scales)
+                x = x * scale
             mean = xp.sum(share * x, axis=-2, keepdims=True)
             centred = x - mean
-            var = xp.sum(share * (centred * centred), axis=-2, keepdims=True)
-            batch = (share, total, mean, var)
-        r = 1 / xp.sqrt(var + self.eps)
+            # In this order a row without weight takes no part, even if its square is infinite.
+            var = xp.sum((share * centred) * centred, axis=-2, keepdims=True)
+            batch = (share, total, mean / scale, var / scale / scale, noise.get("full_batch", ()))
+        r = 1 / xp.sqrt(var + eps)
         h = centred * r
         y = h * xp.expand_dims(params["gain"], axis=-2) + xp.expand_dims(params["bias"], axis=-2)
-        return y, (h, r, batch)
+        return y, (h, r * scale, batch)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The formulas above; no gradient for the running statistics."""
@@ -101,9 +120,14 @@ class BatchNorm:
         _, _, batch = cache
         if batch is None:
             return old
-        _, total, mean, var = batch
+        share, total, mean, var, full = batch
         xp = namespace(var)
-        unbiased = xp.where(total > 1, total / xp.where(total > 1, total - 1, 1.0), 1.0) * var
-        seen = {"running_mean": mean[..., 0, :], "running_var": unbiased[..., 0, :]}
-        momentum = xp.where(total > 0, xp.full_like(total, self.momentum), 0.0)[..., 0, :]
-        return {name: (1 - momentum) * old[name] + momentum * seen[name] for name in old}
+        known = xp.maximum(1 - xp.sum(share * share, axis=-2, keepdims=True), 0.0)
+        knows = total * known
+        seen = {"running_mean": (total, mean), "running_var": (knows, var / xp.where(known > 0, known, 1.0))}
+        usual = (total, knows) if isinstance(full, tuple) else (full[..., :1], full[..., 1:])
+        new = {}
+        for (name, (weight, value)), most in zip(seen.items(), usual, strict=True):
+            rate = xp.minimum(self.momentum * (weight / xp.where(most > 0, most, 1.0)), 1.0)[..., 0, :]
+            new[name] = (1 - rate) * old[name] + rate * value[..., 0, :]
+        return new

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore import ops
 from mlpcore.configuration import check_count, check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
+from mlpcore.numerics import square_scaling
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
 
@@ -16,6 +18,17 @@ def check_columns(layer: Any, n_in: int | None) -> int:
     if n_in not in (None, layer.features):
         raise ConfigurationError(f"{layer!r}: x has {n_in} columns, expected {layer.features}")
     return layer.features
+
+
+def in_range(x: Array, eps: float) -> tuple[Array, Array, Array]:
+    """``(s x, s, eps s^2)`` with a power of two s for each row, 1 for nearly all, so that no square overflows.
+
+    Then ``s x / sqrt(mean((s x)^2) + eps s^2)`` is ``x / sqrt(mean(x^2) + eps)``.
+    """
+    xp = namespace(x)
+    scale, eps_here = ops.cellwise(ops.largest(x), (), square_scaling(x, x.shape[-1], eps))
+    scale = xp.expand_dims(scale, axis=-1)
+    return x * scale, scale, xp.expand_dims(eps_here, axis=-1)
 
 
 @configuration
@@ -57,10 +70,11 @@ class LayerNorm:
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """``gain * h + bias``; h and r for the way back."""
         xp = namespace(x)
+        x, scale, eps = in_range(x, self.eps)
         centred = x - xp.mean(x, axis=-1, keepdims=True)
-        r = 1 / xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + self.eps)
+        r = 1 / xp.sqrt(xp.mean(centred * centred, axis=-1, keepdims=True) + eps)
         h = centred * r
-        return h * xp.expand_dims(params["gain"], axis=-2) + xp.expand_dims(params["bias"], axis=-2), (h, r)
+        return h * xp.expand_dims(params["gain"], axis=-2) + xp.expand_dims(params["bias"], axis=-2), (h, r * scale)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The formulas above."""
@@ -114,10 +128,10 @@ class RMSNorm:
         """``gain * h``; h and r for the way back."""
         xp = namespace(x)
         # A number of the host: finfo describes the dtype and reads no array.
-        eps = float(xp.finfo(x.dtype).eps) if self.eps is None else self.eps
+        x, scale, eps = in_range(x, float(xp.finfo(x.dtype).eps) if self.eps is None else self.eps)
         r = 1 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + eps)
         h = x * r
-        return h * xp.expand_dims(params["gain"], axis=-2), (h, r)
+        return h * xp.expand_dims(params["gain"], axis=-2), (h, r * scale)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The formulas above."""

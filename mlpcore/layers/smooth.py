@@ -47,10 +47,9 @@ class GELU(Activation):
         """``dy * (gate + x gate')``; for the tanh form ``gate' = 2 gate (1 - gate) u'``."""
         x, gate = cache
         if self.approximate == "none":
-            slope = _NORMAL_PEAK * namespace(x).exp(-0.5 * (x * x))
-        else:
-            slope = 2 * _TANH_SCALE * gate * (1 - gate) * (1 + 3 * _TANH_CUBIC * (x * x))
-        return dy * (gate + x * slope)
+            return dy * (gate + x * (_NORMAL_PEAK * namespace(x).exp(-0.5 * (x * x))))
+        bend = (gate * (1 - gate)) * x  # 0 far out, where the square of x may be infinite
+        return dy * (gate + (2 * _TANH_SCALE) * (bend + (3 * _TANH_CUBIC) * ((bend * x) * x)))
 
 
 @configuration
@@ -78,17 +77,17 @@ class Mish(Activation):
 
     With ``u = exp(x)``, ``tanh(log(1 + u)) = ((1 + u)^2 - 1) / ((1 + u)^2 + 1) = m / (m + 2)`` for ``m = u (u + 2)``,
     whose derivative is ``4 u (1 + u) / (m + 2)^2``. Above x = 40, where ``m / (m + 2)`` is 1 to 1e-34, u stays at
-    exp(40), so that nothing overflows.
+    exp(40), so that nothing overflows, and so does the x beside that derivative.
 
     Source: Misra (2019), "Mish: a self regularized non-monotonic activation function".
     """
 
     def activate(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """``x m / (m + 2)``."""
-        xp = namespace(x)
-        u = xp.exp(xp.minimum(x, 40.0))
+        held = namespace(x).minimum(x, 40.0)
+        u = namespace(x).exp(held)
         m = u * (u + 2)
-        return x * (m / (m + 2)), (x, u)
+        return x * (m / (m + 2)), (held, u)
 
     def gradient(self, cache: tuple[Array, Array], dy: Array) -> Array:
         """``dy * (m / (m + 2) + x * 4 u (1 + u) / (m + 2)^2)``, the square taken as two quotients."""

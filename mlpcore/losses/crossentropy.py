@@ -6,7 +6,7 @@ from mlpcore import ops
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import DataError
 from mlpcore.losses.elementwise import ElementwiseLoss
-from mlpcore.losses.targets import check_rows, real_columns, refuse
+from mlpcore.losses.targets import check_rows, real_columns, refuse, refuse_missing
 from mlpcore.namespace import namespace
 from mlpcore.typing import Array
 
@@ -27,6 +27,8 @@ class SigmoidCrossEntropy(ElementwiseLoss):
 
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
         """Numbers from 0 to 1 (n, c) of ``dtype``."""
+        if target.ndim == 1 or target.shape[1:] == (1,):
+            refuse_missing(self, target)
         target = real_columns(self, target, outputs, dtype)
         advice = "0, 1 or probabilities; for labels 0, 1, 2 and so on use SoftmaxCrossEntropy"
         refuse(self, (target < 0) | (target > 1), "numbers outside [0, 1]", advice)
@@ -88,8 +90,9 @@ class SoftmaxCrossEntropy:
         """Labels as int32, all of them from 0 to ``outputs - 1``."""
         xp = namespace(target)
         check_rows(self, target)
+        refuse_missing(self, target)
         if xp.isdtype(target.dtype, "real floating"):
-            whole = bool(xp.all(xp.floor(target) == target))
+            whole = bool(xp.all(xp.isfinite(target) & (xp.floor(target) == target)))
             advice = "y.astype('int64') makes them" if whole else "use a loss for real numbers, such as SquaredError"
             raise DataError(f"{self!r}: y has dtype {target.dtype}, expected integer labels; {advice}")
         if not xp.isdtype(target.dtype, ("bool", "integral")):

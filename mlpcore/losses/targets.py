@@ -28,6 +28,19 @@ def real_columns(who: Any, target: Array, columns: int, dtype: Any) -> Array:
     return cast
 
 
+def refuse_missing(who: Any, labels: Array) -> None:
+    """A DataError that names the first row whose label is NaN, if labels (n,) or (n, 1) have one."""
+    xp = namespace(labels)
+    if not xp.isdtype(labels.dtype, "real floating"):
+        return
+    missing = xp.isnan(xp.reshape(labels, (-1,)))
+    if bool(xp.any(missing)):
+        row = int(xp.argmax(xp.astype(missing, xp.int32)))
+        raise DataError(
+            f"{who!r}: y has a missing label in row {row} (NaN); drop the rows without a label, or label them"
+        )
+
+
 def check_rows(who: Any, target: Array) -> None:
     """At least one row."""
     if target.shape[0] == 0:

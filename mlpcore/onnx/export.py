@@ -8,7 +8,7 @@ import numpy as np
 
 from mlpcore.backends.transfer import to_host
 from mlpcore.errors import ConfigurationError, MissingDependency
-from mlpcore.files.tensors import Path, replace_file
+from mlpcore.files.writing import Path, replace_file
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.onnx.graph import Graph
 from mlpcore.onnx.symbols import Symbol

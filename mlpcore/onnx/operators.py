@@ -133,6 +133,11 @@ def _stack(call: Call) -> str:
     return call.node("Concat", *parts, axis=axis)
 
 
+def _full_like(call: Call) -> str:
+    filling = np.asarray(call.args[1], dtype=call.sample.dtype)
+    return call.node("Expand", filling, call.node("Shape", call.args[0]))
+
+
 def _astype(call: Call) -> str:
     return call.node("Cast", call.args[0], to=call.graph.kind(call.sample.dtype))
 
@@ -185,5 +190,5 @@ OPERATORS: dict[str, Callable[[Call], str]] = {
     },
     **{"sum": _sum, "argmax": _argmax, "sort": _sort, "take": _take, "getitem": _getitem, "astype": _astype},
     **{"reshape": _reshape, "expand_dims": _expand_dims, "squeeze": _squeeze, "matrix_transpose": _transpose},
-    **{"concat": _concat, "stack": _stack},
+    **{"concat": _concat, "stack": _stack, "full_like": _full_like},
 }

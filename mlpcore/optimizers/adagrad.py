@@ -19,7 +19,7 @@ class AdagradState(NamedTuple):
 class Adagrad:
     """Adaptive gradients::
 
-        s = s + g^2                 (s starts at initial_accumulator)
+        s = s + g^2                 (s starts at initial_accumulator, and stays at the largest number there is)
         p -= rate * g / (sqrt(s) + eps)
 
     Duchi, Hazan & Singer (2011), "Adaptive subgradient methods for online learning and stochastic optimization", the
@@ -30,6 +30,8 @@ class Adagrad:
     initial_accumulator: float = 0.0
     eps: float = 1e-10
     weight_decay: float = 0.0
+
+    squares = True
 
     def __post_init__(self) -> None:
         check_rate(self)
@@ -43,10 +45,11 @@ class Adagrad:
     def update(self, grads: Array, state: AdagradState, params: Array, rate: Array) -> tuple[Array, AdagradState]:
         """The formula above for one step."""
         xp = namespace(grads)
+        most = float(namespace(rate).finfo(rate.dtype).max)
         rate = rate[..., None]
 
         def formula(g: Array, p: Array, s: Array) -> tuple[Array, Array]:
-            s = s + g * g
+            s = xp.minimum(s + g * g, most)  # an infinite sum would hold the entry where it is for ever
             return p - rate * g / (xp.sqrt(s) + self.eps), s
 
         params, accumulator = ops.sweep(grads, (params, state.accumulator), formula)

@@ -87,6 +87,8 @@ class Adam:
     eps_on: str = "corrected"
     weight_decay: float = 0.0
 
+    squares = True
+
     def __post_init__(self) -> None:
         check_moments(self)
         check_choice(self, ("corrected", "uncorrected"), eps_on=self.eps_on)
@@ -119,6 +121,8 @@ class AdamW:
     beta2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.01
+
+    squares = True
 
     def __post_init__(self) -> None:
         check_moments(self)

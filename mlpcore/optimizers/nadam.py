@@ -39,6 +39,8 @@ class NAdam:
     momentum_decay: float = 4e-3
     weight_decay: float = 0.0
 
+    squares = True
+
     def __post_init__(self) -> None:
         check_moments(self)
         check_number(self, momentum_decay=self.momentum_decay, least=0)

@@ -54,6 +54,8 @@ class RAdam:
     eps: float = 1e-8
     weight_decay: float = 0.0
 
+    squares = True
+
     def __post_init__(self) -> None:
         check_moments(self)
 

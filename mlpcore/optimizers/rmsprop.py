@@ -35,6 +35,8 @@ class RMSprop:
     momentum: float = 0.0
     weight_decay: float = 0.0
 
+    squares = True
+
     def __post_init__(self) -> None:
         check_rate(self)
         check_number(self, alpha=self.alpha, least=0, below=1)

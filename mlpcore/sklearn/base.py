@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from mlpcore.layers import Linear
 from mlpcore.model import Model
 from mlpcore.sklearn import inputs, translation
+from mlpcore.sklearn.casts import is_foreign
 from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.fitting import Place, Problem, fit
+from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
 from mlpcore.sklearn.runtime import on_host, tree_from
 from mlpcore.training.data import as_pair
 from mlpcore.typing import Array, Loss, Tree
@@ -23,7 +23,7 @@ from mlpcore.typing import Array, Loss, Tree
 _OF_EPOCHS = ("loss_curve_", "validation_loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
 
 
-class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Abstract: a member says how X and y become a `Problem` and what its predictions are."""
 
     def _problem(
@@ -87,17 +87,9 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             check_is_fitted(self)
             raise NotFittedError(f"This {type(self).__name__} has attributes of a fit, but none was done; call fit.")
 
-    def transform(self, X: Any, layer: int = -1) -> Any:
-        """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones."""
-        self._check_fitted()
-        ends = [i for i, one in enumerate(self._runtime.net.layers) if isinstance(one, Linear)][1:]
-        if not isinstance(layer, Integral) or not -len(ends) <= layer < len(ends):
-            raise ValueError(f"layer is {layer!r}, expected one of the {len(ends)} hidden layers")
-        return self._outputs(X, _scores, "transform", ends[layer])
-
     @property
     def _n_features_out(self) -> int:
-        return int(self.coefs_[-1].shape[0])
+        return int(self.coefs_[hidden_layer(self, -1)].shape[1])
 
     def to_model(self, backend: str = "numpy", device: Any = None) -> Model:
         """The fitted network as an `mlpcore.Model` with a copy of its parameters: to save, to export, to train on.
@@ -143,7 +135,7 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         for name in ("coefs_", "intercepts_"):
             if name in state:
                 state[name] = list(on_host(tuple(state[name])))
-        if inputs.is_foreign(state.get("classes_")):
+        if is_foreign(state.get("classes_")):
             state["classes_"] = on_host(state["classes_"])
         return state
 
@@ -155,8 +147,15 @@ class BaseMLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-def _scores(loss: Loss, z: Array) -> Array:
-    return z
+def validation_rows(validation_data: Any, X_val: Any, y_val: Any, sample_weight_val: Any) -> Any:
+    """Validation data, passed as one argument or, as a pipeline can transform them, as three."""
+    if X_val is None and y_val is None and sample_weight_val is None:
+        return validation_data
+    if validation_data is not None:
+        raise ValueError("validation_data and X_val, y_val are two ways to pass the same rows, expected one of them")
+    if X_val is None or y_val is None:
+        raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing, expected both X_val and y_val")
+    return X_val, y_val, sample_weight_val
 
 
 @contextmanager

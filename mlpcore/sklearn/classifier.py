@@ -4,10 +4,8 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import device as device_of
-from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
-from sklearn.utils import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
 
@@ -16,10 +14,12 @@ from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.namespace import namespace
 from mlpcore.numerics import log_softmax, softplus
 from mlpcore.sklearn import inputs
-from mlpcore.sklearn.base import BaseMLP, keep
+from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
+from mlpcore.sklearn.casts import host_target, is_foreign
+from mlpcore.sklearn.class_weight import check_class_weight, class_factors
 from mlpcore.sklearn.constraints import CLASSIFIER
 from mlpcore.sklearn.fitting import Problem
-from mlpcore.sklearn.labels import Labels
+from mlpcore.sklearn.labels import Labels, of_one_type
 from mlpcore.sklearn.translation import LINK_LOSSES
 from mlpcore.typing import Array, Loss, Tree
 
@@ -95,13 +95,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         keep(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> "MLPClassifier":
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> "MLPClassifier":
         """Learn the classes y of the rows X; labels of any kind, or a table of zeros and ones (multilabel).
 
         ``validation_data`` is (X, y) or (X, y, sample_weight): its loss is noted in ``validation_loss_curve_``, and
-        early stopping watches it instead of a part of X.
+        early stopping watches it instead of a part of X. It may also be passed as ``X_val``, ``y_val`` and
+        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` takes through its steps.
         """
-        return self._fit(X, y, sample_weight, validation_data)
+        return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -109,8 +120,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """One epoch over these rows. ``classes`` are all there will be, needed in the first call only."""
         fresh = getattr(self, "classes_", None) is None
         try:
+            if classes is not None:
+                classes = of_one_type("classes", to_host(classes) if is_foreign(classes) else classes)
             if _check_partial_fit_first_call(self, classes):
-                self._labels = Labels.listed(classes, to_host(y) if inputs.is_foreign(y) else y)
+                self._labels = Labels.listed(classes, host_target(y, numeric=False))
             return self._fit(X, y, sample_weight, once=True)
         except BaseException:
             if fresh:
@@ -142,6 +155,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ) -> Problem:
         x, y = inputs.training_rows(self, X, y, numeric=False, reset=first)
         weights = inputs.checked_weights(sample_weight, x.shape[0])
+        listed = once or (self.warm_start and hasattr(self, "classes_"))  # the classes come not from this y
         self._know(y, X, once)
         if self.class_weight is not None:
             if once and training is None and self.class_weight == "balanced":
@@ -149,16 +163,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                     "class_weight='balanced' needs all rows at once, which partial_fit does not see; "
                     "pass the weights as a dict"
                 )
-            factors = _class_factors(self.class_weight, y, y if training is None else training.y)
+            if training is None:
+                check_class_weight(self.class_weight, self._labels, listed)
+            factors = class_factors(self.class_weight, y, self._labels, y if training is None else training.y)
             weights = factors if weights is None else weights * factors
             if not once and not np.any(weights > 0):
                 raise ValueError(f"class_weight={self.class_weight!r} leaves no row a weight above 0")
         target, labels = self._labels.encode(y), self._labels
         stratify: dict[str, Any] = {}
-        if labels.kind == "binary":
+        if labels.kind != "multilabel-indicator" and self.compat is None:
+            stratify = {"classes": target.reshape(-1)}
+        if labels.kind == "binary" and (self.compat is not None or np.all(np.bincount(target[:, 0]) != 1)):
             stratify = {"stratify": target.astype(bool)}
-        elif labels.kind == "multiclass" and self.compat is None:
-            stratify = {"classes": target}
         return Problem(x, target, weights, y, LINK_LOSSES[labels.link], labels.outputs, stratify, labels.outputs)
 
     def _know(self, y: Any, X: Any, once: bool) -> None:
@@ -167,13 +183,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._labels = Labels(y)
             self.classes_ = _beside(self._labels.classes, X)
             return
+        several = self._labels.kind == "multilabel-indicator"
+        if several != (y.ndim == 2):
+            expected = "a column for every label" if several else "one label a row"
+            raise ValueError(f"`y` has shape {y.shape}, expected {expected} as in the previous fit")
         known, classes = self._labels.classes, unique_labels(y)
-        if self.warm_start and set(classes) != set(known):
+        others = self._labels.unknown(classes)
+        if self.warm_start and not once and (others or len(classes) != len(known)):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
                 f"got {known}, `y` has {classes}"
             )
-        if len(np.setdiff1d(classes, known, assume_unique=True)):
+        if others:
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
 
     def _link(self) -> str:
@@ -189,19 +210,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _class_factors(class_weight: Any, y: Any, training: Any) -> np.ndarray:
-    """A weight for every row of y; "balanced" is by the classes of the training rows."""
-    if class_weight != "balanced" or y is training:
-        factors = compute_sample_weight(class_weight, y)
-    else:
-        both = [one.toarray() if issparse(one) else one for one in (training, y)]
-        known = np.arange(training.shape[0])
-        factors = compute_sample_weight("balanced", np.concatenate(both), indices=known)[known.size :]
-    if not np.all(np.isfinite(factors) & (factors >= 0)):
-        raise ValueError(f"class_weight is {class_weight!r}, expected finite numbers of at least 0")
-    return factors
 
 
 def _probabilities(loss: Loss, z: Array) -> Array:
@@ -236,7 +244,7 @@ def _log_both(loss: Loss, z: Array) -> Array:
 
 def _beside(labels: Any, x: Any) -> Any:
     """Host labels in the library and on the device of x, where that library has such things."""
-    if not inputs.is_foreign(x) or not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biuf":
+    if not is_foreign(x) or not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biuf":
         return labels
     place = get_backend(library_of(x) or "numpy", device_of(x))
     with place.scope("float64"):

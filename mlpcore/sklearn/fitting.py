@@ -164,17 +164,17 @@ def _in_batches(
     held_out, rows = _split(estimator, problem, draws)
     batch_size = _batch_size(estimator, rows.size)
     steps = -(-rows.size // batch_size) * int(estimator.max_iter)
-    now = None
+    now, factor = None, 1.0
     if not first and memory is not None and memory.model is not None and (once or estimator.compat is None):
         fresh = _model(estimator, problem, place, net, tree, steps, memory.model.seed)
         if estimator.compat == "sklearn" or fresh.optimizer.learning_rate == memory.model.optimizer.learning_rate:
-            now = memory.learning_rate  # not where another rate was set since
+            now, factor = memory.learning_rate, memory.factor  # not where another rate was set since
         model = _gone_on(fresh, memory.model, tree)
     else:
         random = any(isinstance(layer, Dropout) for layer in net.layers)
         model = _model(estimator, problem, place, net, tree, steps, draws.seed() if random else 0)
     rule = estimator.learning_rate if translation.decays(estimator) else "constant"
-    rate = Rate(rule, float(estimator.learning_rate_init), float(estimator.power_t), now)
+    rate = Rate(rule, float(estimator.learning_rate_init), float(estimator.power_t), now, factor)
     watch = Watch(bool(estimator.early_stopping), float(estimator.tol), float(estimator.n_iter_no_change))
     told = Told()
     if not first:
@@ -210,7 +210,7 @@ def _in_batches(
         "validation_scores_": watch.scores if watch.early_stopping else None,
         "best_validation_score_": watch.best_score if watch.early_stopping else None,
         "_no_improvement_count": watch.count,
-        "_optimizer": Memory(model, draws, rate.now) if goes_on else Memory(None, None, rate.now),
+        "_optimizer": Memory(model if goes_on else None, draws if goes_on else None, rate.now, rate.factor),
     }
     if told.loss_curve:
         attributes["loss_"] = told.loss_curve[-1]

@@ -57,9 +57,10 @@ def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array
         else:
             value, g = compiled(x, target, weights, vector)
         decayed = vector[: layout.decayed]
-        penalty = xp.concat([l2 * decayed, xp.zeros_like(vector[layout.decayed :])])
+        pull = l2 * decayed
+        penalty = xp.concat([pull, xp.zeros_like(vector[layout.decayed :])])
         total = xp.sum(weights)
-        return (value + 0.5 * l2 * xp.sum(decayed * decayed)) / total, (g + penalty) / total
+        return (value + 0.5 * xp.sum(pull * decayed)) / total, (g + penalty) / total
 
     return evaluate
 

@@ -13,16 +13,12 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.namespace import namespace
+from mlpcore.sklearn.casts import host_target, is_foreign, of_numbers
 from mlpcore.training.data import as_rows
 from mlpcore.typing import Array
 
 PLAIN = 1 << 14  # numbers
 FLOATS = (np.float64, np.float32)  # kept as they are; all else becomes the first
-
-
-def is_foreign(x: Any) -> bool:
-    """Whether x is an array of another library than NumPy, which scikit-learn's checks would move to the host."""
-    return library_of(x) not in (None, "numpy")
 
 
 def backend_for(estimator: Any, X: Any) -> Backend:
@@ -50,7 +46,8 @@ def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool)
 
     Sets or checks ``n_features_in_`` and ``feature_names_in_``.
     """
-    y = to_host(y) if is_foreign(y) else y
+    if y is not None:
+        y = host_target(y, numeric=numeric)
     if is_foreign(X):
         x = foreign_rows(estimator, X, reset=reset)
         if y is None:
@@ -62,7 +59,7 @@ def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool)
     else:
         x, y = validate_data(
             estimator,
-            X,
+            of_numbers("X", X),
             y,
             accept_sparse=["csr", "csc"],
             multi_output=True,
@@ -83,7 +80,7 @@ def rows(estimator: Any, X: Any) -> Any:
         return X
     if is_foreign(X):
         return foreign_rows(estimator, X, reset=False)
-    x = validate_data(estimator, X, accept_sparse=["csr", "csc"], dtype=FLOATS, reset=False)
+    x = validate_data(estimator, of_numbers("X", X), accept_sparse=["csr", "csc"], dtype=FLOATS, reset=False)
     return x.tocsr() if issparse(x) else x
 
 
@@ -113,7 +110,7 @@ def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
     """Row weights as float64 on the host, none negative and not all zero; None where none are given."""
     if sample_weight is None:
         return None
-    given = to_host(sample_weight) if is_foreign(sample_weight) else sample_weight
+    given = to_host(sample_weight) if is_foreign(sample_weight) else of_numbers("sample_weight", sample_weight)
     weights = _check_sample_weight(given, np.empty((count, 1)), dtype=np.float64)
     if np.any(weights < 0):
         raise ValueError(f"Negative values in data passed to `sample_weight`: the least is {weights.min():g}.")

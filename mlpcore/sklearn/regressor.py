@@ -11,7 +11,7 @@ from mlpcore.backends.transfer import to_host
 from mlpcore.losses import GaussianNLL, Poisson, Quantile
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import inputs
-from mlpcore.sklearn.base import BaseMLP, keep
+from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
 from mlpcore.sklearn.constraints import REGRESSOR
 from mlpcore.sklearn.fitting import Problem
 from mlpcore.sklearn.translation import regression_loss
@@ -76,13 +76,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         keep(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> "MLPRegressor":
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> "MLPRegressor":
         """Learn the numbers y, (n,) or (n, outputs), of the rows X.
 
         ``validation_data`` is (X, y) or (X, y, sample_weight): its loss is noted in ``validation_loss_curve_``, and
-        early stopping watches it instead of a part of X.
+        early stopping watches it instead of a part of X. It may also be passed as ``X_val``, ``y_val`` and
+        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` takes through its steps.
         """
-        return self._fit(X, y, sample_weight, validation_data)
+        return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -99,8 +110,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             self._check_fitted()
             raise ValueError(f"return_std=True needs loss='gaussian', the fit had {_loss_of(self)!r}")
         if return_std:
-            mean, variance = self._outputs(X, _predicted, "predict")
-            return _flat(mean), _flat(namespace(variance).sqrt(variance))
+            mean, deviation = self._outputs(X, _with_deviation, "predict")
+            return _flat(mean), _flat(deviation)
         return _flat(self._outputs(X, _expected, "predict"))
 
     @available_if(lambda self: isinstance(_loss_of(self), Quantile))
@@ -124,10 +135,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return "exp" if isinstance(regression_loss(self.loss), Poisson) else "identity"
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
-        predicted = to_host(_point(regression_loss(self.loss), prediction))
+        # In float64, as squares of large float32 numbers overflow.
+        predicted = to_host(_point(regression_loss(self.loss), prediction)).astype(np.float64)
         if not np.all(np.isfinite(predicted)):
             return float("nan")
-        return float(r2_score(y, predicted if y.ndim == 2 else predicted[:, 0], sample_weight=weights))
+        shown = predicted if y.ndim == 2 else predicted[:, 0]
+        return float(r2_score(np.asarray(y, np.float64), shown, sample_weight=weights))
 
 
 def _loss_of(estimator: MLPRegressor) -> Loss:
@@ -137,6 +150,11 @@ def _loss_of(estimator: MLPRegressor) -> Loss:
 
 def _predicted(loss: Loss, z: Array) -> Tree:
     return loss.predict(z)
+
+
+def _with_deviation(loss: Loss, z: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation; half the log-variance gives the deviation even where the variance overflows."""
+    return loss.predict(z)[0], loss.predict(0.5 * z)[1]
 
 
 def _expected(loss: Loss, z: Array) -> Array:

@@ -13,7 +13,7 @@ from mlpcore.errors import NonFiniteError
 from mlpcore.model import Model
 from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.stopping import Rate, Watch
-from mlpcore.training.callbacks import Report, Stop, call, call_every
+from mlpcore.training.events import Report, Stop, call, call_every
 from mlpcore.training.loop import EpochResult, Interruption
 from mlpcore.trees import tree_map
 
@@ -24,7 +24,8 @@ NOT_FINITE = (
 
 @dataclass
 class Memory:
-    """What one fit leaves to the next: the model with the optimizer's state, the draws, and the learning rate.
+    """What one fit leaves to the next: the model with the optimizer's state, the draws, and the learning rate with
+    the factor of callbacks.
 
     The first two are None where the next fit begins anew; scikit-learn calls this the optimizer.
     """
@@ -32,6 +33,7 @@ class Memory:
     model: Model | None
     draws: Draws | None
     learning_rate: float
+    factor: float = 1.0
 
 
 @contextmanager
@@ -110,7 +112,7 @@ def train(model: Model, batches: Batches, draws: Draws, plan: Plan, rate: Rate, 
     """
     begun: list[Any] = []
     told.epochs = 0
-    model.rate_scale = rate.scale
+    rate.give(model)
     try:
         with Interruption().noted() as interruption:
             for callback in plan.callbacks:
@@ -140,9 +142,10 @@ def train(model: Model, batches: Batches, draws: Draws, plan: Plan, rate: Rate, 
         warnings.warn(f"Training diverged, and the best weights are kept: {error}", ConvergenceWarning, stacklevel=6)
     finally:
         call_every(begun, "on_fit_end", model)
+    rate.give(model)
     if told.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=6)
-    if watch.best is not None:
+    if watch.best is not None and (told.diverged or not watch.unscored):
         model.restore(watch.best)
 
 
@@ -184,7 +187,7 @@ def _epoch(
     stopping = watch.is_over and rate.is_last(watch.said, plan.verbose)
     if watch.is_over and not stopping:
         watch.count = 0
-    model.rate_scale = rate.scale
+    rate.give(model)
     report = Report(model, told.epochs, plan.max_iter, values)
     stops = [one for one in call(plan.callbacks, "on_epoch_end", report) if isinstance(one, Stop)]
     if interruption:

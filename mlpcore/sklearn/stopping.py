@@ -10,16 +10,20 @@ SMALLEST = 1e-6  # the adaptive rate at which training ends
 
 class Rate:
     """The learning rate: constant, ``first / (rows seen + 1)^power`` set after every epoch ("invscaling"), or divided
-    by 5 whenever training stalls ("adaptive"). ``now`` is the current one."""
+    by 5 whenever training stalls ("adaptive"). ``now`` is the current one, ``factor`` what callbacks have made of it.
+    """
 
-    def __init__(self, rule: str, first: float, power: float, now: float | None = None) -> None:
-        self.rule, self.first, self.power = rule, first, power
+    def __init__(self, rule: str, first: float, power: float, now: float | None = None, factor: float = 1.0) -> None:
+        self.rule, self.first, self.power, self.factor = rule, first, power, factor
         self.now = first if now is None else now
+        self._given: float | None = None
 
-    @property
-    def scale(self) -> float:
-        """The factor on the first rate."""
-        return self.now / self.first
+    def give(self, model: Model) -> None:
+        """Set the model's rate, keeping what a callback has made of it since the last time."""
+        if self._given is not None and (seen := model.rate_scale) != self._given:
+            self.factor *= seen / self._given
+        model.rate_scale = self.now / self.first * self.factor
+        self._given = model.rate_scale  # as its dtype holds it
 
     def epoch_ends(self, rows_seen: int) -> None:
         """Lower the rate as the rule says."""
@@ -50,7 +54,7 @@ class Watch:
         self.best_loss = math.inf
         self.best_score = -math.inf
         self.scores: list[float] = []
-        self.best: tuple | None = None
+        self.best: dict[str, Any] | None = None
 
     def begin(self, model: Model) -> None:
         """The weights to go back to if nothing better is found."""
@@ -68,6 +72,11 @@ class Watch:
         self.count = self.count + 1 if score < self.best_score + self.tol else 0
         if score > self.best_score:
             self.best_score, self.best = score, model.snapshot()
+
+    @property
+    def unscored(self) -> bool:
+        """Whether no epoch so far had a score that could be computed, so that none is known to be the best."""
+        return bool(self.scores) and self.best_score == -math.inf
 
     @property
     def is_over(self) -> bool:

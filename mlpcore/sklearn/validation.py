@@ -1,20 +1,27 @@
 """Looks at held-out rows after an epoch: their loss, and the score that early stopping watches."""
 
 import copy
+import math
+import warnings
 from collections.abc import Callable
-from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import device as device_of
-from sklearn.metrics import get_scorer
+from sklearn.exceptions import UndefinedMetricWarning
 
 from mlpcore.backends.transfer import library_of
 from mlpcore.layers import Sequential
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
 from mlpcore.sklearn.runtime import Runtime, in_blocks, tree_parts
-from mlpcore.typing import Loss
+from mlpcore.sklearn.scoring import score, scorer_of
+from mlpcore.typing import Array, Loss
+
+NO_SCORE = (
+    "the score that early stopping watches (scoring={0!r}) is {2} on the {1} rows held out: such an epoch is not the "
+    "best and does not end training; watch another score, or other rows by validation_data"
+)
 
 
 class HeldOut(NamedTuple):
@@ -43,15 +50,30 @@ def _taken(x: Any, rows: np.ndarray) -> Any:
 def validator(
     estimator: Any, held_out: HeldOut, loss: Loss, place: Any
 ) -> Callable[[Model], tuple[float, float | None]]:
-    """The function ``model -> (loss, score)``; the score is None where no one watches it."""
+    """The function ``model -> (loss, score)``; the score is None where no one watches it.
+
+    The first score that cannot be computed, NaN or negative infinity, is told in a warning.
+    """
     backend, dtype = place.backend, place.dtype
     rows = held_out.x.shape[0]
     weights = np.ones(rows) if held_out.weights is None else held_out.weights
     on_device = backend.asarray(weights, dtype=backend.dtypes[dtype])
+    by_name = estimator.early_stopping and estimator.scoring not in (None, "loss")
+    scorer = scorer_of(estimator, held_out.y, held_out.weights) if by_name else None
     target: Any = None
+    told = False
+
+    def score_of(model: Model, z: Array, value: float) -> float:
+        if scorer is not None:
+            if not bool(backend.xp.all(backend.xp.isfinite(z))):
+                return math.nan
+            return score(scorer, _seen(estimator, model, place), held_out.x, held_out.y, held_out.weights)
+        if estimator.scoring == "loss":
+            return -value
+        return estimator._score_of(loss.predict(z), held_out.y, held_out.weights)
 
     def look(model: Model) -> tuple[float, float | None]:
-        nonlocal target
+        nonlocal target, told
         with backend.scope(dtype):
             state = model._trainer.state
             z = in_blocks(lambda x, lane: model._score(state.params, state.statistics, x), held_out.x, backend, dtype)
@@ -63,17 +85,17 @@ def validator(
             value = float(backend.to_numpy(total)) if weights.any() else total
             if not estimator.early_stopping:
                 return value, None
-            if estimator.scoring == "loss":
-                return value, -value
-            if estimator.scoring is None:
-                return value, estimator._score_of(loss.predict(z), held_out.y, held_out.weights)
-            return value, _scored(estimator, model, held_out, place)
+            found = score_of(model, z, value)
+        if not told and not found > -math.inf:
+            told = True
+            warnings.warn(NO_SCORE.format(estimator.scoring, rows, found), UndefinedMetricWarning, stacklevel=6)
+        return value, found
 
     return look
 
 
-def _scored(estimator: Any, model: Model, held_out: HeldOut, place: Any) -> float:
-    """What a scikit-learn scorer says of the estimator with the model's present parameters."""
+def _seen(estimator: Any, model: Model, place: Any) -> Any:
+    """The estimator with the model's present parameters, as a scorer may ask it."""
     seen = copy.copy(estimator)
     state = model._trainer.state
     net: Sequential = model.net  # type: ignore[assignment]  # the one that `network` made
@@ -82,12 +104,4 @@ def _scored(estimator: Any, model: Model, held_out: HeldOut, place: Any) -> floa
     seen._runtime = Runtime(net, model.loss, others, place.backend, place.dtype, place.name)
     seen.n_layers_ = len(coefs) + 1
     vars(seen).pop("feature_names_in_", None)  # the rows are an array by now
-    scorer = get_scorer(estimator.scoring) if isinstance(estimator.scoring, str) else estimator.scoring
-    extra = {} if held_out.weights is None or not _takes_weights(scorer) else {"sample_weight": held_out.weights}
-    return float(scorer(seen, held_out.x, held_out.y, **extra))
-
-
-def _takes_weights(scorer: Callable) -> bool:
-    """Whether sample_weight may be given beside (estimator, X, y)."""
-    words = signature(scorer).parameters
-    return "sample_weight" in words or any(word.kind is Parameter.VAR_KEYWORD for word in words.values())
+    return seen

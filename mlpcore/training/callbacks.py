@@ -1,41 +1,12 @@
-"""What may happen between epochs: stopping early, lowering the learning rate on a plateau."""
+"""The library's own callbacks: stopping early, lowering the learning rate on a plateau; and the check of all."""
 
 import math
 from collections.abc import Iterable
-from contextlib import ExitStack
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from mlpcore.configuration import check_choice, check_count, check_number
+from mlpcore.configuration import check_choice, check_count, check_number, plain
 from mlpcore.errors import ConfigurationError
-
-
-class Stop(NamedTuple):
-    """Returned by a callback to end training after this epoch; ``reason`` lands in ``history.stopped``."""
-
-    reason: str
-
-
-class Report(NamedTuple):
-    """What a callback sees: the model, the number of the epoch (from 1, over all fits), how many this fit has, and the
-    epoch's row of the history."""
-
-    model: Any
-    epoch: int
-    epochs: int
-    values: dict[str, float]
-
-
-class Callback(Protocol):
-    """The calls a callback may offer; one that is missing is not made."""
-
-    def on_fit_begin(self, model: Any, epochs: int) -> None:
-        """Before the first epoch of a fit; ``epochs`` are still to come, fewer than asked for after a resume."""
-
-    def on_epoch_end(self, report: Report) -> Stop | None:
-        """After every epoch; a Stop ends training."""
-
-    def on_fit_end(self, model: Any) -> None:
-        """After the last epoch, also where training was interrupted or failed; not if its own ``on_fit_begin`` did."""
+from mlpcore.training.events import Report, Stop, has_state
 
 
 def check_callbacks(callbacks: Any, columns: Iterable[str]) -> tuple[Any, ...]:
@@ -48,8 +19,13 @@ def check_callbacks(callbacks: Any, columns: Iterable[str]) -> tuple[Any, ...]:
             raise ConfigurationError(
                 f"fit: the callback {callback!r} is never called, expected an object with a method {', '.join(events)}"
             )
-        if isinstance(callback, (EarlyStopping, ReduceOnPlateau)):
+        if isinstance(callback, Rule):
             check_monitor(callback, columns)
+        if has_state(callback) and sum(other is callback for other in found) > 1:
+            raise ConfigurationError(
+                f"fit: callbacks has the same {type(callback).__name__} twice, which would count every epoch twice; "
+                "make a second one, or leave it out"
+            )
     return found
 
 
@@ -62,25 +38,6 @@ def check_monitor(rule: Any, columns: Iterable[str]) -> None:
         )
 
 
-def call(callbacks: Iterable[Any], event: str, *args: Any) -> list[Any]:
-    """Call the event's method of every callback that has one, up to the first that raises."""
-    return [getattr(callback, event)(*args) for callback in callbacks if hasattr(callback, event)]
-
-
-def call_every(callbacks: Iterable[Any], event: str, *args: Any) -> None:
-    """As `call`, but one that raises keeps no other from its turn."""
-    with ExitStack() as stack:
-        for callback in reversed([one for one in callbacks if hasattr(one, event)]):
-            stack.callback(getattr(callback, event), *args)
-
-
-def watched(rule: Any, report: Report) -> float:
-    """The monitored value, its sign turned so that smaller is better."""
-    check_monitor(rule, report.values)
-    value = report.values[rule.monitor]
-    return -value if direction(rule.monitor, rule.mode) == "max" else value
-
-
 def direction(monitor: str, mode: str) -> str:
     """``mode`` itself, or for "auto": "min" for losses and errors, "max" for all other scores."""
     if mode != "auto":
@@ -88,7 +45,62 @@ def direction(monitor: str, mode: str) -> str:
     return "min" if monitor.endswith(("loss", "error")) else "max"
 
 
-class EarlyStopping:
+class Rule:
+    """Abstract: waits for ``monitor`` to become better by more than ``min_delta``, up to ``patience`` epochs.
+
+    ``best`` is the best value so far, its sign turned where larger is better.
+    """
+
+    def __init__(self, monitor: str, patience: int, min_delta: float, mode: str) -> None:
+        check_count(self, patience=patience)
+        check_number(self, min_delta=min_delta, least=0)
+        check_choice(self, ("auto", "min", "max"), mode=mode)
+        self.monitor, self.patience, self.min_delta, self.mode = monitor, plain(patience), plain(min_delta), mode
+        self._begin(None)
+
+    def _begin(self, model: Any) -> None:
+        self._model, self.best, self._waited = model, math.inf, 0
+
+    def on_fit_begin(self, model: Any, epochs: int) -> None:
+        """Forget earlier fits."""
+        self._begin(model)
+
+    def on_fit_end(self, model: Any) -> None:
+        """Let go of the model."""
+        self._model = None
+
+    def arguments(self) -> dict[str, Any]:
+        """What a resumed fit must not change."""
+        mode = direction(self.monitor, self.mode)
+        return {"monitor": self.monitor, "patience": self.patience, "min_delta": self.min_delta, "mode": mode}
+
+    def state(self) -> dict[str, Any]:
+        """The best value so far, and the epochs since."""
+        return {"best": self.best, "waited": self._waited}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with these; a ValueError for what `state` never gives."""
+        best, waited = state["best"], state["waited"]
+        if type(best) is not float or math.isnan(best) or type(waited) is not int or waited < 0:
+            raise ValueError(f"best is {best!r} and waited {waited!r}, expected a number and a count of epochs")
+        self.best, self._waited = best, waited
+
+    def _improves(self, report: Report) -> bool:
+        """Note the epoch: whether it is the best so far."""
+        if report.model is not self._model:
+            raise ConfigurationError(
+                f"{type(self).__name__} is at work in two fits at once, which would mix up what it counts; "
+                "make one for each"
+            )
+        check_monitor(self, report.values)
+        value = float(report.values[self.monitor])
+        value = -value if direction(self.monitor, self.mode) == "max" else value
+        better = value < self.best - self.min_delta
+        self.best, self._waited = (value, 0) if better else (self.best, self._waited + 1)
+        return better
+
+
+class EarlyStopping(Rule):
     """Stop when ``monitor`` has not become better by more than ``min_delta`` for ``patience`` epochs.
 
     The weights of the best epoch are kept as a copy and put back at the end of the fit (``restore_best=False`` leaves
@@ -104,24 +116,19 @@ class EarlyStopping:
         mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
-        check_count(self, patience=patience)
-        check_number(self, min_delta=min_delta, least=0)
-        check_choice(self, ("auto", "min", "max"), mode=mode)
-        self.monitor, self.patience, self.min_delta = monitor, patience, min_delta
-        self.mode, self.restore_best = mode, restore_best
+        super().__init__(monitor, patience, min_delta, mode)
+        self.restore_best = restore_best
 
-    def on_fit_begin(self, model: Any, epochs: int) -> None:
-        """Forget earlier fits."""
-        self.best, self.best_epoch, self._waited, self._snapshot = math.inf, 0, 0, None
+    def _begin(self, model: Any) -> None:
+        super()._begin(model)
+        self.best_epoch, self._snapshot = 0, None
 
     def on_epoch_end(self, report: Report) -> Stop | None:
         """Compare with the best so far."""
-        value = watched(self, report)
-        if value < self.best - self.min_delta:
-            self.best, self.best_epoch, self._waited = value, report.epoch, 0
+        if self._improves(report):
+            self.best_epoch = report.epoch
             self._snapshot = report.model.snapshot() if self.restore_best else None
             return None
-        self._waited += 1
         if self._waited < self.patience:
             return None
         if not self.best_epoch:
@@ -130,12 +137,31 @@ class EarlyStopping:
 
     def on_fit_end(self, model: Any) -> None:
         """Put the best weights back."""
+        super().on_fit_end(model)
         if self._snapshot is not None:
             model.restore(self._snapshot)
             self._snapshot = None
 
+    def arguments(self) -> dict[str, Any]:
+        """What a resumed fit must not change."""
+        return super().arguments() | {"restore_best": bool(self.restore_best)}
 
-class ReduceOnPlateau:
+    def state(self) -> dict[str, Any]:
+        """The best value, its epoch and its weights, and the epochs since."""
+        return super().state() | {"best_epoch": self.best_epoch, "snapshot": self._snapshot}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with these; a ValueError for what `state` never gives, and for weights of another network."""
+        super().restore(state)
+        epoch, snapshot = state["best_epoch"], state["snapshot"]
+        if type(epoch) is not int or epoch < 0:
+            raise ValueError(f"best_epoch is {epoch!r}, expected the number of an epoch")
+        if snapshot is not None:
+            self._model.restore(snapshot)  # does it fit? The model itself is put in its place after this.
+        self.best_epoch, self._snapshot = epoch, snapshot
+
+
+class ReduceOnPlateau(Rule):
     """Multiply the learning rate by ``factor`` when ``monitor`` has not improved for ``patience`` epochs.
 
     The rate never falls below ``min_scale`` times what the optimizer's schedule says.
@@ -152,24 +178,17 @@ class ReduceOnPlateau:
         min_scale: float = 1e-6,
     ) -> None:
         check_number(self, factor=factor, min_scale=min_scale, above=0, below=1)
-        check_count(self, patience=patience)
-        check_number(self, min_delta=min_delta, least=0)
-        check_choice(self, ("auto", "min", "max"), mode=mode)
-        self.monitor, self.factor, self.patience = monitor, factor, patience
-        self.min_delta, self.mode, self.min_scale = min_delta, mode, min_scale
-
-    def on_fit_begin(self, model: Any, epochs: int) -> None:
-        """Forget earlier fits."""
-        self._best, self._waited = math.inf, 0
+        super().__init__(monitor, patience, min_delta, mode)
+        self.factor, self.min_scale = plain(factor), plain(min_scale)
 
     def on_epoch_end(self, report: Report) -> None:
         """Lower the rate after a plateau, then wait anew."""
-        value = watched(self, report)
-        if value < self._best - self.min_delta:
-            self._best, self._waited = value, 0
+        if self._improves(report) or self._waited < self.patience:
             return
-        self._waited += 1
-        if self._waited >= self.patience:
-            scale = report.model.rate_scale
-            report.model.rate_scale = min(scale, max(self.min_scale, scale * self.factor))
-            self._waited = 0
+        scale = report.model.rate_scale
+        report.model.rate_scale = min(scale, max(self.min_scale, scale * self.factor))
+        self._waited = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """What a resumed fit must not change."""
+        return super().arguments() | {"factor": self.factor, "min_scale": self.min_scale}

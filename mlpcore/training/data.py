@@ -13,31 +13,34 @@ from mlpcore.backends.transfer import adopt, library_of, to_backend, to_host
 from mlpcore.configuration import plain
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
+from mlpcore.training import frames
 from mlpcore.typing import Array, Layer, Loss
 
 BLOCK = 1 << 24  # elements looked at in one go, so that the check of a large table needs little memory
 
 
-def as_array(name: str, x: Any) -> Array:
-    """An array of any library as it is; lists and tables as NumPy. Objects, strings and complex numbers are refused."""
+def as_array(name: str, x: Any, labels: bool = False) -> Array:
+    """An array of any library as it is; lists and tables as NumPy. Objects, strings and complex numbers are refused.
+
+    With ``labels`` a column of categories that are numbers is one of numbers.
+    """
     if isinstance(x, np.ma.MaskedArray):
         raise DataError(
             f"{name} is a masked array, whose hidden entries would count as data; drop these rows or use filled(value)"
         )
     if library_of(x) is None:
-        given, kind = x, type(x).__name__
+        given = frames.readable(name, x)
+        columns = frames.columns_of(given)
+        frames.refuse_others(name, columns, labels)
         try:
-            x = np.asarray(given)
-            if x.dtype == object and hasattr(given, "to_numpy"):
-                x = _frame(name, given)
-        except DataError:
-            raise
+            x = frames.numbers(given, columns)
         except (ValueError, TypeError) as error:
             raise DataError(f"{name} is no rectangular array of numbers: {error}") from None
         if x.dtype == object and x.ndim == 0:
+            kind = type(given).__name__
             raise DataError(f"{name} is of type {kind}, expected a (dense) array, a table, or lists of numbers")
     if not _is_real(namespace(x), x.dtype):
-        raise DataError(f"{name} has dtype {x.dtype}, expected real numbers; encode or drop what is not a number")
+        raise DataError(f"{name} has dtype {x.dtype}, expected real numbers; {frames.ADVICE}")
     return x
 
 
@@ -50,26 +53,15 @@ def _is_real(xp: Any, dtype: Any) -> bool:
         return False
 
 
-def _frame(name: str, frame: Any) -> np.ndarray:
-    """The numbers of a data frame or a column of one that NumPy would hold as objects, gaps in them as NaN."""
-    titled = hasattr(frame, "columns")
-    kinds = [dtype.kind for dtype in (frame.dtypes if titled else [frame.dtype])]
-    bad = [i for i, kind in enumerate(kinds) if kind not in "biuf"]
-    if bad and titled:
-        said = ", ".join(f"{frame.columns[i]!r} ({frame.dtypes.iloc[i]})" for i in bad[:10])
-        raise DataError(f"{name} has columns that are not numbers: {said}; encode or drop them")
-    if bad:
-        return np.asarray(frame)
-    whole = "f" not in kinds and not np.any(frame.isna())
-    return frame.to_numpy(dtype="int64") if whole else frame.to_numpy(dtype="float64", na_value=math.nan)
-
-
 def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
     """A table (n, columns) of finite numbers on the backend, integers and booleans converted to ``dtype``.
 
     Errors name columns by their titles where ``x`` is a data frame, else by their numbers from 0.
     """
-    titles = list(getattr(x, "columns", ()))  # those of a data frame
+    titles: list[Any] = []
+    if library_of(x) is None:
+        x = frames.readable(name, x)
+        titles = [title for title, _ in frames.columns_of(x)]
     x = as_array(name, adopt(x, backend))
     if x.ndim != 2:
         n = x.shape[0] if x.ndim == 1 else 0
@@ -103,7 +95,11 @@ def score_columns(net: Layer, x: Array) -> int:
 
 def as_target(y: Any, rows: int, loss: Loss, outputs: int, backend: Backend, dtype: str) -> Array:
     """The target as the loss encodes it for scores of ``outputs`` columns, on the backend."""
-    y = as_array("y", adopt(y, backend))
+    try:
+        y = as_array("y", adopt(y, backend), labels=True)
+    except DataError:
+        frames.refuse_missing("y", y)  # which says more, if that is what is wrong
+        raise
     if y.ndim == 0 or y.shape[0] != rows:
         raise DataError(f"y has shape {tuple(y.shape)}, expected {rows} rows like x")
     # Labels keep their integer dtype on the way; what is real gets the model's dtype from the loss.
@@ -139,10 +135,11 @@ def _as_data(
     net: Layer, loss: Loss, backend: Backend, dtype: str, x: Any, y: Any, sample_weight: Any, class_weight: Any
 ) -> tuple[tuple[Array, Array, Array], np.ndarray]:
     rows = as_rows("x", x, backend, dtype)
-    target = as_target(y, rows.shape[0], loss, score_columns(net, rows), backend, dtype)
+    outputs = score_columns(net, rows)
+    target = as_target(y, rows.shape[0], loss, outputs, backend, dtype)
     weights = as_weights(sample_weight, rows.shape[0], dtype)
     if class_weight is not None:
-        weights = class_weights(class_weight, backend.to_numpy(target), weights, dtype)
+        weights = class_weights(class_weight, backend.to_numpy(target), outputs, weights, dtype)
     return (rows, target, backend.asarray(weights, dtype=backend.dtypes[dtype])), weights
 
 
@@ -173,32 +170,44 @@ def as_weights(sample_weight: Any, rows: int, dtype: str) -> np.ndarray:
 
 
 def class_weights(
-    class_weight: dict[int, float] | str, target: np.ndarray, weights: np.ndarray, dtype: str
+    class_weight: dict[int, float] | str, target: np.ndarray, outputs: int, weights: np.ndarray, dtype: str
 ) -> np.ndarray:
     """The row weights times the weight of each row's class.
 
-    ``class_weight`` maps labels to weights (1 for those left out), or is "balanced": ``n / (classes * n_c)`` with the
-    weighted counts n and n_c, as in scikit-learn. It needs integer labels as the target.
+    The classes are the integer labels 0 to ``outputs - 1``, or 0 and 1 where the target is one column of zeros and
+    ones. ``class_weight`` maps classes, also those without a row in y, to weights (1 for those left out), or is
+    "balanced": ``n / (classes * n_c)`` with the weighted counts n and n_c, as in scikit-learn.
     """
-    if target.ndim != 1 or target.dtype.kind not in "iu":
-        raise DataError("class_weight needs integer class labels as the target; use sample_weight instead")
+    labels, classes = _labels(target, outputs)
+    present, places = np.unique(labels, return_inverse=True)
     if isinstance(class_weight, dict):
         factors = {label: plain(factor) for label, factor in class_weight.items()}
-        unknown = set(factors) - set(np.unique(target).tolist())
-        if unknown:
-            raise DataError(f"class_weight names {', '.join(sorted(map(repr, unknown)))}, which is no label in y")
+        if unknown := factors.keys() - {*range(classes), *present.tolist()}:
+            names = ", ".join(sorted(map(repr, unknown)))
+            raise DataError(f"class_weight names {names}, which is no class; expected labels from 0 to {classes - 1}")
         for label, factor in factors.items():
             if isinstance(factor, bool) or not isinstance(factor, (int, float)) or not 0 <= factor < math.inf:
                 raise DataError(f"class_weight of {label} is {factor!r}, expected a finite number of 0 or more")
-        made = weights * np.array([factors.get(label, 1.0) for label in target.tolist()])
+        of_classes = np.array([factors.get(label, 1.0) for label in present.tolist()])
     elif isinstance(class_weight, str) and class_weight == "balanced":
-        labels, places = np.unique(target, return_inverse=True)
         counts = np.bincount(places, weights=weights)
-        made = weights * (weights.sum() / (len(labels) * np.where(counts > 0, counts, 1.0)))[places]
+        of_classes = weights.sum() / (len(present) * np.where(counts > 0, counts, 1.0))
     else:
         raise DataError(f"class_weight is {class_weight!r}, expected a dict of label: weight, 'balanced' or None")
+    made = weights * of_classes[places]
     _check_total("class_weight", made, dtype)
     return made
+
+
+def _labels(target: np.ndarray, outputs: int) -> tuple[np.ndarray, int]:
+    """The label of every row, and the number of classes; a DataError where the target is no labels."""
+    if target.ndim == 1 and target.dtype.kind in "iu":
+        return target, outputs
+    if target.ndim == 2 and target.shape[1] == 1 and np.all((target == 0) | (target == 1)):
+        return target[:, 0].astype(int), 2
+    raise DataError(
+        "class_weight needs class labels as the target, integers or one column of 0 and 1; use sample_weight instead"
+    )
 
 
 def _check_total(name: str, weights: np.ndarray, dtype: str) -> None:

@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlpcore.errors import TrainingInterrupted
-from mlpcore.training.callbacks import Report, Stop, call, call_every
 from mlpcore.training.checkpoints import Checkpoints
+from mlpcore.training.events import Report, Stop, call, call_every, has_state
 from mlpcore.training.history import History
 from mlpcore.training.loop import Interruption, Trainer
 
@@ -30,14 +31,13 @@ def train(
     """Train until the history has ``plan.epochs`` rows, or a callback or Ctrl-C ends it.
 
     ``history`` holds the epochs done before a resume, and a fit that a callback has ended is over. A checkpoint is
-    written after the callbacks of an epoch, and once more when they have had their last word; none within an epoch.
+    written after the callbacks of an epoch, none within one. What callbacks with a state do to the model at the end of
+    the fit they do again after a resume; where another has changed it there, one more checkpoint is written.
     """
     begun: list[Any] = []
     try:
         with Interruption().noted() as interruption:
-            for callback in callbacks:
-                call([callback], "on_fit_begin", model, plan.epochs - len(history))
-                begun.append(callback)
+            _begin(model, trainer, callbacks, plan.epochs - len(history), checkpoints, begun)
             while len(history) < plan.epochs and history.stopped is None:
                 result = trainer.epoch(plan.data, plan.weights, plan.order, plan.batch_size, interruption)
                 if result.whole:
@@ -63,7 +63,43 @@ def train(
         )
         return history
     finally:
-        call_every(begun, "on_fit_end", model)
-    if any(hasattr(callback, "on_fit_end") for callback in callbacks):
+        changed = _end(model, trainer, begun)
+    if changed:
         checkpoints.save(history)
     return history
+
+
+def _begin(
+    model: Any, trainer: Trainer, callbacks: Sequence[Any], epochs: int, checkpoints: Checkpoints, begun: list[Any]
+) -> None:
+    """Begin with every callback, and add it to ``begun``; in a resumed fit then put all where the checkpoint stands.
+
+    A state that a callback cannot take leaves the model as it was.
+    """
+    before = trainer.state, trainer.progress
+    checkpoints.put()
+    for callback in callbacks:
+        call([callback], "on_fit_begin", model, epochs)
+        begun.append(callback)
+    try:
+        checkpoints.put_callbacks()
+    except BaseException:
+        call_every(begun, "on_fit_end", model)
+        begun.clear()
+        trainer.state, trainer.progress = before
+        raise
+
+
+def _end(model: Any, trainer: Trainer, begun: Sequence[Any]) -> bool:
+    """End with every callback, whatever others raise; whether one without a state has changed the model."""
+    changed = []
+
+    def end(callback: Any) -> None:
+        before = trainer.state
+        call([callback], "on_fit_end", model)
+        changed.append(trainer.state is not before and not has_state(callback))
+
+    with ExitStack() as stack:
+        for callback in reversed(begun):
+            stack.callback(end, callback)
+    return any(changed)

@@ -5,11 +5,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mlpcore.backends.transfer import to_host
 from mlpcore.configuration import check_count, check_number
 from mlpcore.errors import DataError
 from mlpcore.namespace import namespace
-from mlpcore.training.callbacks import Stop
+from mlpcore.numerics import square_scaling
+from mlpcore.training.events import Stop
 from mlpcore.training.line_search import FOUND, NO_STEP, ROUNDING, strong_wolfe
 from mlpcore.typing import Array
 
@@ -39,6 +42,8 @@ class _Point(NamedTuple):
     slope_before: float  # the same at the point where the search began
     largest: float  # of the absolute entries of the gradient
     length: float  # of the gradient
+    scale: float  # the power of two that brings the gradient to where its squares can be added up, mostly 1
+    farthest: float  # of the absolute entries of the direction
 
     @property
     def finite(self) -> bool:
@@ -46,12 +51,24 @@ class _Point(NamedTuple):
         return all(map(math.isfinite, (self.value, self.slope, self.largest, self.length)))
 
 
+class _Direction(NamedTuple):
+    """A vector, its largest absolute entry, and the power of two that serves its squares; arrays all of them."""
+
+    vector: Array
+    largest: Array
+    scale: Array
+
+
 class _Pair(NamedTuple):
-    """A step s, the change y of the gradient along it, and their product."""
+    """A step s, the change y of the gradient along it, and both in a size for products: s a and y b with powers of two
+    a and b, mostly 1."""
 
     s: Array
-    y: Array
-    sy: float
+    s_sized: Array
+    y_sized: Array
+    b: float
+    sy: float  # the product of s and y
+    sy_sized: float  # of s a and y b
 
 
 def minimize(
@@ -82,7 +99,9 @@ def minimize(
     nothing is done, and the message says so.
 
     ``function`` gets a new array every time. Every evaluation costs one small transfer to the host: value, slopes and
-    size of the gradient together; all vectors stay where ``x`` lies. Errors: DataError if x is no vector of floats.
+    size of the gradient together; all vectors stay where ``x`` lies. Products of vectors whose squares would overflow
+    or vanish in their dtype are taken of multiples of them, and are float64 on the host. Errors: DataError if x is no
+    vector of floats.
 
     Source: Nocedal & Wright (2006), "Numerical optimization", algorithms 7.4 and 7.5.
     """
@@ -102,12 +121,13 @@ def minimize(
         return Minimum(here.x, here.value, iterations, evaluations, converged, message)
 
     if not here.finite:
-        return ended("the value or the length of the gradient at the start is not finite")
+        return ended("the value, or the length of the gradient or its square, is not finite at the start")
     while here.largest > tolerance:
         if evaluations >= max_evaluations:
             return ended("the limit of evaluations is reached")
-        direction = _direction(here.gradient, pairs)
-        step = 1.0 if pairs else 1 / max(here.length, here.largest)  # a length may underflow
+        # Of the gradient times its power of two, which the steps take back.
+        direction = _sized(_direction(_times(here.scale, here.gradient), pairs))
+        step = (1.0 if pairs else 1 / here.length) / here.scale
         best, outcome, spent = _search(function, here, direction, step, rounding, max_evaluations - evaluations)
         evaluations += spent
         if best is here and not pairs and outcome != UNFINISHED:
@@ -119,7 +139,7 @@ def minimize(
             continue
         change = best.slope - best.slope_before
         if change > rounding * -best.slope_before:  # s.y > 0, beyond rounding
-            pairs.append(_Pair(best.step * direction, best.gradient - here.gradient, best.step * change))
+            pairs.append(_pair(here, best, direction.vector, change))
         before, here = here, best
         iterations += 1
         if callback is not None and isinstance(stop := callback(ended("")), Stop):
@@ -132,12 +152,12 @@ def minimize(
 
 
 def _search(
-    function: Function, here: _Point, direction: Array, step: float, rounding: float, budget: int
+    function: Function, here: _Point, direction: _Direction, step: float, rounding: float, budget: int
 ) -> tuple[_Point, str, int]:
     """The point that `strong_wolfe` finds or else the lowest it tried, the outcome, and the evaluations it took."""
     best, steps = here, None
     for spent in range(1, budget + 1):
-        last = _evaluate(function, here.x + step * direction, step, direction, here.gradient)
+        last = _evaluate(function, here.x + step * direction.vector, step, direction, here)
         if steps is None:
             if not last.slope_before < 0:
                 return here, NO_STEP, spent
@@ -152,33 +172,62 @@ def _search(
     return best, UNFINISHED, budget
 
 
-def _evaluate(function: Function, x: Array, step: float, direction: Any = None, before: Any = None) -> _Point:
-    """The function at x, and the one look of the host: five numbers in one array."""
+def _evaluate(
+    function: Function, x: Array, step: float, direction: _Direction | None = None, before: _Point | None = None
+) -> _Point:
+    """The function at x, and the one look of the host: eight numbers in one array."""
     xp = namespace(x)
     value, gradient = function(x)
-    along = gradient if direction is None else direction
+    here = _sized(gradient)
+    along = here if direction is None else direction
+    scaled, ahead = gradient * here.scale, along.vector * along.scale
     numbers = (
         xp.reshape(value, ()),
-        xp.vecdot(gradient, along),
-        xp.vecdot(gradient if before is None else before, along),
-        xp.max(xp.abs(gradient)),
-        xp.sqrt(xp.vecdot(gradient, gradient)),
+        xp.vecdot(scaled, ahead),
+        xp.vecdot(scaled if before is None else _times(before.scale, before.gradient), ahead),
+        here.largest,
+        xp.sqrt(xp.vecdot(scaled, scaled)),
+        here.scale,
+        along.largest,
+        along.scale,
     )
     read = to_host(xp.stack([xp.astype(number, value.dtype) for number in numbers])).tolist()
-    return _Point(x, gradient, step, *read)
+    height, slope, slope_before, largest, length, scale, farthest, along_scale = read
+    slope, slope_before = slope / scale, slope_before / (scale if before is None else before.scale)
+    slopes = slope / along_scale, slope_before / along_scale
+    return _Point(x, gradient, step, height, *slopes, largest, length / scale, scale, farthest)
+
+
+def _sized(vector: Array) -> _Direction:
+    """The vector with its size."""
+    largest = namespace(vector).max(namespace(vector).abs(vector))
+    return _Direction(vector, largest, square_scaling(vector, vector.shape[0])(largest)[0])
+
+
+def _times(scale: float, vector: Array) -> Array:
+    return vector if scale == 1 else scale * vector
+
+
+def _pair(here: _Point, best: _Point, direction: Array, change: float) -> _Pair:
+    """The pair of an iteration; ``change`` is the product of the direction and the change of the gradient."""
+    s, sy = best.step * direction, best.step * change
+    a = float(square_scaling(s, s.shape[0])(np.float64(best.step * best.farthest))[0])
+    b = min(here.scale, best.scale)
+    y_sized = _times(b, best.gradient) - _times(b, here.gradient)
+    return _Pair(s, _times(a, s), y_sized, b, sy, a * sy * b)
 
 
 def _direction(gradient: Array, pairs: "deque[_Pair]") -> Array:
     """``-H g`` by two loops over the pairs, from the newest to the oldest and back."""
     xp = namespace(gradient)
     q, shares = -gradient, []
-    for s, y, sy in reversed(pairs):
-        share = xp.vecdot(s, q) / sy
-        q = q - share * y
+    for pair in reversed(pairs):
+        share = xp.vecdot(pair.s_sized, q) / pair.sy_sized
+        q = q - share * pair.y_sized
         shares.append(share)
     if pairs:
         newest = pairs[-1]
-        q = q * (newest.sy / xp.vecdot(newest.y, newest.y))
-    for (s, y, sy), share in zip(pairs, reversed(shares), strict=True):
-        q = q + (share - xp.vecdot(y, q) / sy) * s
+        q = q * (newest.b * newest.sy * newest.b / xp.vecdot(newest.y_sized, newest.y_sized))
+    for pair, share in zip(pairs, reversed(shares), strict=True):
+        q = q + (pair.b * share - xp.vecdot(pair.y_sized, q) / (pair.b * pair.sy)) * pair.s
     return q

@@ -75,7 +75,11 @@ def _between(low: Trial, high: Trial) -> float:
 def _cubic(a: Trial, b: Trial) -> float:
     """The minimiser of the cubic with these values and slopes; NaN where it has none or the numbers are too large."""
     mean = a.slope + b.slope - 3 * (a.value - b.value) / (a.step - b.step)
-    square = mean * mean - a.slope * b.slope
+    if not math.isfinite(mean):
+        return math.nan
+    power = -max(math.frexp(slope)[1] for slope in (mean, a.slope, b.slope))  # with which no square overflows
+    before, after, mean = (math.ldexp(slope, power) for slope in (a.slope, b.slope, mean))
+    square = mean * mean - before * after
     root = math.copysign(math.sqrt(square), b.step - a.step) if square >= 0 else math.nan
-    below = b.slope - a.slope + 2 * root
-    return b.step - (b.step - a.step) * (b.slope + root - mean) / below if below else math.nan
+    below = after - before + 2 * root
+    return b.step - (b.step - a.step) * (after + root - mean) / below if below else math.nan

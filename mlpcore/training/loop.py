@@ -15,6 +15,7 @@ import numpy as np
 
 from mlpcore.backends.backend import Backend, ChunkError, Run
 from mlpcore.errors import NonFiniteError, OutOfMemoryError
+from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
 from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.trees import named_leaves
@@ -89,6 +90,13 @@ def shuffled(seed: int, rows: int) -> Callable[[int], np.ndarray]:
     return order
 
 
+def _mean_weight(weights: np.ndarray, batch_size: int) -> float:
+    """The mean weight of rows in the order of their batches, those of batches left out that weigh nothing."""
+    starts = np.arange(0, weights.size, batch_size)
+    sums, rows = np.add.reduceat(weights, starts), np.diff(starts, append=weights.size)
+    return float(np.sum(sums) / max(np.sum(rows[sums > 0]), 1))
+
+
 class Trainer:
     """A state that moves on: holds the compiled step, the state after the last whole step, and the progress."""
 
@@ -109,8 +117,12 @@ class Trainer:
         losses: list[float] = []
         batch_weights: list[float] = []
         rows_in_order = order(self.progress.epoch)
+        full = min(batch_size, rows_in_order.size)
+        each = 1.0 if unweighted else _mean_weight(weights[rows_in_order], full)
         for chunk in self._chunks(rows_in_order, batch_size):
-            losses += self._advance(data, chunk).tolist()
+            # What a full batch weighs, and how much of it tells of a variance; unsaid where every batch is such a one.
+            usual = None if unweighted and chunk.shape[1] == full else (full * each, (full - 1) * each)
+            losses += self._advance(data, chunk, usual).tolist()
             counts = [float(chunk.shape[1])] * chunk.shape[0]
             batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
@@ -134,8 +146,8 @@ class Trainer:
         if order.size % batch_size:
             yield order[None, steps * batch_size :]
 
-    def _advance(self, data: tuple, chunk: np.ndarray) -> np.ndarray:
-        """Run the chunk; the losses of its steps, as float64 on the host.
+    def _advance(self, data: tuple, chunk: np.ndarray, full_batch: tuple[float, float] | None = None) -> np.ndarray:
+        """Run the chunk; the losses of its steps, as float64 on the host. ``full_batch`` is what BatchNorm asks for.
 
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
         """
@@ -143,7 +155,8 @@ class Trainer:
         stream = self.backend.stream(self.seed, "noise")
 
         def draw(i: int) -> Any:
-            return self.net.noise(replace(stream, step=first + i), shape, self.dtype)
+            noise = self.net.noise(replace(stream, step=first + i), shape, self.dtype)
+            return noise if full_batch is None else beside_full_batch(noise, np.asarray([full_batch], self.dtype))
 
         if not list(named_leaves(still := draw(0))):  # nothing is random: the empty tree serves every step
 
@@ -177,7 +190,8 @@ class Trainer:
             raise NonFiniteError(
                 f"the loss or its gradient became infinite or NaN in epoch {epoch}, step {step}; the model keeps the "
                 "weights from before that step. Try a smaller learning rate, clip_norm=1.0, or columns scaled to "
-                "similar size (mc.Standardize)"
+                "similar size (mc.Standardize). Squares count too: those that optimizers such as Adam take of the "
+                "gradient, and BatchNorm's variances"
             )
         return host
 

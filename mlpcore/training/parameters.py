@@ -1,6 +1,6 @@
-"""Parameters on their way into a model: trees checked against the network's, and the state before the first step."""
+"""Parameters on their way into a model and out: trees and snapshots checked against the network's, states by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlpcore.backends.backend import Backend
@@ -8,7 +8,7 @@ from mlpcore.errors import DataError
 from mlpcore.namespace import namespace
 from mlpcore.training.data import as_array
 from mlpcore.trees import Layout, named_leaves, tree_map
-from mlpcore.typing import Array, Optimizer, Params, State
+from mlpcore.typing import Array, Optimizer, Params, State, Tree
 
 _KINDS = "a layer's parameters are a dict, a container's a tuple of its layers', as in model.params"
 
@@ -50,4 +50,53 @@ def fresh_state(tree: Params, layout: Layout, optimizer: Optimizer, backend: Bac
         count=count,
         scale=xp.ones_like(vector[..., 0]),
         skipped=count,
+    )
+
+
+def named_state(state: State, layout: Layout) -> Iterator[tuple[str, Array]]:
+    """The arrays of a state by name, ``params.2.weight`` or ``optimizer.mean.2.weight``; parts of vectors are views."""
+    names = _names(state)._replace(statistics=tuple(f"statistics.{name}" for name in layout.statistics))
+    leaves = [leaf for _, leaf in named_leaves(state)]
+    for (_, name), leaf in zip(named_leaves(names), leaves, strict=True):
+        if leaf.shape == state.params.shape and not name.startswith("statistics."):
+            yield from ((f"{name}.{part}", view) for part, view in layout.named(leaf).items())
+        else:
+            yield name, leaf
+
+
+def _names(node: Tree, prefix: str = "") -> Any:
+    """The tree of the leaves' names, the fields of named tuples being part of them."""
+    if not isinstance(node, tuple):
+        return prefix[:-1]
+    fields = getattr(node, "_fields", range(len(node)))
+    parts = [_names(part, f"{prefix}{field}.") for field, part in zip(fields, node, strict=True)]
+    return type(node)(*parts) if hasattr(node, "_fields") else tuple(parts)
+
+
+def predicting(state: State) -> State:
+    """The state without what only training needs: parameters, running statistics, and the average if one is kept."""
+    return state._replace(optimizer=(), count=(), scale=(), skipped=())
+
+
+def with_snapshot(state: State, snapshot: Any, layout: Layout, convert: Callable[[Any], Array]) -> State:
+    """The state with the arrays of a snapshot in the place of what predicts; a DataError for one that does not fit.
+
+    ``convert`` makes a copy on the backend.
+    """
+    if not isinstance(snapshot, Mapping):
+        raise DataError(f"restore: the snapshot is of type {type(snapshot).__name__}, expected what snapshot() gives")
+    own = dict(named_state(predicting(state), layout))
+    for name in sorted(own.keys() | snapshot.keys()):
+        got, expected = (tuple(tree[name].shape) if name in tree else None for tree in (snapshot, own))
+        if got != expected:
+            raise DataError(f"restore: {name} has shape {got} in the snapshot and {expected} in this model")
+    placed = {name: convert(snapshot[name]) for name in own}
+
+    def vector(field: str) -> Array:
+        return layout.flat({name: placed[f"{field}.{name}"] for name in layout.slots})
+
+    return state._replace(
+        params=vector("params"),
+        average=() if isinstance(state.average, tuple) else vector("average"),
+        statistics=tuple(placed[f"statistics.{name}"] for name in layout.statistics),
     )

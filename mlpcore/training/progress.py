@@ -4,7 +4,7 @@ import sys
 from typing import Any, TextIO
 
 from mlpcore.configuration import check_count
-from mlpcore.training.callbacks import Report
+from mlpcore.training.events import Report
 
 _SHARES = ("accuracy",)  # metrics from 0 to 1 that people read as per cent
 _SHOWN_ELSEWHERE = ("learning_rate", "rows_per_second")
@@ -24,6 +24,12 @@ def said(values: dict[str, float]) -> str:
 
 def _number(name: str, value: float) -> str:
     return f"{100 * value:.2f} %" if name.endswith(_SHARES) else f"{value:.4g}"
+
+
+def encodable(text: str, stream: Any) -> str:
+    r"""The text as the stream takes it: ``\xe9`` and the like for characters that its encoding does not have."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class Progress:
@@ -50,7 +56,7 @@ class Progress:
         """Show the epoch."""
         self._first = self._first or report.epoch
         last = self._first + self._epochs - 1
-        title, text = f"epoch {report.epoch}/{last}", said(report.values)
+        title, text = f"epoch {report.epoch}/{last}", encodable(said(report.values), self._stream)
         if self._bar is not None:
             done = report.epoch - self._first + 1
             self._bar.update(self._bar.task_ids[0], completed=done, title=title, said=text)
@@ -90,7 +96,8 @@ def _bar(stream: TextIO, epochs: int) -> Any:
     if not console.is_terminal or console.is_dumb_terminal:
         return None
     # Names of metrics are data: no markup in them. What does not fit a narrow window is cut, never wrapped.
-    cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    marked = encodable("\u2026", stream) == "\u2026"  # by three dots, where the terminal has them
+    cut = Column(no_wrap=True, overflow="ellipsis" if marked else "crop", ratio=1)
     bar = Bar(
         TextColumn("{task.fields[title]}", markup=False),
         BarColumn(bar_width=20),

@@ -52,6 +52,8 @@ static __device__ __forceinline__ T target_of(const {target_type} *target, long 
   const T t = {target};
   return {smoothed};
 }}
+// A finite score may be so far below the largest that the difference is infinite: beside a target of 0 it is left out.
+#define COUNTS(t, log, score) (t != 0 || log != MINUS_INFINITY || score == MINUS_INFINITY)
 // The sum over the block of what its threads hold, in every thread; a tree, so in one order.
 static __device__ T block_sum(T value) {{
   __shared__ T sums[{threads}];
@@ -116,7 +118,7 @@ extern "C" __global__ void __launch_bounds__({threads}) cross_entropy(const T *_
       const int column = lane + k * LANES;
       if (inside && column < columns) {{
         const T log = x[k] - rest, t = target_of(target, row, columns, column);
-        likelihood += t * log;
+        if (COUNTS(t, log, z[begin + column])) likelihood += t * log;
         dz[begin + column] = weight > 0 ? weight * (t == (T)1 ? expm1(log) : exp(log) - t) : (T)0;
       }}
     }}
@@ -167,7 +169,7 @@ extern "C" __global__ void __launch_bounds__({threads}, 1024 / {threads}) cross_
 #pragma unroll 4
     for (int column = threadIdx.x; column < columns; column += {threads}) {{
       const T log = (z[begin + column] - all.top) - rest, t = target_of(target, row, columns, column);
-      likelihood += t * log;
+      if (COUNTS(t, log, z[begin + column])) likelihood += t * log;
       dz[begin + column] = weight > 0 ? weight * (t == (T)1 ? expm1(log) : exp(log) - t) : (T)0;
     }}
     likelihood = block_sum(likelihood);

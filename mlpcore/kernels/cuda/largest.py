@@ -53,12 +53,12 @@ def source(dtype: str) -> Source:
     return Source("largest", _CODE.format(T=C_TYPES[dtype], size=BLOCK))
 
 
-def largest(device: Device, x: Array) -> Array:
+def largest(device: Device, x: Array, axis: int = -1) -> Array:
     """One launch, or two for a long vector; NaN where there is one, as in the reference body."""
     stack, length = tuple(x.shape[:-1]), x.shape[-1]
     members = math.prod(stack)
-    if x.dtype.char not in "fd" or not device.packed(x) or not 0 < members <= MEMBERS or not length:
-        return ops.largest.body(x)
+    if axis != -1 or x.dtype.char not in "fd" or not device.packed(x) or not 0 < members <= MEMBERS or not length:
+        return ops.largest.body(x, axis)
     while True:
         many = blocks(length)
         made = device.empty(stack if many == 1 else (*stack, many), x.dtype)

@@ -1,0 +1,81 @@
+"""What scikit-learn's checks would cast to numbers without a word, and is refused before they see it.
+
+Texts, dates, durations, decimals and categories in X, in sample weights and in the target of a regressor, masked
+entries, and missing labels.
+"""
+
+from datetime import date, time, timedelta
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from mlpcore.backends.transfer import library_of, to_host
+from mlpcore.errors import DataError
+from mlpcore.sklearn import labels
+from mlpcore.training import frames
+
+NO_NUMBERS = (str, bytes, Decimal, date, time, timedelta, np.datetime64, np.timedelta64)  # though some can be cast
+
+
+def is_foreign(x: Any) -> bool:
+    """Whether x is an array of another library than NumPy, which scikit-learn's checks would move to the host."""
+    return library_of(x) not in (None, "numpy")
+
+
+def host_target(y: Any, *, numeric: bool) -> Any:
+    """y on the host, of numbers or of labels, without gaps; a DataError names what it is not."""
+    y = frames.readable("y", to_host(y) if is_foreign(y) else y)
+    if not numeric:
+        return labels.of_one_type("y", y)
+    if not issparse(y):
+        frames.refuse_missing("y", y)
+    return of_numbers("y", y)
+
+
+def of_numbers(name: str, x: Any) -> Any:
+    """``x`` as scikit-learn's checks take it, mostly itself; a DataError where they would make numbers of other things.
+
+    What is no table at all is theirs to refuse.
+    """
+    if issparse(x) or is_foreign(x):
+        return x
+    x = frames.readable(name, x)
+    if columns := frames.columns_of(x):
+        frames.refuse_others(name, [column for column in columns if str(column[1]) != "object"])
+        for i, (title, kind) in enumerate(columns):
+            if str(kind) == "object":
+                _refuse_entries(name, np.asarray(x.iloc[:, i]), title)
+        # scikit-learn finds the names of a table of Arrow, not those of a batch of one.
+        return frames.arrow(name, x) if hasattr(x, "__arrow_c_array__") else x
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise DataError(f"{name} has masked entries, which would count as data; drop these rows or use filled(value)")
+    try:
+        host = np.asarray(x)
+    except TypeError:  # dates beside numbers
+        host = np.asarray(x, dtype=object)
+    except ValueError:  # no rectangle
+        return x
+    if host.ndim and host.dtype.kind not in "biufcO":
+        raise DataError(f"{name} has dtype {host.dtype}, expected numbers; {frames.ADVICE}")
+    if host.ndim and host.dtype == object:
+        _refuse_entries(name, host)
+    return host if isinstance(x, (list, tuple)) else x
+
+
+def _refuse_entries(name: str, entries: np.ndarray, title: Any = None) -> None:
+    """A DataError that names the first of these objects which is no number, one of a column by its title too.
+
+    In an array X only what could be cast to a number, and pandas' NA: scikit-learn has its own error for the rest.
+    """
+    kinds = set(map(type, entries.flat))
+    bad = tuple(kind for kind in kinds if issubclass(kind, NO_NUMBERS) or kind.__name__ == "NAType")
+    if title is not None or name != "X":
+        bad += tuple(kind for kind in kinds if not issubclass(kind, (Real, np.bool_, type(None))))
+    for at, entry in zip(np.ndindex(entries.shape), entries.flat, strict=True) if bad else ():
+        if isinstance(entry, bad):
+            where = f"in row {at[0]}" + ("" if title is None else f" of column {title!r}")
+            kind = type(entry).__name__
+            raise DataError(f"{name} has {entry!r} ({kind}) {where}, expected numbers; {frames.ADVICE}")

@@ -1,0 +1,80 @@
+"""class_weight of a classifier: the factor of every row by its class, and what may be named there."""
+
+import warnings
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import compute_sample_weight
+
+from mlpcore.errors import MlpcoreWarning
+from mlpcore.sklearn.labels import Labels, distinct
+from mlpcore.training.frames import SHOWN
+
+
+def class_factors(class_weight: Any, y: Any, labels: Labels, training: Any) -> np.ndarray:
+    """A weight for every row of y by its class, 1 for a class that is left out.
+
+    ``class_weight`` is a dict, a list of one for every column of several labels a row, or "balanced", by the classes of
+    the ``training`` rows.
+    """
+    if not isinstance(class_weight, str):
+        several = labels.kind == "multilabel-indicator"
+        columns = _columns(y) if several else [y]
+        weights = class_weight if several else [class_weight]
+        return np.prod([_by_class(*pair) for pair in zip(weights, columns, strict=True)], axis=0)
+    if y is training:
+        return compute_sample_weight(class_weight, y)
+    both = [one.toarray() if issparse(one) else one for one in (training, y)]
+    known = np.arange(training.shape[0])
+    return compute_sample_weight(class_weight, np.concatenate(both), indices=known)[known.size :]
+
+
+def check_class_weight(class_weight: Any, labels: Labels, listed: bool) -> None:
+    """A ValueError where ``class_weight`` does not fit the classes.
+
+    It may name a class that has no row. A name that is no class is an error where all classes are ``listed``, or where
+    it is a text and they are not, or the other way round. Else a warning tells of it, if a class is left without a
+    weight, for which it may have been meant.
+    """
+    if isinstance(class_weight, str):
+        return
+    several = labels.kind == "multilabel-indicator"
+    if several and (isinstance(class_weight, dict) or len(class_weight) != len(labels.classes)):
+        raise ValueError(f"class_weight is {class_weight!r}, expected a list of {len(labels.classes)} dicts")
+    if not several and not isinstance(class_weight, dict):
+        raise ValueError(f"class_weight is {class_weight!r}, expected a dict of label to weight, or 'balanced'")
+    for weights in class_weight if several else [class_weight]:
+        for label, weight in weights.items():
+            if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
+                raise ValueError(f"class_weight of {label!r} is {weight!r}, expected a finite number of 0 or more")
+        classes = [0, 1] if several else distinct(labels.classes)
+        known = set(classes)
+        unknown = [label for label in weights if label not in known]
+        if not unknown:
+            continue
+        said, left = _listed(unknown), [label for label in classes if label not in weights]
+        if listed or several or any(isinstance(label, str) != isinstance(classes[0], str) for label in unknown):
+            raise ValueError(f"class_weight names {said}, which is no class, expected {_listed(classes)}")
+        if left:
+            warnings.warn(
+                f"class_weight names {said}, which no row of y has, and leaves {_listed(left)} at weight 1",
+                MlpcoreWarning,
+                stacklevel=2,
+            )
+
+
+def _listed(labels: list[Any]) -> str:
+    return ", ".join(map(repr, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
+
+
+def _columns(y: Any) -> list[np.ndarray]:
+    """Several labels a row as zeros and ones, column by column."""
+    return list((y.toarray() if issparse(y) else np.asarray(y)).astype(bool).astype(int).T)
+
+
+def _by_class(class_weight: dict, y: np.ndarray) -> np.ndarray:
+    """The weight of every row's class."""
+    found, where = np.unique(y, return_inverse=True)
+    return np.array([float(class_weight.get(label, 1.0)) for label in distinct(found)])[where.reshape(-1)]

@@ -1,0 +1,46 @@
+"""transform: the activations of a hidden layer, with as many names in a frame as the layer has columns."""
+
+from numbers import Integral
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from sklearn.utils._set_output import _wrap_data_with_container
+
+from mlpcore.layers import Linear
+from mlpcore.typing import Array, Loss
+
+
+class HiddenActivations:
+    """`transform`, apart from scikit-learn's classes: they name its columns without knowing which layer was asked."""
+
+    def transform(self, X: Any, layer: int = -1) -> Any:
+        """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones.
+
+        A frame that `set_output` asks for has names for the layer that was asked; `get_feature_names_out` gives those
+        of the last one.
+        """
+        estimator: Any = self
+        estimator._check_fitted()
+        number = hidden_layer(estimator, layer)
+        ends = [i for i, one in enumerate(estimator._runtime.net.layers) if isinstance(one, Linear)]
+        activations = estimator._outputs(X, _scores, "transform", ends[number + 1])
+        prefix, width = type(self).__name__.lower(), activations.shape[1]
+        named = SimpleNamespace(
+            get_feature_names_out=lambda: np.array([f"{prefix}{i}" for i in range(width)], dtype=object),
+            _sklearn_auto_wrap_output_keys={"transform"},
+            _sklearn_output_config=getattr(self, "_sklearn_output_config", {}),
+        )
+        return _wrap_data_with_container("transform", activations, X, named)
+
+
+def hidden_layer(estimator: Any, layer: Any) -> int:
+    """The number of a hidden layer from 0, for one counted from the end too; a ValueError where there is none such."""
+    count = len(estimator.coefs_) - 1
+    if not isinstance(layer, Integral) or not -count <= int(layer) < count:
+        raise ValueError(f"layer is {layer!r}, expected one of the {count} hidden layers")
+    return int(layer) % count
+
+
+def _scores(loss: Loss, z: Array) -> Array:
+    return z

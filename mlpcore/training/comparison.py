@@ -1,0 +1,68 @@
+"""What a fit was called with, as JSON values: whether a resumed fit is the one that wrote the checkpoint."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.transfer import library_of, to_host
+from mlpcore.configuration import plain
+from mlpcore.files.specification import encode
+from mlpcore.training.callbacks import Rule
+
+
+def describe(value: Any) -> Any:
+    """The JSON value of a configuration, for comparison only.
+
+    Of a foreign dataclass it holds what counts for its equality, of an array a digest, of other objects the name.
+    """
+
+    def foreign(value: Any, where: str) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
+            return {"type": type(value).__qualname__} | {
+                name: encode(part, f"{where}.{name}", foreign) for name, part in fields.items()
+            }
+        if isinstance(value, float):
+            return repr(value)
+        if isinstance(value, list):
+            return encode(tuple(value), where, foreign)
+        if isinstance(value, dict):
+            return {str(key): encode(part, f"{where}.{key}", foreign) for key, part in value.items()}
+        if library_of(value) is not None and (host := to_host(value)).dtype != object:
+            return digest(host)
+        return f"<{getattr(value, '__qualname__', type(value).__qualname__)}>"
+
+    return encode(value, "", foreign)
+
+
+def describe_weights(class_weight: Any, given: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """The weights of a fit for comparison: of the classes, as they were ``given`` for rows, and both together."""
+    if isinstance(class_weight, dict):
+        class_weight = {str(label): float(plain(weight)) for label, weight in class_weight.items()}
+    rows = {"sample_weight": given, "together": weights}
+    return {"class_weight": class_weight} | {n: None if np.all(w == 1) else digest(w) for n, w in rows.items()}
+
+
+def describe_callback(callback: Any) -> dict[str, Any]:
+    """The kind of a callback with a state, and the arguments of one of the library's own."""
+    return {"type": type(callback).__name__} | (callback.arguments() if isinstance(callback, Rule) else {})
+
+
+def digest(array: np.ndarray) -> str:
+    """A short text that tells this host array from any other."""
+    return f"{array.dtype} {array.shape} sha256 {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
+
+
+def differences(saved: Any, own: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """``(where, saved, own)`` for every value that is not the same in both."""
+    if isinstance(saved, dict) and isinstance(own, dict) and saved.get("type") == own.get("type"):
+        for name in sorted(saved.keys() | own.keys()):
+            yield from differences(saved.get(name), own.get(name), f"{where}.{name}" if where else name)
+    elif isinstance(saved, list) and isinstance(own, list) and len(saved) == len(own):
+        for i, pair in enumerate(zip(saved, own, strict=True)):
+            yield from differences(*pair, f"{where}[{i}]")
+    elif saved != own:
+        yield where, saved, own

@@ -1,0 +1,110 @@
+"""Data frames and their columns, of any library: which are numbers by their declared types, and what the rest is told.
+
+Read so are frames of pandas, Polars and Arrow, their columns, and what speaks Arrow's or the interchange protocol only.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from mlpcore.errors import DataError
+
+ADVICE = "encode texts and categories, count days or seconds for dates and durations, or drop them"
+NUMBER = re.compile(r"u?int(8|16|32|64)|float(16|32|64)|half_?float|float|double|bool(ean)?|null")
+SHOWN = 10
+
+Column = tuple[Any, Any]  # title and declared type
+
+
+def readable(name: str, x: Any) -> Any:
+    """``x`` as NumPy can read it: mostly itself, else what pyarrow makes of it.
+
+    A DataError for a frame whose rows are not computed yet, and where pyarrow is needed and missing.
+    """
+    if hasattr(x, "__array__"):
+        return x
+    if callable(getattr(x, "collect", None)):
+        raise DataError(f"{name} is a {type(x).__name__}, whose rows are not computed yet; pass {name}.collect()")
+    if any(hasattr(x, f"__{protocol}__") for protocol in ("arrow_c_stream", "arrow_c_array", "dataframe")):
+        return arrow(name, x)
+    return x
+
+
+def arrow(name: str, x: Any) -> Any:
+    """A frame or column that speaks a protocol of frames, as a table or an array of pyarrow."""
+    try:
+        pyarrow, interchange = import_module("pyarrow"), import_module("pyarrow.interchange")
+    except ImportError as error:
+        raise DataError(f"{name} is of type {type(x).__name__}, which only pyarrow can read: {error}") from None
+    if not hasattr(x, "__arrow_c_stream__") and not hasattr(x, "__arrow_c_array__"):
+        return interchange.from_dataframe(x)
+    try:
+        return pyarrow.table(x)
+    except (TypeError, ValueError):  # no columns with titles, so a single one
+        return pyarrow.chunked_array(x) if hasattr(x, "__arrow_c_stream__") else pyarrow.array(x)
+
+
+def columns_of(x: Any) -> list[Column]:
+    """Title and type of every column of a frame; none for anything else, a column alone too."""
+    types = getattr(getattr(x, "schema", None), "types", None)
+    if types is not None:  # Arrow's
+        return list(zip(x.schema.names, types, strict=True))
+    return list(zip(x.columns, x.dtypes, strict=True)) if hasattr(x, "columns") and hasattr(x, "dtypes") else []
+
+
+def is_number(kind: Any, labels: bool = False) -> bool:
+    """Whether a declared type is one of real numbers or booleans; with ``labels`` also categories that are numbers."""
+    if labels:
+        kind = getattr(getattr(kind, "categories", None), "dtype", kind)  # pandas'
+        kind = getattr(kind, "value_type", kind) if str(kind).startswith("dictionary") else kind  # Arrow's
+    code = getattr(kind, "kind", None)
+    if isinstance(code, str):  # NumPy's and pandas'
+        return code in "biuf"
+    return NUMBER.fullmatch(str(kind).lower()) is not None
+
+
+def refuse_others(name: str, columns: Sequence[Column], labels: bool = False) -> None:
+    """A DataError that names the columns which are no numbers, if there are any."""
+    bad = [f"{title!r} ({kind})" for title, kind in columns if not is_number(kind, labels)]
+    if bad:
+        said = ", ".join(bad[:SHOWN]) + (", ..." if len(bad) > SHOWN else "")
+        raise DataError(f"{name} has columns that are not numbers: {said}; {ADVICE}")
+
+
+def numbers(x: Any, columns: Sequence[Column]) -> np.ndarray:
+    """A frame or anything else as NumPy reads it, gaps in columns of numbers as NaN."""
+    host = np.asarray(x)
+    kinds = [kind for _, kind in columns] or [getattr(x, "dtype", getattr(x, "type", None))]
+    if host.dtype != object or not host.ndim or not all(map(is_number, kinds)):
+        return host
+    if not hasattr(x, "isna"):
+        return host.astype("float64")  # None becomes NaN
+    whole = all(kind.kind in "biu" for kind in kinds) and not np.any(x.isna())
+    return x.to_numpy(dtype="int64") if whole else x.to_numpy(dtype="float64", na_value=math.nan)
+
+
+def refuse_missing(name: str, labels: Any) -> None:
+    """A DataError that names the first row of host labels in which one is missing: None, NaN, NaT or pandas' NA."""
+    entries = np.asarray(labels, dtype=None if isinstance(labels, np.ndarray) else object)
+    if entries.ndim == 0 or entries.dtype.kind not in "OfcMm":
+        return
+    missing = np.vectorize(_is_missing, otypes=[bool])(entries) if entries.dtype == object else np.isnan(entries)
+    for row, *column in np.argwhere(missing)[:1]:
+        label = entries[(row, *column)]
+        raise DataError(
+            f"{name} has a missing label in row {row} ({label}); drop the rows without a label, or label them"
+        )
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether it is None, or unequal to itself; pandas' NA is neither equal nor unequal."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
+    except ValueError:  # an array
+        return False
