@@ -70,15 +70,18 @@ static inline T mlp_tanhF(T x) {
 _WORDS = {
     "float": {
         "MAGIC_BITS": "0x4b400000u", "MAGIC": "0x1.8p23f", "BIAS": "127", "MANTISSA": "23", "LEAST": "-104.0f",
-        "MOST": "89.0f", "LOG2E": "1.44269504088896341f", "LN2_HIGH": "0x1.62e4p-1f", "LN2_LOW": "1.4286068203094173e-06f",
+        "MOST": "89.0f", "LOG2E": "1.44269504088896341f", "LN2_HIGH": "0x1.62e4p-1f",
+        "LN2_LOW": "1.4286068203094173e-06f",
         "HALF": "0.5f", "TINY": "0x1p-126f", "RAISED": "23", "RAISE": "0x1p23f", "ONE": "0x3f800000u",
         "ROOT": "0x3f3504f3u", "FRACTION": "0x007fffffu", "LEVEL": "10.0f", "U": "uint32_t", "T": "float",
     },
     "double": {
         "MAGIC_BITS": "0x4338000000000000u", "MAGIC": "0x1.8p52", "BIAS": "1023", "MANTISSA": "52", "LEAST": "-746.0",
-        "MOST": "710.0", "LOG2E": "1.44269504088896341", "LN2_HIGH": "0.693147180559663", "LN2_LOW": "2.8235290563031577e-13",
+        "MOST": "710.0", "LOG2E": "1.44269504088896341", "LN2_HIGH": "0.693147180559663",
+        "LN2_LOW": "2.8235290563031577e-13",
         "HALF": "0.5", "TINY": "0x1p-1022", "RAISED": "54", "RAISE": "0x1p54", "ONE": "0x3ff0000000000000u",
-        "ROOT": "0x3fe6a09e667f3bcdu", "FRACTION": "0x000fffffffffffffu", "LEVEL": "20.0", "U": "uint64_t", "T": "double",
+        "ROOT": "0x3fe6a09e667f3bcdu", "FRACTION": "0x000fffffffffffffu", "LEVEL": "20.0", "U": "uint64_t",
+        "T": "double",
     },
 }  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from mlpcore.compiler import elementary
 from mlpcore.compiler.graph import Node, Untraceable
 
 STORED = {
@@ -38,29 +37,11 @@ INTEGERS = {
     "sign": "({0} > 0) - ({0} < 0)", "bitwise_invert": "~{0}", "ceil": "{0}", "floor": "{0}", "trunc": "{0}",
     "round": "{0}",
 }  # fmt: skip
-BEGIN = {"sum": "0", "prod": "1", "any": "0", "all": "1"}
+BEGIN = {"sum": "0", "prod": "1", "any": "0", "all": "1", "max": "-INFINITY", "min": "INFINITY"}
 JOIN = {
     "sum": "{0} + {1}", "prod": "{0} * {1}", "any": "{0} | {1}", "all": "{0} & {1}",
     "max": "{1} > {0} || {1} != {1} ? {1} : {0}", "min": "{1} < {0} || {1} != {1} ? {1} : {0}",
 }  # fmt: skip
-PREAMBLE = """\
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-#include <time.h>
-
-typedef int64_t I;
-typedef void (*Gemm)(int, int, int, I, I, I, float, const float *, I, const float *, I, float, float *, I);
-typedef void (*Gemmd)(int, int, int, I, I, I, double, const double *, I, const double *, I, double, double *, I);
-
-ELEMENTARY
-static inline float remainder_off(float x, float y) { float r = fmodf(x, y); return r && (r < 0) != (y < 0) ? r + y : r ? r : copysignf(0, y); }
-static inline double remainder_of(double x, double y) { double r = fmod(x, y); return r && (r < 0) != (y < 0) ? r + y : r ? r : copysign(0, y); }
-static inline float floor_dividef(float x, float y) { return floorf((x - remainder_off(x, y)) / y + 0.5f); }
-static inline double floor_divide(double x, double y) { return floor((x - remainder_of(x, y)) / y + 0.5); }
-static inline float logaddexpf(float x, float y) { float m = x > y ? x : y; return x == y ? x + 0.693147180559945309f : m + mlp_log1pf(mlp_expf(-fabsf(x - y))); }
-static inline double logaddexp(double x, double y) { double m = x > y ? x : y; return x == y ? x + 0.693147180559945309 : m + mlp_log1p(mlp_exp(-fabs(x - y))); }
-""".replace("ELEMENTARY", elementary.text("float") + elementary.text("double"))  # noqa: E501
 OWN = ("exp", "expm1", "log", "log1p", "tanh")
 
 
@@ -68,11 +49,11 @@ def expression(node: Node, operands: list[str]) -> str:
     """The C of an elementwise node for these operands, which are names or in brackets."""
     if node.name == "astype":
         (source,) = node.inputs
-        if node.dtype == bool:
+        if node.dtype.kind == "b":
             return f"{operands[0]} != 0"
         # From a truth by a choice, which compilers vectorise where they would not the conversion of an integer.
         held = HELD[str(node.dtype)]
-        return f"{operands[0]} ? ({held})1 : ({held})0" if source.dtype == bool else f"({held}){operands[0]}"
+        return f"{operands[0]} ? ({held})1 : ({held})0" if source.dtype.kind == "b" else f"({held}){operands[0]}"
     kind = (node.inputs[-1] if node.inputs else node).dtype
     template = template_of(node.name, kind)
     single = kind == np.float32
@@ -81,12 +62,15 @@ def expression(node: Node, operands: list[str]) -> str:
 
 def template_of(name: str, dtype: np.dtype) -> str:
     """The formula; `Untraceable` where C has none for the type."""
-    if name == "bitwise_invert" and dtype == bool:
+    if name == "bitwise_invert" and dtype.kind == "b":
         return "!{0}"
     if name in SAME:
         return SAME[name]
     if dtype.kind == "f" and (name in FLOATS or name in LIBRARY):
-        return FLOATS.get(name) or f"{'mlp_' * (name in OWN)}{name}F({', '.join(['{0}', '{1}'][: 2 if name in TWO else 1])})"
+        return (
+            FLOATS.get(name)
+            or f"{'mlp_' * (name in OWN)}{name}F({', '.join(['{0}', '{1}'][: 2 if name in TWO else 1])})"
+        )
     if dtype.kind in "iub" and name in INTEGERS:
         return INTEGERS[name]
     raise Untraceable(f"{name} of {dtype}")

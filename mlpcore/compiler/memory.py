@@ -58,7 +58,9 @@ def arena(spans: list[tuple[int, int, int]]) -> tuple[list[int], int]:
     placed: list[int] = []
     for i in order:
         first, last, count = spans[i]
-        taken = sorted((offsets[j], offsets[j] + spans[j][2]) for j in placed if spans[j][0] <= last and first <= spans[j][1])
+        taken = sorted(
+            (offsets[j], offsets[j] + spans[j][2]) for j in placed if spans[j][0] <= last and first <= spans[j][1]
+        )
         at = 0
         for begin, end in taken:
             if at + count <= begin:
@@ -68,5 +70,3 @@ def arena(spans: list[tuple[int, int, int]]) -> tuple[list[int], int]:
         placed.append(i)
         length = max(length, at + count)
     return offsets, length
-
-

@@ -1,6 +1,7 @@
 """Where the entries of a node lie: in which array, from which offset on, and how far apart along every axis."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from mlpcore.compiler.graph import Dim, Graph, N, Node, RowsNeeded, Shape
@@ -57,7 +58,7 @@ def packed(shape: Shape) -> tuple[Size, ...]:
 
 @dataclass(frozen=True)
 class Place:
-    """Entry ``(i, j, ...)`` of a node is entry ``offset + i strides[0] + j strides[1] + ...`` of the array of ``root``."""
+    """Entry ``(i, j)`` of a node is entry ``offset + i strides[0] + j strides[1]`` of the array of ``root``."""
 
     root: Node
     offset: Size
@@ -76,7 +77,16 @@ def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
         if node.kind == "matmul":
             for one in node.inputs:
                 if not readable(one.shape, found[one].strides):
-                    copy = Node("copy", "elementwise", (one,), one.shape, one.dtype, (), one.label, len(graph.nodes) + len(computed))
+                    copy = Node(
+                        "copy",
+                        "elementwise",
+                        (one,),
+                        one.shape,
+                        one.dtype,
+                        (),
+                        one.label,
+                        len(graph.nodes) + len(computed),
+                    )
                     computed.append(copy)
                     found[copy] = Place(copy, ZERO, packed(copy.shape))
                     found[(node, one)] = found[copy]
@@ -87,7 +97,16 @@ def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
         (source,) = node.inputs
         place = _viewed(node, found[source])
         if place is None:
-            copy = Node("copy", "elementwise", (source,), source.shape, source.dtype, (), source.label, len(graph.nodes) + len(computed))
+            copy = Node(
+                "copy",
+                "elementwise",
+                (source,),
+                source.shape,
+                source.dtype,
+                (),
+                source.label,
+                len(graph.nodes) + len(computed),
+            )
             computed.append(copy)
             found[copy] = Place(copy, ZERO, packed(copy.shape))
             place = _viewed(node, found[copy])
@@ -117,11 +136,12 @@ def _viewed(node: Node, source: Place) -> Place | None:
         pairs = zip(source.strides, given.shape, strict=True)
         return Place(source.root, source.offset, before + tuple(ZERO if d is not N and d == 1 else s for s, d in pairs))
     if node.name == "slice":
-        offset, strides = source.offset, []
+        offset = source.offset
+        cut: list[Size] = []
         for start, step, stride, dim in zip(words["starts"], words["steps"], source.strides, node.shape, strict=True):
             offset = offset.plus(stride.times(start))
-            strides.append(ZERO if dim is not N and dim == 1 else stride.times(step))
-        return Place(source.root, offset, tuple(strides))
+            cut.append(ZERO if dim is not N and dim == 1 else stride.times(step))
+        return Place(source.root, offset, tuple(cut))
     strides = _reshaped(given.shape, source.strides, node.shape)
     return None if strides is None else Place(source.root, source.offset, strides)
 
@@ -142,7 +162,7 @@ def _reshaped(old: Shape, strides: tuple[Size, ...], new: Shape) -> tuple[Size, 
                 wanted.append(there.pop(0))
             else:
                 return None
-        for (_, outer), (dim, inner) in zip(group, group[1:], strict=False):
+        for (_, outer), (dim, inner) in pairwise(group):
             if outer != inner.times(dim):
                 return None
         step = group[-1][1] if group else ZERO

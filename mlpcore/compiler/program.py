@@ -3,18 +3,19 @@
 import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
+from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.memory import ALIGNMENT, arena
 from mlpcore.compiler.places import size
-from mlpcore.compiler.schedule import Schedule
-from mlpcore.compiler.trace import TracedArray, Tracer
+from mlpcore.compiler.schedule import Item, Schedule
+from mlpcore.compiler.storage import Storage
+from mlpcore.compiler.trace import Tracer
 
 
 @lru_cache(maxsize=256)
@@ -34,11 +35,12 @@ class Program:
         replaced: Sequence[tuple[TracedArray, TracedArray]] = (),
     ) -> None:
         self.tracer = tracer
-        tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in replaced))]
+        pairs = _apart(tracer, replaced)
+        tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.inputs = [one.node for one in inputs]
         self.schedule = Schedule(tracer.graph)
-        self.printer = Printer(self.schedule, [(new.node, old.node) for new, old in replaced])
-        self.source = self.printer.text()
+        printer = Printer(self.schedule, [(new.node, old.node) for new, old in pairs])
+        self.source, self.storage = printer.text(), printer.storage
 
     def __str__(self) -> str:
         return str(self.schedule)
@@ -48,14 +50,14 @@ class Bound:
     """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs."""
 
     def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas) -> None:
-        printer, schedule = program.printer, program.schedule
+        storage, schedule = program.storage, program.schedule
         self.program, self.rows, self.blas = program, rows, blas
         data = program.tracer.data
         kept = {schedule.places[one].root for one in program.tracer.graph.outputs}
-        own = [one for one in printer.arrays if one not in given and one not in data and one.name != "number"]
+        own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
         spans = []
         for whole in own:
-            items = [n for n, item in enumerate(schedule.items) if _touches(printer, item, whole)]
+            items = [n for n, item in enumerate(schedule.items) if _touches(storage, schedule, item, whole)]
             first, last = (0, len(schedule.items)) if whole in kept else (min(items), max(items))
             spans.append((first, last, size(whole.shape).at(rows) * whole.dtype.itemsize))
         offsets, length = arena(spans)
@@ -65,13 +67,13 @@ class Bound:
         for whole, offset, (_, _, count) in zip(own, offsets, spans, strict=True):
             piece = memory[begin + offset : begin + offset + count].view(whole.dtype)
             self.arrays[whole] = piece.reshape(_shape(whole, rows))
-        for whole in printer.arrays:
+        for whole in storage.arrays:
             if whole in data:
                 self.arrays[whole] = np.ascontiguousarray(data[whole])
             elif whole.name == "number":
                 self.arrays[whole] = np.full((), dict(whole.attributes)["value"], whole.dtype)
-        self.addresses = np.array([self.arrays[one].ctypes.data for one in printer.arrays], dtype=np.uintp)
-        self.numbers = np.array([dict(one.attributes)["value"] for one in printer.numbers], dtype=np.float64)
+        self.addresses = np.array([self.arrays[one].ctypes.data for one in storage.arrays], dtype=np.uintp)
+        self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
         loaded = library(program.source)
         self.run, self.step = loaded.mlpcore_run, loaded.mlpcore_call
         self.run.restype, self.step.restype = ctypes.c_int64, None
@@ -83,10 +85,8 @@ class Bound:
     def output(self, node: Node) -> np.ndarray:
         """The array of an output, as it lies."""
         place = self.program.schedule.places[node]
-        whole, offset = place.root, place.offset
-        while whole in self.program.printer.home:
-            whole, more = self.program.printer.home[whole]
-            offset = offset.plus(more)
+        whole, begin = self.program.storage.whole(place.root)
+        offset = begin.plus(place.offset)
         base = self.arrays[whole].reshape(-1)[offset.at(self.rows) :]
         strides = tuple(one.at(self.rows) * base.itemsize for one in place.strides)
         return np.lib.stride_tricks.as_strided(base, _shape(node, self.rows), strides)
@@ -96,12 +96,25 @@ def _shape(node: Node, rows: int) -> tuple[int, ...]:
     return tuple(dim if isinstance(dim, int) else rows for dim in node.shape)
 
 
-def _touches(printer: Printer, item: Any, whole: Node) -> bool:
-    schedule = printer.schedule
-    for node in [item] if isinstance(item, Node) else item.members:
-        for root in (node, *(schedule.source(node, one).root for one in node.inputs)):
-            while root in printer.home:
-                root = printer.home[root][0]
-            if root is whole:
-                return True
-    return False
+def _touches(storage: Storage, schedule: Schedule, item: Item, whole: Node) -> bool:
+    """Whether an item reads or writes an array."""
+    nodes = [item] if isinstance(item, Node) else list(item.members)
+    roots = [*nodes, *(schedule.source(node, one).root for node in nodes for one in node.inputs)]
+    return any(storage.whole(root)[0] is whole for root in roots)
+
+
+def _apart(
+    tracer: Tracer, replaced: Sequence[tuple[TracedArray, TracedArray]]
+) -> list[tuple[TracedArray, TracedArray]]:
+    """The pairs that change anything; a new value that is no result of its own, such as another old one, is copied."""
+    pairs, seen = [], set()
+    for number, (new, old) in enumerate(replaced):
+        if new.node is old.node:
+            continue
+        if new.node.kind in ("input", "constant", "view") or new.node in seen:
+            words = {"output": number}  # so that every output has a copy of its own
+            node = tracer.graph.add("copy", "elementwise", (new.node,), new.shape, new.dtype, "", **words)
+            new = tracer.wrap(node)
+        seen.add(new.node)
+        pairs.append((new, old))
+    return pairs

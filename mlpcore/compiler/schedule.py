@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from mlpcore.compiler.graph import Graph, N, Node, Shape, has_rows, same_shape
+from mlpcore.compiler.graph import Graph, N, Node, Shape, same_shape
 from mlpcore.compiler.places import ZERO, Place, Size, packed, places
 
 Strides = tuple[Size, ...]  # along the axes of a loop
@@ -25,9 +25,19 @@ class Member:
     late: bool
 
     @property
+    def work(self) -> int:
+        """The number of axes within which it is computed."""
+        return sum(axis >= 0 for axis in self.axes)
+
+    @property
     def short(self) -> bool:
         """Whether this is a reduction over axes of length 1: the value itself."""
-        return self.node.kind == "reduce" and self.depth == sum(axis >= 0 for axis in self.axes)
+        return self.node.kind == "reduce" and self.depth == self.work
+
+    @property
+    def in_register(self) -> bool:
+        """Whether a reduction is over all inner axes, so that it needs no array while it goes on."""
+        return all(stride == ZERO for stride in self.strides[self.depth :])
 
 
 @dataclass(eq=False)
@@ -177,7 +187,8 @@ class Schedule:
                 lines.append(f"{number}: {item}")
                 continue
             lines.append(f"{number}: loop over {' x '.join(map(str, item.axes)) or 'nothing'}")
-            lines += [f"     depth {m.depth}, stage {m.stage}{', late' * m.late}: {node}" for node, m in item.members.items()]  # fmt: skip
+            for node, member in item.members.items():
+                lines.append(f"     depth {member.depth}, stage {member.stage}{', late' * member.late}: {node}")
         return "\n".join(lines)
 
 

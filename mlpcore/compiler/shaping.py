@@ -24,7 +24,7 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
     for column in zip(*[(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes], strict=True):
         lengths = {id(dim) if dim is N else dim: dim for dim in column if dim is N or dim != 1}
         if len(lengths) > 1:
-            if has_rows(tuple(lengths.values())):  # right for one number of rows only
+            if has_rows(lengths.values()):  # right for one number of rows only
                 N._refuse()
             raise ValueError(f"shapes {', '.join(map(str, shapes))} do not broadcast")
         made.append(next(iter(lengths.values())) if lengths else 1)
@@ -134,15 +134,17 @@ class Shaping:
                 cuts.append((normal_axis(part, dim), 1, 1))
                 dropped.append(axis - 1)
         kept = tuple(count for _, count, _ in cuts)
-        whole = all(start == 0 and step == 1 and (count is dim or (dim is not N and count == dim)) for (start, count, step), dim in zip(cuts, x.shape, strict=True))  # fmt: skip
-        made = x if whole else self._view("slice", x, kept, starts=tuple(c[0] for c in cuts), steps=tuple(c[2] for c in cuts))  # fmt: skip
+        made = x
+        if not same_shape(kept, x.shape) or any((start, step) != (0, 1) for start, _, step in cuts):
+            starts, steps = (tuple(cut[i] for cut in cuts) for i in (0, 2))
+            made = self._view("slice", x, kept, starts=starts, steps=steps)
         return made if same_shape(made.shape, tuple(shape)) else self._view("reshape", made, tuple(shape))
 
     def flip(self, x: Any, /, *, axis: Any = None) -> Any:
         """The entries in reverse along the axes."""
         axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        axes = {normal_axis(one, x.ndim) for one in axes}
-        return x[tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(x.ndim))]
+        turned = {normal_axis(one, x.ndim) for one in axes}
+        return x[tuple(slice(None, None, -1) if i in turned else slice(None) for i in range(x.ndim))]
 
     def take(self, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
         """The entries at these places along an axis; the places must be within it."""
