@@ -13,7 +13,9 @@ def namespace(x: Any) -> ModuleType:
     try:
         return _BY_TYPE[type(x)]
     except KeyError:
-        return _BY_TYPE.setdefault(type(x), array_namespace(x))
+        found = array_namespace(x)
+        # An array that is traced has the namespace of its own graph, which is no module.
+        return _BY_TYPE.setdefault(type(x), found) if isinstance(found, ModuleType) else found
 
 
 def register(kind: type, module: Any) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(mlpcore.__file__).parent
 # A part imports from the floors below its own, and from its neighbours only as said under SIDEWAYS.
 FLOORS = [
     {"errors", "typing", "random", "namespace", "configuration", "trees", "numerics"},  # these from each other
-    {"ops"},
+    {"ops", "compiler"},
     {"initializers", "schedules", "losses", "optimizers", "layers", "metrics"},
     {"execution", "kernels"},
     {"backends", "gradient_check", "files", "summary", "tables"},
@@ -36,7 +36,7 @@ LATE = {("training", "plotting"), ("model", "plotting")}
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
-HOST_NUMPY |= {"sklearn", "cli", "plotting", "bench", "onnx"}
+HOST_NUMPY |= {"compiler", "sklearn", "cli", "plotting", "bench", "onnx"}
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm"}  # init and noise are host arrays
 OTHERS = {
     "safetensors": {"files"},

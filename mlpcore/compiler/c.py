@@ -1,0 +1,85 @@
+"""A schedule as C: its loops, its products as calls of BLAS, and the walk over the steps of a chunk."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlpcore.compiler.formulas import HELD, STORED
+from mlpcore.compiler.graph import Node, Shape
+from mlpcore.compiler.loops import LoopPrinter
+from mlpcore.compiler.places import ONE, ZERO, Place, packed, size
+from mlpcore.compiler.preamble import CHUNK, PREAMBLE
+from mlpcore.compiler.schedule import Loop, Member, Schedule, long
+from mlpcore.compiler.storage import Storage
+
+
+class Printer:
+    """The text of a schedule. ``pairs`` are (new value, the input that it replaces)."""
+
+    def __init__(self, schedule: Schedule, pairs: Sequence[tuple[Node, Node]] = ()) -> None:
+        self.schedule, self.storage = schedule, Storage(schedule, pairs)
+
+    def text(self) -> str:
+        """The whole file; `storage` then says with which arrays and numbers its functions are called."""
+        body: list[str] = []
+        for item in self.schedule.items:
+            body += [""]
+            if isinstance(item, Loop):
+                body += LoopPrinter(self.storage, item).print()
+            else:
+                body += self._product(item) if item.kind == "matmul" else self._concatenation(item)
+        for new, old in self.storage.copies:
+            (name, begin), (target, _) = self.storage.array(new), self.storage.array(old)
+            body.append(f"memcpy({target}, {name} + {begin}, sizeof *{target} * {size(old.shape)});")
+        for one in self.schedule.graph.outputs:
+            self.storage.array(self.storage.places[one].root)
+        head = [f"{STORED[str(one.dtype)]} *restrict const a{i} = p[{i}];" for i, one in enumerate(self.storage.arrays)]
+        for i, one in enumerate(self.storage.numbers):
+            kind = HELD[str(one.dtype)]
+            head.append(f"const {kind} c{i} = ({kind})c[{i}];")
+        opening = "static void one_step(void **p, const double *c, I n, Gemm gemm, Gemmd gemmd) {"
+        return "\n".join([PREAMBLE, opening, *(f"  {line}" if line else "" for line in (*head, *body)), "}", CHUNK])
+
+    def _product(self, node: Node) -> list[str]:
+        left, right = (self.schedule.source(node, one) for one in node.inputs)
+        m, k, n = node.shape[-2], node.inputs[0].shape[-1], node.shape[-1]
+        stack = node.shape[:-2]
+
+        def start(place: Place) -> str:
+            strides = (ZERO,) * (node.ndim - len(place.strides)) + place.strides
+            return "&" + self.storage.entry(place, strides[: len(stack)])
+
+        one, lda = _order(left, node.inputs[0].shape)
+        other, ldb = _order(right, node.inputs[1].shape)
+        made = start(Place(node, ZERO, packed(node.shape)))
+        call = "gemm" if node.dtype == np.float32 else "gemmd"
+        return [
+            f"// {node.label}: {m} x {k} times {k} x {n}",
+            *(f"for (I i{axis} = 0; i{axis} < {dim}; i{axis}++)" for axis, dim in enumerate(stack)),
+            f"{call}(101, {one}, {other}, {m}, {n}, {k}, 1, {start(left)}, {lda}, {start(right)}, {ldb}, "
+            f"0, {made}, {n});",
+        ]
+
+    def _concatenation(self, node: Node) -> list[str]:
+        """Copies of the parts that are not made in their place."""
+        axis, begin, lines = dict(node.attributes)["axis"], 0, []
+        whole = packed(node.shape)
+        for part in node.inputs:
+            offset = size((begin, *node.shape[axis + 1 :])) if begin else ZERO
+            if self.storage.home.get(self.storage.places[part].root, (None, ZERO)) != (node, offset):
+                copy = Node("copy", "elementwise", (part,), part.shape, part.dtype, (), node.label)
+                loop = Loop(part.shape)
+                member = Member(copy, whole, tuple(range(part.ndim)), part.ndim, 0, False)
+                value = LoopPrinter(self.storage, loop).read(member)
+                lines += [f"for (I i{i} = 0; i{i} < {dim}; i{i}++)" for i, dim in enumerate(part.shape)]
+                lines.append(f"{self.storage.entry(Place(node, offset, whole), whole)} = {value};")
+            begin += part.shape[axis]
+        return lines
+
+
+def _order(place: Place, shape: Shape) -> tuple[int, str]:
+    """111 or 112, as CBLAS calls a matrix as it lies and its transpose, and how far apart its rows lie."""
+    (row, column), (rows, columns) = place.strides[-2:], shape[-2:]
+    if (column == ONE or not long(columns)) and (row != ZERO or not long(rows)):
+        return 111, str(row if row != ZERO else columns)
+    return 112, str(column if column != ZERO else rows)

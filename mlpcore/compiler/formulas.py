@@ -1,0 +1,84 @@
+"""What every elementwise function and reduction is in C, for the types that arrays have."""
+
+import numpy as np
+
+from mlpcore.compiler.graph import Node, Untraceable
+
+STORED = {
+    "bool": "unsigned char", "float32": "float", "float64": "double", "int8": "int8_t", "int16": "int16_t",
+    "int32": "int32_t", "int64": "int64_t", "uint8": "uint8_t", "uint16": "uint16_t", "uint32": "uint32_t",
+    "uint64": "uint64_t",
+}  # fmt: skip
+HELD = STORED | {"bool": "int"}  # in a register: a byte would keep the compiler from vectorising
+
+SAME = {  # any type of numbers
+    "copy": "{0}", "positive": "{0}", "negative": "-{0}", "add": "{0} + {1}", "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}", "square": "{0} * {0}", "where": "{0} ? {1} : {2}",
+    "equal": "{0} == {1}", "not_equal": "{0} != {1}", "less": "{0} < {1}", "less_equal": "{0} <= {1}",
+    "greater": "{0} > {1}", "greater_equal": "{0} >= {1}",
+    "logical_and": "({0} != 0) & ({1} != 0)", "logical_or": "({0} != 0) | ({1} != 0)",
+    "logical_xor": "({0} != 0) ^ ({1} != 0)", "logical_not": "{0} == 0",
+    "bitwise_and": "{0} & {1}", "bitwise_or": "{0} | {1}", "bitwise_xor": "{0} ^ {1}", "take": "{0}",
+}  # fmt: skip
+FLOATS = {  # F stands for the suffix f of single precision
+    "divide": "{0} / {1}", "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}", "rows": "(T)n",
+    "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}", "abs": "fabsF({0})", "reciprocal": "1 / {0}",
+    "rsqrt": "1 / sqrtF({0})", "isfinite": "{0} - {0} == 0", "isnan": "{0} != {0}",
+    "isinf": "{0} == {0} && {0} - {0} != 0", "signbit": "signbit({0}) != 0", "round": "rintF({0})",
+    "sign": "{0} > 0 ? 1 : {0} < 0 ? -1 : {0}", "logaddexp": "logaddexpF({0}, {1})",
+    "remainder": "remainder_ofF({0}, {1})", "floor_divide": "floor_divideF({0}, {1})",
+}  # fmt: skip
+LIBRARY = (
+    *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "copysign", "cos", "cosh", "exp", "expm1"),
+    *("floor", "hypot", "log", "log1p", "log2", "log10", "pow", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"),
+)
+INTEGERS = {
+    "maximum": "{0} > {1} ? {0} : {1}", "minimum": "{0} < {1} ? {0} : {1}", "abs": "{0} < 0 ? -{0} : {0}",
+    "sign": "({0} > 0) - ({0} < 0)", "bitwise_invert": "~{0}", "ceil": "{0}", "floor": "{0}", "trunc": "{0}",
+    "round": "{0}",
+}  # fmt: skip
+BEGIN = {"sum": "0", "prod": "1", "any": "0", "all": "1", "max": "-INFINITY", "min": "INFINITY"}
+JOIN = {
+    "sum": "{0} + {1}", "prod": "{0} * {1}", "any": "{0} | {1}", "all": "{0} & {1}",
+    "max": "{1} > {0} || {1} != {1} ? {1} : {0}", "min": "{1} < {0} || {1} != {1} ? {1} : {0}",
+}  # fmt: skip
+OWN = ("exp", "expm1", "log", "log1p", "tanh")
+
+
+def expression(node: Node, operands: list[str]) -> str:
+    """The C of an elementwise node for these operands, which are names or in brackets."""
+    if node.name == "astype":
+        (source,) = node.inputs
+        if node.dtype.kind == "b":
+            return f"{operands[0]} != 0"
+        # From a truth by a choice, which compilers vectorise where they would not the conversion of an integer.
+        held = HELD[str(node.dtype)]
+        return f"{operands[0]} ? ({held})1 : ({held})0" if source.dtype.kind == "b" else f"({held}){operands[0]}"
+    kind = (node.inputs[-1] if node.inputs else node).dtype
+    template = template_of(node.name, kind)
+    single = kind == np.float32
+    return template.replace("F(", "f(" if single else "(").replace("(T)", f"({HELD[str(kind)]})").format(*operands)
+
+
+def template_of(name: str, dtype: np.dtype) -> str:
+    """The formula; `Untraceable` where C has none for the type."""
+    if name == "bitwise_invert" and dtype.kind == "b":
+        return "!{0}"
+    if name in SAME:
+        return SAME[name]
+    if dtype.kind == "f" and (name in FLOATS or name in LIBRARY):
+        return (
+            FLOATS.get(name)
+            or f"{'mlp_' * (name in OWN)}{name}F({', '.join(['{0}', '{1}'][: 2 if name in TWO else 1])})"
+        )
+    if dtype.kind in "iub" and name in INTEGERS:
+        return INTEGERS[name]
+    raise Untraceable(f"{name} of {dtype}")
+
+
+TWO = ("atan2", "copysign", "hypot", "pow")
+
+
+def literal(value: bool | int | float, dtype: np.dtype) -> str:
+    """A whole number or a truth as C writes it."""
+    return str(int(value)) if dtype.kind != "u" else f"{value}u"

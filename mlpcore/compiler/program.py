@@ -1,0 +1,120 @@
+"""A traced function as a compiled library, with the memory that it works in."""
+
+import ctypes
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from mlpcore.compiler.arrays import TracedArray
+from mlpcore.compiler.blas import Blas
+from mlpcore.compiler.build import build
+from mlpcore.compiler.c import Printer
+from mlpcore.compiler.graph import Node
+from mlpcore.compiler.memory import ALIGNMENT, arena
+from mlpcore.compiler.places import size
+from mlpcore.compiler.schedule import Item, Schedule
+from mlpcore.compiler.storage import Storage
+from mlpcore.compiler.trace import Tracer
+
+
+@lru_cache(maxsize=256)
+def library(text: str) -> ctypes.CDLL:
+    """The library of a text, compiled once in a process."""
+    return build(text)
+
+
+class Program:
+    """The C of a traced function; ``replaced`` are pairs of an output and the input over which it is written."""
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        inputs: Sequence[TracedArray],
+        outputs: Sequence[TracedArray],
+        replaced: Sequence[tuple[TracedArray, TracedArray]] = (),
+    ) -> None:
+        self.tracer = tracer
+        pairs = _apart(tracer, replaced)
+        tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
+        self.inputs = [one.node for one in inputs]
+        self.schedule = Schedule(tracer.graph)
+        printer = Printer(self.schedule, [(new.node, old.node) for new, old in pairs])
+        self.source, self.storage = printer.text(), printer.storage
+
+    def __str__(self) -> str:
+        return str(self.schedule)
+
+
+class Bound:
+    """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs."""
+
+    def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas) -> None:
+        storage, schedule = program.storage, program.schedule
+        self.program, self.rows, self.blas = program, rows, blas
+        data = program.tracer.data
+        kept = {schedule.places[one].root for one in program.tracer.graph.outputs}
+        own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
+        spans = []
+        for whole in own:
+            items = [n for n, item in enumerate(schedule.items) if _touches(storage, schedule, item, whole)]
+            first, last = (0, len(schedule.items)) if whole in kept else (min(items), max(items))
+            spans.append((first, last, size(whole.shape).at(rows) * whole.dtype.itemsize))
+        offsets, length = arena(spans)
+        memory = np.zeros(length + ALIGNMENT, np.uint8)
+        begin = -memory.ctypes.data % ALIGNMENT
+        self.arrays = dict(given)
+        for whole, offset, (_, _, count) in zip(own, offsets, spans, strict=True):
+            piece = memory[begin + offset : begin + offset + count].view(whole.dtype)
+            self.arrays[whole] = piece.reshape(_shape(whole, rows))
+        for whole in storage.arrays:
+            if whole in data:
+                self.arrays[whole] = np.ascontiguousarray(data[whole])
+            elif whole.name == "number":
+                self.arrays[whole] = np.full((), dict(whole.attributes)["value"], whole.dtype)
+        self.addresses = np.array([self.arrays[one].ctypes.data for one in storage.arrays], dtype=np.uintp)
+        self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
+        loaded = library(program.source)
+        self.run, self.step = loaded.mlpcore_run, loaded.mlpcore_call
+        self.run.restype, self.step.restype = ctypes.c_int64, None
+        pointer, whole_number = ctypes.c_void_p, ctypes.c_int64
+        self.step.argtypes = [pointer, pointer, whole_number, pointer, pointer]
+        self.run.argtypes = [*self.step.argtypes, pointer]
+        self.words = (self.addresses.ctypes.data, self.numbers.ctypes.data, rows, blas.sgemm, blas.dgemm)
+
+    def output(self, node: Node) -> np.ndarray:
+        """The array of an output, as it lies."""
+        place = self.program.schedule.places[node]
+        whole, begin = self.program.storage.whole(place.root)
+        offset = begin.plus(place.offset)
+        base = self.arrays[whole].reshape(-1)[offset.at(self.rows) :]
+        strides = tuple(one.at(self.rows) * base.itemsize for one in place.strides)
+        return np.lib.stride_tricks.as_strided(base, _shape(node, self.rows), strides)
+
+
+def _shape(node: Node, rows: int) -> tuple[int, ...]:
+    return tuple(dim if isinstance(dim, int) else rows for dim in node.shape)
+
+
+def _touches(storage: Storage, schedule: Schedule, item: Item, whole: Node) -> bool:
+    """Whether an item reads or writes an array."""
+    nodes = [item] if isinstance(item, Node) else list(item.members)
+    roots = [*nodes, *(schedule.source(node, one).root for node in nodes for one in node.inputs)]
+    return any(storage.whole(root)[0] is whole for root in roots)
+
+
+def _apart(
+    tracer: Tracer, replaced: Sequence[tuple[TracedArray, TracedArray]]
+) -> list[tuple[TracedArray, TracedArray]]:
+    """The pairs that change anything; a new value that is no result of its own, such as another old one, is copied."""
+    pairs, seen = [], set()
+    for number, (new, old) in enumerate(replaced):
+        if new.node is old.node:
+            continue
+        if new.node.kind in ("input", "constant", "view") or new.node in seen:
+            words = {"output": number}  # so that every output has a copy of its own
+            node = tracer.graph.add("copy", "elementwise", (new.node,), new.shape, new.dtype, "", **words)
+            new = tracer.wrap(node)
+        seen.add(new.node)
+        pairs.append((new, old))
+    return pairs

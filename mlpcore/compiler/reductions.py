@@ -1,0 +1,86 @@
+"""The functions of the traced namespace that reduce axes."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mlpcore.compiler.graph import N, Untraceable, label
+from mlpcore.compiler.shaping import normal_axis
+
+
+class Reductions:
+    """The part of the namespace whose results are made of many entries."""
+
+    graph: Any
+    wrap: Any
+    astype: Any
+    squeeze: Any
+    moveaxis: Any
+    sqrt: Any
+
+    def reduction(self, name: str, x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
+        """``name`` over the axes, all of them by default."""
+        axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        axes = tuple(sorted(normal_axis(one, x.ndim) for one in axes))
+        keep = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
+        node = self.graph.add(name, "reduce", (x.node,), keep, x.dtype if dtype is None else dtype, label(), axes=axes)
+        made = self.wrap(node)
+        return made if keepdims else self.squeeze(made, axes)
+
+    def sum(self, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+        """The sum; integers are added as int64, as the standard has it."""
+        wide = dtype or (x.dtype if x.dtype.kind == "f" else np.dtype("u8" if x.dtype.kind == "u" else "i8"))
+        return self.reduction("sum", self.astype(x, wide), axis, keepdims)
+
+    def prod(self, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+        """The product."""
+        wide = dtype or (x.dtype if x.dtype.kind == "f" else np.dtype("u8" if x.dtype.kind == "u" else "i8"))
+        return self.reduction("prod", self.astype(x, wide), axis, keepdims)
+
+    def max(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+        """The largest entry, NaN where there is one."""
+        return self.reduction("max", x, axis, keepdims)
+
+    def min(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+        """The smallest entry, NaN where there is one."""
+        return self.reduction("min", x, axis, keepdims)
+
+    def any(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+        """Whether an entry is true."""
+        return self.reduction("any", self.astype(x, np.dtype(bool)), axis, keepdims)
+
+    def all(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+        """Whether every entry is true."""
+        return self.reduction("all", self.astype(x, np.dtype(bool)), axis, keepdims)
+
+    def argmax(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+        """The place of the first largest entry along one axis."""
+        if axis is None:
+            raise Untraceable("argmax over all axes at once")
+        last = self.moveaxis(x, axis, -1)
+        places = self.reduction("argmax", last, -1, True, np.dtype("int64"))
+        return self.moveaxis(places, -1, axis) if keepdims else self.squeeze(places, -1)
+
+    def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+        """The sum over the number of entries."""
+        total = self.sum(x, axis=axis, keepdims=keepdims)
+        return total / self._count(x, axis)
+
+    def var(self, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
+        """The mean square of the distance to the mean."""
+        apart = x - self.mean(x, axis=axis, keepdims=True)
+        return self.sum(apart * apart, axis=axis, keepdims=keepdims) / (self._count(x, axis) - correction)
+
+    def std(self, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
+        """The root of `var`."""
+        return self.sqrt(self.var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+    def _count(self, x: Any, axis: Any) -> Any:
+        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        dims = [x.shape[i] for i in axes]
+        count: Any = math.prod(d for d in dims if d is not N)
+        if any(d is N for d in dims):
+            rows = self.graph.add("rows", "elementwise", (), (), x.dtype, label())
+            return self.wrap(rows) * float(count)
+        return float(count)

@@ -1,0 +1,223 @@
+"""The functions of the traced namespace that move entries without computing: views, joins, gathers, creation."""
+
+import math
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+
+from mlpcore.compiler.graph import Dim, N, Node, Shape, Untraceable, has_rows, same_shape
+
+
+def normal_axis(axis: int, ndim: int) -> int:
+    """The axis counted from the front; IndexError as NumPy has it."""
+    if not -ndim <= axis < ndim:
+        raise IndexError(f"axis {axis} of an array with {ndim} axes")
+    return axis % ndim
+
+
+def broadcast(shapes: Sequence[Shape]) -> Shape:
+    """The shape that all of these become; ValueError where two lengths differ and neither is 1."""
+    ndim = max(map(len, shapes))
+    made: list[Dim] = []
+    for column in zip(*[(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes], strict=True):
+        lengths = {id(dim) if dim is N else dim: dim for dim in column if dim is N or dim != 1}
+        if len(lengths) > 1:
+            if has_rows(lengths.values()):  # right for one number of rows only
+                N._refuse()
+            raise ValueError(f"shapes {', '.join(map(str, shapes))} do not broadcast")
+        made.append(next(iter(lengths.values())) if lengths else 1)
+    return tuple(made)
+
+
+class Shaping:
+    """The part of the namespace that is about places, not values."""
+
+    graph: Any
+    wrap: Any
+    asarray: Any
+
+    def _view(self, name: str, x: Any, shape: Shape, **words: Any) -> Any:
+        return self.wrap(self.graph.add(name, "view", (x.node,), tuple(shape), x.dtype, **words))
+
+    def reshape(self, x: Any, /, shape: Sequence[Dim], *, copy: Any = None) -> Any:
+        """The same entries in the same order under another shape."""
+        wanted = list(shape) if isinstance(shape, Sequence) else [shape]
+        here, there = ([dim for dim in dims if dim is not N] for dims in (x.shape, wanted))
+        if -1 in there:
+            rest = math.prod(d for d in there if d != -1)
+            missing: Dim = math.prod(here) // rest if rest else 0
+            if has_rows(x.shape) and not has_rows(wanted):
+                missing = N if missing == 1 else N._refuse()
+            wanted = [missing if dim is not N and dim == -1 else dim for dim in wanted]
+            there = [dim for dim in wanted if dim is not N]
+        if has_rows(x.shape) != has_rows(wanted) or math.prod(here) != math.prod(there):
+            if has_rows(x.shape) or has_rows(wanted):
+                N._refuse()
+            raise ValueError(f"an array of shape {x.shape} cannot have the shape {tuple(wanted)}")
+        return x if same_shape(tuple(wanted), x.shape) else self._view("reshape", x, tuple(wanted))
+
+    def expand_dims(self, x: Any, /, *, axis: int = 0) -> Any:
+        """An axis of length 1 more."""
+        shape = list(x.shape)
+        shape.insert(normal_axis(axis, x.ndim + 1), 1)
+        return self._view("reshape", x, tuple(shape))
+
+    def squeeze(self, x: Any, /, axis: int | tuple[int, ...]) -> Any:
+        """Without these axes, which must be of length 1."""
+        axes = {normal_axis(one, x.ndim) for one in (axis if isinstance(axis, tuple) else (axis,))}
+        if any(x.shape[i] is N or x.shape[i] != 1 for i in axes):
+            raise ValueError(f"axes {sorted(axes)} of the shape {x.shape} are not all of length 1")
+        if not axes:
+            return x
+        return self._view("reshape", x, tuple(dim for i, dim in enumerate(x.shape) if i not in axes))
+
+    def permute_dims(self, x: Any, /, axes: tuple[int, ...]) -> Any:
+        """The axes in another order."""
+        order = tuple(normal_axis(one, x.ndim) for one in axes)
+        if order == tuple(range(x.ndim)):
+            return x
+        return self._view("permute_dims", x, tuple(x.shape[i] for i in order), axes=order)
+
+    def matrix_transpose(self, x: Any, /) -> Any:
+        """The last two axes exchanged."""
+        return x.mT
+
+    def moveaxis(self, x: Any, source: int, destination: int, /) -> Any:
+        """One axis at another place."""
+        order = [i for i in range(x.ndim) if i != normal_axis(source, x.ndim)]
+        order.insert(normal_axis(destination, x.ndim), normal_axis(source, x.ndim))
+        return self.permute_dims(x, tuple(order))
+
+    def broadcast_to(self, x: Any, /, shape: Sequence[Dim]) -> Any:
+        """The same entries again and again."""
+        if not same_shape(broadcast([x.shape, tuple(shape)]), tuple(shape)):
+            raise ValueError(f"an array of shape {x.shape} does not broadcast to {tuple(shape)}")
+        return x if same_shape(tuple(shape), x.shape) else self._view("broadcast_to", x, tuple(shape))
+
+    def broadcast_arrays(self, *arrays: Any) -> list[Any]:
+        """All of them with the one shape."""
+        shape = broadcast([one.shape for one in arrays])
+        return [self.broadcast_to(one, shape) for one in arrays]
+
+    def getitem(self, x: Any, key: tuple) -> Any:
+        """Basic slicing, and a gather of rows by an array of integers that stands first and alone."""
+        if len(key) == 1 and hasattr(key[0], "node") and key[0].dtype.kind in "iu":
+            return self.take(x, key[0], axis=0)
+        if not all(part is None or isinstance(part, (int, slice, EllipsisType)) for part in key):
+            raise Untraceable("an index that is neither a number nor a slice")
+        given = sum(part is not None and part is not Ellipsis for part in key)
+        if Ellipsis not in key:
+            key = (*key, Ellipsis)
+        at = key.index(Ellipsis)
+        full = (*key[:at], *[slice(None)] * (x.ndim - given), *key[at + 1 :])
+        cuts, shape, dropped = [], [], []
+        axis = 0
+        for part in full:
+            if part is None:
+                shape.append(1)
+                continue
+            dim = x.shape[axis]
+            axis += 1
+            if isinstance(part, slice) and part == slice(None):
+                cuts.append((0, dim, 1))
+                shape.append(dim)
+            elif dim is N:
+                N._refuse()
+            elif isinstance(part, slice):
+                start, stop, step = part.indices(dim)
+                count = len(range(start, stop, step))
+                cuts.append((start, count, step))
+                shape.append(count)
+            else:
+                cuts.append((normal_axis(part, dim), 1, 1))
+                dropped.append(axis - 1)
+        kept = tuple(count for _, count, _ in cuts)
+        made = x
+        if not same_shape(kept, x.shape) or any((start, step) != (0, 1) for start, _, step in cuts):
+            starts, steps = (tuple(cut[i] for cut in cuts) for i in (0, 2))
+            made = self._view("slice", x, kept, starts=starts, steps=steps)
+        return made if same_shape(made.shape, tuple(shape)) else self._view("reshape", made, tuple(shape))
+
+    def flip(self, x: Any, /, *, axis: Any = None) -> Any:
+        """The entries in reverse along the axes."""
+        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        turned = {normal_axis(one, x.ndim) for one in axes}
+        return x[tuple(slice(None, None, -1) if i in turned else slice(None) for i in range(x.ndim))]
+
+    def take(self, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+        """The entries at these places along an axis; the places must be within it."""
+        if axis is None and x.ndim != 1:
+            raise Untraceable("take without an axis")
+        place = normal_axis(axis or 0, x.ndim)
+        indices = self.asarray(indices)
+        shape = (*x.shape[:place], *indices.shape, *x.shape[place + 1 :])
+        return self.wrap(self.graph.add("take", "take", (x.node, indices.node), shape, x.dtype, axis=place))
+
+    def concat(self, arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
+        """The arrays one behind the other along an axis."""
+        if axis is None:
+            return self.concat([self.reshape(one, (-1,)) for one in arrays], axis=0)
+        place = normal_axis(axis, arrays[0].ndim)
+        dims = [one.shape[place] for one in arrays]
+        if has_rows(dims):
+            N._refuse()
+        rests = {one.shape[:place] + one.shape[place + 1 :] for one in arrays}
+        dtypes = {one.dtype for one in arrays}
+        if len(rests) > 1 or len(dtypes) > 1:
+            raise Untraceable(f"a concatenation of {', '.join(f'{one.dtype} {one.shape}' for one in arrays)}")
+        if len(arrays) == 1:
+            return arrays[0]
+        shape = (*arrays[0].shape[:place], sum(dims), *arrays[0].shape[place + 1 :])
+        nodes = [one.node for one in arrays]
+        return self.wrap(self.graph.add("concat", "concat", nodes, shape, arrays[0].dtype, axis=place))
+
+    def stack(self, arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
+        """The arrays one behind the other along a new axis."""
+        return self.concat([self.expand_dims(one, axis=axis) for one in arrays], axis=axis)
+
+    def unstack(self, x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+        """The parts along an axis."""
+        place = normal_axis(axis, x.ndim)
+        return tuple(x[(*[slice(None)] * place, i)] for i in range(x.shape[place]))
+
+    def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        """One number everywhere."""
+        if dtype is None:
+            dtype = np.asarray(fill_value).dtype
+        value = np.asarray(fill_value, dtype=dtype)
+        node: Node = self.graph.add("number", "constant", (), (), value.dtype, value=value.item())
+        return self.broadcast_to(self.wrap(node), shape if isinstance(shape, Sequence) else (shape,))
+
+    def zeros(self, shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        """Zeros, of float64 if nothing is said."""
+        return self.full(shape, 0, dtype=dtype or "float64")
+
+    def ones(self, shape: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        """Ones, of float64 if nothing is said."""
+        return self.full(shape, 1, dtype=dtype or "float64")
+
+    empty = zeros
+
+    def full_like(self, x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        """One number everywhere, in the shape and dtype of x."""
+        return self.full(x.shape, fill_value, dtype=dtype or x.dtype)
+
+    def zeros_like(self, x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+        """Zeros in the shape and dtype of x."""
+        return self.full_like(x, 0, dtype=dtype)
+
+    def ones_like(self, x: Any, /, *, dtype: Any = None, device: Any = None) -> Any:
+        """Ones in the shape and dtype of x."""
+        return self.full_like(x, 1, dtype=dtype)
+
+    empty_like = zeros_like
+
+    def arange(self, start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Any:
+        """Evenly spaced numbers; their count must be known while tracing."""
+        if start is N or stop is N:
+            N._refuse()
+        begin, end = (0, start) if stop is None else (start, stop)
+        kind = dtype or ("int64" if all(isinstance(v, int) for v in (begin, end, step)) else "float64")
+        return self.asarray(np.arange(begin, end, step, dtype=kind))

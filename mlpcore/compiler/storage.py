@@ -1,0 +1,97 @@
+"""What of a schedule is kept in memory, in which array of the printed function, and from which entry on."""
+
+from collections.abc import Sequence
+
+from mlpcore.compiler.blocks import Block, blocks, in_scope
+from mlpcore.compiler.graph import N, Node
+from mlpcore.compiler.memory import replaceable
+from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
+from mlpcore.compiler.schedule import Loop, Schedule, Strides
+
+
+class Storage:
+    """``arrays`` and ``numbers`` are the arguments of the printed function, in the order in which they were asked for.
+
+    ``stored`` are the nodes whose entries go to memory, ``home`` says which of them are part of another's array: of a
+    concatenation, or of the old state that a new value replaces. ``copies`` are the (new, old) that could not be
+    written over at once.
+    """
+
+    def __init__(self, schedule: Schedule, pairs: Sequence[tuple[Node, Node]]) -> None:
+        self.schedule, self.places = schedule, schedule.places
+        self.arrays: list[Node] = []
+        self.numbers: list[Node] = []
+        self.blocks: dict[Loop, Block] = {
+            item: blocks(schedule, item) for item in schedule.items if isinstance(item, Loop)
+        }
+        self.paths = {node: path for block in self.blocks.values() for node, path in block.paths()}
+        self.stored = self._stored()
+        self.home: dict[Node, tuple[Node, Size]] = {}
+        self._place_parts()
+        free = [(new, old) for new, old in pairs if self.places[new].root not in self.home]
+        replaced = replaceable(schedule, self.paths, free)
+        self.home |= {new: (old, ZERO) for new, old in replaced.items()}
+        roots = [(self.places[new].root, old) for new, old in pairs]
+        self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
+
+    def _stored(self) -> set[Node]:
+        """What is read where its variable is not in scope: in another item, or another block of the same loop."""
+        kept = {self.places[one].root for one in self.schedule.graph.outputs}
+        for item in self.schedule.items:
+            if isinstance(item, Node):
+                kept |= {item, *(self.schedule.source(item, one).root for one in item.inputs)}
+                continue
+            for node, member in item.members.items():
+                if member.late:
+                    kept.add(node)
+                for i, one in enumerate(node.inputs):
+                    root = self.places[one].root
+                    gathered = node.kind == "take" and i == 0
+                    if root not in item.members or gathered or not in_scope(item, self.paths, root, node):
+                        kept.add(root)
+        return kept
+
+    def _place_parts(self) -> None:
+        """Parts of a concatenation that are computed here, whole and packed, get their place in it."""
+        for node in self.schedule.items:
+            if not isinstance(node, Node) or node.kind != "concat":
+                continue
+            axis, begin = dict(node.attributes)["axis"], ZERO
+            alone = all(dim is not N and dim == 1 for dim in node.shape[:axis])
+            for part in node.inputs:
+                place = self.places[part]
+                root = place.root
+                whole = place == Place(root, ZERO, packed(part.shape)) and size(part.shape) == size(root.shape)
+                if alone and whole and root.kind not in ("input", "constant", "concat") and root not in self.home:
+                    self.home[root] = (node, begin)
+                begin = begin.plus(size(part.shape))
+
+    def whole(self, root: Node) -> tuple[Node, Size]:
+        """The node whose array holds the entries of a root, and from which entry on."""
+        begin = ZERO
+        while root in self.home:
+            root, more = self.home[root]
+            begin = begin.plus(more)
+        return root, begin
+
+    def array(self, root: Node) -> tuple[str, Size]:
+        """The name of that array in the printed text, and from which entry on."""
+        whole, begin = self.whole(root)
+        if whole not in self.arrays:
+            self.arrays.append(whole)
+        return f"a{self.arrays.index(whole)}", begin
+
+    def entry(self, place: Place, strides: Strides) -> str:
+        """An entry, for strides along the axes of a loop, whose indices are ``i0``, ``i1`` and so on."""
+        name, begin = self.array(place.root)
+        begin = begin.plus(place.offset)
+        terms = [f"i{a}" if s == ONE else f"i{a} * {s}" for a, s in enumerate(strides) if s != ZERO]
+        if begin != ZERO or not terms:
+            terms.append(str(begin))
+        return f"{name}[{' + '.join(terms)}]"
+
+    def number(self, node: Node) -> str:
+        """The name of a floating constant: an operand, so that other constants make no other text."""
+        if node not in self.numbers:
+            self.numbers.append(node)
+        return f"c{self.numbers.index(node)}"

@@ -1,0 +1,176 @@
+"""The Array API namespace of traced arrays: every function writes down what is done instead of doing it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpcore.compiler.arrays import TracedArray
+from mlpcore.compiler.graph import Dim, Graph, N, Node, Untraceable, label, same_shape
+from mlpcore.compiler.reductions import Reductions
+from mlpcore.compiler.shaping import Shaping, broadcast
+
+Scalar = bool | int | float
+ARITHMETIC = ("add", "subtract", "multiply", "divide", "pow", "remainder", "floor_divide")
+COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
+LOGICAL = ("logical_and", "logical_or", "logical_xor", "logical_not")
+BITWISE = ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert")
+FLOATING = (
+    *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp", "expm1", "hypot", "log"),
+    *("log1p", "log2", "log10", "logaddexp", "reciprocal", "rsqrt", "sin", "sinh", "sqrt", "tan", "tanh", "copysign"),
+)
+NUMERIC = ("abs", "ceil", "floor", "maximum", "minimum", "negative", "positive", "round", "sign", "square", "trunc")
+QUESTIONS = ("isfinite", "isinf", "isnan", "signbit")
+
+
+class Tracer(Shaping, Reductions):
+    """The namespace: every function adds a node to the graph, with shape and dtype as the standard has them."""
+
+    pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
+    __name__ = "mlpcore.compiler.trace"
+
+    def __init__(self) -> None:
+        self.graph = Graph()
+        self.data: dict[Node, np.ndarray] = {}  # the arrays that stand in the code, as constants
+
+    def __getattr__(self, name: str) -> Any:
+        raise Untraceable(f"the function {name}")
+
+    def wrap(self, node: Node) -> TracedArray:
+        """The array that a node is."""
+        return TracedArray(self, node)
+
+    def input(self, shape: Sequence[Dim], dtype: Any, label: str = "") -> TracedArray:
+        """An argument of the traced function."""
+        return TracedArray(self, self.graph.add("input", "input", (), tuple(shape), dtype, label))
+
+    def asarray(self, x: Any, *, dtype: Any = None, device: Any = None, copy: Any = None) -> TracedArray:
+        """A traced array as it is; a number or a host array as a constant."""
+        if isinstance(x, TracedArray):
+            return x if dtype is None else self.astype(x, dtype)
+        values = np.asarray(x, dtype=dtype)
+        if values.dtype.kind not in "biuf":
+            raise Untraceable(f"an array of {values.dtype}")
+        node = self.graph.add("array", "constant", (), values.shape, values.dtype, label())
+        self.data[node] = values
+        return self.wrap(node)
+
+    # --- elementwise
+
+    def elementwise(self, name: str, *args: Any, dtype: Any = None) -> TracedArray:
+        """A function of the entries of arrays that broadcast; Python numbers take the dtype of the arrays."""
+        arrays = [arg for arg in args if not isinstance(arg, Scalar)]
+        if not arrays:
+            raise Untraceable(f"{name} of numbers without an array")
+        arrays = [self.asarray(one) for one in arrays]
+        common = promoted(name, [one.dtype for one in arrays], [arg for arg in args if isinstance(arg, Scalar)])
+        rest = iter(arrays)
+        nodes = [self._scalar(arg, common) if isinstance(arg, Scalar) else next(rest).node for arg in args]
+        nodes = [node if node.dtype == common else self._cast(node, common) for node in nodes]
+        shape = broadcast([node.shape for node in nodes])
+        node = self.graph.add(name, "elementwise", nodes, shape, common if dtype is None else dtype, label())
+        return self.wrap(node)
+
+    def _scalar(self, value: Scalar, dtype: np.dtype) -> Node:
+        return self.graph.add("number", "constant", (), (), dtype, value=np.asarray(value, dtype).item())
+
+    def _cast(self, node: Node, dtype: np.dtype) -> Node:
+        return self.graph.add("astype", "elementwise", (node,), node.shape, dtype, label())
+
+    def astype(self, x: TracedArray, dtype: Any, *, copy: Any = True, device: Any = None) -> TracedArray:
+        """Every entry in another dtype."""
+        return x if x.dtype == dtype else TracedArray(self, self._cast(x.node, np.dtype(dtype)))
+
+    def where(self, condition: Any, x: Any, y: Any) -> TracedArray:
+        """x where the condition holds, y elsewhere."""
+        given = [arg for arg in (x, y) if not isinstance(arg, Scalar)]
+        if not given:
+            raise Untraceable("where with two numbers")
+        common = promoted("where", [one.dtype for one in given], [arg for arg in (x, y) if isinstance(arg, Scalar)])
+        one, other = (
+            self._scalar(arg, common) if isinstance(arg, Scalar) else self.astype(arg, common).node for arg in (x, y)
+        )
+        nodes = (self.asarray(condition).node, one, other)
+        shape = broadcast([node.shape for node in nodes])
+        return TracedArray(self, self.graph.add("where", "elementwise", nodes, shape, common, label()))
+
+    def clip(self, x: TracedArray, /, min: Any = None, max: Any = None) -> TracedArray:
+        """x held between two bounds, each of which may be None; NaN stays."""
+        x = x if min is None else self.maximum(x, min)
+        return x if max is None else self.minimum(x, max)
+
+    # --- the rest
+
+    def matmul(self, x: TracedArray, y: TracedArray, /) -> TracedArray:
+        """The product of matrices, or of stacks of matrices."""
+        x, y = self.asarray(x), self.asarray(y)
+        if x.ndim == 0 or y.ndim == 0:
+            raise ValueError("a product with an array without axes")
+        if x.ndim == 1:
+            return self.squeeze(self.matmul(self.expand_dims(x, axis=0), y), -2 if y.ndim > 1 else -1)
+        if y.ndim == 1:
+            return self.squeeze(self.matmul(x, self.expand_dims(y, axis=1)), -1)
+        common = promoted("matmul", [x.dtype, y.dtype], [])
+        if common.kind != "f":
+            raise Untraceable(f"a product of matrices of {common}")
+        if not same_shape(x.shape[-1:], y.shape[-2:-1]):
+            if (x.shape[-1] is N) != (y.shape[-2] is N):
+                N._refuse()  # right for one number of rows
+            raise ValueError(f"a product of the shapes {x.shape} and {y.shape}")
+        shape = (*broadcast([x.shape[:-2], y.shape[:-2]]), x.shape[-2], y.shape[-1])
+        nodes = (self.astype(x, common).node, self.astype(y, common).node)
+        return self.wrap(self.graph.add("matmul", "matmul", nodes, shape, common, label()))
+
+    def isdtype(self, dtype: Any, kind: Any) -> bool:
+        """Whether the dtype is of the kind, as the standard names kinds."""
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        names = {"bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu"}
+        names |= {"real floating": "f", "complex floating": "c", "numeric": "iufc"}
+        return any(np.dtype(dtype).kind in names[one] if one in names else np.dtype(dtype) == one for one in kinds)
+
+    def finfo(self, dtype: Any, /) -> Any:
+        """The limits of a floating dtype."""
+        return np.finfo(getattr(dtype, "dtype", dtype))
+
+    def iinfo(self, dtype: Any, /) -> Any:
+        """The limits of an integer dtype."""
+        return np.iinfo(getattr(dtype, "dtype", dtype))
+
+    def result_type(self, *given: Any) -> np.dtype:
+        """The dtype that these become together."""
+        scalars = [one for one in given if isinstance(one, Scalar)]
+        dtypes = [np.dtype(getattr(one, "dtype", one)) for one in given if not isinstance(one, Scalar)]
+        return promoted("result_type", dtypes, scalars)
+
+
+def promoted(name: str, dtypes: list[np.dtype], scalars: list[Scalar]) -> np.dtype:
+    """The common dtype by the standard's rules: kinds do not mix, and a Python number takes what the arrays have."""
+    kinds = {"f" if one.kind == "f" else "b" if one.kind == "b" else "i" for one in dtypes}
+    if len(kinds) > 1:
+        raise Untraceable(f"{name} of arrays of {' and '.join(sorted({str(one) for one in dtypes}))}")
+    common = np.result_type(*dtypes)
+    if common.kind == "f" and not {str(one) for one in dtypes} <= {"float32", "float64"}:
+        raise Untraceable(f"{name} of {common}")
+    order = "bif"
+    for value in scalars:
+        needed = "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "f"
+        if order.index(needed) > order.index("f" if common.kind == "f" else "b" if common.kind == "b" else "i"):
+            raise Untraceable(f"{name} of an array of {common} and the number {value!r}")
+    return common
+
+
+def _named(name: str, dtype: str | None = None) -> Any:
+    def function(self: Tracer, *args: Any) -> TracedArray:
+        return self.elementwise(name, *args, dtype=dtype)
+
+    function.__doc__ = f"``{name}`` of every entry."
+    return function
+
+
+for _name in (*ARITHMETIC, *BITWISE, *FLOATING, *NUMERIC):
+    setattr(Tracer, _name, _named(_name))
+for _name in (*COMPARISONS, *LOGICAL, *QUESTIONS):
+    setattr(Tracer, _name, _named(_name, "bool"))
+for _name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"):
+    setattr(Tracer, _name, np.dtype(_name))

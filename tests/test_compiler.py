@@ -1,0 +1,153 @@
+"""Compiled functions against the same code run by NumPy: random graphs, every member's step, users' optimizers."""
+
+import random
+from typing import Any, NamedTuple
+
+import array_api_compat.numpy as host
+import members
+import numpy as np
+import pytest
+from compiled import call, needs_compiler, steps
+from graphs import SHAPES, instructions, run
+
+import mlpcore as mc
+from mlpcore.compiler.graph import N, Untraceable
+from mlpcore.compiler.program import Program
+from mlpcore.compiler.trace import Tracer
+from mlpcore.random import Stream
+from mlpcore.training.step import Rules
+from mlpcore.typing import Batch
+
+pytestmark = needs_compiler
+ROUNDINGS = 1e-9  # of the largest entry, in float64
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_a_random_graph_is_what_numpy_makes_of_it(seed: int) -> None:
+    draws = random.Random(seed)
+    shapes, todo, rows = SHAPES[seed % len(SHAPES)], instructions(draws), draws.choice([1, 2, 3, 5, 17, 40])
+    generator = np.random.default_rng(seed)
+    arrays = [generator.normal(size=tuple(rows if dim is N else dim for dim in shape)) for shape in shapes]
+    with np.errstate(all="ignore"):
+        expected = run(host, arrays, todo)
+    try:
+        found = call(lambda xp, *given: run(xp, given, todo), arrays, shapes, rows)
+    except Untraceable:  # it computes with the number of rows: right for this number
+        found = call(lambda xp, *given: run(xp, given, todo), arrays, [one.shape for one in arrays], rows)
+    assert len(found) == len(expected)
+    for got, right in zip(found, map(np.asarray, expected), strict=True):
+        assert got.shape == right.shape and got.dtype == right.dtype
+        finite = np.abs(right[np.isfinite(right)]).astype(float)
+        np.testing.assert_allclose(got, right, rtol=ROUNDINGS, atol=ROUNDINGS * max(1.0, finite.max(initial=0)))
+
+
+def batches(net: Any, case: str, dtype: str, sizes: tuple[int, ...], width: int) -> list[Batch]:
+    made = []
+    for i, rows in enumerate(sizes):
+        _, target, weights = members.loss_arrays(case, rows, dtype, seed=i)
+        x = Stream(i, "x").normal((rows, width)).astype(dtype)
+        made.append(Batch(x, target, weights, net.noise(Stream(3, "noise", step=i), x.shape, dtype)))
+    return made
+
+
+def assert_like_eager(net: Any, case: str, optimizer: Any, dtype: str, rules: Rules, bound: float) -> None:
+    loss, _ = members.LOSSES[case]
+    held, state, losses, expected = steps(
+        net, loss, optimizer, batches(net, case, dtype, (9, 9, 5, 9, 1), 5), dtype, rules
+    )
+    np.testing.assert_allclose(losses, expected, rtol=bound, atol=bound)
+    for got, right in zip(held, state, strict=True):
+        assert got.dtype == right.dtype
+        np.testing.assert_allclose(got, right, rtol=0, atol=bound * max(1.0, float(np.max(np.abs(right), initial=0))))
+
+
+def network(*inner: Any, outputs: int = 3) -> mc.Sequential:
+    layers = (mc.Linear(5, 4), *inner)
+    return mc.Sequential(*layers, mc.Linear(mc.Sequential(*layers).widths(5), outputs))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", members.LAYERS)
+def test_a_step_through_every_layer(name: str, dtype: str) -> None:
+    net = network(members.LAYERS[name](4))
+    bound = 2e-4 if dtype == "float32" else 1e-11
+    assert_like_eager(net, "SoftmaxCrossEntropy", mc.SGD(0.1, momentum=0.9), dtype, Rules(), bound)
+
+
+@pytest.mark.parametrize("case", members.LOSSES)
+def test_a_step_of_every_loss(case: str) -> None:
+    loss, kind = members.LOSSES[case]
+    outputs = loss.outputs(max(3, 2 if kind == "probabilities" else 3))
+    assert_like_eager(network(mc.Tanh(), outputs=outputs), case, mc.SGD(0.05), "float64", Rules(), 1e-11)
+
+
+@pytest.mark.parametrize("name", members.OPTIMIZERS)
+def test_a_step_of_every_optimizer_with_all_rules(name: str) -> None:
+    rules = Rules(l2=1e-3, clip_norm=0.5, clip_value=0.4, ema=0.9)
+    net = network(mc.GELU(), mc.Dropout(0.3))
+    assert_like_eager(net, "SoftmaxCrossEntropy", members.OPTIMIZERS[name], "float64", rules, 1e-10)
+
+
+class Kept(NamedTuple):
+    """A vector that an optimizer keeps."""
+
+    vector: Any
+
+
+class Vanilla:
+    """What users write: an optimizer without anything but the contract."""
+
+    learning_rate, weight_decay = 0.1, 0.0
+
+    def init(self, params: Any) -> Kept:
+        return Kept(np.zeros_like(params))
+
+
+class KeepsTheOld(Vanilla):
+    """Its state is the parameters before the step."""
+
+    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
+        return params - rate[..., None] * grads, Kept(params)
+
+
+class Swaps(Vanilla):
+    """Parameters and state change places."""
+
+    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
+        return state.vector, Kept(params)
+
+
+class Looks(Vanilla):
+    """Every entry takes the old value of its neighbour."""
+
+    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
+        xp = params.__array_namespace__()
+        return xp.concat([params[..., 1:], params[..., :1]], axis=-1) - rate[..., None] * grads, Kept(params * 2)
+
+
+@pytest.mark.parametrize("optimizer", [KeepsTheOld(), Swaps(), Looks()], ids=lambda one: type(one).__name__)
+def test_new_state_is_written_over_the_old_only_where_nobody_reads_it_any_more(optimizer: Any) -> None:
+    assert_like_eager(network(mc.ReLU()), "SoftmaxCrossEntropy", optimizer, "float64", Rules(), 1e-12)
+
+
+def test_numbers_of_a_configuration_are_no_part_of_the_text() -> None:
+    texts = set()
+    for factor in (0.3, 0.7, 11.0):
+        tracer = Tracer()
+        x = tracer.input((N, 4), "float32")
+        texts.add(Program(tracer, [x], [factor * tracer.tanh(x) + 1.5 * factor]).source)
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (lambda xp, x: [xp.asarray(1.0) if xp.sum(x) > 0 else x], "a look at the numbers"),
+        (lambda xp, x: [xp.unique_values(x)], "the function unique_values"),
+        (lambda xp, x: [x + xp.astype(x > 0, xp.int32)], "float64 and int32"),
+        (lambda xp, x: [x[x > 0]], "an index"),
+    ],
+)
+def test_what_cannot_be_traced_is_named(function: Any, named: str) -> None:
+    with pytest.raises(Untraceable, match=named):
+        call(function, [np.ones((3, 4))], [(N, 4)], 3)
