@@ -109,9 +109,10 @@ class LoopPrinter:
             self._emit(f"{name}_best = {value}; {name} = {place};", indent + 1)
             self._emit("}", indent)
             return
-        target = self.storage.entry(self.storage.places[node], member.strides)
         if member.in_register:
             target = f"{name}_[l]" if laned else name
+        else:
+            target = self.storage.entry(self.storage.places[node], member.strides)
         self._emit(f"{target} = {JOIN[node.name].format(target, value)};", indent)
 
     def _end(self, member: Member, indent: int, laned: bool) -> None:
