@@ -2,16 +2,18 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from mlpcore.backends import get_backend
 from mlpcore.compiler import blas
-from mlpcore.compiler.graph import N, RowsNeeded
+from mlpcore.compiler.graph import N, Node, RowsNeeded
 from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
+from mlpcore.training.parameters import fresh_state
 from mlpcore.training.step import Rules, make_step
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Batch, State
@@ -26,58 +28,64 @@ def call(function: Callable, arrays: Sequence[np.ndarray], shapes: Sequence[tupl
     tracer = Tracer()
     inputs = [tracer.input(shape, array.dtype) for shape, array in zip(shapes, arrays, strict=True)]
     outputs = function(tracer, *inputs)
-    program = Program(tracer, inputs, outputs)
+    program = Program(tracer, outputs)
     given = {one.node: np.array(array, order="C") for one, array in zip(inputs, arrays, strict=True)}
     bound = Bound(program, rows, given, blas.find())
     bound.step(*bound.words)
     return [bound.output(one.node).copy() for one in outputs]
 
 
-def first_state(net: Any, optimizer: Any, dtype: str, rules: Rules) -> tuple[Layout, State]:
-    """Layout and state before the first step."""
+def network_step(net: Any, loss: Any, optimizer: Any, dtype: str, rules: Rules) -> tuple[Callable, State]:
+    """A step, and the state before the first one."""
     params = net.init(Stream(0, "init"), dtype)
     layout = Layout(params)
-    vector, zero = layout.flat(params), np.zeros((), np.int32)
-    average = np.zeros_like(vector) if rules.ema else ()
-    return layout, State(
-        vector, layout.running(params), optimizer.init(vector), average, zero, np.ones((), dtype), zero.copy()
-    )
+    state = fresh_state(params, layout, optimizer, get_backend("numpy"), bool(rules.ema))
+    return make_step(net, loss, optimizer, layout, rules), state
+
+
+class CompiledStep(NamedTuple):
+    """A step bound to the arrays ``state``, which it writes over, and ``batch``; their nodes, and that of the loss."""
+
+    bound: Bound
+    state: State
+    batch: Batch
+    inputs: Batch
+    loss: Node
+
+
+def compiled_step(step: Callable, state: State, batch: Batch, rows: Any = N) -> CompiledStep:
+    """The step compiled for batches like this one; ``state`` is held by it."""
+    tracer = Tracer()
+    old = tree_map(lambda leaf: tracer.input(np.shape(leaf), np.asarray(leaf).dtype), state)
+    inputs = tree_map(lambda leaf: tracer.input((rows, *leaf.shape[1:]), leaf.dtype), batch)
+    try:
+        new, loss = step(old, inputs)
+    except RowsNeeded:
+        return compiled_step(step, state, batch, batch.x.shape[0])
+    program = Program(tracer, [loss], list(zip(leaves(new), leaves(old), strict=True)))
+    places = tree_map(np.array, batch)
+    nodes = [one.node for one in (*leaves(old), *leaves(inputs))]
+    given = dict(zip(nodes, [*leaves(state), *leaves(places)], strict=True))
+    bound = Bound(program, batch.x.shape[0], given, blas.find())
+    return CompiledStep(bound, state, places, tree_map(lambda one: one.node, inputs), loss.node)
 
 
 def steps(
     net: Any, loss: Any, optimizer: Any, batches: Sequence[Batch], dtype: str, rules: Rules
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[float], list[float]]:
     """State leaves and losses after the batches: compiled, state written over in place, and eager."""
-    layout, state = first_state(net, optimizer, dtype, rules)
-    step = make_step(net, loss, optimizer, layout, rules)
+    step, state = network_step(net, loss, optimizer, dtype, rules)
     held = tree_map(np.array, state)
-
-    def build(batch: Batch, rows: Any) -> tuple[Bound, Any, Any]:
-        tracer = Tracer()
-        old = tree_map(lambda leaf: tracer.input(np.shape(leaf), np.asarray(leaf).dtype), state)
-        inputs = tree_map(lambda leaf: tracer.input((rows, *leaf.shape[1:]), leaf.dtype), batch)
-        new, objective = step(old, inputs)
-        pairs = list(zip(leaves(new), leaves(old), strict=True))
-        program = Program(tracer, [*leaves(old), *leaves(inputs)], [objective], pairs)
-        places = tree_map(np.array, batch)
-        nodes = [one.node for one in (*leaves(old), *leaves(inputs))]
-        given = dict(zip(nodes, [*leaves(held), *leaves(places)], strict=True))
-        return Bound(program, batch.x.shape[0], given, blas.find()), places, objective
-
-    bound: dict[int, tuple[Bound, Any, Any]] = {}
+    ready: dict[int, CompiledStep] = {}
     compiled_losses, eager_losses = [], []
     for batch in batches:
         rows = batch.x.shape[0]
-        if rows not in bound:
-            try:
-                bound[rows] = build(batch, N)
-            except RowsNeeded:
-                bound[rows] = build(batch, rows)
-        ready, places, objective = bound[rows]
-        for place, leaf in zip(leaves(places), leaves(batch), strict=True):
+        if rows not in ready:
+            ready[rows] = compiled_step(step, held, batch)
+        for place, leaf in zip(leaves(ready[rows].batch), leaves(batch), strict=True):
             place[...] = leaf
-        ready.step(*ready.words)
-        compiled_losses.append(float(ready.output(objective.node)))
+        ready[rows].bound.step(*ready[rows].bound.words)
+        compiled_losses.append(float(ready[rows].bound.output(ready[rows].loss)))
         state, loss_here = step(tree_map(np.array, state), batch)
         eager_losses.append(float(loss_here))
     return leaves(held), [np.asarray(leaf) for leaf in leaves(state)], compiled_losses, eager_losses

@@ -7,15 +7,18 @@ import array_api_compat.numpy as host
 import members
 import numpy as np
 import pytest
-from compiled import call, needs_compiler, steps
+from compiled import call, compiled_step, needs_compiler, network_step, steps
 from graphs import SHAPES, instructions, run
 
 import mlpcore as mc
+from mlpcore.compiler import blas
 from mlpcore.compiler.graph import N, Untraceable
-from mlpcore.compiler.program import Program
+from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
+from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.training.step import Rules
+from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Batch
 
 pytestmark = needs_compiler
@@ -121,13 +124,55 @@ class Looks(Vanilla):
     """Every entry takes the old value of its neighbour."""
 
     def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
-        xp = params.__array_namespace__()
+        xp = namespace(params)
         return xp.concat([params[..., 1:], params[..., :1]], axis=-1) - rate[..., None] * grads, Kept(params * 2)
 
 
-@pytest.mark.parametrize("optimizer", [KeepsTheOld(), Swaps(), Looks()], ids=lambda one: type(one).__name__)
+class Turns(Vanilla):
+    """Every entry takes the old value of the one that is as far from the other end, read in the loop that writes."""
+
+    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
+        xp = namespace(params)
+        return xp.flip(params, axis=-1) - rate[..., None] * grads, Kept(params + grads)
+
+
+@pytest.mark.parametrize("optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns()], ids=lambda one: type(one).__name__)
 def test_new_state_is_written_over_the_old_only_where_nobody_reads_it_any_more(optimizer: Any) -> None:
     assert_like_eager(network(mc.ReLU()), "SoftmaxCrossEntropy", optimizer, "float64", Rules(), 1e-12)
+
+
+def test_an_old_value_that_a_later_loop_reads_is_not_yet_written_over() -> None:
+    tracer = Tracer()
+    x = tracer.input((8,), "float64")
+    new = 2.0 * x
+    later = x * tracer.sum(new)
+    values = np.arange(8.0)
+    bound = Bound(Program(tracer, [later], [(new, x)]), 0, {x.node: values}, blas.find())
+    bound.step(*bound.words)
+    np.testing.assert_array_equal(values, 2 * np.arange(8.0))
+    np.testing.assert_array_equal(bound.output(later.node), 56 * np.arange(8.0))
+
+
+@pytest.mark.parametrize("seconds", [1e9, 0.0])
+def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(seconds: float) -> None:
+    """Rows are gathered by the order of each step, and draws are read where they lie."""
+    net = network(mc.ReLU(), mc.Dropout(0.4))
+    loss, _ = members.LOSSES["SoftmaxCrossEntropy"]
+    step, state = network_step(net, loss, mc.Adam(0.01), "float64", Rules())
+    _, target, weights = members.loss_arrays("SoftmaxCrossEntropy", 30, "float64")
+    data = (Stream(0, "x").normal((30, 5)), target, weights)
+    order = np.random.default_rng(0).integers(0, 30, (4, 6))
+    noises = [net.noise(Stream(3, "noise", step=i), (6, 5), "float64") for i in range(4)]
+    whole = [Batch(*(part[rows] for part in data), noise) for rows, noise in zip(order, noises, strict=True)]
+    made = compiled_step(step, tree_map(np.array, state), whole[0])
+    draws = dict(zip(leaves(made.inputs.noise), map(np.stack, zip(*map(leaves, noises), strict=True)), strict=True))
+    losses = made.bound.walk(data, made.inputs[:3], order, draws, made.loss, seconds)
+    assert len(losses) == (4 if seconds else 1)
+    for batch, found in zip(whole, losses, strict=False):
+        state, expected = step(tree_map(np.array, state), batch)
+        assert found == pytest.approx(float(expected), rel=1e-12)
+    for held, right in zip(leaves(made.state), leaves(state), strict=True):
+        np.testing.assert_allclose(held, right, rtol=0, atol=1e-12)
 
 
 def test_numbers_of_a_configuration_are_no_part_of_the_text() -> None:
@@ -135,7 +180,7 @@ def test_numbers_of_a_configuration_are_no_part_of_the_text() -> None:
     for factor in (0.3, 0.7, 11.0):
         tracer = Tracer()
         x = tracer.input((N, 4), "float32")
-        texts.add(Program(tracer, [x], [factor * tracer.tanh(x) + 1.5 * factor]).source)
+        texts.add(Program(tracer, [factor * tracer.tanh(x) + 1.5 * factor]).source)
     assert len(texts) == 1
 
 

@@ -68,8 +68,7 @@ class TracedArray:
     __xor__, __rxor__ = _operator("bitwise_xor")
     __lt__, __gt__ = _operator("less")
     __le__, __ge__ = _operator("less_equal")
-    __eq__, _ = _operator("equal")
-    __ne__, _ = _operator("not_equal")
+    __eq__, __ne__ = _operator("equal")[0], _operator("not_equal")[0]
     __hash__ = object.__hash__
     __neg__, __pos__, __abs__ = _sign("negative"), _sign("positive"), _sign("abs")
     __invert__ = _sign("bitwise_invert")

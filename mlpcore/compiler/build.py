@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+COMPILER = "cc"
 FLAGS = (
     *("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-fvisibility=default"),
     # The same bits from every compiler: no fused multiply-add that the text does not ask for; no errno and no traps,
@@ -14,16 +15,16 @@ FLAGS = (
 )
 
 
-def build(text: str, compiler: str = "cc", extra: tuple[str, ...] = ()) -> ctypes.CDLL:
+def build(text: str) -> ctypes.CDLL:
     """The library of a C file."""
-    executable = shutil.which(compiler)
+    executable = shutil.which(COMPILER)
     if executable is None:
-        raise FileNotFoundError(f"there is no C compiler {compiler!r}")
+        raise FileNotFoundError(f"there is no C compiler {COMPILER!r}")
     with tempfile.TemporaryDirectory() as folder:
         source, library = Path(folder, "step.c"), Path(folder, "step.so")
         source.write_text(text)
-        command = [executable, *FLAGS, *extra, str(source), "-o", str(library), "-lm"]
+        command = [executable, *FLAGS, str(source), "-o", str(library), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"{compiler} refused the printed text:\n{done.stderr[:2000]}")
+            raise RuntimeError(f"{COMPILER} refused the printed text:\n{done.stderr[:2000]}")
         return ctypes.CDLL(str(library))

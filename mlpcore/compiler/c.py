@@ -1,15 +1,17 @@
 """A schedule as C: its loops, its products as calls of BLAS, and the walk over the steps of a chunk."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from mlpcore.compiler.chunk import CHUNK
 from mlpcore.compiler.formulas import HELD, STORED
 from mlpcore.compiler.graph import Node, Shape
 from mlpcore.compiler.loops import LoopPrinter
-from mlpcore.compiler.places import ONE, ZERO, Place, packed, size
-from mlpcore.compiler.preamble import CHUNK, PREAMBLE
-from mlpcore.compiler.schedule import Loop, Member, Schedule, long
+from mlpcore.compiler.places import ZERO, Place, as_it_lies, packed, size
+from mlpcore.compiler.preamble import PREAMBLE
+from mlpcore.compiler.schedule import Loop, Member, Schedule
 from mlpcore.compiler.storage import Storage
 
 
@@ -49,8 +51,7 @@ class Printer:
             strides = (ZERO,) * (node.ndim - len(place.strides)) + place.strides
             return "&" + self.storage.entry(place, strides[: len(stack)])
 
-        one, lda = _order(left, node.inputs[0].shape)
-        other, ldb = _order(right, node.inputs[1].shape)
+        (one, lda), (other, ldb) = map(_order, (left, right), [given.shape for given in node.inputs])
         made = start(Place(node, ZERO, packed(node.shape)))
         call = "gemm" if node.dtype == np.float32 else "gemmd"
         return [
@@ -77,9 +78,7 @@ class Printer:
         return lines
 
 
-def _order(place: Place, shape: Shape) -> tuple[int, str]:
-    """111 or 112, as CBLAS calls a matrix as it lies and its transpose, and how far apart its rows lie."""
-    (row, column), (rows, columns) = place.strides[-2:], shape[-2:]
-    if (column == ONE or not long(columns)) and (row != ZERO or not long(rows)):
-        return 111, str(row if row != ZERO else columns)
-    return 112, str(column if column != ZERO else rows)
+def _order(place: Place, shape: Shape) -> tuple[int, Any]:
+    found = as_it_lies(shape, place.strides)
+    assert found is not None, "the factor of a product is copied where BLAS cannot read it"
+    return found

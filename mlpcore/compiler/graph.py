@@ -23,21 +23,27 @@ class Rows:
         return "n"
 
     def __eq__(self, other: object) -> bool:
-        return self is other or self._refuse(other)
+        return self is other or self.refuse()
 
     def __hash__(self) -> int:
         return id(self)
 
-    def _refuse(self, *_: object) -> Any:
+    def refuse(self, *_: object) -> Any:
+        """What a computation with the number ends in."""
         raise RowsNeeded("the number of rows")
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
-    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __divmod__ = __neg__ = __abs__ = _refuse
-    __int__ = __index__ = __float__ = __bool__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = refuse
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __divmod__ = __neg__ = __abs__ = refuse
+    __int__ = __index__ = __float__ = __bool__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
 
 
 N = Rows()  # the only one
 Dim = int | Rows
+
+
+def long(dim: Dim) -> bool:
+    """Whether an axis may have more than one entry."""
+    return dim is N or dim != 1
 
 
 def has_rows(shape: Iterable[Dim]) -> bool:
@@ -83,7 +89,10 @@ class Node:
 
 
 class Graph:
-    """Nodes in the order in which they were asked for; the same operation on the same nodes is one node."""
+    """Nodes in the order in which they were asked for; the same operation on the same nodes is one node.
+
+    Constants stay apart: were two that are equal by chance one node, the printed text would depend on numbers.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []

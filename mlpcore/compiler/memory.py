@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.places import ZERO, size
-from mlpcore.compiler.schedule import Loop, Schedule, along
+from mlpcore.compiler.places import ZERO, Place, packed
+from mlpcore.compiler.schedule import Loop, Member, Schedule, along, nodes_of
 
 ALIGNMENT = 64  # bytes
 
@@ -17,38 +17,37 @@ def replaceable(schedule: Schedule, paths: dict[Node, tuple], pairs: Iterable[tu
     """
     found: dict[Node, Node] = {}
     for new, old in pairs:
-        root = schedule.places[new].root
-        if root in found or root.kind in ("input", "constant") or schedule.places[new].offset != ZERO:
+        place = schedule.places[new]
+        root = place.root
+        if root in found or place != Place(root, ZERO, packed(old.shape)) or root.dtype != old.dtype:
             continue
-        if root.dtype != old.dtype or size(root.shape) != size(old.shape) or new.shape != old.shape:
+        number = schedule.item_of.get(root)
+        loop = None if number is None else schedule.items[number]
+        if number is None or not isinstance(loop, Loop) or root.kind == "reduce" or _read_after(schedule, old, number):
             continue
-        number = schedule.item_of[root]
-        loop = schedule.items[number]
-        if not isinstance(loop, Loop) or loop.members[root].late or root.kind == "reduce":
-            continue
-        if _read_after(schedule, old, number):
-            continue
-        strides = loop.members[root].strides
-        safe = True
-        for node, member in loop.members.items():
-            for one in node.inputs:
-                place = schedule.source(node, one)
-                if place.root is not old:
-                    continue
-                before = len(member.axes) - len(place.strides)
-                same = before >= 0 and along(place.strides, member.axes[before:], loop) == strides
-                safe &= same and place.offset == ZERO and paths[node] == paths[root] and node.kind != "take"
-        if safe:
+        if _read_in_step(schedule, paths, loop, loop.members[root], old):
             found[root] = old
     return found
 
 
+def _read_in_step(schedule: Schedule, paths: dict[Node, tuple], loop: Loop, new: Member, old: Node) -> bool:
+    """Whether the loop reads of the old value only the entry that the new one is about to be written over."""
+    for node, member in loop.members.items():
+        for place in (schedule.source(node, one) for one in node.inputs):
+            if place.root is not old:
+                continue
+            if node.kind == "take" or place.offset != ZERO or paths[node] != paths[new.node]:
+                return False
+            if along(place.strides, member.axes, loop) != new.strides:
+                return False
+    return True
+
+
 def _read_after(schedule: Schedule, old: Node, number: int) -> bool:
-    for item in schedule.items[number + 1 :]:
-        nodes = [item] if isinstance(item, Node) else item.members
-        if any(schedule.source(node, one).root is old for node in nodes for one in node.inputs):
-            return True
-    return any(schedule.places[one].root is old for one in schedule.graph.outputs)
+    """Whether a later item reads the old value, or an output is made of it."""
+    later = [node for item in schedule.items[number + 1 :] for node in nodes_of(item)]
+    read = [schedule.source(node, one).root for node in later for one in node.inputs]
+    return old in read or any(schedule.places[one].root is old for one in schedule.graph.outputs)
 
 
 def arena(spans: list[tuple[int, int, int]]) -> tuple[list[int], int]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from mlpcore.compiler.graph import Dim, Graph, N, Node, RowsNeeded, Shape
+from mlpcore.compiler.graph import Dim, Graph, N, Node, RowsNeeded, Shape, long
 
 
 class Size(NamedTuple):
@@ -51,7 +51,7 @@ def packed(shape: Shape) -> tuple[Size, ...]:
     """The strides of an array whose entries lie one behind the other, 0 for axes of length 1."""
     strides, step = [], ONE
     for dim in reversed(shape):
-        strides.append(ZERO if dim is not N and dim == 1 else step)
+        strides.append(step if long(dim) else ZERO)
         step = step.times(dim)
     return tuple(reversed(strides))
 
@@ -73,58 +73,39 @@ def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
     """
     computed: list[Node] = []
     found: dict[Any, Place] = {}  # of nodes, and of (product, factor) where it is a copy
+
+    def add(node: Node) -> Place:
+        computed.append(node)
+        return found.setdefault(node, Place(node, ZERO, packed(node.shape)))
+
+    def copied(node: Node) -> Place:
+        number = len(graph.nodes) + len(computed)
+        return add(Node("copy", "elementwise", (node,), node.shape, node.dtype, (), node.label, number))
+
     for node in graph.needed():
         if node.kind == "matmul":
             for one in node.inputs:
-                if not readable(one.shape, found[one].strides):
-                    copy = Node(
-                        "copy",
-                        "elementwise",
-                        (one,),
-                        one.shape,
-                        one.dtype,
-                        (),
-                        one.label,
-                        len(graph.nodes) + len(computed),
-                    )
-                    computed.append(copy)
-                    found[copy] = Place(copy, ZERO, packed(copy.shape))
-                    found[(node, one)] = found[copy]
+                if as_it_lies(one.shape, found[one].strides) is None:
+                    found[(node, one)] = copied(one)
         if node.kind != "view":
-            computed.append(node)
-            found[node] = Place(node, ZERO, packed(node.shape))
+            add(node)
             continue
         (source,) = node.inputs
-        place = _viewed(node, found[source])
-        if place is None:
-            copy = Node(
-                "copy",
-                "elementwise",
-                (source,),
-                source.shape,
-                source.dtype,
-                (),
-                source.label,
-                len(graph.nodes) + len(computed),
-            )
-            computed.append(copy)
-            found[copy] = Place(copy, ZERO, packed(copy.shape))
-            place = _viewed(node, found[copy])
-            assert place is not None, f"{node} of a packed array"
+        place = _viewed(node, found[source]) or _viewed(node, copied(source))
+        assert place is not None, f"{node} of a packed array"
         found[node] = place
     return computed, found
 
 
-def readable(shape: Shape, strides: tuple[Size, ...]) -> bool:
-    """Whether BLAS can read a matrix as it lies: its rows, or its columns, packed."""
+def as_it_lies(shape: Shape, strides: tuple[Size, ...]) -> tuple[int, Size | Dim] | None:
+    """How BLAS can read a matrix: 111 where its rows are packed, 112 where its columns are, as CBLAS calls a matrix and
+    its transpose, and how far apart these lie. None where neither is."""
     (rows, columns), (row, column) = shape[-2:], strides[-2:]
-
-    def short(dim: Dim) -> bool:
-        return dim is not N and dim == 1
-
-    by_rows = (column == ONE or short(columns)) and (row != ZERO or short(rows))
-    by_columns = (row == ONE or short(rows)) and (column != ZERO or short(columns))
-    return by_rows or by_columns
+    if (column == ONE or not long(columns)) and (row != ZERO or not long(rows)):
+        return 111, row if row != ZERO else columns
+    if (row == ONE or not long(rows)) and (column != ZERO or not long(columns)):
+        return 112, column if column != ZERO else rows
+    return None
 
 
 def _viewed(node: Node, source: Place) -> Place | None:
@@ -134,13 +115,13 @@ def _viewed(node: Node, source: Place) -> Place | None:
     if node.name == "broadcast_to":
         before = (ZERO,) * (node.ndim - given.ndim)
         pairs = zip(source.strides, given.shape, strict=True)
-        return Place(source.root, source.offset, before + tuple(ZERO if d is not N and d == 1 else s for s, d in pairs))
+        return Place(source.root, source.offset, before + tuple(s if long(d) else ZERO for s, d in pairs))
     if node.name == "slice":
         offset = source.offset
         cut: list[Size] = []
         for start, step, stride, dim in zip(words["starts"], words["steps"], source.strides, node.shape, strict=True):
             offset = offset.plus(stride.times(start))
-            cut.append(ZERO if dim is not N and dim == 1 else stride.times(step))
+            cut.append(stride.times(step) if long(dim) else ZERO)
         return Place(source.root, offset, tuple(cut))
     strides = _reshaped(given.shape, source.strides, node.shape)
     return None if strides is None else Place(source.root, source.offset, strides)
@@ -148,13 +129,13 @@ def _viewed(node: Node, source: Place) -> Place | None:
 
 def _reshaped(old: Shape, strides: tuple[Size, ...], new: Shape) -> tuple[Size, ...] | None:
     """The strides under another shape, or None: axes that are joined or split must lie one behind the other."""
-    here = [(dim, stride) for dim, stride in zip(old, strides, strict=True) if dim is N or dim != 1]
-    there = [(i, dim) for i, dim in enumerate(new) if dim is N or dim != 1]
+    here = [(dim, stride) for dim, stride in zip(old, strides, strict=True) if long(dim)]
+    there = [(i, dim) for i, dim in enumerate(new) if long(dim)]
     made: dict[int, Size] = {}
     while here or there:
         group, wanted = [here.pop(0)] if here else [], [there.pop(0)] if there else []
-        while size(tuple(d for d, _ in group)) != size(tuple(d for _, d in wanted)):
-            if _smaller(size(tuple(d for d, _ in group)), size(tuple(d for _, d in wanted))):
+        while (have := size(tuple(d for d, _ in group))) != (want := size(tuple(d for _, d in wanted))):
+            if (have.per_row, have.fixed) < (want.per_row, want.fixed):
                 if not here:
                     return None
                 group.append(here.pop(0))
@@ -170,7 +151,3 @@ def _reshaped(old: Shape, strides: tuple[Size, ...], new: Shape) -> tuple[Size, 
             made[i] = step
             step = step.times(dim)
     return tuple(made.get(i, ZERO) for i in range(len(new)))
-
-
-def _smaller(one: Size, other: Size) -> bool:
-    return (one.per_row, one.fixed) < (other.per_row, other.fixed)

@@ -10,10 +10,11 @@ from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
+from mlpcore.compiler.chunk import chunk
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.memory import ALIGNMENT, arena
 from mlpcore.compiler.places import size
-from mlpcore.compiler.schedule import Item, Schedule
+from mlpcore.compiler.schedule import Item, Schedule, nodes_of
 from mlpcore.compiler.storage import Storage
 from mlpcore.compiler.trace import Tracer
 
@@ -30,14 +31,12 @@ class Program:
     def __init__(
         self,
         tracer: Tracer,
-        inputs: Sequence[TracedArray],
         outputs: Sequence[TracedArray],
         replaced: Sequence[tuple[TracedArray, TracedArray]] = (),
     ) -> None:
         self.tracer = tracer
         pairs = _apart(tracer, replaced)
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
-        self.inputs = [one.node for one in inputs]
         self.schedule = Schedule(tracer.graph)
         printer = Printer(self.schedule, [(new.node, old.node) for new, old in pairs])
         self.source, self.storage = printer.text(), printer.storage
@@ -51,7 +50,7 @@ class Bound:
 
     def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas) -> None:
         storage, schedule = program.storage, program.schedule
-        self.program, self.rows, self.blas = program, rows, blas
+        self.program, self.rows = program, rows
         data = program.tracer.data
         kept = {schedule.places[one].root for one in program.tracer.graph.outputs}
         own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
@@ -82,6 +81,30 @@ class Bound:
         self.run.argtypes = [*self.step.argtypes, pointer]
         self.words = (self.addresses.ctypes.data, self.numbers.ctypes.data, rows, blas.sgemm, blas.dgemm)
 
+    def walk(
+        self,
+        data: Sequence[np.ndarray],
+        inputs: Sequence[Node],
+        order: np.ndarray,
+        draws: dict[Node, np.ndarray],
+        loss: Node,
+        seconds: float,
+    ) -> np.ndarray:
+        """The losses of steps, fewer than asked for where the time was up before.
+
+        Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
+        ``draws`` their i-th entries.
+        """
+        arrays, before = self.program.storage.arrays, self.addresses.copy()
+        at = {arrays.index(node): drawn for node, drawn in draws.items() if node in arrays}
+        losses = np.empty(len(order), loss.dtype)
+        batch = [self.arrays[node] for node in inputs]
+        struct, kept = chunk(order, data, batch, at, losses, self.output(loss), seconds)
+        done = self.run(*self.words, ctypes.addressof(struct))
+        del kept  # the struct points into these
+        self.addresses[:] = before  # where the draws were read
+        return losses[:done]
+
     def output(self, node: Node) -> np.ndarray:
         """The array of an output, as it lies."""
         place = self.program.schedule.places[node]
@@ -98,7 +121,7 @@ def _shape(node: Node, rows: int) -> tuple[int, ...]:
 
 def _touches(storage: Storage, schedule: Schedule, item: Item, whole: Node) -> bool:
     """Whether an item reads or writes an array."""
-    nodes = [item] if isinstance(item, Node) else list(item.members)
+    nodes = list(nodes_of(item))
     roots = [*nodes, *(schedule.source(node, one).root for node in nodes for one in node.inputs)]
     return any(storage.whole(root)[0] is whole for root in roots)
 

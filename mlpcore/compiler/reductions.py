@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.graph import N, Untraceable, label
-from mlpcore.compiler.shaping import normal_axis
+from mlpcore.compiler.shaping import normal_axes
 
 
 class Reductions:
@@ -21,8 +21,7 @@ class Reductions:
 
     def reduction(self, name: str, x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         """``name`` over the axes, all of them by default."""
-        axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        axes = tuple(sorted(normal_axis(one, x.ndim) for one in axes))
+        axes = normal_axes(axis, x.ndim)
         keep = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
         node = self.graph.add(name, "reduce", (x.node,), keep, x.dtype if dtype is None else dtype, label(), axes=axes)
         made = self.wrap(node)
@@ -30,13 +29,11 @@ class Reductions:
 
     def sum(self, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
         """The sum; integers are added as int64, as the standard has it."""
-        wide = dtype or (x.dtype if x.dtype.kind == "f" else np.dtype("u8" if x.dtype.kind == "u" else "i8"))
-        return self.reduction("sum", self.astype(x, wide), axis, keepdims)
+        return self.reduction("sum", self.astype(x, dtype or _widened(x.dtype)), axis, keepdims)
 
     def prod(self, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
         """The product."""
-        wide = dtype or (x.dtype if x.dtype.kind == "f" else np.dtype("u8" if x.dtype.kind == "u" else "i8"))
-        return self.reduction("prod", self.astype(x, wide), axis, keepdims)
+        return self.reduction("prod", self.astype(x, dtype or _widened(x.dtype)), axis, keepdims)
 
     def max(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
         """The largest entry, NaN where there is one."""
@@ -77,10 +74,14 @@ class Reductions:
         return self.sqrt(self.var(x, axis=axis, correction=correction, keepdims=keepdims))
 
     def _count(self, x: Any, axis: Any) -> Any:
-        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        dims = [x.shape[i] for i in axes]
+        dims = [x.shape[i] for i in normal_axes(axis, x.ndim)]
         count: Any = math.prod(d for d in dims if d is not N)
         if any(d is N for d in dims):
             rows = self.graph.add("rows", "elementwise", (), (), x.dtype, label())
             return self.wrap(rows) * float(count)
         return float(count)
+
+
+def _widened(dtype: np.dtype) -> np.dtype:
+    """The dtype in which the standard adds and multiplies entries."""
+    return dtype if dtype.kind == "f" else np.dtype("uint64" if dtype.kind == "u" else "int64")

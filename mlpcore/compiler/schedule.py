@@ -1,8 +1,9 @@
 """Operations put into few loops: each loop walks one space of indices and computes all that needs no other."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mlpcore.compiler.graph import Graph, N, Node, Shape, same_shape
+from mlpcore.compiler.graph import Graph, Node, Shape, long, same_shape
 from mlpcore.compiler.places import ZERO, Place, Size, packed, places
 
 Strides = tuple[Size, ...]  # along the axes of a loop
@@ -51,9 +52,9 @@ class Loop:
 Item = Loop | Node  # a node alone: a product, or a concatenation
 
 
-def long(dim: object) -> bool:
-    """Whether an axis may have more than one entry."""
-    return dim is N or dim != 1
+def nodes_of(item: Item) -> Iterable[Node]:
+    """The nodes that an item computes."""
+    return (item,) if isinstance(item, Node) else item.members
 
 
 def space(node: Node) -> Shape:
@@ -81,7 +82,7 @@ class Schedule:
         self.items = [item for item in self.items if isinstance(item, Node) or item.members]
         self.item_of = {}
         for number, item in enumerate(self.items):
-            for node in [item] if isinstance(item, Node) else item.members:
+            for node in nodes_of(item):
                 self.item_of[node] = number
 
     def source(self, node: Node, given: Node) -> Place:
@@ -102,19 +103,19 @@ class Schedule:
         numbers = {self.item_of[user] for user in self.users[node]}
         if len(numbers) != 1 or (number := numbers.pop()) == self.item_of[node]:
             return
-        loop, user = self.items[number], self.items[self.item_of[node]]
-        if isinstance(loop, Node) or not isinstance(user, Loop):
+        loop, now = self.items[number], self.items[self.item_of[node]]
+        if isinstance(loop, Node) or not isinstance(now, Loop):
             return
         waiting = dict(loop.members)
-        if (member := self._fitted(node, loop, number)) is None:
+        if (member := self._fitted(node, loop)) is None:
             return
         loop.members = {node: member}
         for other in waiting:  # each is to be fitted anew, with the newcomer before it
-            if (again := self._fitted(other, loop, number)) is None:
+            if (again := self._fitted(other, loop)) is None:
                 loop.members = waiting
                 return
             loop.members[other] = again
-        del user.members[node]
+        del now.members[node]
         self.item_of[node] = number
 
     def _into_a_loop(self, node: Node) -> None:
@@ -122,18 +123,18 @@ class Schedule:
         first = max((self.item_of.get(self.places[one].root, -1) for one in node.inputs), default=-1)
         for number in range(max(first, 0), len(self.items)):
             loop = self.items[number]
-            if isinstance(loop, Loop) and (member := self._fitted(node, loop, number)) is not None:
+            if isinstance(loop, Loop) and (member := self._fitted(node, loop)) is not None:
                 loop.members[node] = member
                 self.item_of[node] = number
                 return
         loop = Loop(axes)
-        member = self._fitted(node, loop, len(self.items))
+        member = self._fitted(node, loop)
         assert member is not None, f"{node} does not fit a loop of its own"
         loop.members[node] = member
         self.item_of[node] = len(self.items)
         self.items.append(loop)
 
-    def _fitted(self, node: Node, loop: Loop, number: int) -> Member | None:
+    def _fitted(self, node: Node, loop: Loop) -> Member | None:
         """The node as a member of the loop, or None where it needs a value that the loop does not have yet."""
         mine = space(node)
         if sum(map(long, mine)) > len(loop.axes):
@@ -160,12 +161,12 @@ class Schedule:
         if found is None:
             return None
         for place, source in inside:  # the very entry that this iteration has computed, and no other
-            if along(place.strides, found[len(mine) - len(place.strides) :], loop) != source.strides:
+            if along(place.strides, found, loop) != source.strides:
                 return None
         used = sorted(a for a in found if a >= 0)
         if used != list(range(len(used))):
             return None
-        late, depth, shape = False, len(used), node.shape
+        late, depth = False, len(used)
         if node.kind == "reduce":
             reduced = {found[a] for a in dict(node.attributes)["axes"]} - {-1}
             kept = [a for a in used if a not in reduced]
@@ -173,12 +174,8 @@ class Schedule:
                 return None  # it needs the best and its place at once
             late = len(kept) < len(used) and (not kept or kept != list(range(len(kept))) or len(used) < len(loop.axes))
             depth = len(kept)
-        stage = 0
-        for _, source in inside:
-            stage = max(stage, source.stage)
-        if node.kind == "reduce" and depth < len(used):
-            stage += 1
-        return Member(node, along(packed(shape), found, loop), found, depth, stage, late)
+        stage = max((source.stage for _, source in inside), default=0) + (depth < len(used))
+        return Member(node, along(packed(node.shape), found, loop), found, depth, stage, late)
 
     def __str__(self) -> str:
         lines = []
@@ -193,9 +190,9 @@ class Schedule:
 
 
 def along(strides: Strides, axes: tuple[int, ...], loop: Loop) -> Strides:
-    """Strides along the axes of the loop, of an array whose axes are these of the loop."""
+    """Strides along the axes of the loop, of an array whose axes are the last of these axes of the loop."""
     made = [ZERO] * len(loop.axes)
-    for stride, axis in zip(strides, axes, strict=True):
+    for stride, axis in zip(strides, axes[len(axes) - len(strides) :], strict=True):
         if axis >= 0:
             made[axis] = made[axis].plus(stride)
     return tuple(made)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.compiler.graph import Dim, N, Node, Shape, Untraceable, has_rows, same_shape
+from mlpcore.compiler.graph import Dim, N, Node, Shape, Untraceable, has_rows, long, same_shape
 
 
 def normal_axis(axis: int, ndim: int) -> int:
@@ -17,15 +17,21 @@ def normal_axis(axis: int, ndim: int) -> int:
     return axis % ndim
 
 
+def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """One axis, several, or all (None), counted from the front and in order."""
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return tuple(sorted(normal_axis(one, ndim) for one in axes))
+
+
 def broadcast(shapes: Sequence[Shape]) -> Shape:
     """The shape that all of these become; ValueError where two lengths differ and neither is 1."""
     ndim = max(map(len, shapes))
     made: list[Dim] = []
     for column in zip(*[(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes], strict=True):
-        lengths = {id(dim) if dim is N else dim: dim for dim in column if dim is N or dim != 1}
+        lengths = {id(dim) if dim is N else dim: dim for dim in column if long(dim)}
         if len(lengths) > 1:
             if has_rows(lengths.values()):  # right for one number of rows only
-                N._refuse()
+                N.refuse()
             raise ValueError(f"shapes {', '.join(map(str, shapes))} do not broadcast")
         made.append(next(iter(lengths.values())) if lengths else 1)
     return tuple(made)
@@ -49,12 +55,12 @@ class Shaping:
             rest = math.prod(d for d in there if d != -1)
             missing: Dim = math.prod(here) // rest if rest else 0
             if has_rows(x.shape) and not has_rows(wanted):
-                missing = N if missing == 1 else N._refuse()
+                missing = N if missing == 1 else N.refuse()
             wanted = [missing if dim is not N and dim == -1 else dim for dim in wanted]
             there = [dim for dim in wanted if dim is not N]
         if has_rows(x.shape) != has_rows(wanted) or math.prod(here) != math.prod(there):
             if has_rows(x.shape) or has_rows(wanted):
-                N._refuse()
+                N.refuse()
             raise ValueError(f"an array of shape {x.shape} cannot have the shape {tuple(wanted)}")
         return x if same_shape(tuple(wanted), x.shape) else self._view("reshape", x, tuple(wanted))
 
@@ -66,9 +72,9 @@ class Shaping:
 
     def squeeze(self, x: Any, /, axis: int | tuple[int, ...]) -> Any:
         """Without these axes, which must be of length 1."""
-        axes = {normal_axis(one, x.ndim) for one in (axis if isinstance(axis, tuple) else (axis,))}
-        if any(x.shape[i] is N or x.shape[i] != 1 for i in axes):
-            raise ValueError(f"axes {sorted(axes)} of the shape {x.shape} are not all of length 1")
+        axes = normal_axes(axis, x.ndim)
+        if any(long(x.shape[i]) for i in axes):
+            raise ValueError(f"axes {list(axes)} of the shape {x.shape} are not all of length 1")
         if not axes:
             return x
         return self._view("reshape", x, tuple(dim for i, dim in enumerate(x.shape) if i not in axes))
@@ -112,7 +118,7 @@ class Shaping:
             key = (*key, Ellipsis)
         at = key.index(Ellipsis)
         full = (*key[:at], *[slice(None)] * (x.ndim - given), *key[at + 1 :])
-        cuts, shape, dropped = [], [], []
+        cuts, shape = [], []
         axis = 0
         for part in full:
             if part is None:
@@ -124,7 +130,7 @@ class Shaping:
                 cuts.append((0, dim, 1))
                 shape.append(dim)
             elif dim is N:
-                N._refuse()
+                N.refuse()
             elif isinstance(part, slice):
                 start, stop, step = part.indices(dim)
                 count = len(range(start, stop, step))
@@ -132,7 +138,6 @@ class Shaping:
                 shape.append(count)
             else:
                 cuts.append((normal_axis(part, dim), 1, 1))
-                dropped.append(axis - 1)
         kept = tuple(count for _, count, _ in cuts)
         made = x
         if not same_shape(kept, x.shape) or any((start, step) != (0, 1) for start, _, step in cuts):
@@ -142,8 +147,7 @@ class Shaping:
 
     def flip(self, x: Any, /, *, axis: Any = None) -> Any:
         """The entries in reverse along the axes."""
-        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-        turned = {normal_axis(one, x.ndim) for one in axes}
+        turned = normal_axes(axis, x.ndim)
         return x[tuple(slice(None, None, -1) if i in turned else slice(None) for i in range(x.ndim))]
 
     def take(self, x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
@@ -162,7 +166,7 @@ class Shaping:
         place = normal_axis(axis, arrays[0].ndim)
         dims = [one.shape[place] for one in arrays]
         if has_rows(dims):
-            N._refuse()
+            N.refuse()
         rests = {one.shape[:place] + one.shape[place + 1 :] for one in arrays}
         dtypes = {one.dtype for one in arrays}
         if len(rests) > 1 or len(dtypes) > 1:
@@ -217,7 +221,7 @@ class Shaping:
     def arange(self, start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Any:
         """Evenly spaced numbers; their count must be known while tracing."""
         if start is N or stop is N:
-            N._refuse()
+            N.refuse()
         begin, end = (0, start) if stop is None else (start, stop)
         kind = dtype or ("int64" if all(isinstance(v, int) for v in (begin, end, step)) else "float64")
         return self.asarray(np.arange(begin, end, step, dtype=kind))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mlpcore.compiler.blocks import Block, blocks, in_scope
-from mlpcore.compiler.graph import N, Node
+from mlpcore.compiler.graph import Node, long
 from mlpcore.compiler.memory import replaceable
 from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
 from mlpcore.compiler.schedule import Loop, Schedule, Strides
@@ -57,7 +57,7 @@ class Storage:
             if not isinstance(node, Node) or node.kind != "concat":
                 continue
             axis, begin = dict(node.attributes)["axis"], ZERO
-            alone = all(dim is not N and dim == 1 for dim in node.shape[:axis])
+            alone = not any(map(long, node.shape[:axis]))
             for part in node.inputs:
                 place = self.places[part]
                 root = place.root

@@ -43,7 +43,7 @@ class Tracer(Shaping, Reductions):
 
     def input(self, shape: Sequence[Dim], dtype: Any, label: str = "") -> TracedArray:
         """An argument of the traced function."""
-        return TracedArray(self, self.graph.add("input", "input", (), tuple(shape), dtype, label))
+        return self.wrap(self.graph.add("input", "input", (), tuple(shape), dtype, label))
 
     def asarray(self, x: Any, *, dtype: Any = None, device: Any = None, copy: Any = None) -> TracedArray:
         """A traced array as it is; a number or a host array as a constant."""
@@ -60,40 +60,36 @@ class Tracer(Shaping, Reductions):
 
     def elementwise(self, name: str, *args: Any, dtype: Any = None) -> TracedArray:
         """A function of the entries of arrays that broadcast; Python numbers take the dtype of the arrays."""
-        arrays = [arg for arg in args if not isinstance(arg, Scalar)]
-        if not arrays:
+        nodes = self._operands(name, args)
+        return self._entrywise(name, nodes, nodes[0].dtype if dtype is None else dtype)
+
+    def _operands(self, name: str, args: Sequence[Any]) -> list[Node]:
+        """The arguments as nodes of one dtype, that of the arrays among them."""
+        scalars = [arg for arg in args if isinstance(arg, Scalar)]
+        if len(scalars) == len(args):
             raise Untraceable(f"{name} of numbers without an array")
-        arrays = [self.asarray(one) for one in arrays]
-        common = promoted(name, [one.dtype for one in arrays], [arg for arg in args if isinstance(arg, Scalar)])
-        rest = iter(arrays)
-        nodes = [self._scalar(arg, common) if isinstance(arg, Scalar) else next(rest).node for arg in args]
-        nodes = [node if node.dtype == common else self._cast(node, common) for node in nodes]
-        shape = broadcast([node.shape for node in nodes])
-        node = self.graph.add(name, "elementwise", nodes, shape, common if dtype is None else dtype, label())
-        return self.wrap(node)
+        arrays = {i: self.asarray(arg) for i, arg in enumerate(args) if not isinstance(arg, Scalar)}
+        common = promoted(name, [one.dtype for one in arrays.values()], scalars)
+        return [
+            self.astype(arrays[i], common).node if i in arrays else self._scalar(arg, common)
+            for i, arg in enumerate(args)
+        ]
 
     def _scalar(self, value: Scalar, dtype: np.dtype) -> Node:
         return self.graph.add("number", "constant", (), (), dtype, value=np.asarray(value, dtype).item())
 
-    def _cast(self, node: Node, dtype: np.dtype) -> Node:
-        return self.graph.add("astype", "elementwise", (node,), node.shape, dtype, label())
+    def _entrywise(self, name: str, nodes: Sequence[Node], dtype: Any) -> TracedArray:
+        shape = broadcast([node.shape for node in nodes])
+        return self.wrap(self.graph.add(name, "elementwise", nodes, shape, dtype, label()))
 
     def astype(self, x: TracedArray, dtype: Any, *, copy: Any = True, device: Any = None) -> TracedArray:
         """Every entry in another dtype."""
-        return x if x.dtype == dtype else TracedArray(self, self._cast(x.node, np.dtype(dtype)))
+        return x if x.dtype == dtype else self._entrywise("astype", [x.node], dtype)
 
     def where(self, condition: Any, x: Any, y: Any) -> TracedArray:
         """x where the condition holds, y elsewhere."""
-        given = [arg for arg in (x, y) if not isinstance(arg, Scalar)]
-        if not given:
-            raise Untraceable("where with two numbers")
-        common = promoted("where", [one.dtype for one in given], [arg for arg in (x, y) if isinstance(arg, Scalar)])
-        one, other = (
-            self._scalar(arg, common) if isinstance(arg, Scalar) else self.astype(arg, common).node for arg in (x, y)
-        )
-        nodes = (self.asarray(condition).node, one, other)
-        shape = broadcast([node.shape for node in nodes])
-        return TracedArray(self, self.graph.add("where", "elementwise", nodes, shape, common, label()))
+        one, other = self._operands("where", (x, y))
+        return self._entrywise("where", [self.asarray(condition).node, one, other], one.dtype)
 
     def clip(self, x: TracedArray, /, min: Any = None, max: Any = None) -> TracedArray:
         """x held between two bounds, each of which may be None; NaN stays."""
@@ -111,16 +107,15 @@ class Tracer(Shaping, Reductions):
             return self.squeeze(self.matmul(self.expand_dims(x, axis=0), y), -2 if y.ndim > 1 else -1)
         if y.ndim == 1:
             return self.squeeze(self.matmul(x, self.expand_dims(y, axis=1)), -1)
-        common = promoted("matmul", [x.dtype, y.dtype], [])
-        if common.kind != "f":
-            raise Untraceable(f"a product of matrices of {common}")
+        nodes = self._operands("matmul", (x, y))
+        if nodes[0].dtype.kind != "f":
+            raise Untraceable(f"a product of matrices of {nodes[0].dtype}")
         if not same_shape(x.shape[-1:], y.shape[-2:-1]):
             if (x.shape[-1] is N) != (y.shape[-2] is N):
-                N._refuse()  # right for one number of rows
+                N.refuse()  # right for one number of rows
             raise ValueError(f"a product of the shapes {x.shape} and {y.shape}")
         shape = (*broadcast([x.shape[:-2], y.shape[:-2]]), x.shape[-2], y.shape[-1])
-        nodes = (self.astype(x, common).node, self.astype(y, common).node)
-        return self.wrap(self.graph.add("matmul", "matmul", nodes, shape, common, label()))
+        return self.wrap(self.graph.add("matmul", "matmul", nodes, shape, nodes[0].dtype, label()))
 
     def isdtype(self, dtype: Any, kind: Any) -> bool:
         """Whether the dtype is of the kind, as the standard names kinds."""

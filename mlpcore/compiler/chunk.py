@@ -1,0 +1,69 @@
+"""The steps of a chunk one after the other in compiled code: the text after the printed step, and its arguments."""
+
+import ctypes
+from collections.abc import Sequence
+
+import numpy as np
+
+CHUNK = """
+// Steps, until the time is up: the rows of each are gathered, its draws read where they lie.
+typedef struct {
+  I parts, draws, steps, loss_bytes, *order, *row_bytes, *draw_bytes, *draw_at;
+  char **data, **batch, **drawn, *losses, *loss;
+  double seconds;
+} Chunk;
+
+void mlpcore_call(void **p, const double *c, I n, Gemm gemm, Gemmd gemmd) { one_step(p, c, n, gemm, gemmd); }
+
+I mlpcore_run(void **p, const double *c, I n, Gemm gemm, Gemmd gemmd, const Chunk *k) {
+  struct timespec begin, now;
+  clock_gettime(CLOCK_MONOTONIC, &begin);
+  for (I s = 0; s < k->steps; s++) {
+    const I *rows = k->order + s * n;
+    for (I part = 0; part < k->parts; part++) {
+      const I bytes = k->row_bytes[part];
+      for (I i = 0; i < n; i++) memcpy(k->batch[part] + i * bytes, k->data[part] + rows[i] * bytes, bytes);
+    }
+    for (I d = 0; d < k->draws; d++) p[k->draw_at[d]] = k->drawn[d] + s * k->draw_bytes[d];
+    one_step(p, c, n, gemm, gemmd);
+    memcpy(k->losses + s * k->loss_bytes, k->loss, k->loss_bytes);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (now.tv_sec - begin.tv_sec + 1e-9 * (now.tv_nsec - begin.tv_nsec) > k->seconds) return s + 1;
+  }
+  return k->steps;
+}
+"""
+
+
+class Chunk(ctypes.Structure):
+    """The struct of that name; its arrays must live as long as it is used."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("parts", "draws", "steps", "loss_bytes")),
+        *((name, ctypes.c_void_p) for name in ("order", "row_bytes", "draw_bytes", "draw_at")),
+        *((name, ctypes.c_void_p) for name in ("data", "batch", "drawn", "losses", "loss")),
+        ("seconds", ctypes.c_double),
+    ]
+
+
+def chunk(
+    order: np.ndarray,
+    data: Sequence[np.ndarray],
+    batch: Sequence[np.ndarray],
+    draws: dict[int, np.ndarray],
+    losses: np.ndarray,
+    loss: np.ndarray,
+    seconds: float,
+) -> tuple[Chunk, list[np.ndarray]]:
+    """The struct for steps that take the rows ``order`` (steps, n) of ``data`` into ``batch``, and its arrays.
+
+    ``draws`` (steps, ...) by the numbers of the arguments that they stand for, ``losses`` (steps,) are filled from
+    ``loss``; after the first step that ends past ``seconds`` no other begins.
+    """
+    drawn = list(draws.values())
+    numbers = [order, *([part[0].nbytes for part in data], [one[0].nbytes for one in drawn], list(draws))]
+    pointers = [[array.ctypes.data for array in arrays] for arrays in (data, batch, drawn)]
+    kept = [np.ascontiguousarray(one, np.int64) for one in numbers]
+    kept += [np.array(one, np.uintp) for one in pointers]
+    addresses = [array.ctypes.data for array in (*kept, losses, loss)]
+    return Chunk(len(data), len(drawn), len(order), loss.itemsize, *addresses, seconds), kept
