@@ -7,7 +7,7 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.errors import ConfigurationError, DataError, ModelFileError
 from mlpcore.files import read_model
-from mlpcore.files.tensors import Path
+from mlpcore.files.writing import Path
 from mlpcore.model import Model
 
 

@@ -18,7 +18,7 @@ from mlpcore.configuration import check_choice, check_count, check_number, plain
 from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, MlpcoreWarning
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
-from mlpcore.files.tensors import Path
+from mlpcore.files.writing import Path
 from mlpcore.layers.fusion import fuse
 from mlpcore.layers.outline import outline
 from mlpcore.layers.rounded import with_products
@@ -229,8 +229,10 @@ class Model:
             plan = Plan(data, weights, order, min(batch_size, rows), epochs, evaluate)
             about = describe(self.specification) | {"rows": rows, "batch_size": plan.batch_size, "shuffle": shuffle}
             about = {name: value for name, value in about.items() if name not in ("metrics", "precision")}
-            given = weights if class_weight is None else as_weights(sample_weight, rows, self.dtype)
-            about_weights = describe_weights(class_weight, given, weights)
+            about_weights = {}
+            if checkpoint is not None or resume is not None:  # a digest of all weights, which nobody else asks for
+                given = weights if class_weight is None else as_weights(sample_weight, rows, self.dtype)
+                about_weights = describe_weights(class_weight, given, weights)
             checkpoints = Checkpoints(self._trainer, self.layout, about, about_weights, callbacks, checkpoint)
             history = History() if resume is None else checkpoints.resume(resume)
             return train(self, self._trainer, plan, callbacks, checkpoints, history)

@@ -10,7 +10,7 @@ from sklearn.utils import compute_sample_weight
 
 from mlpcore.errors import MlpcoreWarning
 from mlpcore.sklearn.labels import Labels, distinct
-from mlpcore.training.frames import SHOWN
+from mlpcore.training.frames import listed as shown
 
 
 def class_factors(class_weight: Any, y: Any, labels: Labels, training: Any) -> np.ndarray:
@@ -54,19 +54,15 @@ def check_class_weight(class_weight: Any, labels: Labels, listed: bool) -> None:
         unknown = [label for label in weights if label not in known]
         if not unknown:
             continue
-        said, left = _listed(unknown), [label for label in classes if label not in weights]
+        said, left = shown([*map(repr, unknown)]), [label for label in classes if label not in weights]
         if listed or several or any(isinstance(label, str) != isinstance(classes[0], str) for label in unknown):
-            raise ValueError(f"class_weight names {said}, which is no class, expected {_listed(classes)}")
+            raise ValueError(f"class_weight names {said}, which is no class, expected {shown([*map(repr, classes)])}")
         if left:
             warnings.warn(
-                f"class_weight names {said}, which no row of y has, and leaves {_listed(left)} at weight 1",
+                f"class_weight names {said}, which no row of y has, and leaves {shown([*map(repr, left)])} at weight 1",
                 MlpcoreWarning,
                 stacklevel=2,
             )
-
-
-def _listed(labels: list[Any]) -> str:
-    return ", ".join(map(repr, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
 
 
 def _columns(y: Any) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from mlpcore.backends import get_backend
 from mlpcore.backends.transfer import to_host
 from mlpcore.errors import ConfigurationError, MlpcoreWarning
-from mlpcore.files.tensors import Path
+from mlpcore.files.writing import Path
 from mlpcore.layers import BatchNorm, Dropout, Identity, LayerNorm, Linear, ReLU, RMSNorm, Sigmoid, Tanh
 from mlpcore.losses import GaussianNLL, Quantile
 from mlpcore.model import Model

@@ -63,7 +63,7 @@ def score(scorer: Scorer, estimator: Any, X: Any, y: Any, weights: np.ndarray | 
 def _takes_weights(scorer: Scorer) -> bool:
     """Whether sample_weight may be given beside (estimator, X, y)."""
     function = getattr(scorer, "_score_func", None)
-    if function is roc_auc_score and scorer._kwargs.get("multi_class") == "ovo":  # type: ignore[attr-defined]
+    if function is roc_auc_score and scorer._kwargs.get("multi_class") == "ovo":  # type: ignore[attr-defined]  # a scorer of scikit-learn's
         return False
     words = signature(scorer if function is None else function).parameters
     return "sample_weight" in words or any(word.kind is Parameter.VAR_KEYWORD for word in words.values())

@@ -76,8 +76,7 @@ def as_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
         # The method, where an array has it, spares NumPy a wrapper: a tenth of a prediction of one row.
         if not bool(finite.all() if hasattr(finite, "all") else xp.all(finite)):
             columns = np.flatnonzero(~backend.to_numpy(xp.all(finite, axis=0)))
-            said = [repr(titles[i]) if len(titles) == x.shape[1] else str(i) for i in columns[:10]]
-            shown = ", ".join(said) + (", ..." if len(columns) > 10 else "")
+            shown = frames.listed([repr(titles[i]) if len(titles) == x.shape[1] else str(i) for i in columns])
             if np.all(np.isfinite(to_host(given)[start : start + step, columns])):
                 advice = "scale them (mc.Standardize) or make the model with dtype='float64'"
                 raise DataError(f"{name} has numbers too large for {dtype} in column {shown}; {advice}")

@@ -2,14 +2,14 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlpcore.errors import TrainingInterrupted
 from mlpcore.training.checkpoints import Checkpoints
-from mlpcore.training.events import Report, Stop, call, call_every, has_state
+from mlpcore.training.events import Report, Stop, call, call_every, every, has_state
 from mlpcore.training.history import History
 from mlpcore.training.loop import Interruption, Trainer
 
@@ -99,7 +99,5 @@ def _end(model: Any, trainer: Trainer, begun: Sequence[Any]) -> bool:
         call([callback], "on_fit_end", model)
         changed.append(trainer.state is not before and not has_state(callback))
 
-    with ExitStack() as stack:
-        for callback in reversed(begun):
-            stack.callback(end, callback)
+    every(partial(end, callback) for callback in begun)
     return any(changed)

@@ -1,7 +1,8 @@
 """What a callback is: the calls between epochs, and what it keeps for a checkpoint."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 
@@ -59,6 +60,11 @@ def call(callbacks: Iterable[Any], event: str, *args: Any) -> list[Any]:
 
 def call_every(callbacks: Iterable[Any], event: str, *args: Any) -> None:
     """As `call`, but one that raises keeps no other from its turn."""
+    every(partial(call, [callback], event, *args) for callback in callbacks)
+
+
+def every(actions: Iterable[Callable[[], Any]]) -> None:
+    """All actions in their order, also after one that raises; the last error is raised at the end."""
     with ExitStack() as stack:
-        for callback in reversed([one for one in callbacks if hasattr(one, event)]):
-            stack.callback(getattr(callback, event), *args)
+        for action in reversed(list(actions)):
+            stack.callback(action)

@@ -71,8 +71,12 @@ def refuse_others(name: str, columns: Sequence[Column], labels: bool = False) ->
     """A DataError that names the columns which are no numbers, if there are any."""
     bad = [f"{title!r} ({kind})" for title, kind in columns if not is_number(kind, labels)]
     if bad:
-        said = ", ".join(bad[:SHOWN]) + (", ..." if len(bad) > SHOWN else "")
-        raise DataError(f"{name} has columns that are not numbers: {said}; {ADVICE}")
+        raise DataError(f"{name} has columns that are not numbers: {listed(bad)}; {ADVICE}")
+
+
+def listed(texts: Sequence[str]) -> str:
+    """The first of the texts, and whether there are more."""
+    return ", ".join(texts[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")
 
 
 def numbers(x: Any, columns: Sequence[Column]) -> np.ndarray:

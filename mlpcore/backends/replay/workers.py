@@ -25,7 +25,7 @@ def run(calls: list[Call]) -> None:
 
 
 class SecondThread:
-    """A thread that does lists of calls in the order in which they come; started with the first one."""
+    """A thread that does tasks in the order in which they come; started with the first one."""
 
     def __init__(self) -> None:
         self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
