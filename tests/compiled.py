@@ -31,7 +31,7 @@ def call(function: Callable, arrays: Sequence[np.ndarray], shapes: Sequence[tupl
     program = Program(tracer, outputs)
     given = {one.node: np.array(array, order="C") for one, array in zip(inputs, arrays, strict=True)}
     bound = Bound(program, rows, given, blas.find())
-    bound.step(*bound.words)
+    bound.call()
     return [bound.output(one.node).copy() for one in outputs]
 
 
@@ -84,7 +84,7 @@ def steps(
             ready[rows] = compiled_step(step, held, batch)
         for place, leaf in zip(leaves(ready[rows].batch), leaves(batch), strict=True):
             place[...] = leaf
-        ready[rows].bound.step(*ready[rows].bound.words)
+        ready[rows].bound.call()
         compiled_losses.append(float(ready[rows].bound.output(ready[rows].loss)))
         state, loss_here = step(tree_map(np.array, state), batch)
         eager_losses.append(float(loss_here))

@@ -17,7 +17,10 @@ class RowsNeeded(Untraceable):
 
 
 class Rows:
-    """The number of rows, as it stands in shapes: not known while tracing, an argument of the compiled function."""
+    """The number of rows, as it stands in shapes: not known while tracing, an argument of the compiled function.
+
+    It stands for one row or more, and so it is true; a function of no rows is traced for them.
+    """
 
     def __repr__(self) -> str:
         return "n"
@@ -32,9 +35,12 @@ class Rows:
         """What a computation with the number ends in."""
         raise RowsNeeded("the number of rows")
 
+    def __bool__(self) -> bool:
+        return True
+
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = refuse
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __divmod__ = __neg__ = __abs__ = refuse
-    __int__ = __index__ = __float__ = __bool__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
+    __int__ = __index__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
 
 
 N = Rows()  # the only one

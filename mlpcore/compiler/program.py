@@ -74,12 +74,16 @@ class Bound:
         self.addresses = np.array([self.arrays[one].ctypes.data for one in storage.arrays], dtype=np.uintp)
         self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
         loaded = library(program.source)
-        self.run, self.step = loaded.mlpcore_run, loaded.mlpcore_call
-        self.run.restype, self.step.restype = ctypes.c_int64, None
+        self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
+        self._once.restype, self._chunk.restype = None, ctypes.c_int64
         pointer, whole_number = ctypes.c_void_p, ctypes.c_int64
-        self.step.argtypes = [pointer, pointer, whole_number, pointer, pointer]
-        self.run.argtypes = [*self.step.argtypes, pointer]
-        self.words = (self.addresses.ctypes.data, self.numbers.ctypes.data, rows, blas.sgemm, blas.dgemm)
+        self._once.argtypes = [pointer, pointer, whole_number, pointer, pointer]
+        self._chunk.argtypes = [*self._once.argtypes, pointer]
+        self._words = (self.addresses.ctypes.data, self.numbers.ctypes.data, rows, blas.sgemm, blas.dgemm)
+
+    def call(self) -> None:
+        """Compute the outputs from the inputs as they stand in their arrays."""
+        self._once(*self._words)
 
     def walk(
         self,
@@ -100,7 +104,7 @@ class Bound:
         losses = np.empty(len(order), loss.dtype)
         batch = [self.arrays[node] for node in inputs]
         struct, kept = chunk(order, data, batch, at, losses, self.output(loss), seconds)
-        done = self.run(*self.words, ctypes.addressof(struct))
+        done = self._chunk(*self._words, ctypes.addressof(struct))
         del kept  # the struct points into these
         self.addresses[:] = before  # where the draws were read
         return losses[:done]
