@@ -45,6 +45,7 @@ OTHERS = {
     "matplotlib": {"plotting"},
     "rich": {"cli", "training"},
     "threadpoolctl": {"bench"},
+    "platformdirs": {"compiler"},
 }
 
 
