@@ -123,8 +123,10 @@ def others_may_replace_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def a_link_to_such_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    others_may_write(folder.with_name("target"), monkeypatch)
-    folder.symlink_to(folder.with_name("target"))
+    target = folder.with_name("open") / "target"
+    target.mkdir(parents=True)
+    others_may_replace_it(target, monkeypatch)
+    folder.symlink_to(target)
 
 
 def a_file_stands_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,13 +156,20 @@ def no_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
 
 
+def no_home_as_platformdirs_once_had_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLPCORE_CACHE_DIR")
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name: Path("~/.cache/mlpcore"))
+
+
 def a_fault_of_the_platform(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLPCORE_CACHE_DIR")
     monkeypatch.setattr("platformdirs.user_cache_path", lambda name: 1 / 0)
 
 
 BAD = [others_may_write, a_group_may_write, another_user_owns_it, others_may_replace_it, a_link_to_such_a_folder]
-BAD += [a_file_stands_there, links_in_a_circle, it_is_read_only, nowhere, no_home, a_fault_of_the_platform]
+BAD += [a_file_stands_there, links_in_a_circle, it_is_read_only, nowhere, no_home]
+BAD += [no_home_as_platformdirs_once_had_it, a_fault_of_the_platform]
 
 
 @pytest.mark.parametrize("situation", BAD)
@@ -390,3 +399,11 @@ def test_the_command_shows_and_clears(
     assert main(["cache", "show"]) == 0
     said = capsys.readouterr().out
     assert "(not used: others may write there)" in said and "'no-such-compiler', is not found" in said
+
+
+def test_the_command_without_a_home(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_home(folder, monkeypatch)
+    assert main(["cache"]) == 0
+    assert "(not used: the user has no home directory)" in capsys.readouterr().out

@@ -28,12 +28,15 @@ def configured() -> Path:
         return Path(os.path.abspath(os.path.expanduser(given)))
     from platformdirs import user_cache_path  # here, as most processes never compile
 
-    return user_cache_path("mlpcore")
+    try:
+        return user_cache_path("mlpcore")
+    except RuntimeError:  # neither HOME nor the list of users says where the home directory is
+        return Path("mlpcore")
 
 
 def refusal(folder: Path) -> str | None:
     """Why libraries are not kept in this folder, which is made if it is missing; None if all is well."""
-    if not folder.is_absolute():  # where neither HOME nor the list of users says what ~ is
+    if not folder.is_absolute():  # what `configured`, or an older platformdirs, gives without a home directory
         return "the user has no home directory"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
