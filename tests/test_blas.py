@@ -29,7 +29,18 @@ WAYS: dict[str, Callable[[], Blas | None]] = {
     "scipy's with 32-bit integers": lambda: blas.linked(blas.scipys_library(), False),
     "loops": blas.printed,
 }
-SHAPES = [(1, 1, 1), (1, 5, 3), (4, 1, 7), (3, 4, 5), (65, 66, 67), (7, 130, 64), (2, 64, 129), (33, 3, 1), (0, 3, 2)]
+SHAPES = [
+    (1, 1, 1),
+    (1, 5, 3),
+    (4, 1, 7),
+    (3, 4, 5),
+    (65, 66, 67),
+    (7, 130, 64),
+    (2, 64, 129),
+    (33, 3, 1),
+    (5, 20, 300),
+    (0, 3, 2),
+]
 ways = pytest.mark.parametrize(
     "way", [pytest.param(name, marks=[needs_scipy] if "scipy" in name else []) for name in WAYS]
 )

@@ -11,28 +11,40 @@ from mlpcore.compiler.build import build
 # says that a factor is not transposed. Dimensions that 32 bits do not hold go through the loops.
 _TEXT = """
 // c = alpha a b + beta c. Every entry is one sum over k in its order, whatever the shapes: the same bits everywhere.
+typedef T V_L __attribute__((vector_size(32)));
 void Lgemm_loops(int order, int ta, int tb, I m, I n, I k, T alpha, const T *a, I lda, const T *b, I ldb, T beta,
                  T *c, I ldc) {
-  enum { WIDE = 64, DEEP = 64 };
-  T part[DEEP][WIDE], sums[WIDE];  // a part of b with its rows one after the other; entries of a row of c
+  enum { ROWS = 4, WIDE = 64 / sizeof(T), DEEP = 256 };
+  // Copies of a part of b and of four rows of alpha a, and these rows of c: eight vectors, which stay in registers.
+  union { T x[DEEP][WIDE]; V_L v[DEEP][2]; } right;
+  union { T x[ROWS][WIDE]; V_L v[ROWS][2]; } sums;
+  T left[DEEP][ROWS];
   (void)order;
   for (I i = 0; i < m; i++)
     for (I j = 0; j < n; j++) c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
-  for (I j0 = 0; j0 < n; j0 += WIDE) {
-    const I wide = n - j0 < WIDE ? n - j0 : WIDE;
-    for (I p0 = 0; p0 < k; p0 += DEEP) {
-      const I deep = k - p0 < DEEP ? k - p0 : DEEP;
+  for (I p0 = 0; p0 < k; p0 += DEEP) {
+    const I deep = k - p0 < DEEP ? k - p0 : DEEP;
+    for (I j0 = 0; j0 < n; j0 += WIDE) {
+      const I wide = n - j0 < WIDE ? n - j0 : WIDE;
       for (I p = 0; p < deep; p++)
         for (I j = 0; j < WIDE; j++)
-          part[p][j] = j >= wide ? 0 : tb == 111 ? b[(p0 + p) * ldb + j0 + j] : b[(j0 + j) * ldb + p0 + p];
-      for (I i = 0; i < m; i++) {
-        T *row = c + i * ldc + j0;
-        for (I j = 0; j < WIDE; j++) sums[j] = j < wide ? row[j] : 0;
-        for (I p = 0; p < deep; p++) {
-          const T x = alpha * (ta == 111 ? a[i * lda + p0 + p] : a[(p0 + p) * lda + i]);
-          for (I j = 0; j < WIDE; j++) sums[j] += x * part[p][j];
-        }
-        memcpy(row, sums, wide * sizeof *row);
+          right.x[p][j] = j >= wide ? 0 : tb == 111 ? b[(p0 + p) * ldb + j0 + j] : b[(j0 + j) * ldb + p0 + p];
+      for (I i0 = 0; i0 < m; i0 += ROWS) {
+        const I high = m - i0 < ROWS ? m - i0 : ROWS;
+        for (I r = 0; r < ROWS; r++)
+          for (I p = 0; p < deep; p++)
+            left[p][r] = r >= high ? 0 : alpha * (ta == 111 ? a[(i0 + r) * lda + p0 + p] : a[(p0 + p) * lda + i0 + r]);
+        memset(&sums, 0, sizeof sums);
+        for (I r = 0; r < high; r++) memcpy(sums.x[r], c + (i0 + r) * ldc + j0, wide * sizeof *c);
+        V_L s[ROWS][2];
+        for (int r = 0; r < ROWS; r++) s[r][0] = sums.v[r][0], s[r][1] = sums.v[r][1];
+        for (I p = 0; p < deep; p++)
+          for (int r = 0; r < ROWS; r++) {
+            s[r][0] += left[p][r] * right.v[p][0];
+            s[r][1] += left[p][r] * right.v[p][1];
+          }
+        for (int r = 0; r < ROWS; r++) sums.v[r][0] = s[r][0], sums.v[r][1] = s[r][1];
+        for (I r = 0; r < high; r++) memcpy(c + (i0 + r) * ldc + j0, sums.x[r], wide * sizeof *c);
       }
     }
   }
