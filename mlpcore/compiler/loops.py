@@ -13,8 +13,9 @@ LANES = 16  # partial sums of a reduction along a row, added up in one fixed ord
 class LoopPrinter:
     """The lines of one loop; the value of node 7 is the variable ``v7``."""
 
-    def __init__(self, storage: Storage, loop: Loop) -> None:
+    def __init__(self, storage: Storage, loop: Loop, tiled: bool = False) -> None:
         self.storage, self.loop = storage, loop
+        self.lengths = (N, *loop.axes[1:]) if tiled else loop.axes  # n is the length of the tile
         self.lines: list[str] = []
 
     def print(self) -> list[str]:
@@ -59,7 +60,7 @@ class LoopPrinter:
     def _inner(self, outer: Block, block: Block, indent: int) -> None:
         """The loop over one more axis, with what is reduced over it before and after."""
         axis = block.depth - 1
-        dim = self.loop.axes[axis]
+        dim = self.lengths[axis]
         reduced = [m for m in block.members() if m.node.kind == "reduce" and not m.short and m.in_register]
         reduced = [member for member in reduced if member.depth == outer.depth]
         innermost = axis == len(self.loop.axes) - 1 and (dim is N or dim >= LANES)

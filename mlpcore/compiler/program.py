@@ -6,16 +6,16 @@ from functools import lru_cache
 
 import numpy as np
 
+from mlpcore.compiler import pool
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
-from mlpcore.compiler.chunk import chunk
+from mlpcore.compiler.chunk import Step, chunk
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.memory import ALIGNMENT, arena
-from mlpcore.compiler.places import size
-from mlpcore.compiler.schedule import Item, Schedule, nodes_of
-from mlpcore.compiler.storage import Storage
+from mlpcore.compiler.phases import DEFAULT, Tiling, work
+from mlpcore.compiler.schedule import Schedule
+from mlpcore.compiler.workspace import Memory
 from mlpcore.compiler.trace import Tracer
 
 
@@ -33,39 +33,37 @@ class Program:
         tracer: Tracer,
         outputs: Sequence[TracedArray],
         replaced: Sequence[tuple[TracedArray, TracedArray]] = (),
+        tiling: Tiling = DEFAULT,
     ) -> None:
-        self.tracer = tracer
+        self.tracer, self.tiling = tracer, tiling
         pairs = _apart(tracer, replaced)
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
-        printer = Printer(self.schedule, [(new.node, old.node) for new, old in pairs])
-        self.source, self.storage = printer.text(), printer.storage
+        printer = Printer(self.schedule, [(new.node, old.node) for new, old in pairs], tiling)
+        self.source, self.storage, self.sums = printer.text(), printer.storage, printer.sums
 
     def __str__(self) -> str:
         return str(self.schedule)
 
 
 class Bound:
-    """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs."""
+    """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs.
 
-    def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas) -> None:
-        storage, schedule = program.storage, program.schedule
-        self.program, self.rows = program, rows
-        data = program.tracer.data
-        kept = {schedule.places[one].root for one in program.tracer.graph.outputs}
+    ``threads`` run the tiles of its phases, by default as many as `pool.threads` says; the results are the same.
+    """
+
+    def __init__(
+        self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas, threads: int | None = None
+    ) -> None:
+        storage = program.storage
+        self.program, self.rows, data = program, rows, program.tracer.data
+        each = program.tiling.of_rows(rows, work(program.schedule, storage.phases).at(rows))
         own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
-        spans = []
-        for whole in own:
-            items = [n for n, item in enumerate(schedule.items) if _touches(storage, schedule, item, whole)]
-            first, last = (0, len(schedule.items)) if whole in kept else (min(items), max(items))
-            spans.append((first, last, size(whole.shape).at(rows) * whole.dtype.itemsize))
-        offsets, length = arena(spans)
-        memory = np.zeros(length + ALIGNMENT, np.uint8)
-        begin = -memory.ctypes.data % ALIGNMENT
+        memory = Memory(storage, program.sums, own, rows, each)
+        self.bytes = memory.length
         self.arrays = dict(given)
-        for whole, offset, (_, _, count) in zip(own, offsets, spans, strict=True):
-            piece = memory[begin + offset : begin + offset + count].view(whole.dtype)
-            self.arrays[whole] = piece.reshape(_shape(whole, rows))
+        for whole, piece in memory.pieces.items():
+            self.arrays[whole] = piece.reshape(_shape(whole, each if whole in storage.local else rows))
         for whole in storage.arrays:
             if whole in data:
                 self.arrays[whole] = np.ascontiguousarray(data[whole])
@@ -75,15 +73,21 @@ class Bound:
         self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
         loaded = library(program.source)
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
-        self._once.restype, self._chunk.restype = None, ctypes.c_int64
-        pointer, whole_number = ctypes.c_void_p, ctypes.c_int64
-        self._once.argtypes = [pointer, pointer, whole_number, pointer, pointer]
-        self._chunk.argtypes = [*self._once.argtypes, pointer]
-        self._words = (self.addresses.ctypes.data, self.numbers.ctypes.data, rows, blas.sgemm, blas.dgemm)
+        self._once.restype = self._chunk.restype = ctypes.c_int64
+        self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [ctypes.c_void_p] * 2
+        tiles = -(-rows // each) if each else 1
+        threads = min(pool.threads() if threads is None else threads, program.tiling.most)
+        run = pool.address() if threads > 1 else None
+        self.stop = np.zeros(1, np.int32)  # set to 1 by another thread, it ends a call before the state is written
+        self._memory = memory
+        pointers = [one.ctypes.data for one in (self.addresses, self.numbers)]
+        others = [one.ctypes.data for one in (memory.strides, memory.sums)]
+        ends = (blas.sgemm, blas.dgemm, run, self.stop.ctypes.data)
+        self._step = Step(*pointers, rows, each, tiles, threads, *others, *ends)
 
     def call(self) -> None:
         """Compute the outputs from the inputs as they stand in their arrays."""
-        self._once(*self._words)
+        self._once(ctypes.addressof(self._step))
 
     def walk(
         self,
@@ -104,7 +108,7 @@ class Bound:
         losses = np.empty(len(order), loss.dtype)
         batch = [self.arrays[node] for node in inputs]
         struct, kept = chunk(order, data, batch, at, losses, self.output(loss), seconds)
-        done = self._chunk(*self._words, ctypes.addressof(struct))
+        done = self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
         del kept  # the struct points into these
         self.addresses[:] = before  # where the draws were read
         return losses[:done]
@@ -121,13 +125,6 @@ class Bound:
 
 def _shape(node: Node, rows: int) -> tuple[int, ...]:
     return tuple(dim if isinstance(dim, int) else rows for dim in node.shape)
-
-
-def _touches(storage: Storage, schedule: Schedule, item: Item, whole: Node) -> bool:
-    """Whether an item reads or writes an array."""
-    nodes = list(nodes_of(item))
-    roots = [*nodes, *(schedule.source(node, one).root for node in nodes for one in node.inputs)]
-    return any(storage.whole(root)[0] is whole for root in roots)
 
 
 def _apart(

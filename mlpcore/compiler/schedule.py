@@ -79,11 +79,12 @@ class Schedule:
         self.users = self._users()
         for node in reversed(self.nodes):
             self._later(node)
-        self.items = [item for item in self.items if isinstance(item, Node) or item.members]
-        self.item_of = {}
-        for number, item in enumerate(self.items):
-            for node in nodes_of(item):
-                self.item_of[node] = number
+        self.order([item for item in self.items if isinstance(item, Node) or item.members])
+
+    def order(self, items: list[Item]) -> None:
+        """Put the items into this order."""
+        self.items = items
+        self.item_of = {node: number for number, item in enumerate(items) for node in nodes_of(item)}
 
     def source(self, node: Node, given: Node) -> Place:
         """Where a node reads one that is given to it."""
@@ -123,6 +124,8 @@ class Schedule:
         first = max((self.item_of.get(self.places[one].root, -1) for one in node.inputs), default=-1)
         for number in range(max(first, 0), len(self.items)):
             loop = self.items[number]
+            if isinstance(loop, Loop) and not axes and loop.axes:
+                continue  # a number that several items read is no part of one that may run in tiles
             if isinstance(loop, Loop) and (member := self._fitted(node, loop)) is not None:
                 loop.members[node] = member
                 self.item_of[node] = number

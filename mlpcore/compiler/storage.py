@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from mlpcore.compiler.blocks import Block, blocks, in_scope
 from mlpcore.compiler.graph import Node, long
 from mlpcore.compiler.memory import replaceable
+from mlpcore.compiler.phases import Tiling, arrange
 from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
-from mlpcore.compiler.schedule import Loop, Schedule, Strides
+from mlpcore.compiler.pointers import Pointers, local
+from mlpcore.compiler.schedule import Loop, Schedule, Strides, nodes_of
 
 
 class Storage:
@@ -14,11 +16,15 @@ class Storage:
 
     ``stored`` are the nodes whose entries go to memory, ``home`` says which of them are part of another's array: of a
     concatenation, or of the old state that a new value replaces. ``copies`` are the (new, old) that could not be
-    written over at once.
+    written over at once. ``touched`` are the numbers of the items that use an array, and ``local`` the number of the
+    phase whose tiles have an array each for themselves.
     """
 
-    def __init__(self, schedule: Schedule, pairs: Sequence[tuple[Node, Node]]) -> None:
+    def __init__(self, schedule: Schedule, pairs: Sequence[tuple[Node, Node]], tiling: Tiling) -> None:
         self.schedule, self.places = schedule, schedule.places
+        roots = [(self.places[new].root, old) for new, old in pairs]
+        self.replaced = {root: old for root, old in roots if root.kind in ("elementwise", "take")}
+        self.phases = arrange(schedule, self.replaced, tiling)
         self.arrays: list[Node] = []
         self.numbers: list[Node] = []
         self.blocks: dict[Loop, Block] = {
@@ -31,8 +37,27 @@ class Storage:
         free = [(new, old) for new, old in pairs if self.places[new].root not in self.home]
         replaced = replaceable(schedule, self.paths, free)
         self.home |= {new: (old, ZERO) for new, old in replaced.items()}
-        roots = [(self.places[new].root, old) for new, old in pairs]
         self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
+        self.touched = self._touched()
+        self.kept = {self.places[one].root for one in schedule.graph.outputs}
+        self.local = local(self.phases, self.touched, {self.whole(one)[0] for one in self.kept})
+        self.pointers: Pointers | None = None  # of the phase that is printed
+
+    def _touched(self) -> dict[Node, list[int]]:
+        """The numbers of the items that read or write an array."""
+        found: dict[Node, list[int]] = {}
+        for number, item in enumerate(self.schedule.items):
+            nodes = list(nodes_of(item))
+            roots = [*nodes, *(self.schedule.source(node, one).root for node in nodes for one in node.inputs)]
+            for whole in dict.fromkeys(self.whole(root)[0] for root in roots):
+                found.setdefault(whole, []).append(number)
+        return found
+
+    def enter(self, number: int) -> Pointers:
+        """Print a phase from now on: the pointers that it will have asked for at its end."""
+        here = [whole for whole, phase in self.local.items() if phase == number]
+        self.pointers = Pointers(number, self.phases[number], self.replaced, here)
+        return self.pointers
 
     def _stored(self) -> set[Node]:
         """What is read where its variable is not in scope: in another item, or another block of the same loop."""
@@ -79,7 +104,8 @@ class Storage:
         whole, begin = self.whole(root)
         if whole not in self.arrays:
             self.arrays.append(whole)
-        return f"a{self.arrays.index(whole)}", begin
+        number = self.arrays.index(whole)
+        return self.pointers.name(root, whole, number, begin) if self.pointers else (f"a{number}", begin)
 
     def entry(self, place: Place, strides: Strides) -> str:
         """An entry, for strides along the axes of a loop, whose indices are ``i0``, ``i1`` and so on."""
@@ -94,4 +120,5 @@ class Storage:
         """The name of a floating constant: an operand, so that other constants make no other text."""
         if node not in self.numbers:
             self.numbers.append(node)
-        return f"c{self.numbers.index(node)}"
+        number = self.numbers.index(node)
+        return self.pointers.constant(node, number) if self.pointers else f"c{number}"
