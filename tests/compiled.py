@@ -10,6 +10,7 @@ import pytest
 from mlpcore.backends import get_backend
 from mlpcore.compiler import blas
 from mlpcore.compiler.graph import N, Node, RowsNeeded
+from mlpcore.compiler.phases import DEFAULT, Tiling
 from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
@@ -23,14 +24,21 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def call(function: Callable, arrays: Sequence[np.ndarray], shapes: Sequence[tuple], rows: int) -> list[np.ndarray]:
+def call(
+    function: Callable,
+    arrays: Sequence[np.ndarray],
+    shapes: Sequence[tuple],
+    rows: int,
+    tiling: Tiling = DEFAULT,
+    threads: int = 1,
+) -> list[np.ndarray]:
     """``function(xp, *arrays)`` compiled; ``N`` in the shapes stands for the number of rows."""
     tracer = Tracer()
     inputs = [tracer.input(shape, array.dtype) for shape, array in zip(shapes, arrays, strict=True)]
     outputs = function(tracer, *inputs)
-    program = Program(tracer, outputs)
+    program = Program(tracer, outputs, (), tiling)
     given = {one.node: np.array(array, order="C") for one, array in zip(inputs, arrays, strict=True)}
-    bound = Bound(program, rows, given, blas.find())
+    bound = Bound(program, rows, given, blas.find(), threads)
     bound.call()
     return [bound.output(one.node).copy() for one in outputs]
 
@@ -53,7 +61,9 @@ class CompiledStep(NamedTuple):
     loss: Node
 
 
-def compiled_step(step: Callable, state: State, batch: Batch, rows: Any = N) -> CompiledStep:
+def compiled_step(
+    step: Callable, state: State, batch: Batch, rows: Any = N, tiling: Tiling = DEFAULT, threads: int = 1
+) -> CompiledStep:
     """The step compiled for batches like this one; ``state`` is held by it."""
     tracer = Tracer()
     old = tree_map(lambda leaf: tracer.input(np.shape(leaf), np.asarray(leaf).dtype), state)
@@ -61,17 +71,24 @@ def compiled_step(step: Callable, state: State, batch: Batch, rows: Any = N) -> 
     try:
         new, loss = step(old, inputs)
     except RowsNeeded:
-        return compiled_step(step, state, batch, batch.x.shape[0])
-    program = Program(tracer, [loss], list(zip(leaves(new), leaves(old), strict=True)))
+        return compiled_step(step, state, batch, batch.x.shape[0], tiling, threads)
+    program = Program(tracer, [loss], list(zip(leaves(new), leaves(old), strict=True)), tiling)
     places = tree_map(np.array, batch)
     nodes = [one.node for one in (*leaves(old), *leaves(inputs))]
     given = dict(zip(nodes, [*leaves(state), *leaves(places)], strict=True))
-    bound = Bound(program, batch.x.shape[0], given, blas.find())
+    bound = Bound(program, batch.x.shape[0], given, blas.find(), threads)
     return CompiledStep(bound, state, places, tree_map(lambda one: one.node, inputs), loss.node)
 
 
 def steps(
-    net: Any, loss: Any, optimizer: Any, batches: Sequence[Batch], dtype: str, rules: Rules
+    net: Any,
+    loss: Any,
+    optimizer: Any,
+    batches: Sequence[Batch],
+    dtype: str,
+    rules: Rules,
+    tiling: Tiling = DEFAULT,
+    threads: int = 1,
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[float], list[float]]:
     """State leaves and losses after the batches: compiled, state written over in place, and eager."""
     step, state = network_step(net, loss, optimizer, dtype, rules)
@@ -81,7 +98,7 @@ def steps(
     for batch in batches:
         rows = batch.x.shape[0]
         if rows not in ready:
-            ready[rows] = compiled_step(step, held, batch)
+            ready[rows] = compiled_step(step, held, batch, N, tiling, threads)
         for place, leaf in zip(leaves(ready[rows].batch), leaves(batch), strict=True):
             place[...] = leaf
         ready[rows].bound.call()

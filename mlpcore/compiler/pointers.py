@@ -6,7 +6,7 @@ from mlpcore.compiler.formulas import HELD, STORED
 from mlpcore.compiler.graph import N, Node, has_rows
 from mlpcore.compiler.memory import ALIGNMENT
 from mlpcore.compiler.phases import Phase
-from mlpcore.compiler.places import ZERO, Size, size
+from mlpcore.compiler.places import ONE, ZERO, Size, size
 
 
 def padded(count: int) -> int:
@@ -36,14 +36,16 @@ class Pointers:
         kind = STORED[str(root.dtype)]
         if root in self.offsets:
             others = f"({kind} *)(s->sums[{self.number}] + (tile - 1) * {self.bytes} + {self.offsets[root]})"
-            self._declare(f"b{root.number}", kind, f"tile ? {others} : ({kind} *)s->p[{argument}] + {begin}")
+            self._declare(f"b{root.number}", kind, f"tile ? {others} : {_at(kind, argument, begin)}")
             return f"b{root.number}", ZERO
-        where = f"({kind} *)s->p[{argument}]"
+        where = _at(kind, argument, ZERO)
+        if begin.per_row:
+            where, begin = _at(kind, argument, begin), ZERO
         shift = self.phase.shift(root, self.replaced)
         if whole in self.local:
             where = f"({kind} *)((char *)s->p[{argument}] + tile * s->strides[{self.number}])"
         elif shift != ZERO:
-            where = f"{where} + first * {shift}"
+            where += " + first" if shift == ONE else f" + first * {shift}"
         return self._declare(f"a{argument}", kind, where), begin
 
     def constant(self, node: Node, argument: int) -> str:
@@ -68,6 +70,12 @@ class Pointers:
             whole, each = ("rows", "s->each") if length is N else (str(length), str(self.phase.each))
             head.append(f"const I first = tile * {each}, n = {whole} - first < {each} ? {whole} - first : {each};")
         return [*head, *self.declared.values()]
+
+
+def _at(kind: str, argument: int, begin: Size) -> str:
+    """A pointer to an entry of an array as a whole; in the number of the entry, all rows count, not those of a tile."""
+    array = f"({kind} *)s->p[{argument}]"
+    return array if begin == ZERO else f"{array} + {str(begin).replace('n', 'rows')}"
 
 
 def local(phases: list[Phase], touched: dict[Node, list[int]], shared: set[Node]) -> dict[Node, int]:
