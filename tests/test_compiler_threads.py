@@ -26,7 +26,8 @@ from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Batch
 
 pytestmark = needs_compiler
-FORCED = Tiling(most=3, rows=1, work=1, entries=1)  # tiles of a row and of an entry, three of them
+# Tiles of a row, of an entry and of a column, three of them; sums over rows in both ways.
+FORCED = [Tiling(3, rows=1, many=1, work=1, entries=1, sum=most, columns=1) for most in (1, 1 << 30)]
 LOSS, _ = members.LOSSES["SoftmaxCrossEntropy"]
 
 
@@ -39,45 +40,44 @@ def test_a_random_graph_in_tiles_is_what_numpy_makes_of_it(seed: int) -> None:
     with np.errstate(all="ignore"):
         expected = run(host, arrays, todo)
     try:
-        found = call(lambda xp, *given: run(xp, given, todo), arrays, shapes, rows, FORCED, threads=2)
+        found = call(lambda xp, *given: run(xp, given, todo), arrays, shapes, rows, FORCED[seed // 5 % 2], threads=2)
     except Untraceable:  # it computes with the number of rows: right for this number
         fixed = [one.shape for one in arrays]
-        found = call(lambda xp, *given: run(xp, given, todo), arrays, fixed, rows, FORCED, threads=2)
+        found = call(lambda xp, *given: run(xp, given, todo), arrays, fixed, rows, FORCED[seed // 5 % 2], threads=2)
     for got, right in zip(found, map(np.asarray, expected), strict=True):
         finite = np.abs(right[np.isfinite(right)]).astype(float)
         np.testing.assert_allclose(got, right, rtol=ROUNDINGS, atol=ROUNDINGS * max(1.0, finite.max(initial=0)))
 
 
-def assert_like_eager(net: Any, optimizer: Any, rules: Rules) -> None:
+def assert_like_eager(net: Any, optimizer: Any, rules: Rules, forced: Tiling) -> None:
     """In place, over batches of which some have fewer rows than there are tiles."""
     sizes = batches(net, "SoftmaxCrossEntropy", "float64", (9, 9, 5, 2, 9, 1), 5)
-    held, state, losses, expected = steps(net, LOSS, optimizer, sizes, "float64", rules, FORCED, 3)
+    held, state, losses, expected = steps(net, LOSS, optimizer, sizes, "float64", rules, forced, 3)
     np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-10)
     for got, right in zip(held, state, strict=True):
         np.testing.assert_allclose(got, right, rtol=0, atol=1e-10 * max(1.0, float(np.max(np.abs(right), initial=0))))
 
 
+@pytest.mark.parametrize("forced", FORCED, ids=["columns", "partial"])
 @pytest.mark.parametrize("name", members.LAYERS)
-def test_a_step_in_tiles_through_every_layer(name: str) -> None:
-    assert_like_eager(network(members.LAYERS[name](4)), mc.SGD(0.1, momentum=0.9), Rules())
+def test_a_step_in_tiles_through_every_layer(name: str, forced: Tiling) -> None:
+    assert_like_eager(network(members.LAYERS[name](4)), mc.SGD(0.1, momentum=0.9), Rules(), forced)
 
 
 @pytest.mark.parametrize("name", members.OPTIMIZERS)
 def test_a_step_in_tiles_of_every_optimizer_with_all_rules(name: str) -> None:
     rules = Rules(l2=1e-3, clip_norm=0.5, clip_value=0.4, ema=0.9)
-    assert_like_eager(network(mc.GELU(), mc.Dropout(0.3)), members.OPTIMIZERS[name], rules)
+    assert_like_eager(network(mc.GELU(), mc.Dropout(0.3)), members.OPTIMIZERS[name], rules, FORCED[0])
 
 
 @pytest.mark.parametrize("optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns()], ids=lambda one: type(one).__name__)
 def test_no_tile_writes_over_what_another_still_reads(optimizer: Any) -> None:
-    assert_like_eager(network(mc.ReLU()), optimizer, Rules())
+    assert_like_eager(network(mc.ReLU()), optimizer, Rules(), FORCED[1])
 
 
-def large_step(
-    threads: int, rows: int = 400, layers: tuple = (mc.ReLU(),), tiling: Tiling = DEFAULT
-) -> CompiledStep:
+def large_step(threads: int, rows: int = 400, layers: tuple = (mc.ReLU(),), tiling: Tiling = DEFAULT) -> CompiledStep:
     """A step with the library's own tiles: several of rows, and several of the vector of all parameters."""
-    net = mc.Sequential(mc.Linear(20, 500), *layers, mc.Linear(500, 200), mc.Tanh(), mc.Linear(200, 3))
+    net = mc.Sequential(mc.Linear(20, 512), *layers, mc.Linear(512, 512), mc.Tanh(), mc.Linear(512, 3))
     step, state = network_step(net, LOSS, mc.Adam(0.01), "float32", Rules())
     _, target, weights = members.loss_arrays("SoftmaxCrossEntropy", rows, "float32")
     x = Stream(0, "x").normal((rows, 20)).astype("float32")
@@ -92,7 +92,7 @@ def bits(made: CompiledStep, count: int = 3) -> list[bytes]:
 
 
 @pytest.mark.parametrize("rows", [400, 399])
-@pytest.mark.parametrize("layer", [mc.ReLU(), mc.BatchNorm(500), mc.LayerNorm(500)], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("layer", [mc.ReLU(), mc.BatchNorm(512), mc.LayerNorm(512)], ids=lambda one: type(one).__name__)
 def test_the_bits_do_not_depend_on_the_number_of_threads(layer: Any, rows: int) -> None:
     alone = large_step(1, rows, (layer,))
     assert alone.bound.program.source.count("in_tiles(s, phase") >= 2
@@ -188,7 +188,7 @@ def test_a_stopped_step_leaves_the_state_as_it_was() -> None:
 
 
 def test_tiles_cost_the_memory_of_their_partial_gradients() -> None:
-    for layer in (mc.ReLU(), mc.BatchNorm(500)):
+    for layer in (mc.ReLU(), mc.BatchNorm(512)):
         tiled, whole = (large_step(1, layers=(layer,), tiling=Tiling(most)) for most in (4, 1))
         spent = tiled.bound.bytes - whole.bound.bytes
         rounding = whole.bound.bytes * 4 * 15 / 400  # a tile has whole vectors of rows
@@ -196,11 +196,10 @@ def test_tiles_cost_the_memory_of_their_partial_gradients() -> None:
 
 
 def test_the_number_of_tiles_grows_with_the_rows_and_the_work() -> None:
-    tiling = Tiling(most=4, rows=96, work=1000)
-    tiles = [-(-rows // tiling.of_rows(rows, work)) for rows, work in [(1, 10**9), (191, 10**9), (192, 10**9)]]
-    assert tiles == [1, 1, 2]
-    assert tiling.of_rows(10**5, 999) == 10**5  # too little work
-    assert -(-(10**5) // tiling.of_rows(10**5, 10**9)) == 4
+    tiling = Tiling(most=4, rows=96, many=384, work=1000)
+    tiles = [-(-rows // tiling.of_rows(rows, 10**9)) for rows in (1, 191, 192, 1535, 1536, 10**6)]
+    assert tiles == [1, 1, 2, 2, 4, 4]
+    assert tiling.of_rows(10**6, 1999) == 10**6  # too little work
 
 
 def test_the_number_of_threads_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,9 +44,7 @@ class Printer:
         for new, old in self.storage.copies:
             (name, begin), (target, _) = self.storage.array(new), self.storage.array(old)
             kind, count = STORED[str(old.dtype)], size(old.shape)
-            calls.append(
-                f"memcpy(s->p[{target[1:]}], ({kind} *)s->p[{name[1:]}] + {begin}, sizeof({kind}) * {count});"
-            )
+            calls.append(f"memcpy(s->p[{target[1:]}], ({kind} *)s->p[{name[1:]}] + {begin}, sizeof({kind}) * {count});")
         for one in self.schedule.graph.outputs:
             self.storage.array(self.storage.places[one].root)
         calls = ["const I n = s->rows;", *calls, "return 0;"]
@@ -70,8 +68,8 @@ class Printer:
             if isinstance(item, Loop):
                 body += LoopPrinter(self.storage, item, phase.length is not None).print()
             else:
-                body += self._product(item) if item.kind == "matmul" else self._concatenation(item)
-        head = "static PHASE void phase{}(const void *context, I tile)".format(number)
+                body += self._product(item, phase) if item.kind == "matmul" else self._concatenation(item)
+        head = f"static PHASE void phase{number}(const void *context, I tile)"
         return _function(head, ["const Step *s = context;", *pointers.lines(), *body])
 
     def _parts(self, phase: Phase) -> int:
@@ -83,7 +81,7 @@ class Printer:
         pointers: Pointers = self.storage.enter(number)
         lines = ["const Step *s = context;"]
         for node in phase.sums:
-            kind, name, count = STORED[str(node.dtype)], f"b{node.number}", size(node.shape).fixed
+            kind, count = STORED[str(node.dtype)], size(node.shape).fixed
             each = -(-count // parts)
             join = JOIN.get(node.name, JOIN["sum"]).format("a[i]", "b[i]")
             whole, start = self.storage.whole(node)
@@ -100,7 +98,7 @@ class Printer:
             ]
         return _function(f"static PHASE void sums{number}(const void *context, I part)", lines)
 
-    def _product(self, node: Node) -> list[str]:
+    def _product(self, node: Node, phase: Phase) -> list[str]:
         left, right = (self.schedule.source(node, one) for one in node.inputs)
         m, k, n = node.shape[-2], node.inputs[0].shape[-1], node.shape[-1]
         stack = node.shape[:-2]
@@ -112,10 +110,12 @@ class Printer:
         (one, lda), (other, ldb) = map(_order, (left, right), [given.shape for given in node.inputs])
         made = start(Place(node, ZERO, packed(node.shape)))
         call = "s->gemm" if node.dtype == np.float32 else "s->gemmd"
+        columns, terms = ("n", "rows") if isinstance(phase.length, int) else (n, k)
+        lda, ldb = (terms if one is N else one for one in (lda, ldb))
         return [
             f"// {node.label}: {m} x {k} times {k} x {n}",
             *(f"for (I i{axis} = 0; i{axis} < {dim}; i{axis}++)" for axis, dim in enumerate(stack)),
-            f"{call}(101, {one}, {other}, {m}, {n}, {k}, 1, {start(left)}, {lda}, {start(right)}, {ldb}, "
+            f"{call}(101, {one}, {other}, {m}, {columns}, {terms}, 1, {start(left)}, {lda}, {start(right)}, {ldb}, "
             f"0, {made}, {n});",
         ]
 

@@ -5,30 +5,39 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mlpcore.compiler.graph import Dim, N, Node, has_rows, long
-from mlpcore.compiler.places import ZERO, Place, Size, packed, size
+from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
 from mlpcore.compiler.schedule import Item, Loop, Member, Schedule, along, nodes_of
 
 
 class Tiling(NamedTuple):
     """How large tiles are. Their number depends on shapes alone, so that results do not depend on threads.
 
-    ``most`` tiles at most; each has ``rows`` rows and ``work`` multiplications or other operations at least, and in loops
-    over vectors ``entries`` entries.
+    Two tiles have ``rows`` rows each at least, and ``most`` tiles ``many``, as every tile of a product reads the whole
+    weights; a tile has ``work`` multiplications or other operations at least, and in loops over vectors ``entries``
+    entries. A sum over rows whose result has ``sum`` entries or more is cut into tiles of ``columns`` columns at least:
+    a partial result of every tile would take longer.
     """
 
     most: int = 4
     rows: int = 96
+    many: int = 384
     work: int = 1_000_000
     entries: int = 1 << 15
+    sum: int = 1 << 17
+    columns: int = 256
 
     def of_rows(self, rows: int, work: int) -> int:
         """The rows of each tile but the last for so many rows and so much work."""
-        return _each(rows, min(self.most, rows // self.rows, work // self.work))
+        tiles = self.most if rows >= self.most * self.many else min(self.most, 2) if rows >= 2 * self.rows else 1
+        return _each(rows, min(tiles, work // self.work))
 
-    def of_axis(self, axes: Sequence[int]) -> int:
+    def of_loop(self, axes: Sequence[int]) -> int:
         """The indices of each tile but the last along the first of the axes of a loop."""
-        entries = size(tuple(axes)).fixed
-        return _each(axes[0], min(self.most, entries // self.entries))
+        return _each(axes[0], min(self.most, size(tuple(axes)).fixed // self.entries))
+
+    def of_columns(self, columns: int) -> int:
+        """The columns of each tile but the last of the result of a product."""
+        return _each(columns, min(self.most, columns // self.columns))
 
 
 def _each(length: int, tiles: int) -> int:
@@ -91,8 +100,8 @@ class Phase:
 def arrange(schedule: Schedule, replaced: dict[Node, Node], tiling: Tiling) -> list[Phase]:
     """The phases; the items of the schedule are put into their order.
 
-    What cannot be cut comes as early as it can, so that it does not part what can. What reads a reduction over rows begins a
-    new phase.
+    What cannot be cut comes as early as it can, so that it does not part what can. What reads a reduction over rows
+    begins a new phase.
     """
     cuts = {}
     for item in schedule.items:
@@ -107,21 +116,29 @@ def arrange(schedule: Schedule, replaced: dict[Node, Node], tiling: Tiling) -> l
             for item in waiting:
                 found = cuts.get(item)
                 same = found is None if length is None else found is not None and _same(found.length, length)
-                if same and not _awaits(schedule, item, left, replaced) and (
-                    found is None or phase.accepts(found, replaced)
+                if (
+                    same
+                    and not _awaits(schedule, item, left, replaced)
+                    and (found is None or phase.accepts(found, replaced))
                 ):
                     phase.items.append(item)
                 else:
                     left.append(item)
             if phase.items:
-                first = phase.items[0]
-                if isinstance(first, Loop) and isinstance(length, int):
-                    phase.each = tiling.of_axis([dim for dim in first.axes if isinstance(dim, int)])
+                if isinstance(length, int):
+                    phase.each = min(_fixed_each(tiling, item) for item in phase.items)
                 phases.append(phase)
                 waiting = left
                 break
     schedule.order([item for phase in phases for item in phase.items])
     return phases
+
+
+def _fixed_each(tiling: Tiling, item: Item) -> int:
+    """The length of a tile of an item whose cut axis has a fixed length."""
+    if isinstance(item, Loop):
+        return tiling.of_loop([dim for dim in item.axes if isinstance(dim, int)])
+    return tiling.of_columns(int(item.shape[-1]))
 
 
 def work(schedule: Schedule, phases: Sequence[Phase]) -> Size:
@@ -155,7 +172,7 @@ def cut(schedule: Schedule, item: Item, tiling: Tiling) -> Cut | None:
     if isinstance(item, Loop):
         found = _loop(schedule, item, tiling)
     else:
-        found = _product(schedule, item) if item.kind == "matmul" else _concatenation(schedule, item)
+        found = _product(schedule, item, tiling) if item.kind == "matmul" else _concatenation(schedule, item)
     if found is None or any(shift.per_row for _, shift in (*found.reads, *found.writes)):
         return None
     return found
@@ -170,9 +187,8 @@ def _loop(schedule: Schedule, loop: Loop, tiling: Tiling) -> Cut | None:
     if not loop.axes:
         return None
     length = loop.axes[0]
-    if length is not N:
-        if has_rows(loop.axes) or tiling.of_axis([dim for dim in loop.axes if isinstance(dim, int)]) == length:
-            return None
+    if length is not N and (has_rows(loop.axes) or _fixed_each(tiling, loop) == length):
+        return None
     found = Cut(length, [], [], [])
     for node, member in loop.members.items():
         for position, one in enumerate(node.inputs):
@@ -212,8 +228,8 @@ def _private(schedule: Schedule, loop: Loop, node: Node) -> bool:
     return node not in outputs and all(user in loop.members for user in schedule.users[node])
 
 
-def _product(schedule: Schedule, node: Node) -> Cut | None:
-    """Rows of the result, or a sum over rows."""
+def _product(schedule: Schedule, node: Node, tiling: Tiling) -> Cut | None:
+    """Rows of the result, or a sum over rows: its columns, or partial results."""
     left, right = (schedule.source(node, one) for one in node.inputs)
     if any(map(long, node.shape[:-2])) or not _fixed(left) or not _fixed(right):
         return None
@@ -221,6 +237,9 @@ def _product(schedule: Schedule, node: Node) -> Cut | None:
         reads = [(left.root, left.strides[-2]), (right.root, ZERO)]
         return Cut(N, reads, [(node, packed(node.shape)[-2])], [])
     if node.inputs[0].shape[-1] is N:
+        columns = int(node.shape[-1])
+        if size(node.shape).fixed >= tiling.sum and _fixed_each(tiling, node) < columns:
+            return Cut(columns, [(left.root, ZERO), (right.root, right.strides[-1])], [(node, ONE)], [])
         return Cut(N, [(left.root, left.strides[-1]), (right.root, right.strides[-2])], [], [node])
     return None
 

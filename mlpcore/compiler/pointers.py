@@ -19,7 +19,8 @@ class Pointers:
 
     - An array that has entries for every index of the cut axis: at its first index.
     - An array with rows that only this phase uses (``local``): in the memory of the tile.
-    - A reduction over the axis: the first tile makes its partial result where the whole will be, the others in ``s->sums``.
+    - A reduction over the axis: the first tile makes its partial result where the whole will be, the others make
+      theirs in ``s->sums``.
     """
 
     def __init__(self, number: int, phase: Phase, replaced: dict[Node, Node], local: Iterable[Node]) -> None:
@@ -32,7 +33,7 @@ class Pointers:
         self.declared: dict[str, str] = {}
 
     def name(self, root: Node, whole: Node, argument: int, begin: Size) -> tuple[str, Size]:
-        """The name of the array of a root, which is the argument of that number, and from which entry on it lies there."""
+        """The name of the array of a root, which is the argument of that number, and from which entry on it lies."""
         kind = STORED[str(root.dtype)]
         if root in self.offsets:
             others = f"({kind} *)(s->sums[{self.number}] + (tile - 1) * {self.bytes} + {self.offsets[root]})"
@@ -49,7 +50,7 @@ class Pointers:
         return self._declare(f"a{argument}", kind, where), begin
 
     def constant(self, node: Node, argument: int) -> str:
-        """The name of a floating constant, which is the number ``argument`` of those that the program is called with."""
+        """The name of a floating constant, which is the number ``argument`` of the program's."""
         kind = HELD[str(node.dtype)]
         self.declared[f"c{argument}"] = f"const {kind} c{argument} = ({kind})s->c[{argument}];"
         return f"c{argument}"

@@ -95,8 +95,8 @@ static void hire(I wanted) {
   pthread_sigmask(SIG_SETMASK, &before, 0);
 }
 
-// Runs phase(context, 0) to phase(context, tiles - 1) on so many threads, the caller among them. While another caller has
-// the threads, this one does its tiles alone.
+// Runs phase(context, 0) to phase(context, tiles - 1) on so many threads, the caller among them. While another caller
+// has the threads, this one does its tiles alone.
 void mlpcore_tiles(Phase phase, const void *context, I tiles, I threads) {
   if (threads < 2 || atomic_exchange(&pool.taken, 1)) {
     for (I tile = 0; tile < tiles; tile++) phase(context, tile);

@@ -15,8 +15,8 @@ from mlpcore.compiler.chunk import Step, chunk
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.phases import DEFAULT, Tiling, work
 from mlpcore.compiler.schedule import Schedule
-from mlpcore.compiler.workspace import Memory
 from mlpcore.compiler.trace import Tracer
+from mlpcore.compiler.workspace import Memory
 
 
 @lru_cache(maxsize=256)

@@ -43,7 +43,9 @@ class Memory:
         offsets, self.length = arena(spans)
         self._block = np.zeros(self.length + ALIGNMENT, np.uint8)
         begin = -self._block.ctypes.data % ALIGNMENT
-        self.sums = np.array([self._block.ctypes.data + begin + at for at in offsets[1 : 2 * len(phases) : 2]], np.uintp)
+        self.sums = np.array(
+            [self._block.ctypes.data + begin + at for at in offsets[1 : 2 * len(phases) : 2]], np.uintp
+        )
         at = {whole: offsets[2 * storage.local[whole]] + offset for whole, offset in within.items()}
         at |= dict(zip(shared, offsets[2 * len(phases) :], strict=True))
         self.pieces: dict[Node, np.ndarray] = {}
