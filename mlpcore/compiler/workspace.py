@@ -13,7 +13,7 @@ from mlpcore.compiler.storage import Storage
 
 
 class Memory:
-    """``pieces`` of the arrays ``own``; by phase, ``strides`` from a tile's memory to the next's, and where ``sums`` lie.
+    """``pieces`` of the arrays ``own``; by phase, ``strides`` from one tile to the next, and where ``sums`` lie.
 
     A tile has memory for its own rows of what only its phase uses, so that all tiles together take what the whole
     would. The partial results of a phase are the bytes ``sums`` for every tile but the first; with the gradients among
@@ -43,9 +43,8 @@ class Memory:
         offsets, self.length = arena(spans)
         self._block = np.zeros(self.length + ALIGNMENT, np.uint8)
         begin = -self._block.ctypes.data % ALIGNMENT
-        self.sums = np.array(
-            [self._block.ctypes.data + begin + at for at in offsets[1 : 2 * len(phases) : 2]], np.uintp
-        )
+        start = self._block.ctypes.data + begin
+        self.sums = np.array([start + offset for offset in offsets[1 : 2 * len(phases) : 2]], np.uintp)
         at = {whole: offsets[2 * storage.local[whole]] + offset for whole, offset in within.items()}
         at |= dict(zip(shared, offsets[2 * len(phases) :], strict=True))
         self.pieces: dict[Node, np.ndarray] = {}
