@@ -87,6 +87,6 @@ def steps(
             place[...] = leaf
         ready[rows].bound.call()
         compiled_losses.append(float(ready[rows].bound.output(ready[rows].loss)))
-        state, loss_here = step(tree_map(np.array, state), batch)
+        state, loss_here = step(state, batch)
         eager_losses.append(float(loss_here))
     return leaves(held), [np.asarray(leaf) for leaf in leaves(state)], compiled_losses, eager_losses
