@@ -1,7 +1,7 @@
 """Primitives with faster bodies: the body here, in pure Array API, is the definition and runs for every library.
 
-`mlpcore.kernels` registers faster bodies by array type; the first argument decides. A primitive enters this page only
-with its first faster body, and a body only with its parity test and its benchmark.
+`mlpcore.kernels` registers faster bodies by array type; the first argument decides. No layer, loss, optimizer or step
+calls them: they hold the CUDA kernels until the compiler prints its own.
 """
 
 from collections.abc import Callable

@@ -47,7 +47,7 @@ def create(device: Any = None) -> Backend:
     number = _number(cupy, device)
     _probe(number)
     kernels = import_module("mlpcore.kernels.cupy")
-    xp = kernels.DEVICE.library  # the one that kernels know in the formulas that close over it
+    xp = kernels.DEVICE.library  # whose clip does not wait for the device
     register(cupy.ndarray, xp)
 
     @cache
