@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.failures import Shortage
 from mlpcore.backends.precision import Precision
 from mlpcore.errors import BackendUnavailable, DataError
@@ -34,11 +35,11 @@ class Backend:
     """One library on one device.
 
     ``asarray(x, dtype=None)`` moves host data (or an array of this library) to the device, ``to_numpy`` brings it
-    back, ``synchronize`` waits for the device. ``compile(step, layout)`` gives ``run(state, data, order, draw)``, see
-    `run_eagerly`; ``jit`` compiles a pure function of trees of arrays; ``together`` gives the results of independent
-    calls, side by side where that is faster. ``scope(dtype)`` is the context in which all work is done. ``owns(x)``
-    tells whether x is an array of this library. ``shortage(error)`` is the lack of memory that an error of the library
-    tells of, None for any other error. ``precisions`` are the ways to compute products.
+    back, ``synchronize`` waits for the device. ``compile(step, layout, compilation)`` gives ``run(state, data, order,
+    draw)``, see `run_eagerly`; ``jit(function, compilation, rows)`` compiles a pure function of trees of arrays, those
+    of the arguments numbered ``rows`` with a row each in their first axis. ``scope(dtype)`` is the context in which all
+    work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
+    that an error of the library tells of, None for any other error. ``precisions`` are the ways to compute products.
 
     ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
     then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
@@ -55,9 +56,8 @@ class Backend:
     to_numpy: Callable[[Array], np.ndarray] = field(repr=False)
     owns: Callable[[Any], bool] = field(repr=False)
     scope: Callable[[str], AbstractContextManager] = field(repr=False)
-    compile: Callable[[Step, Layout], Run] = field(repr=False)
-    jit: Callable[[Callable], Callable] = field(repr=False, default=lambda function: function)
-    together: Callable[[list[Callable]], list] = field(repr=False, default=lambda parts: [part() for part in parts])
+    compile: Callable[[Step, Layout, Compilation], Run] = field(repr=False)
+    jit: Callable[..., Callable] = field(repr=False, default=lambda function, compilation, rows=(-1,): function)
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: dict[str, Precision] = field(repr=False, hash=False, default_factory=lambda: {"highest": Precision()})
     shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)
@@ -73,7 +73,9 @@ class Backend:
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
     """``compile`` for a library that runs each operation at once: a loop over the steps."""
 
-    def compiled(step: Step, layout: Layout | None = None) -> Run:
+    def compiled(step: Step, layout: Layout | None = None, compilation: Compilation | None = None) -> Run:
+        (compilation or Compilation()).run_eagerly()
+
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
             """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
 

@@ -10,13 +10,16 @@ import numpy as np
 
 from mlpcore.backends import pieces
 from mlpcore.backends.ahead import NOISE_BYTES
-from mlpcore.backends.backend import ChunkError, Run
+from mlpcore.backends.backend import ChunkError, Run, run_eagerly
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.streaming import pieces as cuts
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step
 
 
-def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout) -> Run:
+def scanned(
+    jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout, compilation: Compilation | None = None
+) -> Run:
     """``run(state, data, order, draw)`` as `run_eagerly` defines it, compiled once for every shape of its arguments.
 
     A chunk is first run in hope: as if no step could fail, with its vectors in pieces. One in which a step was not to
@@ -24,6 +27,10 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
     donated; what is, are pieces and vectors of our own, because fresh memory costs a page fault for every 4096 bytes.
     """
 
+    if compilation is not None and compilation.asked is False:
+        return run_eagerly(jax.numpy, asarray)(step, layout, compilation)
+    if compilation is not None:
+        compilation.set("JAX", "under its own compiler")
     _register(jax)
 
     def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Any]:

@@ -74,7 +74,7 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         # Not inference_mode: what is made there is refused by the tape of a user who goes on with predictions.
         scope=lambda dtype: guarded(torch.no_grad(), lambda error: (lack := shortage(error)) and too_little(lack)),
-        compile=(lambda step, layout: streamed(ahead(step), lambda: Plain(asarray), xp.concat))
+        compile=(lambda *step: streamed(ahead(*step), lambda: Plain(asarray), xp.concat))
         if cuda
         else run_eagerly(xp, asarray),
         synchronize=(lambda: torch.cuda.synchronize(place)) if cuda else (lambda: None),
