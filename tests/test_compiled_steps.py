@@ -157,6 +157,32 @@ def test_last_batches_of_one_row_with_noise(rows: int, way: bool) -> None:
     assert_like_eager(way, net, mc.SquaredError(), mc.SGD(0.01), TARGET[:rows] if rows > 3 else TARGET[:9])
 
 
+class Uniform(Users):
+    """A layer whose noise is neither factors nor ones."""
+
+    def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
+        return stream.child("uniform").uniform(shape).astype(dtype)
+
+    def forward(self, params: Any, x: Any, noise: Any = None) -> tuple[Any, Any]:
+        return (x if noise is None else x * noise), noise
+
+    def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> tuple[Any, Any]:
+        return dy if cache is None else dy * cache, {}
+
+
+@WAYS
+def test_noise_of_another_kind_is_drawn_on_the_host(way: bool) -> None:
+    net = mc.Sequential(mc.Linear(WIDTH, 3), Uniform(), mc.Dropout(0.3), mc.Linear(3, 2))
+    assert_like_eager(way, net, mc.SquaredError(), mc.SGD(0.01), TARGET)
+
+
+@needs_compiler
+def test_factors_are_drawn_by_the_compiled_step() -> None:
+    net = mc.Sequential(mc.Linear(WIDTH, 3), mc.BatchNorm(3), mc.Dropout(0.3), mc.Linear(3, 2))
+    model, _ = fit(net, mc.SquaredError(), mc.SGD(0.01), TARGET, compile=True)
+    assert "factors_double(" in model.compiled.source.split("one_step(", 1)[1]
+
+
 @WAYS
 def test_what_is_put_into_the_state_between_fits_is_taken_over(way: bool) -> None:
     x, y = Stream(7).normal((ROWS, WIDTH)), Stream(8).normal((ROWS, 1))

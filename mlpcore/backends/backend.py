@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +20,24 @@ from mlpcore.typing import Array, Batch, Noise, State, Step
 GPU_PACE, GPU_STEPS, MANY = 200.0, 1000, 1 << 62
 
 Run = Callable[..., tuple[State, Array]]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The noise of the steps of a chunk: ``draws(i)`` is that of step i.
+
+    ``make(stream, rows, full)`` makes it from a ``stream`` that stands at a step, and from what is known of a full
+    batch, an array or None; a compiler may call it with a stream and arrays of its own.
+    """
+
+    make: Callable[[Any, Any, Any], Noise]
+    stream: Stream  # at the first step
+    rows: int
+    full: np.ndarray | None
+
+    def __call__(self, i: int) -> Noise:
+        """The noise of step i."""
+        return self.make(replace(self.stream, step=self.stream.step + i), self.rows, self.full)
 
 
 class ChunkError(Exception):

@@ -59,6 +59,8 @@ def _keeps_rows(node: Node) -> bool:
         return node.inputs[0].shape[-1] is not N
     if node.kind == "take":
         return node.inputs[0].shape[words["axis"]] is not N
+    if node.kind == "draw":
+        return False
     if node.name == "reshape" and has_rows(node.shape):
         return _before_rows(node.shape) == _before_rows(node.inputs[0].shape)
     return node.name != "rows"

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, ChunkError, Run
+from mlpcore.backends.backend import Backend, ChunkError, Draws, Run
 from mlpcore.backends.compilation import Compilation
 from mlpcore.errors import NonFiniteError, OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
 from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.trees import named_leaves
-from mlpcore.typing import Layer, State
+from mlpcore.typing import Layer, Noise, State
 
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
 
@@ -164,13 +164,14 @@ class Trainer:
 
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
         """
-        first, shape = self.progress.step, (chunk.shape[1], data[0].shape[1])
-        stream = self.backend.stream(self.seed, "noise")
+        first, stream = self.progress.step, self.backend.stream(self.seed, "noise")
 
-        def draw(i: int) -> Any:
-            noise = self.net.noise(replace(stream, step=first + i), shape, self.dtype)
-            return noise if full_batch is None else beside_full_batch(noise, np.asarray([full_batch], self.dtype))
+        def noise(stream: Any, rows: Any, full: Any) -> Noise:
+            made = self.net.noise(stream, (rows, data[0].shape[1]), self.dtype)
+            return made if full is None else beside_full_batch(made, full)
 
+        full = None if full_batch is None else np.asarray([full_batch], self.dtype)
+        draw: Callable[[int], Noise] = Draws(noise, replace(stream, step=first), chunk.shape[1], full)
         if not list(named_leaves(still := draw(0))):  # nothing is random: the empty tree serves every step
 
             def draw(i: int) -> Any:

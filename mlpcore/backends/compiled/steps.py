@@ -7,23 +7,26 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.ahead import NOISE_BYTES
-from mlpcore.backends.backend import ChunkError, Run, run_eagerly
+from mlpcore.backends.backend import ChunkError, Draws, Run, run_eagerly
 from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned, bind
+from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.streaming import pieces
 from mlpcore.compiler.function import AbstractArray, TracedFunction
-from mlpcore.compiler.graph import N, RowsNeeded
+from mlpcore.compiler.graph import Dim, N, RowsNeeded
 from mlpcore.errors import BackendUnavailable
 from mlpcore.trees import Layout, leaves, tree_map
-from mlpcore.typing import Array, Batch, State, Step
+from mlpcore.typing import Array, Batch, Noise, State, Step, Tree
 
 SECONDS = 0.05  # after the first step that ends later, Python may see to signals
 ROW_COUNTS = 4  # for which memory is kept: the full batch, the ragged last one, and those of a second fit
 
+Source = TracedNoise | HostNoise
+
 
 @dataclass
 class Prepared:
-    """A traced step, bound to memory for batches of one number of rows."""
+    """A traced step that is bound to memory for batches of one number of rows."""
 
     traced: TracedFunction
     bound: Any
@@ -40,15 +43,14 @@ def compiled_steps(xp: Any) -> Callable[[Step, Layout, Compilation], Run]:
             compilation.decide(data[0].shape[0], order.shape[1], state.params.shape[-1])
             error: Exception | None = None
             if compilation.kind != EAGER:
-                first = tree_map(np.asarray, draw(0))
                 try:
-                    prepared = steps.prepare(state, _batch(data, order.shape[1], first))
+                    prepared, source = steps.prepare(state, data, order.shape[1], draw)
                 except BackendUnavailable:
                     raise
                 except Exception as raised:  # whatever is wrong with the step shows when it is run eagerly
                     error = raised
                 else:
-                    return steps.run(prepared, state, data, order, lambda i: draw(i) if i else first)
+                    return steps.run(prepared, state, data, order, source)
             result = eager(state, data, order, draw)
             if error is not None:
                 compilation.set(EAGER, f"a step cannot be traced, for it needs {error}")
@@ -65,62 +67,82 @@ class CompiledSteps:
     def __init__(self, step: Step, compilation: Compilation) -> None:
         self.step, self.compilation = step, compilation
         self.home: State | None = None
-        self.traced: list[TracedFunction] = []
         self.prepared: dict[Any, Prepared] = {}
+        self.traced: list[TracedFunction] = []
+        self.draws_traced = True  # until a layer draws otherwise
 
-    def prepare(self, state: State, batch: Batch) -> Prepared:
-        """The step for batches like this one, whose leaves are read for shape and dtype alone."""
+    def prepare(self, state: State, data: tuple, rows: int, draw: Callable[[int], Noise]) -> tuple[Prepared, Source]:
+        """The step for batches of so many rows, and where its noise comes from."""
         if self.home is None:
             self.home = tree_map(lambda leaf: _in_own_memory(np.asarray(leaf)), state)
-        key = (self.compilation.kind, str(tree_map(lambda leaf: (leaf.shape, leaf.dtype), batch)))
+        if self.draws_traced and isinstance(draw, Draws):
+            try:
+                traced = TracedNoise(draw)
+                return self._prepare(data, rows, traced), traced
+            except BackendUnavailable:
+                raise
+            except Exception:  # the host draws for a layer that needs other draws
+                self.draws_traced = False
+        source = HostNoise(draw, rows)
+        return self._prepare(data, rows, source), source
+
+    def _prepare(self, data: tuple, rows: int, source: Source) -> Prepared:
+        exact = self._arguments(data, rows, source)
+        key = (self.compilation.kind, str(exact))
         if key not in self.prepared:
             if len(self.prepared) >= ROW_COUNTS:
                 del self.prepared[next(iter(self.prepared))]
-            self.prepared[key] = self._bind(self._trace(batch), batch)
+            self.prepared[key] = self._bind(self._trace(data, rows, source), exact, rows)
         return self.prepared[key]
 
-    def _trace(self, batch: Batch) -> TracedFunction:
-        """The step traced for any number of rows, where it does not compute with it."""
-        rows = batch.x.shape[0]
-        for traced in self.traced:
-            if _fits(traced.inputs[1], batch, rows):
-                return traced
+    def _arguments(self, data: tuple, rows: Dim, source: Source) -> tuple[Tree, ...]:
+        """The abstract arguments of a step: state, batch without noise, and what the noise is made of."""
         state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.home)
-        exact = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), batch)
+        x, target, weights = (AbstractArray((rows, *part.shape[1:]), part.dtype) for part in data)
+        return state, Batch(x, target, weights, ()), source.inputs(rows)
+
+    def _trace(self, data: tuple, rows: int, source: Source) -> TracedFunction:
+        """The step traced for any number of rows, where it does not compute with it."""
+        exact = self._arguments(data, rows, source)
+        for traced in self.traced:
+            if _fits(traced.inputs, exact, rows):
+                return traced
+
+        def step(state: State, batch: Batch, inputs: Tree) -> tuple[State, Array]:
+            return self.step(state, batch._replace(noise=source.noise(inputs, batch.x.shape[0])))
+
         try:
-            traced = TracedFunction(self.step, (state, _any_rows(batch, rows)), in_place=True)
+            traced = TracedFunction(step, self._arguments(data, N, source), in_place=True)
         except RowsNeeded:
-            traced = TracedFunction(self.step, (state, exact), in_place=True)
+            traced = TracedFunction(step, exact, in_place=True)
         self.traced.append(traced)
         self.compilation.sources.append(traced.program.source)
         return traced
 
-    def _bind(self, traced: TracedFunction, batch: Batch) -> Prepared:
-        places = tree_map(lambda leaf: aligned(leaf.shape, leaf.dtype), batch)
-        given = dict(zip(leaves(traced.inputs), [*leaves(self.home), *leaves(places)], strict=True))
-        return Prepared(traced, bind(traced, batch.x.shape[0], given, self.compilation))
+    def _bind(self, traced: TracedFunction, exact: tuple[Tree, ...], rows: int) -> Prepared:
+        places = [aligned(leaf.shape, leaf.dtype) for leaf in leaves(exact[1:])]
+        given = dict(zip(leaves(traced.inputs), [*leaves(self.home), *places], strict=True))
+        return Prepared(traced, bind(traced, rows, given, self.compilation))
 
     def run(
-        self, prepared: Prepared, state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]
+        self, prepared: Prepared, state: State, data: tuple, order: np.ndarray, source: Source
     ) -> tuple[State, np.ndarray]:
         """A chunk of steps as `run_eagerly` describes it; the new state is ``home``, which later calls write over."""
         assert self.home is not None
         for place, leaf in zip(leaves(self.home), leaves(state), strict=True):
             if leaf is not place:  # somebody else has changed the state since the last chunk
                 np.copyto(place, leaf)
-        inputs: Batch = prepared.traced.inputs[1]
+        _, batch, noise = prepared.traced.inputs
         losses: list[np.ndarray] = []
         done = 0
         try:
-            for steps, rows in _packed(data, order, sum(leaf.nbytes for leaf in leaves(draw(0)))):
-                nodes = leaves(inputs.noise)
-                drawn = [leaves(draw(i)) for i in steps] if nodes else []
-                draws = dict(zip(nodes, map(np.stack, zip(*drawn, strict=True)), strict=True))
+            for steps, rows in _packed(data, order, source.bytes_per_step):
+                draws = dict(zip(leaves(noise), source.stacks(steps), strict=True))
                 begin = 0
                 while begin < len(steps):
                     left = {node: leaf[begin:] for node, leaf in draws.items()}
                     some = prepared.bound.walk(
-                        *(rows.data, inputs[:3], rows.order[begin:], left, prepared.traced.result, SECONDS)
+                        *(rows.data, batch[:3], rows.order[begin:], left, prepared.traced.result, SECONDS)
                     )
                     losses.append(some)
                     begin += len(some)
@@ -154,36 +176,9 @@ def _packed(data: tuple, order: np.ndarray, noise_bytes: int) -> Iterator[tuple[
             yield range(start, stop), Rows(list(data), np.ascontiguousarray(some))
 
 
-def _batch(data: tuple, rows: int, noise: Any) -> Batch:
-    """A batch of that many rows, to be asked for shapes and dtypes."""
-    x, target, weights = (np.broadcast_to(part[:1], (rows, *part.shape[1:])) for part in data)
-    return Batch(x, target, weights, tree_map(np.asarray, noise))
-
-
-def _any_rows(batch: Batch, rows: int) -> Batch:
-    """The batch with ``N`` for the number of rows; noise carries the rows in its last axis but one.
-
-    With a single row it cannot be told which axes of the noise are as long as there are rows: `RowsNeeded`.
-    """
-    if rows == 1 and leaves(batch.noise):
-        raise RowsNeeded("one row")
-
-    def noise(leaf: np.ndarray) -> AbstractArray:
-        shape: list[Any] = list(leaf.shape)
-        if leaf.ndim > 1 and shape[-2] == rows:
-            shape[-2] = N
-        return AbstractArray(tuple(shape), leaf.dtype)
-
-    def rows_first(leaf: np.ndarray) -> AbstractArray:
-        return AbstractArray((N, *leaf.shape[1:]), leaf.dtype)
-
-    x, target, weights = map(rows_first, batch[:3])
-    return Batch(x, target, weights, tree_map(noise, batch.noise))
-
-
-def _fits(inputs: Batch, batch: Batch, rows: int) -> bool:
-    """Whether a step that was traced for ``inputs`` (nodes) takes such a batch."""
-    nodes, given = leaves(inputs), leaves(batch)
+def _fits(inputs: Tree, exact: Tree, rows: int) -> bool:
+    """Whether a step that was traced for ``inputs`` (nodes) takes such arguments."""
+    nodes, given = leaves(inputs), leaves(exact)
     return len(nodes) == len(given) and all(
         node.dtype == leaf.dtype and tuple(rows if dim is N else dim for dim in node.shape) == leaf.shape
         for node, leaf in zip(nodes, given, strict=True)
