@@ -20,7 +20,6 @@ from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, Ml
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
-from mlpcore.layers.fusion import fuse
 from mlpcore.layers.outline import outline
 from mlpcore.layers.rounded import with_products
 from mlpcore.metrics import METRICS
@@ -36,7 +35,8 @@ from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
 from mlpcore.training.loop import Trainer, shuffled
 from mlpcore.training.parameters import fresh_state, matched, named_state, predicting, with_snapshot
-from mlpcore.training.step import Rules, make_step
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
@@ -119,7 +119,6 @@ class Model:
             self._computed = self.net
             if precision.rounded is not None and precision.product is not None:
                 self._computed = with_products(self.net, precision.rounded, precision.product)
-            self._computed = fuse(self._computed) if self.backend.fuses else self._computed
             step = make_step(self._computed, self.loss, self.optimizer, self.layout, self.rules)
             run = precision.within(self.backend.compile(step, self.layout, self.compiled))
             self._score = precision.within(self.backend.jit(self._forward, self.compiled))

@@ -14,7 +14,8 @@ from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
 from mlpcore.training.parameters import fresh_state
-from mlpcore.training.step import Rules, make_step
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Batch, State
 

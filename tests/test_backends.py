@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import array_api_strict
@@ -343,11 +344,11 @@ def test_jax_compiles_once_for_every_shape() -> None:
     traces: list[int] = []
 
     def counting(step: Callable, layout: Layout) -> Callable:
-        def traced(state: Any, batch: Any, **ways: Any) -> Any:
+        def propose(state: Any, batch: Any, **words: Any) -> Any:
             traces.append(batch.x.shape[0])
-            return step(state, batch, **ways)
+            return step.propose(state, batch, **words)
 
-        return backend.compile(traced, layout)
+        return backend.compile(SimpleNamespace(propose=propose), layout)
 
     model = make(replace(backend, compile=counting))
     fit(model, epochs=1)
@@ -369,8 +370,8 @@ def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     orders: list[np.ndarray] = []
     scan = pytest.importorskip("jax").lax.scan
     monkeypatch.setattr("jax.lax.scan", lambda f, s, xs: chunks.append(xs[0].shape) or scan(f, s, xs))
-    pieces = make(recording(backend, orders, []))
-    np.testing.assert_allclose(fit(pieces).loss, curve, rtol=1e-12)
+    parts = make(recording(backend, orders, []))
+    np.testing.assert_allclose(fit(parts).loss, curve, rtol=1e-12)
     assert chunks == [(2, 16), (1, 16), (1, 2)], "three whole batches in pieces of two steps, and the ragged one"
 
 

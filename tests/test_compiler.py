@@ -19,7 +19,7 @@ from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.training.step import Rules
+from mlpcore.training.rules import Rules
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Batch
 

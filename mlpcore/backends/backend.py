@@ -63,7 +63,7 @@ class Backend:
     then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
     right for two cores, and ``most_steps`` steps at most. ``place`` is the device as DLPack counts it (type and
     number) where arrays of other libraries are taken without a copy by ``borrow(x)``. ``stream`` makes the draws of a
-    step, on the device where a kernel reproduces their bits; ``fuses`` says that `mlpcore.layers.fusion.fuse` pays.
+    step, on the device where a kernel reproduces their bits.
     """
 
     name: str
@@ -85,7 +85,6 @@ class Backend:
     place: tuple[int, int] | None = field(repr=False, default=None)
     borrow: Callable[[Any], Array] | None = field(repr=False, default=None)
     stream: type[Stream] = field(repr=False, default=Stream)
-    fuses: bool = field(repr=False, default=False)
 
 
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
@@ -110,8 +109,8 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
 def walk(xp: Any, step: Step, state: State, data: tuple, order: Array, noises: Iterable[Noise]) -> tuple[State, Array]:
     """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th noise.
 
-    The optimizer may overwrite the state it is given, so a failure in a later step, or while its noise is made, must
-    not lose what the whole ones before it made: it is a ChunkError.
+    A failure in a later step, or while its noise is made, must not lose what the whole ones before it made: it is a
+    ChunkError.
     """
     losses: list[Array] = []
     try:

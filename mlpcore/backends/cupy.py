@@ -91,7 +91,6 @@ def create(device: Any = None) -> Backend:
         place=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
         borrow=cupy.from_dlpack,
         stream=kernels.STREAM,
-        fuses=True,
     )
 
 

@@ -47,7 +47,6 @@ def create(device: Any = None) -> Backend:
     torch = load("torch", "torch", INSTALL)
     place = _place(torch, device)
     xp = import_module("array_api_compat.torch")
-    import_module("mlpcore.kernels.torch")
 
     def asarray(x: Any, dtype: Any = None) -> Any:
         if isinstance(x, torch.Tensor):

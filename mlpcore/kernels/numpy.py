@@ -5,12 +5,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from mlpcore import numerics, ops
+from mlpcore import ops
 from mlpcore.namespace import namespace
 from mlpcore.trees import tree_map
 from mlpcore.typing import Tree
 
-TALL, NARROW = 16, 64  # rows and columns of scores, from where on their transpose is faster
 CHUNK = 32 * 1024  # elements: the pieces of four float32 vectors and their temporaries fit a second-level cache
 
 
@@ -27,35 +26,6 @@ def largest(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """The larger of the two extremes: two readings cost less than one, a writing and another."""
     xp = namespace(x)
     return xp.maximum(xp.max(x, axis=axis), -xp.min(x, axis=axis))
-
-
-def turned(x: np.ndarray) -> np.ndarray:
-    """The transpose, its rows in one piece."""
-    return np.ascontiguousarray(x.T)
-
-
-def is_tall(z: np.ndarray) -> bool:
-    """Whether reductions of the rows are faster down the columns of the transpose, for which NumPy has vector loops."""
-    return z.ndim == 2 and z.shape[0] >= TALL and z.shape[1] <= NARROW
-
-
-def softmax(z: np.ndarray, turned: Callable = turned) -> np.ndarray:
-    """Down the columns of the transpose, where that is faster."""
-    return turned(numerics.softmax(turned(z), axis=-2)) if is_tall(z) else ops.softmax.body(z)
-
-
-def softmax_cross_entropy(
-    z: np.ndarray, target: np.ndarray, weights: np.ndarray, smoothing: float, turned: Callable = turned
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels down the columns of the transpose, where that is faster."""
-    if target.ndim != 1 or smoothing or not is_tall(z):
-        return ops.softmax_cross_entropy.body(z, target, weights, smoothing)
-    value, dz = numerics.label_cross_entropy(turned(z), target, weights, axis=-2)
-    return value, turned(dz)
-
-
-ops.softmax.register(np.ndarray)(softmax)
-ops.softmax_cross_entropy.register(np.ndarray)(softmax_cross_entropy)
 
 
 @ops.column_sum.register(np.ndarray)

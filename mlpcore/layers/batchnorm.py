@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore import ops
 from mlpcore.configuration import check_count, check_number, configuration
 from mlpcore.layers.normalization import check_columns
 from mlpcore.namespace import namespace
-from mlpcore.numerics import square_scaling
+from mlpcore.numerics import largest, square_scaling
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
 
@@ -87,8 +86,7 @@ class BatchNorm:
             total = xp.sum(noise["row_weights"], axis=-2, keepdims=True)
             share = noise["row_weights"] / xp.where(total > 0, total, 1.0)
             if x.shape[-2]:
-                largest = ops.largest(xp.where(share > 0, x, 0.0), -2)
-                scales = ops.cellwise(largest, (), square_scaling(x, 1, self.eps))
+                scales = square_scaling(largest(xp.where(share > 0, x, 0.0), axis=-2), 1, self.eps)
                 scale, eps = (xp.expand_dims(part, axis=-2) for part in scales)
                 x = x * scale
             mean = xp.sum(share * x, axis=-2, keepdims=True)

@@ -1,14 +1,14 @@
 """From a recorded step to two lists of calls: what is always done, and what changes the state."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mlpcore.backends.replay.calls import Call
 from mlpcore.backends.replay.memory import Memory
 from mlpcore.backends.replay.pairs import has_large_products
-from mlpcore.backends.replay.recording import Guarded, Recorded, RecordingError
+from mlpcore.backends.replay.recording import Recorded, RecordingError
 from mlpcore.backends.replay.workers import two_threads
 
 
@@ -22,29 +22,35 @@ class Program(NamedTuple):
     alone: bool  # whether BLAS is to keep to one thread, because the calls use two
 
 
-def plan(state: list[tuple[Any, Recorded, np.ndarray]], loss: Recorded, places: dict[Recorded, np.ndarray]) -> Program:
+def plan(
+    state: list[tuple[Recorded, Recorded, np.ndarray]],
+    ok: Recorded,
+    always: set[Recorded],
+    loss: Recorded,
+    places: dict,
+) -> Program:
     """The program of a step.
 
-    ``state`` lists, leaf by leaf, what the step returned, its input, and the array that holds the state from step to
-    step; ``places`` are the arrays of the other inputs. The program reads and overwrites the state's arrays.
+    ``state`` lists, leaf by leaf, what the step proposes, its input, and the array that holds the state from step to
+    step; those in ``always`` are taken whether ok or not. ``places`` are the arrays of the other inputs. The program
+    reads and overwrites the state's arrays.
     """
-    guards = [new for new, _, _ in state if isinstance(new, Guarded)]
-    if not guards:
-        raise RecordingError("a step without a condition")
-    guard = guards[0]
-    guarded = [(new.new, old, home) for new, old, home in state if isinstance(new, Guarded) and new.new is not old]
-    free = [(new, old, home) for new, old, home in state if not isinstance(new, Guarded) and new is not old]
-    nodes = needed([guard.ok, loss, *(new for new, _, _ in (*guarded, *free))])
-    later = [node for node in nodes if guard.begin < node.order < guard.end]
-    sooner = [node for node in nodes if not guard.begin < node.order < guard.end]
+    if ok.ndim:
+        raise RecordingError("a stack of networks, each with a condition of its own")
+    changed = [leaf for leaf in state if leaf[0] is not leaf[1]]
+    guarded = [leaf for leaf in changed if leaf[0] not in always]
+    free = [leaf for leaf in changed if leaf[0] in always]
+    sooner = needed([ok, loss, *(new for new, _, _ in free)])
+    later = [node for node in needed(new for new, _, _ in guarded) if node not in set(sooner)]
+    nodes = [*sooner, *later]
     threads = 2 if has_large_products(nodes) and two_threads() else 1
-    memory = Memory([*sooner, *later], places | {old: home for _, old, home in state}, threads)
-    memory.keep([guard.ok, loss, *(new for new, _, _ in (*guarded, *free))])  # read when the calls are done
+    memory = Memory(nodes, places | {old: home for _, old, home in state}, threads)
+    memory.keep([ok, loss, *(new for new, _, _ in changed)])  # read when the calls are done
     memory.merge_parts()
     memory.overwrite_homes([leaf for leaf in guarded if leaf[0] in set(later)])
     before = memory.calls(sooner) + memory.copies(free)
     after = memory.calls(later) + memory.copies(guarded)
-    return Program(before, memory.place(guard.ok), after, memory.place(loss), alone=threads > 1)
+    return Program(before, memory.place(ok), after, memory.place(loss), alone=threads > 1)
 
 
 def needed(results: Iterable[Recorded]) -> list[Recorded]:

@@ -3,17 +3,12 @@
 import itertools
 import math
 import operator
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NoReturn
 
 import array_api_compat.numpy as compat
 import numpy as np
 
-import mlpcore.kernels.numpy as kernels
-from mlpcore import namespace, ops
-from mlpcore.trees import tree_map
-from mlpcore.typing import Tree
+from mlpcore import namespace
 
 VIEWS = ("reshape", "expand_dims", "squeeze", "matrix_transpose", "permute_dims", "getitem")
 REDUCTIONS = {"sum": np.add, "prod": np.multiply, "max": np.maximum, "min": np.minimum}
@@ -136,35 +131,6 @@ def _lifted(array: np.ndarray) -> Recorded:
 def _outline(array: np.ndarray) -> np.ndarray:
     """Shape and dtype without the memory: one number, seen many times."""
     return np.broadcast_to(np.ones((), array.dtype), array.shape)
-
-
-class Guarded:
-    """A leaf of the state: ``new`` where ``ok`` holds, ``old`` elsewhere; made by what was written in [begin, end]."""
-
-    def __init__(self, ok: Recorded, new: Recorded, old: Recorded, begin: int, end: int) -> None:
-        self.ok, self.new, self.old, self.begin, self.end = ok, new, old, begin, end
-
-
-@ops.choose.register(Recorded)
-def choose(ok: Recorded, new: Callable[[], Tree], old: Tree) -> Tree:
-    """Both sides as leaves that remember the condition: the replay skips what ``new`` does where ok is false."""
-    if ok.ndim:
-        raise RecordingError("a stack of networks, each with a condition of its own")
-    begin = next(_clock)
-    fresh = new()
-    end = next(_clock)
-    return tree_map(lambda made, kept: Guarded(ok, made, kept, begin, end), fresh, old)
-
-
-def turned(x: Recorded) -> Recorded:
-    """The transpose in memory of its own."""
-    return record("astype", record("matrix_transpose", x), x.dtype)
-
-
-ops.largest.register(Recorded)(kernels.largest)
-ops.column_sum.register(Recorded)(kernels.column_sum)
-ops.softmax.register(Recorded)(partial(kernels.softmax, turned=turned))
-ops.softmax_cross_entropy.register(Recorded)(partial(kernels.softmax_cross_entropy, turned=turned))
 
 
 class _Namespace:

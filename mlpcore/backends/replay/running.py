@@ -86,11 +86,12 @@ def _adopt(home: State, state: State) -> None:
             np.copyto(place, leaf)
 
 
-def _record(step: Callable, home: State, batch: Batch) -> tuple[Program, Batch]:
+def _record(step: Step, home: State, batch: Batch) -> tuple[Program, Batch]:
     """The program of the step for batches of this shape, and the arrays where it expects one."""
     state = tree_map(as_input, home)
     inputs = tree_map(as_input, batch)
     places = tree_map(lambda leaf: aligned(leaf.shape, leaf.dtype), batch)
-    new, loss = step(state, inputs)
+    new, ok, loss = step.propose(state, inputs)
     own = dict(zip(leaves(inputs), leaves(places), strict=True))
-    return plan(list(zip(leaves(new), leaves(state), leaves(home), strict=True)), loss, own), places
+    leaf_by_leaf = list(zip(leaves(new), leaves(state), leaves(home), strict=True))
+    return plan(leaf_by_leaf, ok, {new.skipped}, loss, own), places
