@@ -116,6 +116,17 @@ def test_copies_go_on_as_the_model_did(rows: int) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("rows", [20, 200])
+def test_a_loaded_model_predicts_the_same_bits(rows: int, tmp_path: Path) -> None:
+    model = make()
+    model.fit(X[:rows], Y[:rows], epochs=2, batch_size=10)
+    model.save(tmp_path / "model")
+    loaded = mc.load(tmp_path / "model")
+    assert loaded.compiled.kind == model.compiled.kind
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+@needs_compiler
 def test_a_resumed_fit_goes_on_as_the_killed_one(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     whole, killed, resumed = make(), make(), make()

@@ -56,13 +56,18 @@ class Compilation:
             raise ConfigurationError("compile=True: this backend runs each operation at once; leave out compile")
         self.set(EAGER, "this backend runs each operation at once")
 
-    def keep(self, kind: Any, who: str) -> None:
-        """Go on as the fit did that ``who`` comes from; where that cannot be, a warning says so."""
+    def keep(self, kind: Any, who: str, warn: bool = False) -> None:
+        """Go on as the fit did that ``who`` comes from, where that can be, else as a new model would; ``warn`` says so.
+
+        The numbers then agree to rounding.
+        """
         if kind not in (C, CALLS) or kind == self.kind or self.kind not in ("", C, CALLS):
             return
         possible = self.asked == "auto" and (kind == CALLS or (find_compiler() and blas.find()))
         if possible:
             self.set(kind, f"as {who}")
+            return
+        if not warn:
             return
         why = f"compile={self.asked}" if self.asked != "auto" else "there is no C compiler, or no BLAS could be found"
         warnings.warn(

@@ -98,7 +98,7 @@ class Checkpoints:
         except _UNREADABLE as error:
             raise ModelFileError(f"{who}: the state of a callback cannot be read: {error!r}") from None
         self._resumed = self._restored(tensors, who), progress, states, who
-        self.trainer.compilation.keep(about.get("compiled"), who)
+        self.trainer.compilation.keep(about.get("compiled"), who, warn=True)
         return history
 
     def put(self) -> None:
