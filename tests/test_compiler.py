@@ -1,6 +1,7 @@
 """Compiled functions against the same code run by NumPy: random graphs, every member's step, users' optimizers."""
 
 import random
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import array_api_compat.numpy as host
@@ -12,6 +13,7 @@ from graphs import SHAPES, instructions, run
 
 import mlpcore as mc
 from mlpcore.compiler import blas
+from mlpcore.compiler.draws import TracedStream, draw_factors
 from mlpcore.compiler.graph import N, Untraceable
 from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
@@ -196,3 +198,20 @@ def test_numbers_of_a_configuration_are_no_part_of_the_text() -> None:
 def test_what_cannot_be_traced_is_named(function: Any, named: str) -> None:
     with pytest.raises(Untraceable, match=named):
         call(function, [np.ones((3, 4))], [(N, 4)], 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 4), (2, 3, 7), (33, 20)])
+@pytest.mark.parametrize("step", [0, 7, 2**40])
+def test_factors_have_the_bits_of_the_host(shape: tuple[int, ...], dtype: str, step: int) -> None:
+    stream = Stream(2**63 + 5, "3.mask", member=2 if len(shape) == 2 else 0, step=step)
+
+    def factors(xp: Any, number: Any) -> list[Any]:
+        return [TracedStream(replace(stream, step=0), number).factors(shape, 0.7, dtype)]
+
+    (found,) = call(factors, [np.array([step], np.uint64)], [(1,)], 1)
+    expected = stream.factors(shape, 0.7, dtype)
+    np.testing.assert_array_equal(found, expected)
+    other = np.empty(shape, dtype)
+    draw_factors(other, np.array([*stream.key(), stream.member, round(0.7 * 65536)], np.uint64), np.array([step]))
+    np.testing.assert_array_equal(other, expected)

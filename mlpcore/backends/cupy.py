@@ -81,7 +81,7 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
-        compile=lambda step, layout: streamed(run_ahead(xp, asarray, owns)(step), lane, xp.concat),
+        compile=lambda *step: streamed(run_ahead(xp, asarray, owns)(*step), lane, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
         shortage=shortage,
         precisions=precisions(cupy, number),

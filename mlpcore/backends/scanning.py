@@ -10,14 +10,17 @@ import numpy as np
 
 from mlpcore.backends import split_vector
 from mlpcore.backends.ahead import NOISE_BYTES
-from mlpcore.backends.backend import ChunkError, Run
+from mlpcore.backends.backend import ChunkError, Run, run_eagerly
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.split_vector import SplitVector
 from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step
 
 
-def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout) -> Run:
+def scanned(
+    jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout, compilation: Compilation | None = None
+) -> Run:
     """``run(state, data, order, draw)`` as `run_eagerly` defines it, compiled once for every shape of its arguments.
 
     The chunk first runs without the finite check, with its vectors split into leaves; if any step was not to be done
@@ -26,6 +29,10 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
     bytes.
     """
 
+    if compilation is not None and compilation.asked is False:
+        return run_eagerly(jax.numpy, asarray)(step, layout, compilation)
+    if compilation is not None:
+        compilation.set("JAX", "under its own compiler")
     _register(jax)
 
     def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Any]:

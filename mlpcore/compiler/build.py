@@ -15,16 +15,25 @@ FLAGS = (
 )
 
 
+class CompilerError(Exception):
+    """The compiler could not be run, or refused the text."""
+
+
+def find_compiler() -> str | None:
+    """The compiler's path, None where there is none."""
+    return shutil.which(COMPILER)
+
+
 def build(text: str) -> ctypes.CDLL:
     """The library of a C file."""
     executable = shutil.which(COMPILER)
     if executable is None:
-        raise FileNotFoundError(f"there is no C compiler {COMPILER!r}")
+        raise CompilerError(f"there is no C compiler {COMPILER!r}")
     with tempfile.TemporaryDirectory() as folder:
         source, library = Path(folder, "step.c"), Path(folder, "step.so")
         source.write_text(text)
         command = [executable, *FLAGS, str(source), "-o", str(library), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"{COMPILER} refused the printed text:\n{done.stderr[:2000]}")
+            raise CompilerError(f"{COMPILER} refused the printed text:\n{done.stderr[:2000]}")
         return ctypes.CDLL(str(library))

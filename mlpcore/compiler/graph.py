@@ -71,7 +71,7 @@ class Node:
     """One operation: its result has ``shape`` and ``dtype``; ``attributes`` are what it takes besides arrays.
 
     ``kind`` is what the scheduler must know of it: "input", "constant", "elementwise", "reduce", "view", "matmul",
-    "concat" or "take". ``label`` says which function of which class asked for it.
+    "concat", "take" or "draw". ``label`` says which function of which class asked for it.
     """
 
     name: str

@@ -49,7 +49,7 @@ class Loop:
     members: dict[Node, Member] = field(default_factory=dict)
 
 
-Item = Loop | Node  # a node alone: a product, or a concatenation
+Item = Loop | Node  # a node alone: a product, a concatenation, or draws
 
 
 def nodes_of(item: Item) -> Iterable[Node]:
@@ -73,7 +73,7 @@ class Schedule:
         for node in self.nodes:
             if node.kind in ("elementwise", "reduce", "take"):
                 self._into_a_loop(node)
-            elif node.kind in ("matmul", "concat"):
+            elif node.kind in ("matmul", "concat", "draw"):
                 self.item_of[node] = len(self.items)
                 self.items.append(node)
         self.users = self._users()

@@ -72,7 +72,7 @@ class BatchNorm:
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The row weights (n, 1): ones, until the step puts in those of the batch; a stack shares them."""
-        return {"row_weights": np.ones((shape[-2], 1), dtype=dtype)}
+        return {"row_weights": stream.ones((shape[-2], 1), dtype)}
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """``gain * h + bias``; h, r and what the batch showed (None in inference) for the way back and `observe`."""

@@ -1,0 +1,3 @@
+class NumpyCalls:
+    def __init__(self, *a):
+        raise NotImplementedError
