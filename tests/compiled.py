@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mlpcore.backends import get_backend
-from mlpcore.compiler import blas
+from mlpcore.compiler import blas, numpy_layout
 from mlpcore.compiler.graph import N, Node, RowsNeeded
+from mlpcore.compiler.numpy_calls import NumpyCalls
 from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
@@ -22,16 +23,30 @@ from mlpcore.typing import Batch, State
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None or blas.find() is None, reason="no C compiler, or no BLAS that could be found"
 )
+PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in pieces"]
 
 
-def call(function: Callable, arrays: Sequence[np.ndarray], shapes: Sequence[tuple], rows: int) -> list[np.ndarray]:
+def bind(program: Program, rows: int, given: dict[Node, np.ndarray], printer: str) -> Bound | NumpyCalls:
+    """A program with its memory, as C or as NumPy calls; in pieces that are as small as large arrays need them."""
+    if printer == "C":
+        return Bound(program, rows, given, blas.find())
+    with pytest.MonkeyPatch.context() as patch:
+        if printer == "NumPy in pieces":
+            patch.setattr(numpy_layout, "PIECE", 8)
+            patch.setattr(numpy_layout, "TALL", 2)
+        return NumpyCalls(program, rows, given)
+
+
+def call(
+    function: Callable, arrays: Sequence[np.ndarray], shapes: Sequence[tuple], rows: int, printer: str = "C"
+) -> list[np.ndarray]:
     """``function(xp, *arrays)`` compiled; ``N`` in the shapes stands for the number of rows."""
     tracer = Tracer()
     inputs = [tracer.input(shape, array.dtype) for shape, array in zip(shapes, arrays, strict=True)]
     outputs = function(tracer, *inputs)
     program = Program(tracer, outputs)
     given = {one.node: np.array(array, order="C") for one, array in zip(inputs, arrays, strict=True)}
-    bound = Bound(program, rows, given, blas.find())
+    bound = bind(program, rows, given, printer)
     bound.call()
     return [bound.output(one.node).copy() for one in outputs]
 
@@ -47,14 +62,14 @@ def network_step(net: Any, loss: Any, optimizer: Any, dtype: str, rules: Rules) 
 class CompiledStep(NamedTuple):
     """A step bound to the arrays ``state``, which it writes over, and ``batch``; their nodes, and that of the loss."""
 
-    bound: Bound
+    bound: Bound | NumpyCalls
     state: State
     batch: Batch
     inputs: Batch
     loss: Node
 
 
-def compiled_step(step: Callable, state: State, batch: Batch, rows: Any = N) -> CompiledStep:
+def compiled_step(step: Callable, state: State, batch: Batch, printer: str, rows: Any = N) -> CompiledStep:
     """The step compiled for batches like this one; ``state`` is held by it."""
     tracer = Tracer()
     old = tree_map(lambda leaf: tracer.input(np.shape(leaf), np.asarray(leaf).dtype), state)
@@ -62,17 +77,17 @@ def compiled_step(step: Callable, state: State, batch: Batch, rows: Any = N) -> 
     try:
         new, loss = step(old, inputs)
     except RowsNeeded:
-        return compiled_step(step, state, batch, batch.x.shape[0])
+        return compiled_step(step, state, batch, printer, batch.x.shape[0])
     program = Program(tracer, [loss], list(zip(leaves(new), leaves(old), strict=True)))
     places = tree_map(np.array, batch)
     nodes = [one.node for one in (*leaves(old), *leaves(inputs))]
     given = dict(zip(nodes, [*leaves(state), *leaves(places)], strict=True))
-    bound = Bound(program, batch.x.shape[0], given, blas.find())
+    bound = bind(program, batch.x.shape[0], given, printer)
     return CompiledStep(bound, state, places, tree_map(lambda one: one.node, inputs), loss.node)
 
 
 def steps(
-    net: Any, loss: Any, optimizer: Any, batches: Sequence[Batch], dtype: str, rules: Rules
+    net: Any, loss: Any, optimizer: Any, batches: Sequence[Batch], dtype: str, rules: Rules, printer: str
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[float], list[float]]:
     """State leaves and losses after the batches: compiled, state written over in place, and eager."""
     step, state = network_step(net, loss, optimizer, dtype, rules)
@@ -82,7 +97,7 @@ def steps(
     for batch in batches:
         rows = batch.x.shape[0]
         if rows not in ready:
-            ready[rows] = compiled_step(step, held, batch)
+            ready[rows] = compiled_step(step, held, batch, printer)
         for place, leaf in zip(leaves(ready[rows].batch), leaves(batch), strict=True):
             place[...] = leaf
         ready[rows].bound.call()

@@ -40,7 +40,8 @@ class Program:
         pairs = _apart(tracer, replaced)
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
-        printer = Printer(self.schedule, [(new.node, old.node) for new, old in pairs])
+        self.replaced = [(new.node, old.node) for new, old in pairs]
+        printer = Printer(self.schedule, self.replaced)
         self.source, self.storage = printer.text(), printer.storage
 
     def __str__(self) -> str:

@@ -1,0 +1,72 @@
+"""What every elementwise function and reduction is in NumPy: on arrays with ``out``, and on single numbers."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mlpcore.compiler.draws import draw_factors
+from mlpcore.compiler.graph import Node
+
+NAMES = {  # where NumPy calls them otherwise
+    "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan", "atan2": "arctan2",
+    "atanh": "arctanh", "pow": "power", "bitwise_invert": "invert", "abs": "absolute", "round": "rint",
+}  # fmt: skip
+REDUCTIONS = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum", "any": "logical_or"}
+REDUCTIONS |= {"all": "logical_and"}
+BEGIN = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}  # of no floats
+QUESTIONS = ("isfinite", "isinf", "isnan", "signbit")  # which NumPy 2.4 answers wrongly in an array with gaps
+WHOLE = ("round", "ceil", "floor", "trunc")  # which leave integers as they are
+
+# On NumPy's scalars, some ten times as fast as the same on arrays without axes.
+SINGLE = {
+    "copy": "{0}", "positive": "{0}", "negative": "-{0}", "add": "{0} + {1}", "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}", "square": "{0} * {0}", "where": "{1} if {0} else {2}", "abs": "abs({0})",
+    "equal": "{0} == {1}", "not_equal": "{0} != {1}", "less": "{0} < {1}", "less_equal": "{0} <= {1}",
+    "greater": "{0} > {1}", "greater_equal": "{0} >= {1}", "logical_not": "not {0}", "rsqrt": "reciprocal(sqrt({0}))",
+    "bitwise_and": "{0} & {1}", "bitwise_or": "{0} | {1}", "bitwise_xor": "{0} ^ {1}",
+}  # fmt: skip
+SINGLE_FLOATS = {"divide": "{0} / {1}", "isfinite": "is_finite({0})"}
+
+
+def scope() -> dict[str, Any]:
+    """The functions under the names that the printed text has for them."""
+    names = [name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)]
+    functions = {name: getattr(np, name) for name in names}
+    others = {name: getattr(np, name) for name in ("copyto", "dot", "take", "argmax", "where")}
+    kinds = {name: np.dtype(name).type for name in ("float32", "float64", "int8", "int16", "int32", "int64")}
+    kinds |= {name: np.dtype(name).type for name in ("uint8", "uint16", "uint32", "uint64")}
+    return functions | others | kinds | {"is_finite": math.isfinite, "draw_factors": draw_factors}
+
+
+def single(node: Node, operands: list[str]) -> str:
+    """The text of a single number for these names."""
+    name, kind = node.name, node.inputs[-1].dtype if node.inputs else node.dtype
+    if name == "astype":
+        if node.dtype.kind == "b":
+            return f"{operands[0]} != 0"
+        source = node.inputs[0].dtype
+        return f"{node.dtype}({operands[0]})" if source.kind == "b" else f"{operands[0]}.astype({node.dtype})"
+    if name == "bitwise_invert" and kind.kind == "b":
+        return f"not {operands[0]}"
+    if name in WHOLE and kind.kind != "f":
+        return operands[0]
+    template = SINGLE.get(name) or (SINGLE_FLOATS.get(name) if kind.kind == "f" else None)
+    return template.format(*operands) if template else f"{NAMES.get(name, name)}({', '.join(operands)})"
+
+
+def assignment(node: Node, operands: list[str], out: str) -> list[str]:
+    """The calls that leave an elementwise result in ``out``, which may be one of the operands."""
+    name = node.name
+    if name in ("copy", "positive") or (name in WHOLE and node.dtype.kind != "f"):
+        return [] if operands[0] == out else [f"copyto({out}, {operands[0]})"]
+    if name == "astype":
+        return [f'copyto({out}, {operands[0]}, "unsafe")']
+    if name == "where":
+        return [f"copyto({out}, where({', '.join(operands)}))"]
+    if name in QUESTIONS:
+        return [f"copyto({out}, {name}({operands[0]}))"]
+    if name == "rsqrt":
+        return [f"sqrt({operands[0]}, {out})", f"reciprocal({out}, {out})"]
+    word = "out=" if name in ("maximum", "minimum") else ""
+    return [f"{NAMES.get(name, name)}({', '.join([*operands, word + out])})"]
