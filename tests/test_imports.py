@@ -138,7 +138,7 @@ def test_members_and_the_step_know_no_kernel():
 
 
 @pytest.mark.parametrize(
-    "line", ["from mlpcore import ops", "import mlpcore.kernels.numpy", "from mlpcore.ops import sweep"]
+    "line", ["from mlpcore import ops", "import mlpcore.kernels.cupy", "from mlpcore.ops import sweep"]
 )
 def test_a_kernel_in_a_member_is_found(line):
     assert names_kernels(ast.parse(line))
@@ -155,7 +155,7 @@ def test_libraries_are_named_in_backends_and_kernels_only():
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("ops", "import mlpcore.kernels.numpy"),
+        ("ops", "import mlpcore.kernels.cupy"),
         ("ops", "from mlpcore.layers import Linear"),
         ("trees", "from mlpcore import ops"),
         ("layers.linear", "from mlpcore.losses import Huber"),
@@ -164,9 +164,9 @@ def test_libraries_are_named_in_backends_and_kernels_only():
         ("training.loop", "from mlpcore.model import Model"),
         ("training.loop", "from mlpcore.plotting import plot_history"),
         ("training.loop", "import mlpcore as mc"),
-        ("training.step", "from mlpcore.kernels import numpy"),
+        ("training.step", "from mlpcore.kernels import cupy"),
         ("backends.numpy", "from mlpcore.layers import Linear"),
-        ("kernels.numpy", "from mlpcore.optimizers import Adam"),
+        ("kernels.cupy", "from mlpcore.optimizers import Adam"),
         ("model", "from mlpcore.sklearn import MLPClassifier"),
     ],
 )
