@@ -23,7 +23,7 @@ from mlpcore.losses import SoftmaxCrossEntropy, SquaredError
 from mlpcore.model import Model
 from mlpcore.optimizers import SGD, Adam, AdamW
 from mlpcore.random import Stream
-from mlpcore.trees import Layout, named_leaves, tree_map
+from mlpcore.trees import named_leaves, tree_map
 
 PLACES = {
     "numpy": ("numpy", None),
@@ -78,8 +78,8 @@ def host(tree: Any) -> dict[str, np.ndarray]:
 def recording(backend: Backend, orders: list, noises: list) -> Backend:
     """The backend, noting the rows of every step and its noise as it lies on the device."""
 
-    def compiled(step: Callable, layout: Layout) -> Callable:
-        inner = backend.compile(step, layout)
+    def compiled(step: Callable, *rest: Any) -> Callable:
+        inner = backend.compile(step, *rest)
 
         def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
             for i in range(order.shape[0]):
@@ -343,12 +343,12 @@ def test_jax_compiles_once_for_every_shape() -> None:
     backend = open_backend("jax")
     traces: list[int] = []
 
-    def counting(step: Callable, layout: Layout) -> Callable:
+    def counting(step: Callable, *rest: Any) -> Callable:
         def propose(state: Any, batch: Any, **words: Any) -> Any:
             traces.append(batch.x.shape[0])
             return step.propose(state, batch, **words)
 
-        return backend.compile(SimpleNamespace(propose=propose), layout)
+        return backend.compile(SimpleNamespace(propose=propose), *rest)
 
     model = make(replace(backend, compile=counting))
     fit(model, epochs=1)

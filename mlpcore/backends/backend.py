@@ -75,7 +75,7 @@ class Backend:
     owns: Callable[[Any], bool] = field(repr=False)
     scope: Callable[[str], AbstractContextManager] = field(repr=False)
     compile: Callable[[Step, Layout, Compilation], Run] = field(repr=False)
-    jit: Callable[..., Callable] = field(repr=False, default=lambda function, compilation, rows=(-1,): function)
+    jit: Callable[..., Callable] = field(repr=False, default=lambda function, compilation=None, rows=(-1,): function)
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: dict[str, Precision] = field(repr=False, hash=False, default_factory=lambda: {"highest": Precision()})
     shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)

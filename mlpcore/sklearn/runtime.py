@@ -1,6 +1,7 @@
 """What a fitted estimator computes with: its network on a backend, asked block by block; pickled without a device."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,8 @@ class Runtime:
         return self._compiled[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        named = {"net": self.net, "loss": self.loss, "dtype": self.dtype, "compilation": self.compilation}
+        named = {"net": self.net, "loss": self.loss, "dtype": self.dtype}
+        named |= {"compilation": replace(self.compilation, sources=[])}
         return named | {"others": on_host(tuple(self.others))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

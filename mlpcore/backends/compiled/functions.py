@@ -19,13 +19,15 @@ BLOCK = 2048  # rows at a time, where rows do not depend on each other: what the
 KEPT = 8  # bound programs whose memory is kept
 
 
-def jit(function: Callable[..., Tree], compilation: Compilation, rows: tuple[int, ...] = (-1,)) -> Callable[..., Tree]:
+def jit(
+    function: Callable[..., Tree], compilation: Compilation | None = None, rows: tuple[int, ...] = (-1,)
+) -> Callable[..., Tree]:
     """``function(*fixed, x)`` for calls in which x changes and the trees of other arrays are mostly the same objects.
 
     The arguments numbered ``rows`` have a row each in their first axis. Results are arrays of their own. What cannot
     be traced is called as it is. Calls from several threads run side by side.
     """
-    return Function(function, compilation, rows)
+    return Function(function, compilation or Compilation(), rows)
 
 
 @dataclass(eq=False)
@@ -80,7 +82,7 @@ class Function:
         """The function's result."""
         *given, x = arguments
         fixed = tuple(given)
-        if x.shape[:1] == (0,):
+        if x.shape[:1] in ((), (0,)):
             return self.function(*arguments)
         first = x[:BLOCK, ...] if self.rows == (-1,) else x
         prepared = self._take(fixed, first)
