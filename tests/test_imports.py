@@ -48,6 +48,7 @@ OTHERS = {
     "matplotlib": {"plotting"},
     "rich": {"cli", "training"},
     "threadpoolctl": {"bench"},
+    "platformdirs": {"compiler"},
 }
 
 
