@@ -7,12 +7,12 @@ import numpy as np
 
 from mlpcore.compiler.graph import Node, Shape, long
 from mlpcore.compiler.memory import ALIGNMENT, arena
-from mlpcore.compiler.numpy_layout import Layout
-from mlpcore.compiler.numpy_order import Group, is_choice, is_single, reads_in_step, sources
+from mlpcore.compiler.numpy_calls.layout import Layout
+from mlpcore.compiler.numpy_calls.order import Group, is_choice, is_scalar, reads_in_step, sources
 from mlpcore.compiler.places import ZERO, Place, Size, packed
 from mlpcore.compiler.program import Program
 
-Cut = tuple[int, int, int]  # of an axis the rows from the second number to the third
+AxisSlice = tuple[int, int, int]  # of an axis the rows from the second number to the third
 
 
 class Memory:
@@ -27,11 +27,11 @@ class Memory:
         self.old = dict(program.replaced)
         self.last = self._last_reads()
         self.home: dict[Node, tuple[Node, Size]] = {}
-        self.filled: set[Node] = set()  # concatenations of which some parts never change: their memory is theirs alone
+        self.padded: set[Node] = set()  # concatenations of which some parts never change: their memory is theirs alone
         self._place_parts()
         self._place_choices()
         self._replace()
-        self.inner = {node for node in self.position if self._is_inner(node)}
+        self.local = {node for node in self.position if self._is_local(node)}
         self._reuse_operands()
         self.arrays = dict(given)
         self._allocate()
@@ -44,26 +44,26 @@ class Memory:
             begin = begin.plus(more)
         return root, begin
 
-    def view(self, place: Place, shape: Shape, cut: Cut | None = None) -> np.ndarray:
+    def view(self, place: Place, shape: Shape, rows: AxisSlice | None = None) -> np.ndarray:
         """The entries at a place, in a shape: all of them, or those of some rows."""
         dims, owner = list(self.layout.dims(shape)), self.whole(place.root)
-        inner = place.root in self.inner
-        length = self.layout.length(self.group_of[place.root]) if inner else None
+        local = place.root in self.local
+        length = self.layout.tile_rows(self.group_of[place.root]) if local else None
         strides = self.layout.strides(place, length)
         offset = owner[1].plus(place.offset).at(self.layout.rows)
-        if cut is not None:
-            axis, start, stop = cut
+        if rows is not None:
+            axis, start, stop = rows
             dims[axis] = stop - start
-            offset += 0 if inner else start * strides[axis]
+            offset += 0 if local else start * strides[axis]
         kind = place.root.dtype
         size = kind.itemsize
         return np.ndarray(tuple(dims), kind, self.arrays[owner[0]], offset * size, [size * step for step in strides])
 
-    def result(self, node: Node, cut: Cut | None = None) -> np.ndarray:
+    def result(self, node: Node, rows: AxisSlice | None = None) -> np.ndarray:
         """Where a node is computed."""
-        return self.view(Place(node, ZERO, packed(node.shape)), node.shape, cut)
+        return self.view(Place(node, ZERO, packed(node.shape)), node.shape, rows)
 
-    def stays(self, node: Node) -> bool:
+    def keeps_old(self, node: Node) -> bool:
         """Whether a choice is between a new value and the very state that it replaces, so that otherwise nothing is to
         be done."""
         if node not in self.old or not is_choice(self.schedule, node):
@@ -73,7 +73,7 @@ class Memory:
     def is_stored(self, node: Node) -> bool:
         """Whether a single number is also kept in memory, for somebody who reads arrays."""
         return node in self.outputs or any(
-            not is_single(user) and user.kind != "elementwise" for user in self.schedule.users[node]
+            not is_scalar(user) and user.kind != "elementwise" for user in self.schedule.users[node]
         )
 
     def is_part(self, whole: Node, part: Node, begin: int) -> bool:
@@ -86,54 +86,54 @@ class Memory:
     # --- homes: arrays that are part of another's
 
     def _last_reads(self) -> dict[Node, int]:
-        """The last position at which a root is read, past the end for outputs; a choice that stays reads no old state."""
+        """The last position at which a root is read, past the end for outputs; a choice that keeps_old reads no old state."""
         last: dict[Node, int] = {}
         for node, position in self.position.items():
             places = sources(self.schedule, node)
-            last |= {place.root: position for place in (places[:2] if self.stays(node) else places)}
+            last |= {place.root: position for place in (places[:2] if self.keeps_old(node) else places)}
         return last | {root: len(self.position) for root in self.outputs}
 
     def _place_parts(self) -> None:
         """Parts of concatenations are made in their place."""
         for part, (target, offset) in self.program.storage.home.items():
-            if target.kind == "concat" and part not in self.layout.turned:
+            if target.kind == "concat" and part not in self.layout.column_major:
                 self.home[part] = (target, offset)
         for node in self.position:
             if node.kind == "concat" and any(self.places[one].root.kind == "constant" for one in node.inputs):
-                self.filled.add(node)
+                self.padded.add(node)
 
     def _place_choices(self) -> None:
         """What only a choice reads is computed where the chosen value will stand."""
         for node, group in self.group_of.items():
-            if group.condition is None or not is_choice(self.schedule, node) or is_single(node):
+            if group.condition is None or not is_choice(self.schedule, node) or is_scalar(node):
                 continue
             root = self.places[node.inputs[1]].root
             here = root in self.position and self.group_of[root].condition is group.condition
-            if here and root.kind != "concat" and root not in self.home and not is_single(root):
+            if here and root.kind != "concat" and root not in self.home and not is_scalar(root):
                 if self._is_whole(root, self.places[node.inputs[1]], node):
                     self.home[root] = (node, ZERO)
 
     def _is_whole(self, root: Node, place: Place, node: Node) -> bool:
         """Whether a place is all of an array of the same form as that of a node."""
-        alike = (root in self.layout.turned) == (node in self.layout.turned)
+        alike = (root in self.layout.column_major) == (node in self.layout.column_major)
         return alike and root.dtype == node.dtype and place == Place(root, ZERO, packed(node.shape))
 
     def _replace(self) -> None:
         """New state is written over the old where nobody reads that any more; single numbers are, when all is done."""
         for new, old in self.old.items():
             makers = [new, *(node for node, (target, _) in self.home.items() if target is new)]
-            if new in self.home or new in self.layout.turned or new.dtype != old.dtype:
+            if new in self.home or new in self.layout.column_major or new.dtype != old.dtype:
                 continue
-            if is_single(new) or all(self._may_overwrite(old, maker) for maker in makers):
+            if is_scalar(new) or all(self._may_overwrite(old, maker) for maker in makers):
                 self.home[new] = (old, ZERO)
 
     def _may_overwrite(self, old: Node, node: Node) -> bool:
         """Whether an old value may be written over when a node is computed. A call may read what it writes over, but
-        not in other pieces."""
+        not in other tiles."""
         last, position, group = self.last.get(old, -1), self.position[node], self.group_of[node]
         if last > position or (last == position and node.kind != "elementwise"):
             return False
-        return self.layout.length(group) is None or reads_in_step(self.schedule, group, node, old)
+        return self.layout.tile_rows(group) is None or reads_in_step(self.schedule, group, node, old)
 
     # --- memory that is used again
 
@@ -141,25 +141,29 @@ class Memory:
     def _first_long(node: Node) -> int:
         return next(i for i, dim in enumerate(node.shape) if long(dim))
 
-    def _is_inner(self, node: Node) -> bool:
-        """Whether a piece of a node at a time is enough: it is read nowhere but in its loop."""
+    def _is_local(self, node: Node) -> bool:
+        """Whether a tile of a node at a time is enough: it is read nowhere but in its loop."""
         group = self.group_of[node]
-        if self.layout.length(group) is None or node in self.outputs or node in self.home:
+        if self.layout.tile_rows(group) is None or node in self.outputs or node in self.home:
             return False
         if group.late(node) or group.member(node).axes[self._first_long(node)] != 0:
             return False
         users = self.schedule.users[node]
-        return all(user in group.nodes and self.layout.in_pieces(group, user) for user in users)
+        return all(user in group.nodes and self.layout.in_tiles(group, user) for user in users)
 
     def _reuse_operands(self) -> None:
         """A result takes the place of an operand of the same form that nobody reads any more."""
         sharing: dict[Node, list[Node]] = {node: [] for node in self.position}
         for node in self.position:
             sharing.setdefault(self.whole(node)[0], []).append(node)
-        for node in self.position:
-            if node.kind != "elementwise" or node in self.home or node in self.outputs or is_single(node):
+        for node, position in self.position.items():
+            if node.kind != "elementwise" or node in self.home or node in self.outputs or is_scalar(node):
                 continue
-            for place in sources(self.schedule, node):
+            group = self.group_of[node]
+            before = [] if self.layout.tile_rows(group) is None else group.nodes  # in a walk all that it has read
+            read = [p for one in before if self.position[one] < position for p in sources(self.schedule, one)]
+            read += sources(self.schedule, node)[2 if node.name == "where" else 0 :]  # its other sides are read last
+            for place in read:
                 owner, _ = self.whole(place.root)
                 if owner in self.position and self._is_spent(place, node, sharing[owner]):
                     self.home[node] = (place.root, ZERO)
@@ -169,11 +173,11 @@ class Memory:
     def _is_spent(self, place: Place, node: Node, sharing: list[Node]) -> bool:
         """Whether a node may be written over an operand, whose memory these share."""
         root, group = place.root, self.group_of[node]
-        if is_single(root) or not self._is_whole(root, place, node) or (node in self.inner) != (root in self.inner):
+        if is_scalar(root) or not self._is_whole(root, place, node) or (node in self.local) != (root in self.local):
             return False
-        if any(one in self.filled or self.last.get(one, -1) > self.position[node] for one in sharing):
+        if any(one in self.padded or self.last.get(one, -1) > self.position[node] for one in sharing):
             return False
-        return self.layout.length(group) is None or all(
+        return self.layout.tile_rows(group) is None or all(
             reads_in_step(self.schedule, group, node, one) for one in sharing
         )
 
@@ -186,11 +190,11 @@ class Memory:
             whole_loop = (self.position[group.nodes[0]], self.position[group.nodes[-1]])
             for root in (node, *(place.root for place in sources(self.schedule, node))):
                 owner, _ = self.whole(root)
-                if owner not in self.position or (is_single(root) and not self.is_stored(root)):
+                if owner not in self.position or (is_scalar(root) and not self.is_stored(root)):
                     continue
-                at_once = self.layout.length(group) is None or root in self.inner
+                at_once = self.layout.tile_rows(group) is None or root in self.local
                 first, last = (position, position) if at_once else whole_loop
-                if owner in self.filled:
+                if owner in self.padded:
                     first, last = 0, end
                 begin, until = spans.get(owner, (first, last))
                 spans[owner] = (min(begin, first), end if root in self.outputs else max(until, last))
@@ -207,8 +211,8 @@ class Memory:
                 self.arrays[node] = np.ascontiguousarray(self.program.tracer.data[node])
 
     def _dims(self, node: Node) -> tuple[int, ...]:
-        """The shape of the memory of a node: of an inner one that of a piece."""
+        """The shape of the memory of a node: of an local one that of a tile."""
         dims = list(self.layout.dims(node.shape))
-        if node in self.inner:
-            dims[self._first_long(node)] = self.layout.length(self.group_of[node])
+        if node in self.local:
+            dims[self._first_long(node)] = self.layout.tile_rows(self.group_of[node])
         return tuple(dims)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.graph import Node, long
-from mlpcore.compiler.numpy_functions import BEGIN, REDUCTIONS, assignment, scope, single
-from mlpcore.compiler.numpy_memory import Cut, Memory
-from mlpcore.compiler.numpy_order import Group, is_choice, is_single
+from mlpcore.compiler.numpy_calls.functions import BEGIN, REDUCTIONS, assignment, scope, single
+from mlpcore.compiler.numpy_calls.memory import AxisSlice, Memory
+from mlpcore.compiler.numpy_calls.order import Group, is_choice, is_scalar
 
-Make = Callable[[Any], np.ndarray]  # the array for a piece (first row, row behind the last), or for None all of it
+SMALL = 4096  # entries, up to which two copies are faster than a choice and a copy
+Make = Callable[[Any], np.ndarray]  # the array for a tile (first row, row behind the last), or for None all of it
 
 
 class NumpyPrinter:
@@ -21,9 +22,9 @@ class NumpyPrinter:
         self.memory, self.schedule, self.places = memory, memory.schedule, memory.places
         self.scope: dict[str, Any] = scope()
         self.lines: list[str] = []
-        self.pieces: list[tuple[int, int]] = []  # of the loop that is being printed, none for one that is done at once
-        self.walked: dict[str, list[np.ndarray]] = {}  # what a name in its body means for every piece
-        self.partial: dict[Node, np.ndarray] = {}  # reductions of every piece
+        self.tiles: list[tuple[int, int]] = []  # of the loop that is being printed, none for one that is done at once
+        self.tiled: dict[str, list[np.ndarray]] = {}  # what a name in its body means for every tile
+        self.partial: dict[Node, np.ndarray] = {}  # reductions of every tile
         self.constant: dict[tuple, np.ndarray] = {}
 
     def text(self) -> str:
@@ -31,7 +32,7 @@ class NumpyPrinter:
         for condition, members in groupby(self.memory.order, key=lambda group: group.condition):
             self._under(condition, list(members))
         for new in self.memory.old:
-            if not self.memory.stays(new):
+            if not self.memory.keeps_old(new):
                 self._bring_home(new)
         return "\n".join(["def step():", *(f"    {line}" for line in self.lines or ["pass"])]) + "\n"
 
@@ -41,11 +42,11 @@ class NumpyPrinter:
         for group in members:
             self._group(group)
         choices = [node for group in members for node in group.nodes if self._is_choice(node)]
-        for node in filter(self.memory.stays, choices):
+        for node in filter(self.memory.keeps_old, choices):
             self._bring_home(node)
         body, self.lines = self.lines, []
         for node in choices:
-            if not self.memory.stays(node):
+            if not self.memory.keeps_old(node):
                 self._choose(node, 2)
         otherwise, self.lines = self.lines, before
         if condition is None:
@@ -59,22 +60,22 @@ class NumpyPrinter:
         return self.memory.group_of[node].condition is not None and is_choice(self.schedule, node)
 
     def _group(self, group: Group) -> None:
-        """The lines of a group; of one that is walked as a loop over its pieces."""
-        length = self.memory.layout.length(group)
+        """The lines of a group; of one that is walked as a loop over its tiles."""
+        length = self.memory.layout.tile_rows(group)
         if group.loop is None or length is None:
             for node in group.nodes:
                 self._node(node)
             return
         rows = self.memory.layout.dims(group.loop.axes)[0]
-        self.pieces = [(start, min(start + length, rows)) for start in range(0, rows, length)]
-        before, self.lines, self.walked = self.lines, [], {}
-        walked = [node for node in group.nodes if self.memory.layout.in_pieces(group, node)]
+        self.tiles = [(start, min(start + length, rows)) for start in range(0, rows, length)]
+        before, self.lines, self.tiled = self.lines, [], {}
+        walked = [node for node in group.nodes if self.memory.layout.in_tiles(group, node)]
         for node in walked:
             self._node(node)
-        body, self.lines, self.pieces = self.lines, before, []
+        body, self.lines, self.tiles = self.lines, before, []
         if body:
-            name = _name(self.scope, "pieces", list(zip(*self.walked.values(), strict=True)))
-            self.lines += [f"for {', '.join(self.walked)}, in {name}:", *(f"    {line}" for line in body)]
+            name = _name(self.scope, "tiles", list(zip(*self.tiled.values(), strict=True)))
+            self.lines += [f"for {', '.join(self.tiled)}, in {name}:", *(f"    {line}" for line in body)]
         for node in filter(group.late, walked):
             self._join_pieces(node)
         for node in group.nodes:
@@ -83,16 +84,16 @@ class NumpyPrinter:
 
     # --- names
 
-    def _bind(self, label: str, make: Make, cut: bool = True) -> str:
-        """A name for an array; in a walked loop for one array of every piece."""
-        if not (self.pieces and cut):
+    def _bind(self, label: str, make: Make, rows: bool = True) -> str:
+        """A name for an array; in a walked loop for one array of every tile."""
+        if not (self.tiles and rows):
             return _name(self.scope, label, make(None))
-        return _name(self.walked, f"p{label}", [make(piece) for piece in self.pieces])
+        return _name(self.tiled, f"p{label}", [make(tile) for tile in self.tiles])
 
     def _axis(self, node: Node, one: Node) -> int | None:
         """The axis of an operand, or of the result, along which the loop is walked."""
         group = self.memory.group_of[node]
-        if not self.pieces:
+        if not self.tiles:
             return None
         axes = group.member(node).axes
         begin = len(axes) - one.ndim
@@ -103,25 +104,25 @@ class NumpyPrinter:
         """The name of an array that a node reads, or of what is made of it."""
         one = node.inputs[position]
         place, axis = self.schedule.source(node, one), self._axis(node, one)
-        if node.kind == "elementwise" and is_single(place.root) and place.root.name != "rows":
+        if node.kind == "elementwise" and is_scalar(place.root) and place.root.name != "rows":
             return f"v{place.root.number}"
         if place.root.name == "rows":
             rows = np.full((), self.memory.layout.rows, place.root.dtype)
             return self._bind(f"a{one.number}", lambda _: np.broadcast_to(rows, (1,) * one.ndim), False)
 
-        def make(piece: Any) -> np.ndarray:
-            return change(self.memory.view(place, one.shape, _cut(axis, piece)))
+        def make(tile: Any) -> np.ndarray:
+            return change(self.memory.view(place, one.shape, axis_slice(axis, tile)))
 
         return self._bind(f"a{one.number}", make, axis is not None)
 
     def _result(self, node: Node, change: Callable = lambda array: array) -> str:
         """The name of the array in which a node is computed."""
         axis = self._axis(node, node)
-        if not self.pieces or not self.memory.group_of[node].late(node):
-            return self._bind(f"a{node.number}", lambda piece: change(self.memory.result(node, _cut(axis, piece))))
-        partial = np.empty((len(self.pieces), *self.memory.layout.dims(node.shape)), node.dtype)
+        if not self.tiles or not self.memory.group_of[node].late(node):
+            return self._bind(f"a{node.number}", lambda tile: change(self.memory.result(node, axis_slice(axis, tile))))
+        partial = np.empty((len(self.tiles), *self.memory.layout.dims(node.shape)), node.dtype)
         self.partial[node] = partial
-        return self._bind(f"r{node.number}", lambda piece: change(partial[self.pieces.index(piece)]))
+        return self._bind(f"r{node.number}", lambda tile: change(partial[self.tiles.index(tile)]))
 
     # --- nodes
 
@@ -129,7 +130,7 @@ class NumpyPrinter:
         if self._is_choice(node):
             self._choose(node, 1)
         elif node.kind == "elementwise":
-            if is_single(node):
+            if is_scalar(node):
                 value = single(node, [self._value(node, i) for i in range(len(node.inputs))])
                 self._set(node, value if node.name != "rows" else f"{node.dtype}({self.memory.layout.rows})")
             else:
@@ -157,7 +158,7 @@ class NumpyPrinter:
     def _value(self, node: Node, position: int) -> str:
         """What a single number reads."""
         place = self.schedule.source(node, node.inputs[position])
-        if is_single(place.root):
+        if is_scalar(place.root):
             return f"v{place.root.number}"
         entry = self.memory.view(place, node.inputs[position].shape).reshape(())
         if place.root.name == "number":
@@ -170,16 +171,31 @@ class NumpyPrinter:
             for i, one in enumerate(node.inputs):
                 if self.schedule.source(node, one).root.name == "number":
                     operands[i] = self._repeated(node, i)
-        for line in assignment(node, operands, self._result(node)):
-            self._emit(line)
+        if node.name == "where" and (lines := self._masked(node, operands)):
+            self.lines += lines
+        else:
+            self.lines += assignment(node, operands, self._result(node))
+
+    def _masked(self, node: Node, operands: list[str]) -> list[str]:
+        """A choice entry by entry as two copies, which is faster for small arrays; none where the first would spoil what
+        the second reads."""
+        if self.tiles:
+            return []
+        result = self.memory.result(node)
+        read = [(self.schedule.source(node, one), one.shape) for one in node.inputs[:2]]
+        arrays = [self.memory.view(*what) for what in read if not is_scalar(what[0].root)]
+        if result.size > SMALL or any(np.may_share_memory(result, array) for array in arrays):
+            return []
+        out = self._result(node)
+        return [f"copyto({out}, {operands[2]})", f'copyto({out}, {operands[1]}, "same_kind", {operands[0]})']
 
     def _repeated(self, node: Node, position: int) -> str:
         """A constant in the form of the result: NumPy has no vector loop for the extremes of an array and a number."""
         place, axis = self.schedule.source(node, node.inputs[position]), self._axis(node, node)
         value = self.memory.arrays[place.root]
 
-        def make(piece: Any) -> np.ndarray:
-            form = self.memory.result(node, _cut(axis, piece))
+        def make(tile: Any) -> np.ndarray:
+            form = self.memory.result(node, axis_slice(axis, tile))
             key = (value[()], form.shape, form.strides, form.dtype)
             return self.constant.setdefault(key, np.full_like(form, value))
 
@@ -187,7 +203,7 @@ class NumpyPrinter:
 
     def _choose(self, node: Node, side: int) -> None:
         """One side of a choice, where it is not computed in the place of the choice anyway."""
-        if is_single(node):
+        if is_scalar(node):
             self._set(node, self._value(node, side))
             return
         place = self.schedule.source(node, node.inputs[side])
@@ -197,7 +213,7 @@ class NumpyPrinter:
     def _bring_home(self, new: Node) -> None:
         """New state into the array of the old, if it is not there."""
         old = self.memory.old[new]
-        if is_single(new):
+        if is_scalar(new):
             self._emit(f"{_name(self.scope, f'a{old.number}', self.memory.arrays[old])}[...] = v{new.number}")
         elif self.memory.whole(new)[0] is not old:
             target = self.memory.arrays[old].reshape(self.memory.layout.dims(old.shape))
@@ -211,55 +227,67 @@ class NumpyPrinter:
         dims = self.memory.layout.dims(one.shape)
         if not late and all(not long(one.shape[axis]) for axis in axes):  # the entries themselves
             value = f"{node.dtype}(0)" if node.name == "argmax" else None
-            if is_single(node):
+            if is_scalar(node):
                 self._set(node, value or self._value(node, 0))
             else:
                 self._emit(f"copyto({self._result(node)}, {value or self._operand(node, 0)})")
         elif 0 in dims:
             number = BEGIN[node.name] if node.dtype.kind == "f" else node.name in ("prod", "all")
             self._deliver(node, _name(self.scope, f"c{node.number}", node.dtype.type(number)))
-        elif node.name == "argmax" and is_single(node):
+        elif node.name == "argmax" and is_scalar(node):
             self._set(node, f"argmax({self._operand(node, 0)})")
         elif node.name == "argmax":
             kept = [i for i in range(one.ndim) if i not in axes]
             result = self._result(node, lambda array: array.reshape([array.shape[i] for i in kept]))
             self._emit(f"argmax({self._operand(node, 0)}, {axes[0]}, {result})")
-        elif self._is_column_sum(node):
-            matrix = [i for i, dim in enumerate(one.shape) if long(dim)]
-            operand = self._operand(node, 0, lambda array: array.reshape([array.shape[i] for i in matrix]))
-            ones = self._bind(
-                "ones", lambda piece: np.ones(dims[matrix[0]] if piece is None else piece[1] - piece[0], node.dtype)
-            )
-            self._emit(f"dot({ones}, {operand}, {self._result(node, lambda array: array.reshape(-1))})")
-        elif is_single(node) and not self.pieces:
-            self._set(node, f"{REDUCTIONS[node.name]}.reduce({self._operand(node, 0)}, None)")
+        elif (kept := self._kept_of_matrix(node)) is not None:
+            self._sum_of_matrix(node, kept)
+        elif is_scalar(node) and not self.tiles:
+            self._set(node, self._total(node))
         else:
-            self._emit(
-                f"{REDUCTIONS[node.name]}.reduce({self._operand(node, 0)}, {axes}, None, {self._result(node)}, True)"
+            words = f"{axes if len(axes) > 1 else axes[0]}, None, {self._result(node)}, True"
+            self._emit(f"{REDUCTIONS[node.name]}.reduce({self._operand(node, 0)}, {words})")
+
+    def _kept_of_matrix(self, node: Node) -> int | None:
+        """Which of the two axes of a matrix of floats a sum keeps, for that is a product with ones and faster so."""
+        reduced = dict(node.attributes)["axes"]
+        kept = [axis not in reduced for axis, dim in enumerate(node.inputs[0].shape) if long(dim)]
+        found = node.name == "sum" and node.dtype.kind == "f" and len(kept) == 2 and sum(kept) == 1
+        return kept.index(True) if found else None
+
+    def _sum_of_matrix(self, node: Node, kept: int) -> None:
+        matrix = [axis for axis, dim in enumerate(node.inputs[0].shape) if long(dim)]
+        place, walked = self.schedule.source(node, node.inputs[0]), self._axis(node, node.inputs[0])
+
+        def ones(tile: Any) -> np.ndarray:
+            dims = self.memory.view(place, node.inputs[0].shape, axis_slice(walked, tile)).shape
+            return self.constant.setdefault(
+                ("ones", dims[matrix[1 - kept]], node.dtype), np.ones(dims[matrix[1 - kept]], node.dtype)
             )
 
-    def _is_column_sum(self, node: Node) -> bool:
-        """Whether this is a sum down the columns of a matrix of floats: a product with ones reads faster than a sum."""
-        shape, axes = node.inputs[0].shape, dict(node.attributes)["axes"]
-        matrix = [i for i, dim in enumerate(shape) if long(dim)]
-        return (
-            node.name == "sum"
-            and node.dtype.kind == "f"
-            and len(matrix) == 2
-            and [a for a in matrix if a in axes] == matrix[:1]
-        )
+        factors = [self._operand(node, 0, lambda array: array.reshape([array.shape[axis] for axis in matrix]))]
+        factors.insert(1 - kept, self._bind("ones", ones, walked is not None))
+        self._emit(f"dot({', '.join(factors)}, {self._result(node, lambda array: array.reshape(-1))})")
+
+    def _total(self, node: Node) -> str:
+        """The reduction of all entries to one; a sum of floats that lie in a row as a product with ones."""
+        array = self.memory.view(self.schedule.source(node, node.inputs[0]), node.inputs[0].shape)
+        if node.name == "sum" and node.dtype.kind == "f" and array.flags.forc:
+            ones = _name(self.scope, "ones", np.ones(array.size, node.dtype))
+            return f"dot({ones}, {self._operand(node, 0, lambda array: array.reshape(-1, order='A'))})"
+        return f"{REDUCTIONS[node.name]}.reduce({self._operand(node, 0)}, None)"
 
     def _join_pieces(self, node: Node) -> None:
-        """The reduction of the reductions of all pieces."""
+        """The reduction of the reductions of all tiles."""
         partial = _name(self.scope, f"r{node.number}", self.partial[node])
         function = REDUCTIONS[node.name]
-        if is_single(node):
+        if is_scalar(node):
             self._set(node, f"{function}.reduce({partial}, None)")
         else:
             self._emit(f"{function}.reduce({partial}, 0, None, {self._result(node)})")
 
     def _deliver(self, node: Node, value: str) -> None:
-        if is_single(node):
+        if is_scalar(node):
             self._set(node, value)
         else:
             self._emit(f"copyto({self._result(node)}, {value})")
@@ -267,9 +295,6 @@ class NumpyPrinter:
     def _product(self, node: Node) -> None:
         if node.ndim > 2:
             self._emit(f"matmul({self._operand(node, 0)}, {self._operand(node, 1)}, {self._result(node)})")
-        elif node in self.memory.layout.turned:
-            one, other = (self._operand(node, i, np.transpose) for i in (0, 1))
-            self._emit(f"dot({other}, {one}, {self._result(node, np.transpose)})")
         else:
             self._emit(f"dot({self._operand(node, 0)}, {self._operand(node, 1)}, {self._result(node)})")
 
@@ -287,8 +312,8 @@ class NumpyPrinter:
             begin = stop
 
 
-def _cut(axis: int | None, piece: tuple[int, int] | None) -> Cut | None:
-    return None if axis is None or piece is None else (axis, *piece)
+def axis_slice(axis: int | None, tile: tuple[int, int] | None) -> AxisSlice | None:
+    return None if axis is None or tile is None else (axis, *tile)
 
 
 def _name(names: dict[str, Any], label: str, meaning: Any) -> str:
