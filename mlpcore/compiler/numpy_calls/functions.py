@@ -1,4 +1,4 @@
-"""What every elementwise function and reduction is in NumPy: on arrays with ``out``, and on single numbers."""
+"""What every elementwise function and reduction is in NumPy: on arrays with ``out``, and on scalars."""
 
 import math
 from typing import Any
@@ -45,8 +45,8 @@ def scope() -> dict[str, Any]:
     return functions | others | kinds | numbers | {"is_finite": math.isfinite}
 
 
-def single(node: Node, operands: list[str]) -> str:
-    """The text of a single number for these names."""
+def scalar_expression(node: Node, operands: list[str]) -> str:
+    """A scalar of these operands."""
     name, kind = node.name, node.inputs[-1].dtype if node.inputs else node.dtype
     if name == "astype":
         if node.dtype.kind == "b":
@@ -61,7 +61,7 @@ def single(node: Node, operands: list[str]) -> str:
     return template.format(*operands) if template else f"{NAMES.get(name, name)}({', '.join(operands)})"
 
 
-def assignment(node: Node, operands: list[str], out: str) -> list[str]:
+def array_calls(node: Node, operands: list[str], out: str) -> list[str]:
     """The calls that leave an elementwise result in ``out``, which may be one of the operands."""
     name = node.name
     if name in ("copy", "positive") or (name in WHOLE and node.dtype.kind != "f"):
