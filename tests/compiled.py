@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mlpcore.backends import get_backend
-from mlpcore.compiler import blas, numpy_layout
+from mlpcore.compiler import blas
 from mlpcore.compiler.graph import N, Node, RowsNeeded
-from mlpcore.compiler.numpy_calls import NumpyCalls
+from mlpcore.compiler.numpy_calls import NumpyCalls, layout
 from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
@@ -23,17 +23,17 @@ from mlpcore.typing import Batch, State
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None or blas.find() is None, reason="no C compiler, or no BLAS that could be found"
 )
-PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in pieces"]
+PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in tiles"]
 
 
 def bind(program: Program, rows: int, given: dict[Node, np.ndarray], printer: str) -> Bound | NumpyCalls:
-    """A program with its memory, as C or as NumPy calls; in pieces that are as small as large arrays need them."""
+    """A program with its memory, as C or as NumPy calls; in tiles so small that all loops have some."""
     if printer == "C":
         return Bound(program, rows, given, blas.find())
     with pytest.MonkeyPatch.context() as patch:
-        if printer == "NumPy in pieces":
-            patch.setattr(numpy_layout, "PIECE", 8)
-            patch.setattr(numpy_layout, "TALL", 2)
+        if printer == "NumPy in tiles":
+            patch.setattr(layout, "TILE", 8)
+            patch.setattr(layout, "TALL", 2)
         return NumpyCalls(program, rows, given)
 
 

@@ -36,7 +36,7 @@ def graph(seed: int) -> list[np.ndarray]:
 
 
 def training(dtype: str) -> list[np.ndarray]:
-    """The state after some steps of a network with normalization, dropout and the activations that need exp and tanh."""
+    """The state after some steps of a network with normalization, dropout, and activations that need exp and tanh."""
     inner = [mc.Linear(6, 33), mc.LayerNorm(33), mc.GELU(), mc.Linear(33, 20), mc.Tanh(), mc.Dropout(0.3), mc.SiLU()]
     net = mc.Sequential(*inner, mc.Linear(20, 3))
     rules = Rules(l2=1e-3, clip_norm=0.5, ema=0.9)

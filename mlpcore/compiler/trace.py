@@ -89,9 +89,10 @@ class Tracer(Shaping, Reductions):
     def where(self, condition: Any, x: Any, y: Any) -> TracedArray:
         """x where the condition holds, y elsewhere."""
         one, other = self._operands("where", (x, y))
-        if one is other and same_shape(broadcast([self.asarray(condition).shape, one.shape]), one.shape):
-            return self.wrap(one)  # a part of the state that a step leaves as it is
-        return self._entrywise("where", [self.asarray(condition).node, one, other], one.dtype)
+        nodes = [self.asarray(condition).node, one, other]
+        if one is other and same_shape(broadcast([node.shape for node in nodes]), one.shape):
+            return self.wrap(one)  # no choice
+        return self._entrywise("where", nodes, one.dtype)
 
     def clip(self, x: TracedArray, /, min: Any = None, max: Any = None) -> TracedArray:
         """x held between two bounds, each of which may be None; NaN stays."""

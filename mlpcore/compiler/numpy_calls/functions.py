@@ -1,4 +1,4 @@
-"""What every elementwise function and reduction is in NumPy: on arrays with ``out``, and on single numbers."""
+"""What every elementwise function and reduction is in NumPy: on arrays with ``out``, and on scalars."""
 
 import math
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.draws import draw_factors
+from mlpcore.compiler.formulas import STORED
 from mlpcore.compiler.graph import Node
 
 NAMES = {  # where NumPy calls them otherwise
@@ -19,14 +20,18 @@ QUESTIONS = ("isfinite", "isinf", "isnan", "signbit")  # which NumPy 2.4 answers
 WHOLE = ("round", "ceil", "floor", "trunc")  # which leave integers as they are
 
 # On NumPy's scalars, some ten times as fast as the same on arrays without axes.
-SINGLE = {
+SCALAR = {
     "copy": "{0}", "positive": "{0}", "negative": "-{0}", "add": "{0} + {1}", "subtract": "{0} - {1}",
     "multiply": "{0} * {1}", "square": "{0} * {0}", "where": "{1} if {0} else {2}", "abs": "abs({0})",
     "equal": "{0} == {1}", "not_equal": "{0} != {1}", "less": "{0} < {1}", "less_equal": "{0} <= {1}",
     "greater": "{0} > {1}", "greater_equal": "{0} >= {1}", "logical_not": "not {0}", "rsqrt": "reciprocal(sqrt({0}))",
     "bitwise_and": "{0} & {1}", "bitwise_or": "{0} | {1}", "bitwise_xor": "{0} ^ {1}",
 }  # fmt: skip
-SINGLE_FLOATS = {"divide": "{0} / {1}", "isfinite": "is_finite({0})"}
+SCALAR_TRUTHS = {  # NumPy's truths and Python's may mix
+    "bitwise_and": "{0} and {1}", "logical_and": "{0} and {1}", "bitwise_or": "{0} or {1}",
+    "logical_or": "{0} or {1}", "bitwise_invert": "not {0}",
+}  # fmt: skip
+SCALAR_FLOATS = {"divide": "{0} / {1}", "isfinite": "is_finite({0})"}
 
 
 def scope() -> dict[str, Any]:
@@ -34,28 +39,30 @@ def scope() -> dict[str, Any]:
     names = [name for name in dir(np) if isinstance(getattr(np, name), np.ufunc)]
     functions = {name: getattr(np, name) for name in names}
     others = {name: getattr(np, name) for name in ("copyto", "dot", "take", "argmax", "where")}
-    kinds = {name: np.dtype(name).type for name in ("float32", "float64", "int8", "int16", "int32", "int64")}
-    kinds |= {name: np.dtype(name).type for name in ("uint8", "uint16", "uint32", "uint64")}
-    return functions | others | kinds | {"is_finite": math.isfinite, "draw_factors": draw_factors}
+    kinds = {name: np.dtype(name).type for name in STORED if name != "bool"}
+    numbers = {
+        f"{word}_{name}": kind(value) for name, kind in kinds.items() for value, word in enumerate(("zero", "one"))
+    }
+    return functions | others | kinds | numbers | {"is_finite": math.isfinite, "draw_factors": draw_factors}
 
 
-def single(node: Node, operands: list[str]) -> str:
-    """The text of a single number for these names."""
+def scalar_expression(node: Node, operands: list[str]) -> str:
+    """A scalar of these operands."""
     name, kind = node.name, node.inputs[-1].dtype if node.inputs else node.dtype
     if name == "astype":
         if node.dtype.kind == "b":
             return f"{operands[0]} != 0"
         source = node.inputs[0].dtype
-        return f"{node.dtype}({operands[0]})" if source.kind == "b" else f"{operands[0]}.astype({node.dtype})"
-    if name == "bitwise_invert" and kind.kind == "b":
-        return f"not {operands[0]}"
+        if source.kind == "b":
+            return f"one_{node.dtype} if {operands[0]} else zero_{node.dtype}"
+        return f"{operands[0]}.astype({node.dtype})"
     if name in WHOLE and kind.kind != "f":
         return operands[0]
-    template = SINGLE.get(name) or (SINGLE_FLOATS.get(name) if kind.kind == "f" else None)
+    template = {"f": SCALAR_FLOATS, "b": SCALAR_TRUTHS}.get(kind.kind, {}).get(name) or SCALAR.get(name)
     return template.format(*operands) if template else f"{NAMES.get(name, name)}({', '.join(operands)})"
 
 
-def assignment(node: Node, operands: list[str], out: str) -> list[str]:
+def array_calls(node: Node, operands: list[str], out: str) -> list[str]:
     """The calls that leave an elementwise result in ``out``, which may be one of the operands."""
     name = node.name
     if name in ("copy", "positive") or (name in WHOLE and node.dtype.kind != "f"):

@@ -6,9 +6,9 @@ from time import monotonic
 import numpy as np
 
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.numpy_memory import Memory
-from mlpcore.compiler.numpy_order import groups
-from mlpcore.compiler.numpy_printer import NumpyPrinter
+from mlpcore.compiler.numpy_calls.memory import Memory
+from mlpcore.compiler.numpy_calls.order import groups
+from mlpcore.compiler.numpy_calls.printer import NumpyPrinter
 from mlpcore.compiler.program import Program
 
 

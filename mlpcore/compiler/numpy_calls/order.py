@@ -1,4 +1,4 @@
-"""The order in which NumPy computes a schedule: loops as groups of calls, and what only a condition asks for at the end."""
+"""The order in which NumPy computes a schedule: its loops one by one, and at the end what only a condition asks for."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mlpcore.compiler.schedule import Item, Loop, Member, Schedule, along, nodes
 
 @dataclass(eq=False)
 class Group:
-    """Nodes that are computed one after the other, those of a loop perhaps piece by piece along its first axis.
+    """Nodes that are computed one after the other: scalars, those of one loop, or a product or concatenation.
 
     Where the ``condition`` does not hold they are left out.
     """
@@ -29,44 +29,43 @@ class Group:
         return self.loop is not None and self.member(node).late
 
 
-def is_single(node: Node) -> bool:
+def is_scalar(node: Node) -> bool:
     """Whether a node is one number whatever the rows are: it is computed as a NumPy scalar, without memory."""
     return node.kind in ("elementwise", "reduce") and not any(map(long, node.shape))
 
 
 def groups(schedule: Schedule) -> list[Group]:
     """The groups in their order: what is always computed, then what each condition asks for."""
-    wanted = conditions(schedule)
+    condition_of = conditions(schedule)
     found: dict[Node | None, list[Group]] = {None: []}
     for item in schedule.items:
         nodes = list(nodes_of(item))
-        for condition in dict.fromkeys(wanted.get(node) for node in nodes):
-            mine = [node for node in nodes if wanted.get(node) is condition]
-            found.setdefault(condition, []).extend(_split(item, mine, condition))
-    return [group for part in found.values() for group in part]
+        for condition in dict.fromkeys(condition_of.get(node) for node in nodes):
+            members = [node for node in nodes if condition_of.get(node) is condition]
+            found.setdefault(condition, []).extend(_split(item, members, condition))
+    return [group for members in found.values() for group in members]
 
 
 def _split(item: Item, nodes: list[Node], condition: Node | None) -> Iterator[Group]:
-    """Single numbers first, then the loop, in it last what awaits its end; none of the earlier reads the later."""
+    """Scalars first, then the loop, in it last what awaits its end. None of these reads one that comes later."""
     if isinstance(item, Node):
         yield Group(nodes, None, condition)
         return
-    first = [node for node in nodes if is_single(node) and not item.members[node].late]
-    if first:
-        yield Group(first, None, condition)
-    rest = [node for node in nodes if node not in first]
+    scalars = [node for node in nodes if is_scalar(node) and not item.members[node].late]
+    if scalars:
+        yield Group(scalars, None, condition)
+    rest = [node for node in nodes if node not in scalars]
     if rest:
         yield Group(sorted(rest, key=lambda node: item.members[node].late), item, condition)
 
 
 def is_choice(schedule: Schedule, node: Node) -> bool:
-    """Whether a node is one of two arrays by a single truth, for nobody but the caller: a branch in the place of
-    ``where``."""
-    return node.name == "where" and not schedule.users[node] and is_single(schedule.places[node.inputs[0]].root)
+    """Whether a node is a ``where`` by a scalar condition that no other node reads, so that a branch can do it."""
+    return node.name == "where" and not schedule.users[node] and is_scalar(schedule.places[node.inputs[0]].root)
 
 
 def conditions(schedule: Schedule) -> dict[Node, Node]:
-    """The choices, and what is computed for their first arrays only, each with its condition."""
+    """The choices, and what is computed for nothing but their first arrays, each with its condition."""
     outputs = {schedule.places[one].root for one in schedule.graph.outputs}
     found = {node: schedule.places[node.inputs[0]].root for node in schedule.nodes if is_choice(schedule, node)}
     choices = set(found)
