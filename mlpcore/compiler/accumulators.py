@@ -55,7 +55,7 @@ class Accumulator:
         name = self.name + "_" * self.partial
         return [
             f"{self.kind} {name}{lengths}[{LANES}];",
-            *_over(self._kept, dims, f"{EVERY_LANE} {name}{''.join(f'[i{a}]' for a in self._kept)}[l] = {start};"),
+            *over(self._kept, dims, f"{EVERY_LANE} {name}{''.join(f'[i{a}]' for a in self._kept)}[l] = {start};"),
         ]
 
     def step(self, value: str) -> list[str]:
@@ -84,8 +84,9 @@ class Accumulator:
         if self.member.in_register:
             return [*lines, f"const {self.kind} {self.name} = {parts}[0];"]
         whole = f"{self.entry} = {join.format(self.entry, f'{parts}[0]')};"
-        return [*_over(self._kept, dims, "{"), *lines, whole, "}"]
+        return [*over(self._kept, dims, "{"), *lines, whole, "}"]
 
 
-def _over(axes: list[int], dims: list[str], line: str) -> list[str]:
+def over(axes: list[int], dims: list[str], line: str) -> list[str]:
+    """The line for every index of the axes."""
     return [*(f"for (I i{a} = 0; i{a} < {dims[a]}; i{a}++)" for a in axes), line]

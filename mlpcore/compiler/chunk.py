@@ -13,7 +13,7 @@ typedef struct {
   double seconds;
 } Chunk;
 
-// Rows of a table one behind the other; a copy of unknown length would cost a call for every row.
+// Rows of a table one behind the other, without a call for each; the next is on its way to the cache meanwhile.
 static void gather(char *restrict to, const char *restrict from, const I *rows, I n, I bytes) {
   if (bytes == 4)
     for (I i = 0; i < n; i++) memcpy(to + i * 4, from + rows[i] * 4, 4);
@@ -21,9 +21,12 @@ static void gather(char *restrict to, const char *restrict from, const I *rows, 
     for (I i = 0; i < n; i++) memcpy(to + i * 8, from + rows[i] * 8, 8);
   else
     for (I i = 0; i < n; i++, to += bytes) {
-      const char *row = from + rows[i] * bytes;
+      const char *row = from + rows[i] * bytes, *next = from + rows[i + 1 < n ? i + 1 : i] * bytes;
       I b = 0;
-      for (; b + 64 <= bytes; b += 64) memcpy(to + b, row + b, 64);
+      for (; b + 64 <= bytes; b += 64) {
+        __builtin_prefetch(next + b);
+        memcpy(to + b, row + b, 64);
+      }
       for (; b + 4 <= bytes; b += 4) memcpy(to + b, row + b, 4);
       for (; b < bytes; b++) to[b] = row[b];
     }

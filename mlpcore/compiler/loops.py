@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlpcore.compiler.accumulators import EVERY_LANE
+from mlpcore.compiler.accumulators import EVERY_LANE, over
 from mlpcore.compiler.blocks import LANES, Block
 from mlpcore.compiler.formulas import HELD, STORED, begin, expression
-from mlpcore.compiler.graph import N, Node
+from mlpcore.compiler.graph import N
 from mlpcore.compiler.operands import Operands
 from mlpcore.compiler.places import ZERO, size
 from mlpcore.compiler.schedule import Loop, Member
@@ -45,11 +45,13 @@ class LoopPrinter:
                 buffer = self.storage.buffers.get(node)
                 if buffer is not None and buffer.depth == block.depth:
                     scope.declare(f"{HELD[str(node.dtype)]} t{node.number}{buffer.lengths};")
-            if not block.depth:
-                for member in self.loop.members.values():
-                    if member.node.kind == "reduce" and member.late and not member.in_register:
-                        self._clear(member.node)
+            late = [m for m in self.loop.members.values() if not block.depth and m.late and not m.in_register]
+            for member in late:
+                self._clear(member)
             self._parts(block)
+            for member in late:
+                if kept := self.operands.held(member):
+                    self.text.emit(*over(kept, self.dims, f"{self.operands.entry(member)} = {self._sum(member)};"))
 
     def _parts(self, block: Block) -> None:
         stores: list[Member] = []  # after every value: what is overwritten may be read by another member
@@ -116,12 +118,21 @@ class LoopPrinter:
 
     # --- reductions
 
-    def _clear(self, node: Node) -> None:
-        """The array of a reduction over outer axes before the first index."""
+    def _clear(self, member: Member) -> None:
+        """What a reduction over outer axes begins with, before the first index."""
+        node = member.node
         name, first = self.storage.array(node)
+        if kept := self.operands.held(member):
+            lengths = "".join(f"[{self.dims[axis]}]" for axis in kept)
+            self.text.emit(f"{HELD[str(node.dtype)]} s{node.number}{lengths};")
+            self.text.emit(*over(kept, self.dims, f"{self._sum(member)} = {begin(node)};"))
+            return
         start = f"{name} + {first}" if first != ZERO else name
         self.text.emit(f"{STORED[str(node.dtype)]} *v{node.number} = {start};")
         self.text.emit(f"for (I i = 0; i < {size(node.shape)}; i++) v{node.number}[i] = {begin(node)};")
+
+    def _sum(self, member: Member) -> str:
+        return self.operands.accumulator(member).entry
 
     def _begins(self, member: Member, depth: int, axis: int) -> bool:
         """Whether a reduction begins before the loop over the axis, within ``depth`` axes."""

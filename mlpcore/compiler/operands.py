@@ -1,12 +1,14 @@
 """What a member of a loop reads at its index: a constant, a variable, or an entry of an array."""
 
+import math
+
 from mlpcore.compiler.accumulators import Accumulator
 from mlpcore.compiler.blocks import in_scope, lane_axis
 from mlpcore.compiler.formulas import HELD, literal
-from mlpcore.compiler.graph import Node, empty
+from mlpcore.compiler.graph import N, Node, empty
 from mlpcore.compiler.places import ZERO, Place
 from mlpcore.compiler.schedule import Loop, Member, Strides, along
-from mlpcore.compiler.storage import Storage
+from mlpcore.compiler.storage import ROOM, Storage
 from mlpcore.compiler.text import Text
 
 
@@ -36,9 +38,22 @@ class Operands:
 
     def accumulator(self, member: Member) -> Accumulator:
         """The reduction that a member is."""
-        in_memory = not member.in_register
-        entry = self.storage.entry(self.storage.places[member.node], member.strides) if in_memory else ""
+        if member.in_register:
+            return Accumulator(member, self.lanes, "")
+        kept = self.held(member)
+        entry = f"s{member.node.number}{''.join(f'[i{axis}]' for axis in kept)}" if kept else self.entry(member)
         return Accumulator(member, self.lanes, entry)
+
+    def entry(self, member: Member) -> str:
+        """The entry of a member in its array."""
+        return self.storage.entry(self.storage.places[member.node], member.strides)
+
+    def held(self, member: Member) -> list[int]:
+        """The axes of a reduction over outer ones if it has few entries, such as the sums down the columns of a matrix:
+        these are near the processor, on the stack, until the loop has ended."""
+        kept = [axis for axis, stride in enumerate(member.strides) if stride != ZERO]
+        lengths = [dim for axis in kept if (dim := self.loop.axes[axis]) is not N]
+        return kept if len(lengths) == len(kept) and math.prod(lengths) <= ROOM else []
 
     def value(self, member: Member) -> str:
         """The variable of a member."""
