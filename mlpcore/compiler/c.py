@@ -10,6 +10,7 @@ from mlpcore.compiler.draws import TEXT
 from mlpcore.compiler.formulas import HELD, STORED
 from mlpcore.compiler.graph import Node, Shape
 from mlpcore.compiler.loops import LoopPrinter
+from mlpcore.compiler.operands import Operands
 from mlpcore.compiler.places import ZERO, Place, as_it_lies, packed, size
 from mlpcore.compiler.preamble import PREAMBLE
 from mlpcore.compiler.schedule import Loop, Member, Schedule
@@ -84,7 +85,7 @@ class Printer:
                 copy = Node("copy", "elementwise", (part,), part.shape, part.dtype, (), node.label)
                 loop = Loop(part.shape)
                 member = Member(copy, whole, tuple(range(part.ndim)), part.ndim, 0, False)
-                value = LoopPrinter(self.storage, loop).read(member)
+                value = Operands(self.storage, loop).read(member, 0)
                 lines += [f"for (I i{i} = 0; i{i} < {dim}; i{i}++)" for i, dim in enumerate(part.shape)]
                 lines.append(f"{self.storage.entry(Place(node, offset, whole), whole)} = {value};")
             begin += part.shape[axis]

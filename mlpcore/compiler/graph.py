@@ -52,6 +52,11 @@ def long(dim: Dim) -> bool:
     return dim is N or dim != 1
 
 
+def empty(shape: Iterable[Dim]) -> bool:
+    """Whether an axis has no entries."""
+    return any(dim is not N and dim == 0 for dim in shape)
+
+
 def has_rows(shape: Iterable[Dim]) -> bool:
     """Whether an axis is as long as there are rows. (``N in shape`` would compare numbers with the unknown number.)"""
     return any(dim is N for dim in shape)

@@ -33,7 +33,13 @@ class Member:
     @property
     def short(self) -> bool:
         """Whether this is a reduction over axes of length 1: the value itself."""
-        return self.node.kind == "reduce" and self.depth == self.work
+        return self.node.kind == "reduce" and not self.reduced
+
+    @property
+    def reduced(self) -> set[int]:
+        """The axes of the loop over which it is a reduction."""
+        axes = dict(self.node.attributes)["axes"] if self.node.kind == "reduce" else ()
+        return {self.axes[axis] for axis in axes} - {-1}
 
     @property
     def in_register(self) -> bool:
