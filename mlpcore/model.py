@@ -13,7 +13,7 @@ import numpy as np
 from mlpcore.arguments import check_arguments, named_metrics
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.compilation import CHOICES, Compilation
+from mlpcore.backends.compilation import CHOICES, C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
 from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, MlpcoreWarning
