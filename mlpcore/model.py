@@ -337,7 +337,14 @@ class Model:
             )
         with self.backend.scope(self.dtype):
             params = tree_map(self.backend.to_numpy, self.params)
-        save_model(path, specification, params, extra_tensors=extra_tensors, extra=extra, compiled=self.compiled.kind)
+        save_model(
+            path,
+            specification,
+            params,
+            extra_tensors=extra_tensors,
+            extra=extra,
+            compiled=C if self.compiled.kind == C else "",
+        )
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
         """A copy of the model on another backend or device; training goes on there from the same state."""
