@@ -48,7 +48,7 @@ WORKLOADS = {
 
 
 def count(net: mc.Sequential, rules: Rules) -> dict[str, Any]:
-    """Loops, products, passes over the vector of parameters, arrays written to memory, and operations of one step by name."""
+    """Loops, products, passes over the vector of parameters, arrays written, and operations of a step by name."""
     step, state = network_step(net, mc.SoftmaxCrossEntropy(), mc.Adam(1e-3), "float32", rules)
     rows = 2  # any number: the first axes of a batch are traced as unknown
     x = np.zeros((rows, net.layers[0].in_features), np.float32)

@@ -6,7 +6,7 @@ import array_api_compat.numpy as host
 import array_api_strict
 import numpy as np
 import pytest
-from compiled import call
+from compiled import call, needs_compiler
 
 from mlpcore.compiler.graph import N, Untraceable
 from mlpcore.compiler.trace import Tracer
@@ -85,6 +85,15 @@ def test_every_function_is_that_of_the_standard(name: str, dtype: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=8 * np.finfo(dtype).eps, atol=np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("printer", [pytest.param("C", marks=needs_compiler), "NumPy"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
+def test_shifts_by_as_many_bits_as_there_are_and_more(dtype: str, printer: str) -> None:
+    x, by = (np.array(values, dtype) for values in ([1, 77, 100, 3, 5, 127], [0, 1, 7, 8, 33, 70]))
+    for function in ("bitwise_left_shift", "bitwise_right_shift"):
+        (found,) = call(lambda xp, x, y, f=function: [getattr(xp, f)(x, y)], [x, by], [x.shape, by.shape], 0, printer)
+        np.testing.assert_array_equal(found, getattr(np, function)(x, by))
+
+
 @pytest.mark.parametrize("key", SLICES, ids=repr)
 def test_slices_are_those_of_numpy(key: Any) -> None:
     (found,) = call(lambda xp, x: [x[key]], [X], [X.shape], 0, "NumPy")
@@ -92,20 +101,44 @@ def test_slices_are_those_of_numpy(key: Any) -> None:
 
 
 # Functions of the standard that need no value on the host, and that nothing here asks for.
-LACKING = set(
-    """
-    argmin argsort count_nonzero cumulative_prod cumulative_sum diff eye linspace meshgrid repeat roll sort
-    take_along_axis tensordot tile tril triu vecdot
-    """.split()
-)
+LACKING = {
+    "argmin",
+    "argsort",
+    "broadcast_shapes",
+    "can_cast",
+    "count_nonzero",
+    "cumulative_prod",
+    "cumulative_sum",
+    "diff",
+    "eye",
+    "linspace",
+    "meshgrid",
+    "repeat",
+    "roll",
+    "sort",
+    "take_along_axis",
+    "tensordot",
+    "tile",
+    "tril",
+    "triu",
+    "vecdot",
+}
 COMPLEX = {"conj", "real", "imag"}
-BY_VALUE = {"isin", "nonzero", "searchsorted", "unique_all", "unique_counts", "unique_inverse", "unique_values"}
+BY_VALUE = {
+    "from_dlpack",
+    "isin",
+    "nonzero",
+    "searchsorted",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+}
 
 
 def test_what_the_standard_has_is_there_or_refused_by_name() -> None:
     names = {name for name in array_api_strict.__all__ if callable(getattr(array_api_strict, name))}
     about = {name for name in names if "strict" in name.lower() or name.startswith("_") or name == "Device"}
-    dtypes = {name for name in names if isinstance(getattr(array_api_strict, name), type(array_api_strict.float32))}
     refused = set()
     for name in names - about:
         try:
@@ -113,7 +146,6 @@ def test_what_the_standard_has_is_there_or_refused_by_name() -> None:
         except Untraceable as error:
             assert str(error) == f"the function {name}"
             refused.add(name)
-    print(sorted(refused), sorted(names - about - refused - dtypes - set(CALLS)))
     assert refused == LACKING | COMPLEX | BY_VALUE
 
 

@@ -30,12 +30,29 @@ FLOATS = {  # F stands for the suffix f of single precision
 }  # fmt: skip
 LIBRARY = (
     *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "copysign", "cos", "cosh", "exp", "expm1"),
-    *("floor", "hypot", "log", "log1p", "log2", "log10", "pow", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"),
+    *(
+        "floor",
+        "hypot",
+        "log",
+        "log1p",
+        "log2",
+        "log10",
+        "nextafter",
+        "pow",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+        "trunc",
+    ),
 )
 INTEGERS = {
     "maximum": "{0} > {1} ? {0} : {1}", "minimum": "{0} < {1} ? {0} : {1}", "abs": "{0} < 0 ? -{0} : {0}",
     "sign": "({0} > 0) - ({0} < 0)", "bitwise_invert": "~{0}", "ceil": "{0}", "floor": "{0}", "trunc": "{0}",
-    "round": "{0}",
+    "round": "{0}",  # a shift by as many bits as there are, or more, leaves the sign, as in NumPy
+    "bitwise_left_shift": "(uint64_t){1} < BITS ? (uint64_t){0} << {1} : 0",
+    "bitwise_right_shift": "(uint64_t){1} < BITS ? {0} >> {1} : {0} < 0 ? -1 : 0",
 }  # fmt: skip
 BEGIN = {"sum": "0", "prod": "1", "any": "0", "all": "1", "max": "-INFINITY", "min": "INFINITY"}
 JOIN = {
@@ -84,11 +101,11 @@ def template_of(name: str, dtype: np.dtype) -> str:
             or f"{'mlp_' * (name in OWN)}{name}F({', '.join(['{0}', '{1}'][: 2 if name in TWO else 1])})"
         )
     if dtype.kind in "iub" and name in INTEGERS:
-        return INTEGERS[name]
+        return INTEGERS[name].replace("BITS", str(8 * dtype.itemsize))
     raise Untraceable(f"{name} of {dtype}")
 
 
-TWO = ("atan2", "copysign", "hypot", "pow")
+TWO = ("atan2", "copysign", "hypot", "nextafter", "pow")
 
 
 def literal(value: bool | int | float, dtype: np.dtype) -> str:
