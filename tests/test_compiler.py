@@ -202,3 +202,62 @@ def test_numbers_of_a_configuration_are_no_part_of_the_text() -> None:
 def test_what_cannot_be_traced_is_named(function: Any, named: str) -> None:
     with pytest.raises(Untraceable, match=named):
         call(function, [np.ones((3, 4))], [(N, 4)], 3)
+
+
+@pytest.mark.parametrize("damage", ["nothing", "NaN", "no weight"])
+def test_a_step_that_does_not_count_leaves_the_state(damage: str, printer: str) -> None:
+    """The branch of a condition, both sides: what is left out is not written, and the loss says what was wrong."""
+    net = network(mc.ReLU())
+    step, state = network_step(net, mc.SoftmaxCrossEntropy(), mc.Adam(0.01), "float64", Rules(ema=0.9))
+    (batch,) = batches(net, "SoftmaxCrossEntropy", "float64", (9,), 5)
+    batch = batch._replace(weights=np.ones(9))
+    if damage == "NaN":
+        batch.x[2, 1] = np.nan
+    elif damage == "no weight":
+        batch = batch._replace(weights=np.zeros(9))
+    made = compiled_step(step, tree_map(np.array, state), batch, printer)
+    made.bound.call()
+    new, loss = step(tree_map(np.array, state), batch)
+    np.testing.assert_allclose(made.bound.output(made.loss), loss, rtol=1e-12)
+    for held, right in zip(leaves(made.state), leaves(new), strict=True):
+        np.testing.assert_allclose(held, right, rtol=0, atol=1e-12)
+    moved = not np.array_equal(made.state.params, state.params)
+    assert moved == (damage == "nothing") and made.state.skipped == (damage == "NaN")
+
+
+def test_arrays_of_many_tiles(printer: str) -> None:
+    """Reductions along rows, down columns and over all, and what reads them, for more than a cache holds."""
+    x = np.random.default_rng(0).normal(size=(3000, 50))
+
+    def function(xp: Any, x: Any) -> list[Any]:
+        y = xp.exp(0.1 * x) - 1.5
+        z = xp.where(xp.isfinite(y), y, 0.0) / xp.sum(y * y, axis=1, keepdims=True)
+        return [z, xp.max(z), xp.sum(z, axis=0), xp.any(z > 1.0, axis=0), xp.min(xp.sum(z, axis=1)), xp.maximum(z, 0.1)]
+
+    for got, right in zip(call(function, [x], [(N, 50)], 3000, printer), function(host, x), strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-11, atol=1e-11)
+
+
+def test_arrays_without_entries(printer: str) -> None:
+    def function(xp: Any, x: Any, w: Any) -> list[Any]:
+        y = xp.tanh(x @ w) + 1.0
+        return [y, xp.sum(y), xp.sum(y, axis=0), xp.all(y > 0, axis=0), xp.sum(y, axis=1), xp.argmax(y, axis=1)]
+
+    arrays = [np.ones((0, 4)), np.ones((4, 3))]
+    for got, right in zip(call(function, arrays, [(0, 4), (4, 3)], 0, printer), function(host, *arrays), strict=True):
+        assert got.shape == right.shape and got.dtype == right.dtype
+        np.testing.assert_array_equal(got, right)
+
+
+@pytest.mark.parametrize("name", ["isfinite", "isinf", "isnan", "signbit"])
+def test_questions_of_an_array_that_lies_another_way(name: str, printer: str) -> None:
+    """NumPy 2.4 writes wrong answers into an array with gaps; here the answers go column by column."""
+    x = np.random.default_rng(0).normal(size=(40, 33))
+    x[::3], x[1::3] = np.inf, np.nan
+
+    def function(xp: Any, x: Any) -> list[Any]:
+        answer = getattr(xp, name)(x)
+        return [answer, xp.max(xp.astype(answer, xp.float64), axis=1)]
+
+    for got, right in zip(call(function, [x], [(N, 33)], 40, printer), function(host, x), strict=True):
+        np.testing.assert_array_equal(got, right)
