@@ -142,7 +142,16 @@ class Turns(Vanilla):
         return xp.flip(params, axis=-1) - rate[..., None] * grads, Kept(params + grads)
 
 
-@pytest.mark.parametrize("optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns()], ids=lambda one: type(one).__name__)
+class Mirrors(Vanilla):
+    """The same, and nobody else reads the old values."""
+
+    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
+        return namespace(params).flip(params, axis=-1) - rate[..., None] * grads, Kept(grads)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns(), Mirrors()], ids=lambda one: type(one).__name__
+)
 def test_new_state_is_written_over_the_old_only_where_nobody_reads_it_any_more(optimizer: Any, printer: str) -> None:
     assert_like_eager(network(mc.ReLU()), "SoftmaxCrossEntropy", optimizer, "float64", Rules(), 1e-12, printer)
 
@@ -236,6 +245,35 @@ def test_arrays_of_many_tiles(printer: str) -> None:
 
     for got, right in zip(call(function, [x], [(N, 50)], 3000, printer), function(host, x), strict=True):
         np.testing.assert_allclose(got, right, rtol=1e-11, atol=1e-11)
+
+
+def test_views_of_an_array_whose_rows_are_reduced(printer: str) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 6))
+
+    def function(xp: Any, x: Any) -> list[Any]:
+        y = xp.exp(x)
+        z = y / xp.sum(y, axis=1, keepdims=True)
+        views = [xp.reshape(z, (-1,)), xp.reshape(y, (-1, 2, 3))[:, 1, :], z[:, ::-1].T, y[:, 1:3]]
+        return [y + 1.0, *views, *(3.0 * view for view in views)]
+
+    for got, right in zip(call(function, [x], [(40, 6)], 40, printer), function(host, x), strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-12)
+
+
+def test_constants_in_a_concatenation_outlast_a_call(printer: str) -> None:
+    tracer = Tracer()
+    x = tracer.input((3,), "float64")
+    result = 2.0 * tracer.concat([x + 1.0, tracer.ones(4), x], axis=0) + 1.0
+    bound = bind(Program(tracer, [result]), 0, {x.node: np.arange(3.0)}, printer)
+    for _ in range(3):
+        bound.call()
+        np.testing.assert_array_equal(bound.output(result.node), [3, 5, 7, 3, 3, 3, 3, 1, 3, 5])
+
+
+def test_the_largest_of_no_entries_is_below_all(printer: str) -> None:
+    """Eager NumPy refuses; a compiled step does not look."""
+    largest, smallest = call(lambda xp, x: [xp.max(x, axis=0), xp.min(x)], [np.ones((0, 4))], [(0, 4)], 0, printer)
+    assert largest.tolist() == [-np.inf] * 4 and smallest == np.inf
 
 
 def test_arrays_without_entries(printer: str) -> None:
