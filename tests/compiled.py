@@ -15,7 +15,8 @@ from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
 from mlpcore.training.parameters import fresh_state
-from mlpcore.training.step import Rules, make_step
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Batch, State
 
@@ -101,6 +102,6 @@ def steps(
             place[...] = leaf
         ready[rows].bound.call()
         compiled_losses.append(float(ready[rows].bound.output(ready[rows].loss)))
-        state, loss_here = step(tree_map(np.array, state), batch)
+        state, loss_here = step(state, batch)
         eager_losses.append(float(loss_here))
     return leaves(held), [np.asarray(leaf) for leaf in leaves(state)], compiled_losses, eager_losses

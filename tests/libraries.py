@@ -13,7 +13,6 @@ import spy
 from mlpcore.backends import get_backend
 from mlpcore.trees import tree_map
 
-get_backend("numpy")  # brings the faster bodies, as users have them; the spy and array-api-strict run the definitions
 array_api_strict.set_array_api_strict_flags(api_version="2024.12")
 
 

@@ -1,6 +1,7 @@
 """Compiled functions against the same code run by NumPy: random graphs, every member's step, users' optimizers."""
 
 import random
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import array_api_compat.numpy as host
@@ -11,12 +12,13 @@ from compiled import PRINTERS, bind, call, compiled_step, network_step, steps
 from graphs import SHAPES, instructions, run
 
 import mlpcore as mc
+from mlpcore.compiler.draws import TracedStream, draw_factors
 from mlpcore.compiler.graph import N, Untraceable
 from mlpcore.compiler.program import Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.training.step import Rules
+from mlpcore.training.rules import Rules
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Batch
 
@@ -168,6 +170,27 @@ def test_an_old_value_that_a_later_loop_reads_is_not_yet_written_over(printer: s
     np.testing.assert_array_equal(bound.output(later.node), 56 * np.arange(8.0))
 
 
+@pytest.mark.parametrize("damage", ["nothing", "NaN", "no weight"])
+def test_a_step_that_does_not_count_leaves_the_state(damage: str, printer: str) -> None:
+    """The branch of a condition, both sides: what is left out is not written, and the loss says what was wrong."""
+    net = network(mc.ReLU())
+    step, state = network_step(net, mc.SoftmaxCrossEntropy(), mc.Adam(0.01), "float64", Rules(ema=0.9))
+    (batch,) = batches(net, "SoftmaxCrossEntropy", "float64", (9,), 5)
+    batch = batch._replace(weights=np.ones(9))
+    if damage == "NaN":
+        batch.x[2, 1] = np.nan
+    elif damage == "no weight":
+        batch = batch._replace(weights=np.zeros(9))
+    made = compiled_step(step, tree_map(np.array, state), batch, printer)
+    made.bound.call()
+    new, loss = step(tree_map(np.array, state), batch)
+    np.testing.assert_allclose(made.bound.output(made.loss), loss, rtol=1e-12)
+    for held, right in zip(leaves(made.state), leaves(new), strict=True):
+        np.testing.assert_allclose(held, right, rtol=0, atol=1e-12)
+    moved = not np.array_equal(made.state.params, state.params)
+    assert moved == (damage == "nothing") and made.state.skipped == (damage == "NaN")
+
+
 @pytest.mark.parametrize("seconds", [1e9, 0.0])
 def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(seconds: float, printer: str) -> None:
     """Rows are gathered by the order of each step, and draws are read where they lie."""
@@ -184,7 +207,7 @@ def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(sec
     losses = made.bound.walk(data, made.inputs[:3], order, draws, made.loss, seconds)
     assert len(losses) == (4 if seconds else 1)
     for batch, found in zip(whole, losses, strict=False):
-        state, expected = step(tree_map(np.array, state), batch)
+        state, expected = step(state, batch)
         assert found == pytest.approx(float(expected), rel=1e-12)
     for held, right in zip(leaves(made.state), leaves(state), strict=True):
         np.testing.assert_allclose(held, right, rtol=0, atol=1e-12)
@@ -213,89 +236,18 @@ def test_what_cannot_be_traced_is_named(function: Any, named: str) -> None:
         call(function, [np.ones((3, 4))], [(N, 4)], 3)
 
 
-@pytest.mark.parametrize("damage", ["nothing", "NaN", "no weight"])
-def test_a_step_that_does_not_count_leaves_the_state(damage: str, printer: str) -> None:
-    """The branch of a condition, both sides: what is left out is not written, and the loss says what was wrong."""
-    net = network(mc.ReLU())
-    step, state = network_step(net, mc.SoftmaxCrossEntropy(), mc.Adam(0.01), "float64", Rules(ema=0.9))
-    (batch,) = batches(net, "SoftmaxCrossEntropy", "float64", (9,), 5)
-    batch = batch._replace(weights=np.ones(9))
-    if damage == "NaN":
-        batch.x[2, 1] = np.nan
-    elif damage == "no weight":
-        batch = batch._replace(weights=np.zeros(9))
-    made = compiled_step(step, tree_map(np.array, state), batch, printer)
-    made.bound.call()
-    new, loss = step(tree_map(np.array, state), batch)
-    np.testing.assert_allclose(made.bound.output(made.loss), loss, rtol=1e-12)
-    for held, right in zip(leaves(made.state), leaves(new), strict=True):
-        np.testing.assert_allclose(held, right, rtol=0, atol=1e-12)
-    moved = not np.array_equal(made.state.params, state.params)
-    assert moved == (damage == "nothing") and made.state.skipped == (damage == "NaN")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 4), (2, 3, 7), (33, 20)])
+@pytest.mark.parametrize("step", [0, 7, 2**40])
+def test_factors_have_the_bits_of_the_host(shape: tuple[int, ...], dtype: str, step: int, printer: str) -> None:
+    stream = Stream(2**63 + 5, "3.mask", member=2 if len(shape) == 2 else 0, step=step)
 
+    def factors(xp: Any, number: Any) -> list[Any]:
+        return [TracedStream(replace(stream, step=0), number).factors(shape, 0.7, dtype)]
 
-def test_arrays_of_many_tiles(printer: str) -> None:
-    """Reductions along rows, down columns and over all, and what reads them, for more than a cache holds."""
-    x = np.random.default_rng(0).normal(size=(3000, 50))
-
-    def function(xp: Any, x: Any) -> list[Any]:
-        y = xp.exp(0.1 * x) - 1.5
-        z = xp.where(xp.isfinite(y), y, 0.0) / xp.sum(y * y, axis=1, keepdims=True)
-        return [z, xp.max(z), xp.sum(z, axis=0), xp.any(z > 1.0, axis=0), xp.min(xp.sum(z, axis=1)), xp.maximum(z, 0.1)]
-
-    for got, right in zip(call(function, [x], [(N, 50)], 3000, printer), function(host, x), strict=True):
-        np.testing.assert_allclose(got, right, rtol=1e-11, atol=1e-11)
-
-
-def test_views_of_an_array_whose_rows_are_reduced(printer: str) -> None:
-    x = np.random.default_rng(0).normal(size=(40, 6))
-
-    def function(xp: Any, x: Any) -> list[Any]:
-        y = xp.exp(x)
-        z = y / xp.sum(y, axis=1, keepdims=True)
-        views = [xp.reshape(z, (-1,)), xp.reshape(y, (-1, 2, 3))[:, 1, :], z[:, ::-1].T, y[:, 1:3]]
-        return [y + 1.0, *views, *(3.0 * view for view in views)]
-
-    for got, right in zip(call(function, [x], [(40, 6)], 40, printer), function(host, x), strict=True):
-        np.testing.assert_allclose(got, right, rtol=1e-12)
-
-
-def test_constants_in_a_concatenation_outlast_a_call(printer: str) -> None:
-    tracer = Tracer()
-    x = tracer.input((3,), "float64")
-    result = 2.0 * tracer.concat([x + 1.0, tracer.ones(4), x], axis=0) + 1.0
-    bound = bind(Program(tracer, [result]), 0, {x.node: np.arange(3.0)}, printer)
-    for _ in range(3):
-        bound.call()
-        np.testing.assert_array_equal(bound.output(result.node), [3, 5, 7, 3, 3, 3, 3, 1, 3, 5])
-
-
-def test_the_largest_of_no_entries_is_below_all(printer: str) -> None:
-    """Eager NumPy refuses; a compiled step does not look."""
-    largest, smallest = call(lambda xp, x: [xp.max(x, axis=0), xp.min(x)], [np.ones((0, 4))], [(0, 4)], 0, printer)
-    assert largest.tolist() == [-np.inf] * 4 and smallest == np.inf
-
-
-def test_arrays_without_entries(printer: str) -> None:
-    def function(xp: Any, x: Any, w: Any) -> list[Any]:
-        y = xp.tanh(x @ w) + 1.0
-        return [y, xp.sum(y), xp.sum(y, axis=0), xp.all(y > 0, axis=0), xp.sum(y, axis=1), xp.argmax(y, axis=1)]
-
-    arrays = [np.ones((0, 4)), np.ones((4, 3))]
-    for got, right in zip(call(function, arrays, [(0, 4), (4, 3)], 0, printer), function(host, *arrays), strict=True):
-        assert got.shape == right.shape and got.dtype == right.dtype
-        np.testing.assert_array_equal(got, right)
-
-
-@pytest.mark.parametrize("name", ["isfinite", "isinf", "isnan", "signbit"])
-def test_questions_of_an_array_that_lies_another_way(name: str, printer: str) -> None:
-    """NumPy 2.4 writes wrong answers into an array with gaps; here the answers go column by column."""
-    x = np.random.default_rng(0).normal(size=(40, 33))
-    x[::3], x[1::3] = np.inf, np.nan
-
-    def function(xp: Any, x: Any) -> list[Any]:
-        answer = getattr(xp, name)(x)
-        return [answer, xp.max(xp.astype(answer, xp.float64), axis=1)]
-
-    for got, right in zip(call(function, [x], [(N, 33)], 40, printer), function(host, x), strict=True):
-        np.testing.assert_array_equal(got, right)
+    (found,) = call(factors, [np.array([step], np.uint64)], [(1,)], 1, printer)
+    expected = stream.factors(shape, 0.7, dtype)
+    np.testing.assert_array_equal(found, expected)
+    other = np.empty(shape, dtype)
+    draw_factors(other, np.array([*stream.key(), stream.member, round(0.7 * 65536)], np.uint64), np.array([step]))
+    np.testing.assert_array_equal(other, expected)

@@ -13,7 +13,8 @@ import spy
 
 import mlpcore as mc
 from mlpcore.random import Stream
-from mlpcore.training.step import Rules, make_step
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Batch, State
 

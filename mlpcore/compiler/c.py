@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.chunk import CHUNK
+from mlpcore.compiler.draws import TEXT
 from mlpcore.compiler.formulas import HELD, STORED
 from mlpcore.compiler.graph import Node, Shape
 from mlpcore.compiler.loops import LoopPrinter
+from mlpcore.compiler.operands import Operands
 from mlpcore.compiler.places import ZERO, Place, as_it_lies, packed, size
 from mlpcore.compiler.preamble import PREAMBLE
 from mlpcore.compiler.schedule import Loop, Member, Schedule
@@ -29,7 +31,8 @@ class Printer:
             if isinstance(item, Loop):
                 body += LoopPrinter(self.storage, item).print()
             else:
-                body += self._product(item) if item.kind == "matmul" else self._concatenation(item)
+                printed = {"matmul": self._product, "concat": self._concatenation, "draw": self._draws}
+                body += printed[item.kind](item)
         for new, old in self.storage.copies:
             (name, begin), (target, _) = self.storage.array(new), self.storage.array(old)
             body.append(f"memcpy({target}, {name} + {begin}, sizeof *{target} * {size(old.shape)});")
@@ -40,7 +43,10 @@ class Printer:
             kind = HELD[str(one.dtype)]
             head.append(f"const {kind} c{i} = ({kind})c[{i}];")
         opening = "static void one_step(void **p, const double *c, I n, Gemm gemm, Gemmd gemmd) {"
-        return "\n".join([PREAMBLE, opening, *(f"  {line}" if line else "" for line in (*head, *body)), "}", CHUNK])
+        draws = any(isinstance(item, Node) and item.kind == "draw" for item in self.schedule.items)
+        return "\n".join(
+            [PREAMBLE, TEXT * draws, opening, *(f"  {line}" if line else "" for line in (*head, *body)), "}", CHUNK]
+        )
 
     def _product(self, node: Node) -> list[str]:
         left, right = (self.schedule.source(node, one) for one in node.inputs)
@@ -61,6 +67,14 @@ class Printer:
             f"0, {made}, {n});",
         ]
 
+    def _draws(self, node: Node) -> list[str]:
+        kind = STORED[str(node.dtype)]
+        whole, key, step = (
+            self.storage.entry(Place(one, ZERO, ()), ()) for one in (node, *(given for given in node.inputs))
+        )
+        members, count = size(node.shape[:-2]), size(node.shape[-2:])
+        return [f"// {node.label}", f"factors_{kind}(&{whole}, {members}, {count}, &{key}, {step});"]
+
     def _concatenation(self, node: Node) -> list[str]:
         """Copies of the parts that are not made in their place."""
         axis, begin, lines = dict(node.attributes)["axis"], 0, []
@@ -71,7 +85,7 @@ class Printer:
                 copy = Node("copy", "elementwise", (part,), part.shape, part.dtype, (), node.label)
                 loop = Loop(part.shape)
                 member = Member(copy, whole, tuple(range(part.ndim)), part.ndim, 0, False)
-                value = LoopPrinter(self.storage, loop).read(member)
+                value = Operands(self.storage, loop).read(member, 0)
                 lines += [f"for (I i{i} = 0; i{i} < {dim}; i{i}++)" for i, dim in enumerate(part.shape)]
                 lines.append(f"{self.storage.entry(Place(node, offset, whole), whole)} = {value};")
             begin += part.shape[axis]

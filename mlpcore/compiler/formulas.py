@@ -21,10 +21,10 @@ SAME = {  # any type of numbers
     "bitwise_and": "{0} & {1}", "bitwise_or": "{0} | {1}", "bitwise_xor": "{0} ^ {1}", "take": "{0}",
 }  # fmt: skip
 FLOATS = {  # F stands for the suffix f of single precision
-    "divide": "{0} / {1}", "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}", "rows": "(T)n",
-    "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}", "abs": "fabsF({0})", "reciprocal": "1 / {0}",
+    "divide": "{0} / {1}", "maximum": "({0} > {1}) | ({0} != {0}) ? {0} : {1}", "rows": "(T)n",
+    "minimum": "({0} < {1}) | ({0} != {0}) ? {0} : {1}", "abs": "fabsF({0})", "reciprocal": "1 / {0}",
     "rsqrt": "1 / sqrtF({0})", "isfinite": "{0} - {0} == 0", "isnan": "{0} != {0}",
-    "isinf": "{0} == {0} && {0} - {0} != 0", "signbit": "signbit({0}) != 0", "round": "rintF({0})",
+    "isinf": "({0} == {0}) & ({0} - {0} != 0)", "signbit": "signbit({0}) != 0", "round": "rintF({0})",
     "sign": "{0} > 0 ? 1 : {0} < 0 ? -1 : {0}", "logaddexp": "logaddexpF({0}, {1})",
     "remainder": "remainder_ofF({0}, {1})", "floor_divide": "floor_divideF({0}, {1})",
 }  # fmt: skip
@@ -40,8 +40,20 @@ INTEGERS = {
 BEGIN = {"sum": "0", "prod": "1", "any": "0", "all": "1", "max": "-INFINITY", "min": "INFINITY"}
 JOIN = {
     "sum": "{0} + {1}", "prod": "{0} * {1}", "any": "{0} | {1}", "all": "{0} & {1}",
-    "max": "{1} > {0} || {1} != {1} ? {1} : {0}", "min": "{1} < {0} || {1} != {1} ? {1} : {0}",
+    "max": "({1} > {0}) | ({1} != {1}) ? {1} : {0}", "min": "({1} < {0}) | ({1} != {1}) ? {1} : {0}",
 }  # fmt: skip
+
+
+def begin(node: Node) -> str:
+    """What a reduction begins with; the extremes of whole numbers with the last one of their type."""
+    bits, least = 8 * node.dtype.itemsize, node.name == "max"
+    if node.name not in ("max", "min") or node.dtype.kind not in "iu":
+        return BEGIN[node.name]
+    if node.dtype.kind == "u":
+        return "0" if least else f"UINT{bits}_MAX"
+    return f"INT{bits}_{'MIN' if least else 'MAX'}"
+
+
 OWN = ("exp", "expm1", "log", "log1p", "tanh")
 
 

@@ -18,6 +18,8 @@ from mlpcore.compiler.schedule import Item, Schedule, nodes_of
 from mlpcore.compiler.storage import Storage
 from mlpcore.compiler.trace import Tracer
 
+OUTPUTS = 64  # views of outputs that are kept, as making one takes longer than a small function
+
 
 @lru_cache(maxsize=256)
 def library(text: str) -> ctypes.CDLL:
@@ -47,7 +49,7 @@ class Program:
 
 
 class Bound:
-    """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs."""
+    """A program with memory for batches of up to ``rows`` rows; ``given`` are the arrays of its inputs."""
 
     def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas) -> None:
         storage, schedule = program.storage, program.schedule
@@ -80,11 +82,13 @@ class Bound:
         pointer, whole_number = ctypes.c_void_p, ctypes.c_int64
         self._once.argtypes = [pointer, pointer, whole_number, pointer, pointer]
         self._chunk.argtypes = [*self._once.argtypes, pointer]
-        self._words = (self.addresses.ctypes.data, self.numbers.ctypes.data, rows, blas.sgemm, blas.dgemm)
+        self._before = (self.addresses.ctypes.data, self.numbers.ctypes.data)
+        self._after = (blas.sgemm, blas.dgemm)
+        self._outputs: dict[tuple[Node, int], np.ndarray] = {}
 
-    def call(self) -> None:
-        """Compute the outputs from the inputs as they stand in their arrays."""
-        self._once(*self._words)
+    def call(self, rows: int | None = None) -> None:
+        """Compute the outputs from the inputs as they stand in their arrays, of which the first ``rows`` rows count."""
+        self._once(*self._before, self.rows if rows is None else rows, *self._after)
 
     def walk(
         self,
@@ -105,19 +109,25 @@ class Bound:
         losses = np.empty(len(order), loss.dtype)
         batch = [self.arrays[node] for node in inputs]
         struct, kept = chunk(order, data, batch, at, losses, self.output(loss), seconds)
-        done = self._chunk(*self._words, ctypes.addressof(struct))
+        done = self._chunk(*self._before, self.rows, *self._after, ctypes.addressof(struct))
         del kept  # the struct points into these
         self.addresses[:] = before  # where the draws were read
         return losses[:done]
 
-    def output(self, node: Node) -> np.ndarray:
-        """The array of an output, as it lies."""
+    def output(self, node: Node, rows: int | None = None) -> np.ndarray:
+        """The array of an output, as it lies after a call for as many rows."""
+        rows = self.rows if rows is None else rows
+        if (node, rows) in self._outputs:
+            return self._outputs[node, rows]
         place = self.program.schedule.places[node]
         whole, begin = self.program.storage.whole(place.root)
         offset = begin.plus(place.offset)
-        base = self.arrays[whole].reshape(-1)[offset.at(self.rows) :]
-        strides = tuple(one.at(self.rows) * base.itemsize for one in place.strides)
-        return np.lib.stride_tricks.as_strided(base, _shape(node, self.rows), strides)
+        base = self.arrays[whole].reshape(-1)[offset.at(rows) :]
+        strides = tuple(one.at(rows) * base.itemsize for one in place.strides)
+        if len(self._outputs) >= OUTPUTS:
+            self._outputs.clear()
+        made = self._outputs[node, rows] = np.lib.stride_tricks.as_strided(base, _shape(node, rows), strides)
+        return made
 
 
 def _shape(node: Node, rows: int) -> tuple[int, ...]:

@@ -52,8 +52,6 @@ def test_optimizers(case, stack, xp):
     optimizer, stream = OPTIMIZERS[case], Stream(0)
 
     def function(params, grads, count):
-        # Read-only NumPy inputs: the optimizer may overwrite what it is given, so it gets arrays made here.
-        params = params + 0
         state = optimizer.init(params)
         for i in range(7):
             params, state = optimizer.update(grads[i, ...], state, params, rate_at(optimizer.learning_rate, count))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.compiler.draws import draw_factors
 from mlpcore.compiler.formulas import STORED
 from mlpcore.compiler.graph import Node
 
@@ -42,7 +43,7 @@ def scope() -> dict[str, Any]:
     numbers = {
         f"{word}_{name}": kind(value) for name, kind in kinds.items() for value, word in enumerate(("zero", "one"))
     }
-    return functions | others | kinds | numbers | {"is_finite": math.isfinite}
+    return functions | others | kinds | numbers | {"is_finite": math.isfinite, "draw_factors": draw_factors}
 
 
 def scalar_expression(node: Node, operands: list[str]) -> str:

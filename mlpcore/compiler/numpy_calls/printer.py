@@ -83,7 +83,9 @@ class NumpyPrinter(ReductionPrinter):
             self._concatenation(node)
         else:
             operands = f"{self.operand(node, 0)}, {self.operand(node, 1)}"
-            if node.kind == "take":
+            if node.kind == "draw":
+                self.emit(f"draw_factors({self.result(node)}, {operands})")
+            elif node.kind == "take":
                 axis = dict(node.attributes)["axis"]
                 self.emit(f'take({operands}, {axis}, {self.result(node)}, "clip")')
             else:

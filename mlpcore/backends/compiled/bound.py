@@ -1,0 +1,34 @@
+"""A traced function with memory to run in: compiled C, or NumPy calls."""
+
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.compilation import Compilation, failed
+from mlpcore.compiler import blas
+from mlpcore.compiler.build import CompilerError
+from mlpcore.compiler.function import TracedFunction
+from mlpcore.compiler.graph import Node
+from mlpcore.compiler.memory import ALIGNMENT
+from mlpcore.compiler.numpy_calls import NumpyCalls
+from mlpcore.compiler.program import Bound
+
+
+def bind(traced: TracedFunction, rows: int, given: dict[Node, np.ndarray], compilation: Compilation) -> Any:
+    """The function bound to the arrays of its inputs, for up to ``rows`` rows of compiled code, so many of calls."""
+    if compilation.compiles:
+        linked = blas.find()
+        assert linked is not None, "decided by `Compilation.decide`"
+        try:
+            return Bound(traced.program, rows, given, linked)
+        except CompilerError as error:
+            failed(compilation, error)
+    return NumpyCalls(traced.program, rows, given)
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Uninitialised memory that begins where vectors begin."""
+    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    memory = np.empty(count + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
+    return memory[begin : begin + count].view(dtype).reshape(shape)
