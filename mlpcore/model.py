@@ -13,7 +13,7 @@ import numpy as np
 from mlpcore.arguments import check_arguments, named_metrics
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.compilation import CHOICES, Compilation
+from mlpcore.backends.compilation import CHOICES, C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
 from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, MlpcoreWarning
@@ -337,7 +337,14 @@ class Model:
             )
         with self.backend.scope(self.dtype):
             params = tree_map(self.backend.to_numpy, self.params)
-        save_model(path, specification, params, extra_tensors=extra_tensors, extra=extra, compiled=self.compiled.kind)
+        save_model(
+            path,
+            specification,
+            params,
+            extra_tensors=extra_tensors,
+            extra=extra,
+            compiled=C if self.compiled.kind == C else "",
+        )
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
         """A copy of the model on another backend or device; training goes on there from the same state."""

@@ -287,9 +287,9 @@ def test_cc_may_hold_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("cc", "text", "message"),
     [
-        ("false", TEXT, "false -O3 .*: ended with 1$"),
+        ("false", TEXT, "false -O2 .*: ended with 1$"),
         (f"{CC} --no-such-flag", TEXT, "cc --no-such-flag .*: .*no-such-flag"),
-        (CC, "int answer(void) { return 42 }", "/cc -O3 .*step.c:1:29: error: expected"),
+        (CC, "int answer(void) { return 42 }", "/cc -O2 .*step.c:1:29: error: expected"),
         ("no-such-compiler -x", TEXT, "CC names, 'no-such-compiler -x', is not found$"),
         ("cc 'open", TEXT, "is not found$"),
     ],

@@ -119,8 +119,8 @@ def watched() -> tuple[Backend, list[str]]:
     traced: list[str] = []
     backend = mc.get_backend("jax")
 
-    def compiled(step: Callable, layout: Layout) -> Callable:
-        return backend.compile(Noted(step, traced.append), layout)
+    def compiled(step: Callable, *rest: Any) -> Callable:
+        return backend.compile(Noted(step, traced.append), *rest)
 
     return replace(backend, compile=compiled), traced
 

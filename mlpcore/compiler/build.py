@@ -153,9 +153,15 @@ def _compile(text: str, compiler: Compiler, folder: Path) -> Path:
     environment = {}
     if compiler.name == "zig":
         environment = {"ZIG_GLOBAL_CACHE_DIR": str(kept.zig_folder() or folder), "ZIG_LOCAL_CACHE_DIR": str(folder)}
-    own = () if compiler.name == "zig" or "clang" in compiler.version().lower() else GCC_FLAGS
+    own = GCC_FLAGS if _is_gcc(compiler) else ()
     _run([*compiler.command, *FLAGS, *own, "step.c", "-o", "step.so", "-lm"], folder, environment)
     return folder / "step.so"
+
+
+def _is_gcc(compiler: Compiler) -> bool:
+    """Whether it is GCC by the name of its file: what macOS calls gcc is clang."""
+    names = [os.path.basename(os.path.realpath(shutil.which(word) or word)) for word in compiler.command]
+    return sys.platform != "darwin" and any("gcc" in name for name in names)
 
 
 def _run(command: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> str:

@@ -32,11 +32,12 @@ class TracedNoise:
         stream = TracedStream(replace(self.draws.stream, step=0), number)
         return self.draws.make(stream, rows, None if isinstance(full, tuple) else full)
 
-    def stacks(self, steps: range) -> list[np.ndarray]:
-        """The arguments of some steps of the chunk, stacked, leaf by leaf."""
+    def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
+        """How many of the steps can be done, their arguments, stacked leaf by leaf, and what was raised then."""
         numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draws.stream.step)
         full = self.draws.full
-        return [numbers[:, None], *([] if full is None else [np.repeat(full[None], len(steps), axis=0)])]
+        columns = [numbers[:, None], *([] if full is None else [np.repeat(full[None], len(steps), axis=0)])]
+        return len(steps), columns, None
 
 
 class HostNoise:
@@ -67,9 +68,15 @@ class HostNoise:
         """The leaves themselves."""
         return inputs
 
-    def stacks(self, steps: range) -> list[np.ndarray]:
-        """The leaves of some steps of the chunk, stacked."""
+    def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
+        """As `TracedNoise.stacks`: the steps before one whose noise raises an error are done first."""
         if not leaves(self.first):
-            return []
-        drawn = [leaves(self.draw(i) if i else self.first) for i in steps]
-        return [np.stack(column) for column in zip(*drawn, strict=True)]
+            return len(steps), [], None
+        drawn: list[list[np.ndarray]] = []
+        error: BaseException | None = None
+        try:
+            for i in steps:
+                drawn.append(leaves(self.draw(i) if i else self.first))
+        except BaseException as raised:
+            error = raised
+        return len(drawn), [np.stack(column) for column in zip(*drawn, strict=True)], error

@@ -137,16 +137,19 @@ class CompiledSteps:
         done = 0
         try:
             for steps, rows in _packed(data, order, source.bytes_per_step):
-                draws = dict(zip(leaves(noise), source.stacks(steps), strict=True))
+                count, columns, error = source.stacks(steps)
+                draws = dict(zip(leaves(noise), columns, strict=True)) if count else {}
                 begin = 0
-                while begin < len(steps):
+                while begin < count:
                     left = {node: leaf[begin:] for node, leaf in draws.items()}
                     some = prepared.bound.walk(
-                        *(rows.data, batch[:3], rows.order[begin:], left, prepared.traced.result, SECONDS)
+                        *(rows.data, batch[:3], rows.order[begin:count], left, prepared.traced.result, SECONDS)
                     )
                     losses.append(some)
                     begin += len(some)
                     done += len(some)
+                if error is not None:
+                    raise error
         except BaseException as error:
             raise ChunkError(self.home, done) from error
         return self.home, np.concatenate(losses)
