@@ -9,6 +9,7 @@ import pytest
 from compiled import PRINTERS, bind, call
 
 from mlpcore.compiler.graph import N
+from mlpcore.compiler.numpy_calls import NumpyCalls
 from mlpcore.compiler.program import Program
 from mlpcore.compiler.trace import Tracer
 
@@ -93,3 +94,11 @@ def test_questions_of_an_array_that_lies_another_way(name: str, printer: str) ->
 
     for got, right in zip(call(function, [x], [(N, 33)], 40, printer), function(host, x), strict=True):
         np.testing.assert_array_equal(got, right)
+
+
+def test_numpy_calls_tell_how_large_their_largest_product_is() -> None:
+    tracer = Tracer()
+    x, w = tracer.input((N, 5), "float32"), tracer.input((5, 7), "float32")
+    program = Program(tracer, [tracer.sum((x @ w) @ w.mT)])
+    given = {x.node: np.ones((11, 5), np.float32), w.node: np.ones((5, 7), np.float32)}
+    assert NumpyCalls(program, 11, given).largest_product == 11 * 5 * 7
