@@ -144,7 +144,16 @@ class Turns(Vanilla):
         return xp.flip(params, axis=-1) - rate[..., None] * grads, Kept(params + grads)
 
 
-@pytest.mark.parametrize("optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns()], ids=lambda one: type(one).__name__)
+class Mirrors(Vanilla):
+    """The same, and nobody else reads the old values."""
+
+    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
+        return namespace(params).flip(params, axis=-1) - rate[..., None] * grads, Kept(grads)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns(), Mirrors()], ids=lambda one: type(one).__name__
+)
 def test_new_state_is_written_over_the_old_only_where_nobody_reads_it_any_more(optimizer: Any, printer: str) -> None:
     assert_like_eager(network(mc.ReLU()), "SoftmaxCrossEntropy", optimizer, "float64", Rules(), 1e-12, printer)
 
@@ -159,6 +168,27 @@ def test_an_old_value_that_a_later_loop_reads_is_not_yet_written_over(printer: s
     bound.call()
     np.testing.assert_array_equal(values, 2 * np.arange(8.0))
     np.testing.assert_array_equal(bound.output(later.node), 56 * np.arange(8.0))
+
+
+@pytest.mark.parametrize("damage", ["nothing", "NaN", "no weight"])
+def test_a_step_that_does_not_count_leaves_the_state(damage: str, printer: str) -> None:
+    """The branch of a condition, both sides: what is left out is not written, and the loss says what was wrong."""
+    net = network(mc.ReLU())
+    step, state = network_step(net, mc.SoftmaxCrossEntropy(), mc.Adam(0.01), "float64", Rules(ema=0.9))
+    (batch,) = batches(net, "SoftmaxCrossEntropy", "float64", (9,), 5)
+    batch = batch._replace(weights=np.ones(9))
+    if damage == "NaN":
+        batch.x[2, 1] = np.nan
+    elif damage == "no weight":
+        batch = batch._replace(weights=np.zeros(9))
+    made = compiled_step(step, tree_map(np.array, state), batch, printer)
+    made.bound.call()
+    new, loss = step(tree_map(np.array, state), batch)
+    np.testing.assert_allclose(made.bound.output(made.loss), loss, rtol=1e-12)
+    for held, right in zip(leaves(made.state), leaves(new), strict=True):
+        np.testing.assert_allclose(held, right, rtol=0, atol=1e-12)
+    moved = not np.array_equal(made.state.params, state.params)
+    assert moved == (damage == "nothing") and made.state.skipped == (damage == "NaN")
 
 
 @pytest.mark.parametrize("seconds", [1e9, 0.0])
@@ -209,13 +239,13 @@ def test_what_cannot_be_traced_is_named(function: Any, named: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 4), (2, 3, 7), (33, 20)])
 @pytest.mark.parametrize("step", [0, 7, 2**40])
-def test_factors_have_the_bits_of_the_host(shape: tuple[int, ...], dtype: str, step: int) -> None:
+def test_factors_have_the_bits_of_the_host(shape: tuple[int, ...], dtype: str, step: int, printer: str) -> None:
     stream = Stream(2**63 + 5, "3.mask", member=2 if len(shape) == 2 else 0, step=step)
 
     def factors(xp: Any, number: Any) -> list[Any]:
         return [TracedStream(replace(stream, step=0), number).factors(shape, 0.7, dtype)]
 
-    (found,) = call(factors, [np.array([step], np.uint64)], [(1,)], 1)
+    (found,) = call(factors, [np.array([step], np.uint64)], [(1,)], 1, printer)
     expected = stream.factors(shape, 0.7, dtype)
     np.testing.assert_array_equal(found, expected)
     other = np.empty(shape, dtype)
