@@ -44,6 +44,11 @@ class Program:
         printer = Printer(self.schedule, self.replaced)
         self.source, self.storage = printer.text(), printer.storage
 
+    def largest_product(self, rows: int) -> int:
+        """The multiplications of its largest product of matrices, for so many rows."""
+        products = [node for node in self.schedule.nodes if node.kind == "matmul"]
+        return max((size((*node.shape, node.inputs[0].shape[-1])).at(rows) for node in products), default=0)
+
     def __str__(self) -> str:
         return str(self.schedule)
 

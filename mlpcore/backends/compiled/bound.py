@@ -1,5 +1,6 @@
 """A traced function with memory to run in: compiled C, or NumPy calls."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,15 @@ from mlpcore.compiler.graph import Node
 from mlpcore.compiler.memory import ALIGNMENT
 from mlpcore.compiler.numpy_calls import NumpyCalls
 from mlpcore.compiler.program import Bound
+
+# Multiplications of the largest product: up to the first OpenBLAS takes one thread by itself; from the second on more
+# threads are worth their waiting for each other.
+TAKES_ONE, WORTH_MORE = 200_000, 16_000_000
+
+
+def blas_threads(multiplications: int) -> AbstractContextManager:
+    """The context for such a largest product: BLAS on one thread where more are not worth it."""
+    return blas.single_threaded() if TAKES_ONE < multiplications < WORTH_MORE else nullcontext()
 
 
 def bind(traced: TracedFunction, rows: int, given: dict[Node, np.ndarray], compilation: Compilation) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.compiled.bound import aligned, bind
+from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, has_rows
 from mlpcore.trees import leaves, tree_map
@@ -39,6 +39,8 @@ class Prepared:
     compiled: bool
     fixed: tuple
     place: np.ndarray
+    rows: int
+    largest_product: int  # of so many rows
 
     def serves(self, fixed: tuple, x: Array, compiled: bool) -> bool:
         """Whether it computes the function of these very arrays, and of arrays like x."""
@@ -62,10 +64,12 @@ class Prepared:
         if self.compiled and self.by_rows:
             rows = x.shape[0]
             self.place[:rows] = x
-            self.bound.call(rows)
+            with blas_threads(self.largest_product * rows // self.rows):
+                self.bound.call(rows)
             return tree_map(lambda node: self.bound.output(node, rows).copy(), self.traced.result)
         np.copyto(self.place, x)
-        self.bound.call()
+        with blas_threads(self.largest_product):
+            self.bound.call()
         return tree_map(lambda node: self.bound.output(node).copy(), self.traced.result)
 
 
@@ -155,4 +159,6 @@ class Function:
             rows = 1 << (rows - 1).bit_length()  # one memory serves many numbers of rows
         place = aligned((rows, *x.shape[1:]) if by_rows else x.shape, x.dtype)
         given = dict(zip(leaves(traced.inputs), [*leaves(fixed), place], strict=True))
-        return Prepared(traced, bind(traced, rows, given, self.compilation), self.compilation.compiles, fixed, place)
+        bound = bind(traced, rows, given, self.compilation)
+        product = traced.program.largest_product(rows)
+        return Prepared(traced, bound, self.compilation.compiles, fixed, place, rows, product)

@@ -9,7 +9,7 @@ import numpy as np
 from mlpcore.backends.ahead import NOISE_BYTES
 from mlpcore.backends.backend import ChunkError, Draws, Run, run_eagerly
 from mlpcore.backends.compilation import EAGER, Compilation
-from mlpcore.backends.compiled.bound import aligned, bind
+from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.streaming import pieces
 from mlpcore.compiler.function import AbstractArray, TracedFunction
@@ -142,9 +142,10 @@ class CompiledSteps:
                 begin = 0
                 while begin < count:
                     left = {node: leaf[begin:] for node, leaf in draws.items()}
-                    some = prepared.bound.walk(
-                        *(rows.data, batch[:3], rows.order[begin:count], left, prepared.traced.result, SECONDS)
-                    )
+                    with blas_threads(prepared.traced.program.largest_product(order.shape[1])):
+                        some = prepared.bound.walk(
+                            *(rows.data, batch[:3], rows.order[begin:count], left, prepared.traced.result, SECONDS)
+                        )
                     losses.append(some)
                     begin += len(some)
                     done += len(some)

@@ -1,6 +1,5 @@
 """A traced function as NumPy calls, for machines without a C compiler."""
 
-import math
 from collections.abc import Sequence
 from time import monotonic
 
@@ -16,8 +15,7 @@ from mlpcore.compiler.program import Program
 class NumpyCalls:
     """A program with memory for batches of ``rows`` rows, as `Bound` is; ``given`` are the packed arrays of its inputs.
 
-    ``source`` is the text of its function; ``largest_product`` are the multiplications of its largest product of
-    matrices, from which a caller may decide how many threads BLAS is worth.
+    ``source`` is the text of its function.
     """
 
     def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray]) -> None:
@@ -26,9 +24,6 @@ class NumpyCalls:
         self.source = printer.text()
         exec(compile(self.source, "<NumPy calls>", "exec"), printer.scope)
         self._step = printer.scope["step"]
-        layout, products = self._memory.layout, [node for node in self._memory.position if node.kind == "matmul"]
-        shapes = [layout.dims((*node.shape, node.inputs[0].shape[-1])) for node in products]
-        self.largest_product = max(map(math.prod, shapes), default=0)
 
     def call(self) -> None:
         """Compute the outputs from the inputs as they stand in their arrays."""
