@@ -1,6 +1,5 @@
 """Functions compiled by `mlpcore.compiler`, for tests: trace, build, call."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import pytest
 
 from mlpcore.backends import get_backend
 from mlpcore.compiler import blas
+from mlpcore.compiler.build import find_compiler
 from mlpcore.compiler.graph import N, Node, RowsNeeded
 from mlpcore.compiler.numpy_calls import NumpyCalls, layout
 from mlpcore.compiler.program import Bound, Program
@@ -21,7 +21,7 @@ from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Batch, State
 
 needs_compiler = pytest.mark.skipif(
-    shutil.which("cc") is None or blas.find() is None, reason="no C compiler, or no BLAS that could be found"
+    find_compiler() is None or blas.find() is None, reason="no C compiler, or no BLAS that could be found"
 )
 PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in tiles"]
 

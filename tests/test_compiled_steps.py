@@ -269,6 +269,7 @@ def test_few_row_counts_are_kept(way: bool, monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(model.predict(x), other.predict(x), rtol=1e-5, atol=1e-6)
 
 
+@needs_compiler
 def test_a_model_says_how_it_runs_and_keeps_the_printed_text() -> None:
     model = mc.Model(NET, mc.SquaredError())
     assert not model.compiled.kind and "nothing has been trained" in str(model.compiled)
