@@ -28,7 +28,7 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(scope="session", params=[*MAKERS, pytest.param("cupy", marks=pytest.mark.gpu)])
 def xp(request: pytest.FixtureRequest) -> Library:
-    """A library to run on: read-only NumPy, array-api-strict on device1, torch, JAX, the spy, and CuPy on a GPU."""
+    """A library to run on: read-only NumPy, array-api-strict on device1, torch, JAX, and CuPy on a GPU."""
     name = request.param
     if name == "cupy":
         backend = open_place(name)

@@ -19,9 +19,9 @@ from test_compiler import ROUNDINGS, KeepsTheOld, Looks, Swaps, Turns, batches, 
 import mlpcore as mc
 from mlpcore.compiler import pool
 from mlpcore.compiler.graph import N, Untraceable
-from mlpcore.compiler.phases import DEFAULT, Tiling
+from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.random import Stream
-from mlpcore.training.step import Rules
+from mlpcore.training.rules import Rules
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Batch
 
@@ -40,10 +40,10 @@ def test_a_random_graph_in_tiles_is_what_numpy_makes_of_it(seed: int) -> None:
     with np.errstate(all="ignore"):
         expected = run(host, arrays, todo)
     try:
-        found = call(lambda xp, *given: run(xp, given, todo), arrays, shapes, rows, FORCED[seed // 5 % 2], threads=2)
+        found = call(lambda xp, *given: run(xp, given, todo), arrays, shapes, rows, "C", FORCED[seed // 5 % 2], 2)
     except Untraceable:  # it computes with the number of rows: right for this number
         fixed = [one.shape for one in arrays]
-        found = call(lambda xp, *given: run(xp, given, todo), arrays, fixed, rows, FORCED[seed // 5 % 2], threads=2)
+        found = call(lambda xp, *given: run(xp, given, todo), arrays, fixed, rows, "C", FORCED[seed // 5 % 2], 2)
     for got, right in zip(found, map(np.asarray, expected), strict=True):
         finite = np.abs(right[np.isfinite(right)]).astype(float)
         np.testing.assert_allclose(got, right, rtol=ROUNDINGS, atol=ROUNDINGS * max(1.0, finite.max(initial=0)))
@@ -52,7 +52,7 @@ def test_a_random_graph_in_tiles_is_what_numpy_makes_of_it(seed: int) -> None:
 def assert_like_eager(net: Any, optimizer: Any, rules: Rules, forced: Tiling) -> None:
     """In place, over batches of which some have fewer rows than there are tiles."""
     sizes = batches(net, "SoftmaxCrossEntropy", "float64", (9, 9, 5, 2, 9, 1), 5)
-    held, state, losses, expected = steps(net, LOSS, optimizer, sizes, "float64", rules, forced, 3)
+    held, state, losses, expected = steps(net, LOSS, optimizer, sizes, "float64", rules, "C", forced, 3)
     np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-10)
     for got, right in zip(held, state, strict=True):
         np.testing.assert_allclose(got, right, rtol=0, atol=1e-10 * max(1.0, float(np.max(np.abs(right), initial=0))))
@@ -82,7 +82,7 @@ def large_step(threads: int, rows: int = 400, layers: tuple = (mc.ReLU(),), tili
     _, target, weights = members.loss_arrays("SoftmaxCrossEntropy", rows, "float32")
     x = Stream(0, "x").normal((rows, 20)).astype("float32")
     batch = Batch(x, target, weights, net.noise(Stream(3, "noise"), x.shape, "float32"))
-    return compiled_step(step, state, batch, tiling=tiling, threads=threads)
+    return compiled_step(step, state, batch, "C", tiling=tiling, threads=threads)
 
 
 def bits(made: CompiledStep, count: int = 3) -> list[bytes]:

@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.chunk import CHUNK, STEP
+from mlpcore.compiler.draws import TEXT
 from mlpcore.compiler.formulas import JOIN, STORED
 from mlpcore.compiler.graph import N, Node, Shape
 from mlpcore.compiler.loops import LoopPrinter
-from mlpcore.compiler.phases import DEFAULT, Phase, Tiling
+from mlpcore.compiler.operands import Operands
+from mlpcore.compiler.phases import Phase
 from mlpcore.compiler.places import ZERO, Place, as_it_lies, packed, size
 from mlpcore.compiler.pointers import Pointers
 from mlpcore.compiler.preamble import PREAMBLE
 from mlpcore.compiler.schedule import Loop, Member, Schedule
 from mlpcore.compiler.storage import Storage
+from mlpcore.compiler.tiling import DEFAULT, Tiling
 
 MANY = 1 << 15  # entries of partial results from which on adding them up is work for several threads
 
@@ -48,7 +51,9 @@ class Printer:
         for one in self.schedule.graph.outputs:
             self.storage.array(self.storage.places[one].root)
         calls = ["const I n = s->rows;", *calls, "return 0;"]
-        return "\n".join([PREAMBLE, STEP, *functions, *_function("static int one_step(const Step *s)", calls), CHUNK])
+        draws = TEXT * any(isinstance(item, Node) and item.kind == "draw" for item in self.schedule.items)
+        step = _function("static int one_step(const Step *s)", calls)
+        return "\n".join([PREAMBLE, STEP, draws, *functions, *step, CHUNK])
 
     def _last_that_can_stop(self) -> int:
         """The number of the last phase before which the step may be abandoned: nothing of the state is written."""
@@ -68,7 +73,8 @@ class Printer:
             if isinstance(item, Loop):
                 body += LoopPrinter(self.storage, item, phase.length is not None).print()
             else:
-                body += self._product(item, phase) if item.kind == "matmul" else self._concatenation(item)
+                printed = {"matmul": self._product, "concat": self._concatenation, "draw": self._draws}
+                body += printed[item.kind](item, phase)
         head = f"static PHASE void phase{number}(const void *context, I tile)"
         return _function(head, ["const Step *s = context;", *pointers.lines(), *body])
 
@@ -119,7 +125,16 @@ class Printer:
             f"0, {made}, {n});",
         ]
 
-    def _concatenation(self, node: Node) -> list[str]:
+    def _draws(self, node: Node, phase: Phase) -> list[str]:
+        kind = STORED[str(node.dtype)]
+        whole, key, step = (
+            self.storage.entry(Place(one, ZERO, ()), ()) for one in (node, *(given for given in node.inputs))
+        )
+        members, count = size(node.shape[:-2]), size(node.shape[-2:])
+        start = 0 if phase.length is None else f"first * {node.shape[-1]}"
+        return [f"// {node.label}", f"factors_{kind}(&{whole}, {members}, {start}, {count}, &{key}, {step});"]
+
+    def _concatenation(self, node: Node, _: Phase) -> list[str]:
         """Copies of the parts that are not made in their place."""
         axis, begin, lines = dict(node.attributes)["axis"], 0, []
         whole = packed(node.shape)
@@ -129,7 +144,7 @@ class Printer:
                 copy = Node("copy", "elementwise", (part,), part.shape, part.dtype, (), node.label)
                 loop = Loop(part.shape)
                 member = Member(copy, whole, tuple(range(part.ndim)), part.ndim, 0, False)
-                value = LoopPrinter(self.storage, loop).read(member)
+                value = Operands(self.storage, loop).read(member, 0)
                 lines += [f"for (I i{i} = 0; i{i} < {dim}; i{i}++)" for i, dim in enumerate(part.shape)]
                 lines.append(f"{self.storage.entry(Place(node, offset, whole), whole)} = {value};")
             begin += part.shape[axis]

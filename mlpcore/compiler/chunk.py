@@ -36,6 +36,25 @@ typedef struct {
   double seconds;
 } Chunk;
 
+// Rows of a table one behind the other, without a call for each; the next is on its way to the cache meanwhile.
+static void gather(char *restrict to, const char *restrict from, const I *rows, I n, I bytes) {
+  if (bytes == 4)
+    for (I i = 0; i < n; i++) memcpy(to + i * 4, from + rows[i] * 4, 4);
+  else if (bytes == 8)
+    for (I i = 0; i < n; i++) memcpy(to + i * 8, from + rows[i] * 8, 8);
+  else
+    for (I i = 0; i < n; i++, to += bytes) {
+      const char *row = from + rows[i] * bytes, *next = from + rows[i + 1 < n ? i + 1 : i] * bytes;
+      I b = 0;
+      for (; b + 64 <= bytes; b += 64) {
+        __builtin_prefetch(next + b);
+        memcpy(to + b, row + b, 64);
+      }
+      for (; b + 4 <= bytes; b += 4) memcpy(to + b, row + b, 4);
+      for (; b < bytes; b++) to[b] = row[b];
+    }
+}
+
 I mlpcore_call(const Step *s) { return one_step(s); }
 
 I mlpcore_run(const Step *step, const Chunk *k) {
@@ -44,10 +63,7 @@ I mlpcore_run(const Step *step, const Chunk *k) {
   clock_gettime(CLOCK_MONOTONIC, &begin);
   for (I s = 0; s < k->steps; s++) {
     const I *rows = k->order + s * n;
-    for (I part = 0; part < k->parts; part++) {
-      const I bytes = k->row_bytes[part];
-      for (I i = 0; i < n; i++) memcpy(k->batch[part] + i * bytes, k->data[part] + rows[i] * bytes, bytes);
-    }
+    for (I part = 0; part < k->parts; part++) gather(k->batch[part], k->data[part], rows, n, k->row_bytes[part]);
     for (I d = 0; d < k->draws; d++) step->p[k->draw_at[d]] = k->drawn[d] + s * k->draw_bytes[d];
     if (one_step(step)) return s;
     memcpy(k->losses + s * k->loss_bytes, k->loss, k->loss_bytes);

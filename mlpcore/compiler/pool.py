@@ -5,7 +5,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from mlpcore.compiler.build import build
+from mlpcore.compiler.build import CompilerError, build
 
 TEXT = """
 #include <pthread.h>
@@ -144,9 +144,15 @@ __attribute__((constructor)) static void at_load(void) { pthread_atfork(0, 0, in
 
 
 @cache
-def address() -> int:
-    """The address of the function that runs tiles; its threads begin with the first call and sleep between calls."""
-    return ctypes.cast(build(TEXT).mlpcore_tiles, ctypes.c_void_p).value or 0
+def address() -> int | None:
+    """The address of the function that runs tiles, None where it cannot be had: then one thread does them.
+
+    Its threads begin with the first call and sleep between calls.
+    """
+    try:
+        return ctypes.cast(build(TEXT).mlpcore_tiles, ctypes.c_void_p).value
+    except CompilerError:
+        return None
 
 
 def threads() -> int:

@@ -13,10 +13,14 @@ from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
 from mlpcore.compiler.chunk import Step, chunk
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.phases import DEFAULT, Tiling, work
+from mlpcore.compiler.phases import work
+from mlpcore.compiler.places import size
 from mlpcore.compiler.schedule import Schedule
+from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
 from mlpcore.compiler.workspace import Memory
+
+OUTPUTS = 64  # views of outputs that are kept, as making one takes longer than a small function
 
 
 @lru_cache(maxsize=256)
@@ -39,8 +43,15 @@ class Program:
         pairs = _apart(tracer, replaced)
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
-        printer = Printer(self.schedule, [(new.node, old.node) for new, old in pairs], tiling)
+        self.replaced = [(new.node, old.node) for new, old in pairs]
+        printer = Printer(self.schedule, self.replaced, tiling)
         self.source, self.storage, self.sums = printer.text(), printer.storage, printer.sums
+        self.work = work(self.schedule, self.storage.phases)
+
+    def largest_product(self, rows: int) -> int:
+        """The multiplications of its largest product of matrices, for so many rows."""
+        products = [node for node in self.schedule.nodes if node.kind == "matmul"]
+        return max((size((*node.shape, node.inputs[0].shape[-1])).at(rows) for node in products), default=0)
 
     def __str__(self) -> str:
         return str(self.schedule)
@@ -49,15 +60,22 @@ class Program:
 class Bound:
     """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs.
 
-    ``threads`` run the tiles of its phases, by default as many as `pool.threads` says; the results are the same.
+    With ``fewer`` it can be called for fewer rows too. ``threads`` run the tiles of its phases, by default as many as
+    `pool.threads` says; the results are the same.
     """
 
     def __init__(
-        self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas, threads: int | None = None
+        self,
+        program: Program,
+        rows: int,
+        given: dict[Node, np.ndarray],
+        blas: Blas,
+        threads: int | None = None,
+        fewer: bool = False,
     ) -> None:
-        storage = program.storage
+        storage, tiling = program.storage, program.tiling
         self.program, self.rows, data = program, rows, program.tracer.data
-        each = program.tiling.of_rows(rows, work(program.schedule, storage.phases).at(rows))
+        each = tiling.largest(rows, program.work) if fewer else tiling.of_rows(rows, program.work.at(rows))
         own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
         memory = Memory(storage, program.sums, own, rows, each)
         self.bytes = memory.length
@@ -75,18 +93,28 @@ class Bound:
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
         self._once.restype = self._chunk.restype = ctypes.c_int64
         self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [ctypes.c_void_p] * 2
-        tiles = -(-rows // each) if each else 1
-        threads = min(pool.threads() if threads is None else threads, program.tiling.most)
-        run = pool.address() if threads > 1 else None
+        threads = min(pool.threads() if threads is None else threads, tiling.most)
         self.stop = np.zeros(1, np.int32)  # set to 1 by another thread, it ends a call before the state is written
+        self._outputs: dict[tuple[Node, int], np.ndarray] = {}
         self._memory = memory
-        pointers = [one.ctypes.data for one in (self.addresses, self.numbers)]
-        others = [one.ctypes.data for one in (memory.strides, memory.sums)]
-        ends = (blas.sgemm, blas.dgemm, run, self.stop.ctypes.data)
-        self._step = Step(*pointers, rows, each, tiles, threads, *others, *ends)
+        arrays = (self.addresses, self.numbers, memory.strides, memory.sums, self.stop)
+        p, c, strides, sums, stop = (one.ctypes.data for one in arrays)
+        self._step = Step(p, c, 0, 0, 0, threads, strides, sums, blas.sgemm, blas.dgemm, None, stop)
+        self._set_rows(rows)
 
-    def call(self) -> None:
-        """Compute the outputs from the inputs as they stand in their arrays."""
+    def _set_rows(self, rows: int) -> None:
+        """Cut so many rows into their tiles."""
+        each = self.program.tiling.of_rows(rows, self.program.work.at(rows))
+        cut = [phase for phase in self.program.storage.phases if phase.tiles(rows, each) > 1]
+        # Whether products run in tiles, on threads of this library: BLAS should have one thread meanwhile.
+        self.in_tiles = any(item.kind == "matmul" for phase in cut for item in phase.items if isinstance(item, Node))
+        self._step.rows, self._step.each, self._step.tiles = rows, each, -(-rows // each) if each else 1
+        self._step.run = pool.address() if cut and self._step.threads > 1 else None
+
+    def call(self, rows: int | None = None) -> None:
+        """Compute the outputs from the inputs as they stand in their arrays, of which the first ``rows`` rows count."""
+        if rows is not None and rows != self._step.rows:
+            self._set_rows(rows)
         self._once(ctypes.addressof(self._step))
 
     def walk(
@@ -113,14 +141,20 @@ class Bound:
         self.addresses[:] = before  # where the draws were read
         return losses[:done]
 
-    def output(self, node: Node) -> np.ndarray:
-        """The array of an output, as it lies."""
+    def output(self, node: Node, rows: int | None = None) -> np.ndarray:
+        """The array of an output, as it lies after a call for as many rows."""
+        rows = self.rows if rows is None else rows
+        if (node, rows) in self._outputs:
+            return self._outputs[node, rows]
         place = self.program.schedule.places[node]
         whole, begin = self.program.storage.whole(place.root)
         offset = begin.plus(place.offset)
-        base = self.arrays[whole].reshape(-1)[offset.at(self.rows) :]
-        strides = tuple(one.at(self.rows) * base.itemsize for one in place.strides)
-        return np.lib.stride_tricks.as_strided(base, _shape(node, self.rows), strides)
+        base = self.arrays[whole].reshape(-1)[offset.at(rows) :]
+        strides = tuple(one.at(rows) * base.itemsize for one in place.strides)
+        if len(self._outputs) >= OUTPUTS:
+            self._outputs.clear()
+        made = self._outputs[node, rows] = np.lib.stride_tricks.as_strided(base, _shape(node, rows), strides)
+        return made
 
 
 def _shape(node: Node, rows: int) -> tuple[int, ...]:

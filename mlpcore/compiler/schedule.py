@@ -33,7 +33,13 @@ class Member:
     @property
     def short(self) -> bool:
         """Whether this is a reduction over axes of length 1: the value itself."""
-        return self.node.kind == "reduce" and self.depth == self.work
+        return self.node.kind == "reduce" and not self.reduced
+
+    @property
+    def reduced(self) -> set[int]:
+        """The axes of the loop over which it is a reduction."""
+        axes = dict(self.node.attributes)["axes"] if self.node.kind == "reduce" else ()
+        return {self.axes[axis] for axis in axes} - {-1}
 
     @property
     def in_register(self) -> bool:
@@ -49,7 +55,7 @@ class Loop:
     members: dict[Node, Member] = field(default_factory=dict)
 
 
-Item = Loop | Node  # a node alone: a product, or a concatenation
+Item = Loop | Node  # a node alone: a product, a concatenation, or draws
 
 
 def nodes_of(item: Item) -> Iterable[Node]:
@@ -73,7 +79,7 @@ class Schedule:
         for node in self.nodes:
             if node.kind in ("elementwise", "reduce", "take"):
                 self._into_a_loop(node)
-            elif node.kind in ("matmul", "concat"):
+            elif node.kind in ("matmul", "concat", "draw"):
                 self.item_of[node] = len(self.items)
                 self.items.append(node)
         self.users = self._users()

@@ -1,23 +1,37 @@
 """What of a schedule is kept in memory, in which array of the printed function, and from which entry on."""
 
+import math
 from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
 
-from mlpcore.compiler.blocks import Block, blocks, in_scope
-from mlpcore.compiler.graph import Node, long
+from mlpcore.compiler.blocks import LANES, Block, blocks, in_scope, lane_axis
+from mlpcore.compiler.graph import N, Node, long
 from mlpcore.compiler.memory import replaceable
-from mlpcore.compiler.phases import Tiling, arrange
+from mlpcore.compiler.phases import arrange
 from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
 from mlpcore.compiler.pointers import Pointers, local
-from mlpcore.compiler.schedule import Loop, Schedule, Strides, nodes_of
+from mlpcore.compiler.schedule import Loop, Member, Schedule, Strides, nodes_of
+from mlpcore.compiler.tiling import Tiling
+
+ROOM = 4096  # entries that a loop may hand over to itself without an array: they lie on the stack, in the cache
+
+
+class Buffer(NamedTuple):
+    """The values of a node that another block of its own loop reads, declared within ``depth`` axes: an array in C."""
+
+    depth: int
+    lengths: str
+    indices: str
 
 
 class Storage:
     """``arrays`` and ``numbers`` are the arguments of the printed function, in the order in which they were asked for.
 
-    ``stored`` are the nodes whose entries go to memory, ``home`` says which of them are part of another's array: of a
-    concatenation, or of the old state that a new value replaces. ``copies`` are the (new, old) that could not be
-    written over at once. ``touched`` are the numbers of the items that use an array, and ``local`` the number of the
-    phase whose tiles have an array each for themselves.
+    ``stored`` are the nodes whose entries go to memory, ``buffers`` those that another block of their own loop reads.
+    ``home`` says which nodes are part of another's array: of a concatenation, or of the old state that a new value
+    replaces. ``copies`` are the (new, old) that could not be written over at once. ``touched`` are the numbers of the
+    items that use an array, and ``local`` the number of the phase whose tiles have an array each for themselves.
     """
 
     def __init__(self, schedule: Schedule, pairs: Sequence[tuple[Node, Node]], tiling: Tiling) -> None:
@@ -31,6 +45,7 @@ class Storage:
             item: blocks(schedule, item) for item in schedule.items if isinstance(item, Loop)
         }
         self.paths = {node: path for block in self.blocks.values() for node, path in block.paths()}
+        self.buffers: dict[Node, Buffer] = {}
         self.stored = self._stored()
         self.home: dict[Node, tuple[Node, Size]] = {}
         self._place_parts()
@@ -66,14 +81,23 @@ class Storage:
             if isinstance(item, Node):
                 kept |= {item, *(self.schedule.source(item, one).root for one in item.inputs)}
                 continue
+            shared: dict[Node, int] = {}  # how many axes have around them both the node and all who read it elsewhere
             for node, member in item.members.items():
                 if member.late:
                     kept.add(node)
                 for i, one in enumerate(node.inputs):
                     root = self.places[one].root
-                    gathered = node.kind == "take" and i == 0
-                    if root not in item.members or gathered or not in_scope(item, self.paths, root, node):
+                    if root not in item.members or (node.kind == "take" and i == 0):
                         kept.add(root)
+                    elif not in_scope(item, self.paths, root, node):
+                        both = zip(self.paths[root], self.paths[node], strict=False)
+                        depth = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], both))
+                        shared[root] = min(depth, shared.get(root, depth))
+            for root, depth in shared.items():
+                if (buffer := _buffer(item, item.members[root], depth)) is None:
+                    kept.add(root)
+                else:
+                    self.buffers[root] = buffer
         return kept
 
     def _place_parts(self) -> None:
@@ -122,3 +146,16 @@ class Storage:
             self.numbers.append(node)
         number = self.numbers.index(node)
         return self.pointers.constant(node, number) if self.pointers else f"c{number}"
+
+
+def _buffer(loop: Loop, member: Member, depth: int) -> Buffer | None:
+    """The buffer of a member that is read within the outer ``depth`` axes around it; None where that is too long."""
+    lanes = lane_axis(loop)
+    axes = sorted(range(depth, member.depth), key=lambda axis: axis == lanes)  # the axis of lanes is the innermost
+    lengths, indices = [loop.axes[axis] for axis in axes], [f"i{axis}" for axis in axes]
+    if lanes is not None and lanes < depth and member.work > lanes:
+        lengths, indices = [*lengths, LANES], [*indices, "l"]
+    known = [length for length in lengths if length is not N]
+    if len(known) < len(lengths) or math.prod(known) > ROOM:
+        return None
+    return Buffer(depth, "".join(f"[{one}]" for one in lengths), "".join(f"[{one}]" for one in indices))

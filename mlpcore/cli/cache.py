@@ -1,0 +1,41 @@
+"""``mlpcore cache``: the folder of compiled libraries and the compiler that fills it; ``clear`` empties it."""
+
+import argparse
+import shlex
+
+from mlpcore.compiler import cache
+from mlpcore.compiler.build import find_compiler, no_compiler
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """The command and its arguments."""
+    parser = commands.add_parser(
+        "cache",
+        help="show or clear the compiled libraries that are kept on this machine",
+        description="Compiled training steps are kept from one process to the next; those not used for 30 days are "
+        "removed. The environment variable MLPCORE_CACHE_DIR moves the folder.",
+    )
+    parser.add_argument("action", nargs="?", choices=("show", "clear"), default="show", help="show by default")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Clear the folder if asked to, and print what is there."""
+    if arguments.action == "clear":
+        cache.clear()
+    print(report())
+    return 0
+
+
+def report() -> str:
+    """The folder, or why it is not used; number and size of the libraries in it; the compiler."""
+    folder = cache.configured()
+    refused, (number, size) = cache.refusal(folder), cache.usage()
+    compiler = find_compiler()
+    lines = {
+        "folder": f"{folder}" + (f" (not used: {refused})" if refused else ""),
+        "libraries": f"{number}",
+        "size": f"{size / 1e6:.1f} MB",
+        "compiler": f"{shlex.join(compiler.command)} ({compiler.version()})" if compiler else no_compiler(),
+    }
+    return "\n".join(f"  {name:<9}  {text}" for name, text in lines.items())

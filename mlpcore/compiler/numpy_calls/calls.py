@@ -1,0 +1,65 @@
+"""A traced function as NumPy calls, for machines without a C compiler."""
+
+from collections.abc import Sequence
+from time import monotonic
+
+import numpy as np
+
+from mlpcore.compiler.graph import Node
+from mlpcore.compiler.numpy_calls.memory import Memory
+from mlpcore.compiler.numpy_calls.order import groups
+from mlpcore.compiler.numpy_calls.printer import NumpyPrinter
+from mlpcore.compiler.program import Program
+
+
+class NumpyCalls:
+    """A program with memory for batches of ``rows`` rows, as `Bound` is; ``given`` are the packed arrays of its inputs.
+
+    ``source`` is the text of its function.
+    """
+
+    def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray]) -> None:
+        self._memory = Memory(program, groups(program.schedule), rows, given)
+        printer = NumpyPrinter(self._memory)
+        self.source = printer.text()
+        exec(compile(self.source, "<NumPy calls>", "exec"), printer.scope)
+        self._step = printer.scope["step"]
+
+    def call(self) -> None:
+        """Compute the outputs from the inputs as they stand in their arrays."""
+        with np.errstate(all="ignore"):
+            self._step()
+
+    def walk(
+        self,
+        data: Sequence[np.ndarray],
+        inputs: Sequence[Node],
+        order: np.ndarray,
+        draws: dict[Node, np.ndarray],
+        loss: Node,
+        seconds: float,
+    ) -> np.ndarray:
+        """The losses of steps, fewer than asked for where the time was up before.
+
+        Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
+        ``draws`` their i-th entries.
+        """
+        losses, begin, found = np.empty(len(order), loss.dtype), monotonic(), self.output(loss)
+        arrays = self._memory.arrays
+        parts = [(part, arrays[node]) for part, node in zip(data, inputs, strict=True)]
+        drawn = [(draw, arrays[node]) for node, draw in draws.items()]
+        with np.errstate(all="ignore"):
+            for i, rows in enumerate(order):
+                for part, place in parts:
+                    np.take(part, rows, 0, place, "clip")
+                for draw, place in drawn:
+                    np.copyto(place, draw[i])
+                self._step()
+                losses[i] = found
+                if monotonic() - begin > seconds:
+                    return losses[: i + 1]
+        return losses
+
+    def output(self, node: Node) -> np.ndarray:
+        """The array of an output, as it lies."""
+        return self._memory.view(self._memory.places[node], node.shape)
