@@ -1,11 +1,13 @@
 """Compiled functions in row tiles on several threads: the values of NumPy, the bits of one thread."""
 
+import hashlib
 import os
 import random
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import array_api_compat.numpy as host
@@ -17,9 +19,12 @@ from graphs import SHAPES, instructions, run
 from test_compiler import ROUNDINGS, KeepsTheOld, Looks, Swaps, Turns, batches, network
 
 import mlpcore as mc
-from mlpcore.compiler import pool
+from mlpcore.compiler import blas, pool
+from mlpcore.compiler.draws import TracedStream
 from mlpcore.compiler.graph import N, Untraceable
+from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.tiling import DEFAULT, Tiling
+from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
 from mlpcore.training.rules import Rules
 from mlpcore.trees import leaves, tree_map
@@ -75,6 +80,43 @@ def test_no_tile_writes_over_what_another_still_reads(optimizer: Any) -> None:
     assert_like_eager(network(mc.ReLU()), optimizer, Rules(), FORCED[1])
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7, 50])
+@pytest.mark.parametrize("width", [1, 5, 32])
+def test_draws_in_tiles_have_the_bits_of_the_host(rows: int, width: int) -> None:
+    """Tiles begin in the middle of what one block of the cipher makes."""
+    stream = Stream(7, "mask", step=3)
+
+    def product(xp: Any, x: Any, number: Any) -> list[Any]:
+        return [x * TracedStream(replace(stream, step=0), number).factors((N, width), 0.6, "float64")]
+
+    x = np.random.default_rng(0).normal(size=(rows, width))
+    (found,) = call(product, [x, np.array([3], np.uint64)], [(N, width), (1,)], rows, "C", FORCED[0], 2)
+    np.testing.assert_array_equal(found, x * stream.factors((rows, width), 0.6, "float64"))
+
+
+@pytest.mark.parametrize(("tiling", "most"), [(DEFAULT._replace(work=1), 200), (Tiling(4, 3, 5, 1), 20)])
+def test_a_function_called_for_fewer_rows_has_the_bits_of_one_for_so_many(tiling: Tiling, most: int) -> None:
+    """Fewer rows may be in fewer tiles, each of more rows."""
+
+    def function(tracer: Tracer, rows: int, fewer: bool) -> tuple[Bound, Any, Any]:
+        x, w = tracer.input((N, 30), "float32"), tracer.input((30, 30), "float32")
+        hidden = tracer.tanh(tracer.tanh(x @ w) @ w) @ w
+        y = hidden - tracer.mean(hidden, axis=0)
+        place = np.zeros((rows, 30), "float32")
+        weights = np.random.default_rng(1).normal(size=(30, 30)).astype("float32")
+        program = Program(tracer, [y], (), tiling)
+        return Bound(program, rows, {x.node: place, w.node: weights}, blas.find(), 2, fewer), place, y
+
+    values = np.random.default_rng(0).normal(size=(most, 30)).astype("float32")
+    many, place, y = function(Tracer(), most, True)
+    for rows in range(most, 0, -1):
+        single, own, z = function(Tracer(), rows, False)
+        place[:rows], own[...] = values[:rows], values[:rows]
+        many.call(rows)
+        single.call()
+        np.testing.assert_array_equal(many.output(y.node, rows), single.output(z.node))
+
+
 def large_step(threads: int, rows: int = 400, layers: tuple = (mc.ReLU(),), tiling: Tiling = DEFAULT) -> CompiledStep:
     """A step with the library's own tiles: several of rows, and several of the vector of all parameters."""
     net = mc.Sequential(mc.Linear(20, 512), *layers, mc.Linear(512, 512), mc.Tanh(), mc.Linear(512, 3))
@@ -102,17 +144,22 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(layer: Any, rows: int) 
 
 
 def test_python_threads_that_call_at_once_get_the_bits_of_one() -> None:
-    expected = bits(large_step(1), 10)
+    expected = bits(large_step(1), 50)
     found: list[Any] = [None] * 4
 
-    def work(number: int) -> None:
-        found[number] = bits(large_step(3), 10)
+    steps = [large_step(3) for _ in found]
+    ready = threading.Barrier(len(found))
 
-    callers = [threading.Thread(target=work, args=(number,)) for number in range(len(found))]
+    def work(number: int) -> None:
+        ready.wait()
+        found[number] = bits(steps[number], 50)
+
+    callers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(found))]
     for one in callers:
         one.start()
     for one in callers:
-        one.join()
+        one.join(15)
+    assert not any(one.is_alive() for one in callers)
     assert found == [expected] * len(found)
 
 
@@ -134,11 +181,17 @@ def test_a_child_process_begins_anew_while_another_thread_is_in_a_call() -> None
                 leaf[...] = value
             child = os.fork()
             if not child:
-                os._exit(0 if bits(made) == expected else 1)
+                os._exit(0 if bits(made) == expected and has_threads() else 1)
             assert ended(child) == 0
     finally:
         over.set()
         caller.join()
+
+
+def has_threads() -> bool:
+    """Whether this process has more than one thread, where the system tells."""
+    tasks = "/proc/self/task"
+    return not os.path.isdir(tasks) or len(os.listdir(tasks)) > 1
 
 
 def ended(child: int, seconds: float = 30.0) -> int:
@@ -168,8 +221,6 @@ if sys.argv[1] == "exit":  # in the middle of a call of a thread that nobody wai
 
 @pytest.mark.parametrize("how", ["one core", "exit"])
 def test_a_process_on_one_core_or_at_its_exit_has_the_same_bits_and_ends(how: str) -> None:
-    import hashlib
-
     folder = os.path.dirname(__file__)
     words = os.environ | {"PYTHONPATH": os.pathsep.join([folder, *sys.path])}
     command = [sys.executable, "-c", SCRIPT, how]

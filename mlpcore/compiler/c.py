@@ -36,7 +36,7 @@ class Printer:
         for number, phase in enumerate(self.storage.phases):
             functions += self._phase(number, phase)
             calls += ["if (*s->stop) return 1;"] if number <= last else []
-            tiles = "s->tiles" if phase.length is N else str(phase.tiles(0, 0))
+            tiles = "s->tiles" if phase.length is N else str(phase.tiles(1))
             calls.append(f"phase{number}(s, 0);" if phase.length is None else f"in_tiles(s, phase{number}, {tiles});")
             if phase.sums:
                 parts = self._parts(phase)

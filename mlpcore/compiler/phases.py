@@ -38,11 +38,11 @@ class Phase:
         """How far the entries of one index of the cut axis lie from those of the next."""
         return ZERO if self.length is None else self.shifts.get(replaced.get(root, root), ZERO)
 
-    def tiles(self, rows: int, each: int) -> int:
-        """The number of tiles for so many rows, ``each`` in a tile."""
+    def tiles(self, of_rows: int) -> int:
+        """The number of tiles where rows are cut into so many."""
         if self.length is None:
             return 1
-        return -(-rows // each) if self.length is N else -(-int(self.length) // self.each)
+        return of_rows if self.length is N else -(-int(self.length) // self.each)
 
 
 def arrange(schedule: Schedule, replaced: dict[Node, Node], tiling: Tiling) -> list[Phase]:

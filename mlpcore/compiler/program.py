@@ -76,8 +76,9 @@ class Bound:
         storage, tiling = program.storage, program.tiling
         self.program, self.rows, data = program, rows, program.tracer.data
         each = tiling.largest(rows, program.work) if fewer else tiling.of_rows(rows, program.work.at(rows))
+        tiles = min(tiling.most, rows) if fewer else -(-rows // each) if each else 1
         own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
-        memory = Memory(storage, program.sums, own, rows, each)
+        memory = Memory(storage, program.sums, own, rows, each, tiles)
         self.bytes = memory.length
         self.arrays = dict(given)
         for whole, piece in memory.pieces.items():
@@ -105,10 +106,11 @@ class Bound:
     def _set_rows(self, rows: int) -> None:
         """Cut so many rows into their tiles."""
         each = self.program.tiling.of_rows(rows, self.program.work.at(rows))
-        cut = [phase for phase in self.program.storage.phases if phase.tiles(rows, each) > 1]
+        tiles = -(-rows // each) if each else 1
+        cut = [phase for phase in self.program.storage.phases if phase.tiles(tiles) > 1]
         # Whether products run in tiles, on threads of this library: BLAS should have one thread meanwhile.
         self.in_tiles = any(item.kind == "matmul" for phase in cut for item in phase.items if isinstance(item, Node))
-        self._step.rows, self._step.each, self._step.tiles = rows, each, -(-rows // each) if each else 1
+        self._step.rows, self._step.each, self._step.tiles = rows, each, tiles
         self._step.run = pool.address() if cut and self._step.threads > 1 else None
 
     def call(self, rows: int | None = None) -> None:

@@ -17,13 +17,15 @@ class Memory:
 
     A tile has memory for its own rows of what only its phase uses, so that all tiles together take what the whole
     would. The partial results of a phase are the bytes ``sums`` for every tile but the first; with the gradients among
-    them, that is their size times the number of tiles less one.
+    them, that is their size times the number of tiles less one. Rows are in at most so many ``tiles``, of ``each`` rows
+    at most.
     """
 
-    def __init__(self, storage: Storage, sums: Sequence[int], own: Sequence[Node], rows: int, each: int) -> None:
+    def __init__(
+        self, storage: Storage, sums: Sequence[int], own: Sequence[Node], rows: int, each: int, tiles: int
+    ) -> None:
         phases = storage.phases
         ends = list(accumulate(len(phase.items) for phase in phases))
-        tiles = [phase.tiles(rows, each) for phase in phases]
         self.strides = np.zeros(len(phases), np.int64)
         within: dict[Node, int] = {}  # offsets in the memory of a tile
         spans: list[tuple[int, int, int]] = []  # in the block, at first of every phase: its tiles, its partial results
@@ -34,8 +36,8 @@ class Memory:
             found, length = arena([(min(p), max(p), count) for p, count in zip(places, counts, strict=True)])
             within |= dict(zip(here, found, strict=True))
             self.strides[number] = padded(length)
-            first, last = ends[number] - len(phase.items), ends[number] - 1
-            spans += [(first, last, padded(length) * tiles[number]), (first, last, sums[number] * (tiles[number] - 1))]
+            first, last, count = ends[number] - len(phase.items), ends[number] - 1, phase.tiles(tiles)
+            spans += [(first, last, padded(length) * count), (first, last, sums[number] * (count - 1))]
         shared = [whole for whole in own if whole not in within]
         for whole in shared:
             items = _awake(storage, whole, ends)
