@@ -1,12 +1,12 @@
 """The array libraries that the laws run on: how to move host arrays there and back.
 
-array-api-strict on ``device1`` stands for an accelerator: besides the functions that the standard lacks it refuses
-every look at the numbers, such as ``float(x)`` or ``if x > 0``, and every write.
+array-api-strict on ``device1`` stands for an accelerator: besides the functions that the standard lacks it refuses,
+in tests that take the fixture `xp`, every look at the numbers, such as ``float(x)`` or ``if x > 0``, and every write.
 """
 
 import importlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +25,25 @@ class HostReadError(AssertionError):
     """Code looked at the numbers of an array on the device, or wrote into it."""
 
 
+_refusing: list[bool] = []
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Where arrays on ``DEVICE`` refuse a look at their numbers."""
+    _refusing.append(True)
+    try:
+        yield
+    finally:
+        _refusing.pop()
+
+
 def _refuse_on_device(name: str) -> None:
-    """Make a method of the arrays of array-api-strict raise for those on ``DEVICE``; elsewhere it stays as it is."""
+    """Within `refusing` a method of the arrays of array-api-strict raises for those on ``DEVICE``."""
     original = getattr(StrictArray, name)
 
     def checked(self: Any, *args: Any, **words: Any) -> Any:
-        if self.device == DEVICE:
+        if _refusing and self.device == DEVICE:
             raise HostReadError(f"{name} of an array of shape {self.shape}: a step must not read values on the host")
         return original(self, *args, **words)
 

@@ -407,3 +407,10 @@ def test_the_command_without_a_home(
     no_home(folder, monkeypatch)
     assert main(["cache"]) == 0
     assert "(not used: the user has no home directory)" in capsys.readouterr().out
+
+
+def test_the_flags_of_gcc_are_for_gcc() -> None:
+    """What is called cc here may be GCC; after zig the word is an argument, and that clang knows no such flag."""
+    assert not building._is_gcc(building.Compiler((sys.executable, "-m", "ziglang", "cc"), "zig"))
+    assert not building._is_gcc(building.Compiler(("/opt/zig", "cc"), "zig"))
+    assert building._is_gcc(building.Compiler(("/usr/bin/gcc",), "gcc")) == (sys.platform != "darwin")

@@ -44,7 +44,7 @@ def training(dtype: str) -> list[np.ndarray]:
     _, target, weights = members.loss_arrays("SoftmaxCrossEntropy", 37, dtype)
     x = Stream(0, "x").normal((37, 6)).astype(dtype)
     batch = Batch(x, target, weights, net.noise(Stream(3, "noise"), x.shape, dtype))
-    compiled = compiled_step(step, tree_map(np.array, state), batch)
+    compiled = compiled_step(step, tree_map(np.array, state), batch, "C")
     for _ in range(20):
         compiled.bound.call()
     return [compiled.bound.output(compiled.loss).copy(), *leaves(compiled.state)]

@@ -159,9 +159,10 @@ def _compile(text: str, compiler: Compiler, folder: Path) -> Path:
 
 
 def _is_gcc(compiler: Compiler) -> bool:
-    """Whether it is GCC by the name of its file: what macOS calls gcc is clang."""
+    """Whether it is GCC by the name of its file: what macOS calls gcc is clang, and so is the word cc after zig."""
     names = [os.path.basename(os.path.realpath(shutil.which(word) or word)) for word in compiler.command]
-    return sys.platform != "darwin" and any("gcc" in name for name in names)
+    clang = sys.platform == "darwin" or any("zig" in word for word in compiler.command)
+    return not clang and any("gcc" in name for name in names)
 
 
 def _run(command: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> str:

@@ -21,8 +21,8 @@ SAME = {  # any type of numbers
     "bitwise_and": "{0} & {1}", "bitwise_or": "{0} | {1}", "bitwise_xor": "{0} ^ {1}", "take": "{0}",
 }  # fmt: skip
 FLOATS = {  # F stands for the suffix f of single precision
-    "divide": "{0} / {1}", "maximum": "({0} > {1}) | ({0} != {0}) ? {0} : {1}", "rows": "(T)rows",
-    "minimum": "({0} < {1}) | ({0} != {0}) ? {0} : {1}", "abs": "fabsF({0})", "reciprocal": "1 / {0}",
+    "divide": "{0} / {1}", "maximum": "{0} > {1} ? {0} : {0} != {0} ? {0} : {1}", "rows": "(T)rows",
+    "minimum": "{0} < {1} ? {0} : {0} != {0} ? {0} : {1}", "abs": "fabsF({0})", "reciprocal": "1 / {0}",
     "rsqrt": "1 / sqrtF({0})", "isfinite": "{0} - {0} == 0", "isnan": "{0} != {0}",
     "isinf": "({0} == {0}) & ({0} - {0} != 0)", "signbit": "signbit({0}) != 0", "round": "rintF({0})",
     "sign": "{0} > 0 ? 1 : {0} < 0 ? -1 : {0}", "logaddexp": "logaddexpF({0}, {1})",

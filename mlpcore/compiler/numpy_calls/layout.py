@@ -9,6 +9,7 @@ from mlpcore.compiler.places import ONE, ZERO, Place, packed
 from mlpcore.compiler.schedule import Loop, Member, Schedule
 
 TILE = 64 * 1024  # entries of an array in a tile: some of them fit a second-level cache
+MOST_TILES = 1 << 16  # for each of which there are views
 TALL, NARROW = 16, 64  # rows and columns, from where on sums along rows are faster as sums of whole columns
 
 
@@ -29,7 +30,7 @@ class Layout:
             return None
         first, *rest = self.dims(group.loop.axes) or (0,)
         width = math.prod(rest)
-        return max(1, TILE // width) if first * width > TILE and first > 1 else None
+        return max(1, TILE // width, first // MOST_TILES) if first * width > TILE and first > 1 else None
 
     def in_tiles(self, group: Group, node: Node) -> bool:
         """Whether a node can be computed tile by tile; a reduction of the rows is one of those of the tiles."""
