@@ -180,7 +180,7 @@ def test_noise_of_another_kind_is_drawn_on_the_host(way: bool) -> None:
 def test_factors_are_drawn_by_the_compiled_step() -> None:
     net = mc.Sequential(mc.Linear(WIDTH, 3), mc.BatchNorm(3), mc.Dropout(0.3), mc.Linear(3, 2))
     model, _ = fit(net, mc.SquaredError(), mc.SGD(0.01), TARGET, compile=True)
-    assert "factors_double(" in model.compiled.source.split("one_step(", 1)[1]
+    assert "factors_double(" in model.compiled.source.split("phase0(", 1)[1]
 
 
 @WAYS
