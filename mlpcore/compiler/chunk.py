@@ -2,8 +2,11 @@
 
 import ctypes
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+from mlpcore.compiler.graph import Node
 
 CHUNK = """
 // Steps, until the time is up: the rows of each are gathered, its draws read where they lie.
@@ -49,6 +52,21 @@ I mlpcore_run(void **p, const double *c, I n, Gemm gemm, Gemmd gemmd, const Chun
   return k->steps;
 }
 """
+
+
+class Steps(NamedTuple):
+    """Steps to be walked; after the first one that ends past ``seconds`` no other begins.
+
+    Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
+    ``draws`` their i-th entries; ``loss`` is noted.
+    """
+
+    data: Sequence[np.ndarray]
+    inputs: Sequence[Node]
+    order: np.ndarray
+    draws: dict[Node, np.ndarray]
+    loss: Node
+    seconds: float
 
 
 class Chunk(ctypes.Structure):

@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
-from mlpcore.compiler.chunk import chunk
+from mlpcore.compiler.chunk import Steps, chunk
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.memory import ALIGNMENT, arena
+from mlpcore.compiler.memory import aligned, arena
 from mlpcore.compiler.places import size
 from mlpcore.compiler.schedule import Item, Schedule, nodes_of
 from mlpcore.compiler.storage import Storage
@@ -41,8 +41,13 @@ class Program:
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
         self.replaced = [(new.node, old.node) for new, old in pairs]
-        printer = Printer(self.schedule, self.replaced)
-        self.source, self.storage = printer.text(), printer.storage
+        self._printer = Printer(self.schedule, self.replaced)
+        self.storage = self._printer.storage
+
+    @cached_property
+    def source(self) -> str:
+        """The C, printed when it is asked for; its arrays and numbers are those of ``storage`` from then on."""
+        return self._printer.text()
 
     def largest_product(self, rows: int) -> int:
         """The multiplications of its largest product of matrices, for so many rows."""
@@ -57,7 +62,7 @@ class Bound:
     """A program with memory for batches of up to ``rows`` rows; ``given`` are the arrays of its inputs."""
 
     def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas) -> None:
-        storage, schedule = program.storage, program.schedule
+        source, storage, schedule = program.source, program.storage, program.schedule
         self.program, self.rows = program, rows
         data = program.tracer.data
         kept = {schedule.places[one].root for one in program.tracer.graph.outputs}
@@ -68,11 +73,10 @@ class Bound:
             first, last = (0, len(schedule.items)) if whole in kept else (min(items), max(items))
             spans.append((first, last, size(whole.shape).at(rows) * whole.dtype.itemsize))
         offsets, length = arena(spans)
-        memory = np.zeros(length + ALIGNMENT, np.uint8)
-        begin = -memory.ctypes.data % ALIGNMENT
+        memory = aligned(length)
         self.arrays = dict(given)
         for whole, offset, (_, _, count) in zip(own, offsets, spans, strict=True):
-            piece = memory[begin + offset : begin + offset + count].view(whole.dtype)
+            piece = memory[offset : offset + count].view(whole.dtype)
             self.arrays[whole] = piece.reshape(_shape(whole, rows))
         for whole in storage.arrays:
             if whole in data:
@@ -81,7 +85,7 @@ class Bound:
                 self.arrays[whole] = np.full((), dict(whole.attributes)["value"], whole.dtype)
         self.addresses = np.array([self.arrays[one].ctypes.data for one in storage.arrays], dtype=np.uintp)
         self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
-        loaded = library(program.source)
+        loaded = library(source)
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
         self._once.restype, self._chunk.restype = None, ctypes.c_int64
         pointer, whole_number = ctypes.c_void_p, ctypes.c_int64
@@ -95,25 +99,13 @@ class Bound:
         """Compute the outputs from the inputs as they stand in their arrays, of which the first ``rows`` rows count."""
         self._once(*self._before, self.rows if rows is None else rows, *self._after)
 
-    def walk(
-        self,
-        data: Sequence[np.ndarray],
-        inputs: Sequence[Node],
-        order: np.ndarray,
-        draws: dict[Node, np.ndarray],
-        loss: Node,
-        seconds: float,
-    ) -> np.ndarray:
-        """The losses of steps, fewer than asked for where the time was up before.
-
-        Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
-        ``draws`` their i-th entries.
-        """
+    def walk(self, steps: Steps) -> np.ndarray:
+        """The losses of the steps, fewer than asked for where the time was up before."""
         arrays, before = self.program.storage.arrays, self.addresses.copy()
-        at = {arrays.index(node): drawn for node, drawn in draws.items() if node in arrays}
-        losses = np.empty(len(order), loss.dtype)
-        batch = [self.arrays[node] for node in inputs]
-        struct, kept = chunk(order, data, batch, at, losses, self.output(loss), seconds)
+        at = {arrays.index(node): drawn for node, drawn in steps.draws.items() if node in arrays}
+        losses = np.empty(len(steps.order), steps.loss.dtype)
+        batch = [self.arrays[node] for node in steps.inputs]
+        struct, kept = chunk(steps.order, steps.data, batch, at, losses, self.output(steps.loss), steps.seconds)
         done = self._chunk(*self._before, self.rows, *self._after, ctypes.addressof(struct))
         del kept  # the struct points into these
         self.addresses[:] = before  # where the draws were read

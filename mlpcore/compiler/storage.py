@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mlpcore.compiler.blocks import LANES, Block, blocks, in_scope, lane_axis
 from mlpcore.compiler.graph import N, Node, long
-from mlpcore.compiler.memory import replaceable
+from mlpcore.compiler.memory import replaceable, whole
 from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
 from mlpcore.compiler.schedule import Loop, Member, Schedule, Strides
 
@@ -91,11 +91,7 @@ class Storage:
 
     def whole(self, root: Node) -> tuple[Node, Size]:
         """The node whose array holds the entries of a root, and from which entry on."""
-        begin = ZERO
-        while root in self.home:
-            root, more = self.home[root]
-            begin = begin.plus(more)
-        return root, begin
+        return whole(self.home, root)
 
     def array(self, root: Node) -> tuple[str, Size]:
         """The name of that array in the printed text, and from which entry on."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Draws
+from mlpcore.backends.backend import StepNoise
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.draws import TracedStream
 from mlpcore.compiler.function import AbstractArray
@@ -17,9 +17,9 @@ from mlpcore.typing import Noise, Tree
 
 @dataclass(frozen=True)
 class TracedNoise:
-    """Draws that become operations: what a step takes are its number, and what is known of a full batch."""
+    """Noise that becomes operations: what a step takes are its number, and what is known of a full batch."""
 
-    draws: Draws
+    draws: StepNoise
     bytes_per_step = 0
 
     def inputs(self, rows: Dim) -> Tree:
