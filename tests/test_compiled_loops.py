@@ -8,6 +8,7 @@ import pytest
 from compiled import needs_compiler
 
 from mlpcore.compiler import blas
+from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.program import Bound, Program
 from mlpcore.compiler.trace import Tracer
@@ -118,7 +119,7 @@ def test_rows_of_every_length_in_bytes_are_gathered() -> None:
     places = [np.zeros((6, *part.shape[1:]), part.dtype) for part in data]
     bound = Bound(made, 6, {one.node: place for one, place in zip(inputs, places, strict=True)}, blas.find())
     order = np.random.default_rng(0).integers(0, 50, (7, 6))
-    found = bound.walk(data, [one.node for one in inputs], order, {}, loss.node, 1e9)
+    found = bound.walk(Steps(data, [one.node for one in inputs], order, {}, loss.node, 1e9))
     for rows, got in zip(order, found, strict=True):
         assert got == sum(float(part[rows].astype(float).sum()) * (3.0 + i) for i, part in enumerate(data))
     for place, part in zip(places, data, strict=True):

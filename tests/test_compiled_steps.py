@@ -176,6 +176,26 @@ def test_noise_of_another_kind_is_drawn_on_the_host(way: bool) -> None:
     assert_like_eager(way, net, mc.SquaredError(), mc.SGD(0.01), TARGET)
 
 
+class OfItsOwn(Uniform):
+    """Noise that is not made from the stream: another array in every step, of which no graph may keep the first."""
+
+    def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
+        self.count.append(1)
+        return np.full((int(shape[0]), int(shape[1])), 1.0 / len(self.count), dtype)
+
+
+@WAYS
+@pytest.mark.parametrize("rows", [29, 24])
+def test_noise_that_is_no_operation_is_drawn_anew_for_every_step(rows: int, way: bool) -> None:
+    layer = OfItsOwn()
+    object.__setattr__(layer, "count", [])
+    net = mc.Sequential(mc.Linear(WIDTH, 2), layer)
+    # With such a rate the weights stay: two epochs are alike only if their noise is.
+    model, losses = fit(net, mc.SquaredError(), mc.SGD(1e-300), TARGET[:rows], compile=way)
+    assert model.compiled.kind == ("C" if way else "NumPy calls")
+    assert abs(losses[0] - losses[1]) > 1e-6
+
+
 @needs_compiler
 def test_factors_are_drawn_by_the_compiled_step() -> None:
     net = mc.Sequential(mc.Linear(WIDTH, 3), mc.BatchNorm(3), mc.Dropout(0.3), mc.Linear(3, 2))

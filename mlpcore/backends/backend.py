@@ -23,8 +23,8 @@ Run = Callable[..., tuple[State, Array]]
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The noise of the steps of a chunk: ``draws(i)`` is that of step i.
+class StepNoise:
+    """The noise of the steps of a chunk: ``noise(i)`` is that of step i.
 
     ``make(stream, rows, full)`` makes it from a ``stream`` that stands at a step, and from what is known of a full
     batch, an array or None; a compiler may call it with a stream and arrays of its own.

@@ -63,7 +63,7 @@ class Compilation:
         """
         if kind not in (C, CALLS) or kind == self.kind or self.kind not in ("", C, CALLS):
             return
-        possible = self.asked == "auto" and (kind == CALLS or (find_compiler() and blas.find()))
+        possible = self.asked == "auto" and (kind == CALLS or not _missing())
         if possible:
             self.set(kind, f"as {who}")
             return
@@ -77,6 +77,13 @@ class Compilation:
             stacklevel=4,
         )
 
+    def fall_back(self, error: Exception) -> None:
+        """Go on with NumPy calls where the compiler failed; BackendUnavailable where compilation was asked for."""
+        if self.asked is True:
+            raise BackendUnavailable(f"compile=True: {error}; compile='auto' goes on without") from error
+        _say_once(f"{error}; steps run as NumPy calls. compile=False says that this is meant")
+        self.set(CALLS, str(error))
+
     def decide(self, rows: int, batch: int, size: int) -> None:
         """Decide, where that is open, for a fit of so many rows in such batches of a network of ``size`` parameters.
 
@@ -84,11 +91,10 @@ class Compilation:
         """
         if self.kind:
             return
-        saved = seconds_saved(rows, batch, size)
+        saved, missing = seconds_saved(rows, batch, size), _missing()
         if self.asked is False:
             self.set(CALLS, "compile=False")
-        elif find_compiler() is None or blas.find() is None:
-            missing = "there is no C compiler" if find_compiler() is None else "NumPy's BLAS could not be found"
+        elif missing:
             if self.asked is True:
                 raise BackendUnavailable(f"compile=True: {missing}; pip install 'mlpcore[compiled]', or compile='auto'")
             if saved >= WORTH_SECONDS and find_compiler() is None:
@@ -107,12 +113,11 @@ def seconds_saved(rows: int, batch: int, size: int) -> float:
     return -(-rows // max(batch, 1)) * STEP_SECONDS + rows * size * MULTIPLICATION_SECONDS
 
 
-def failed(compilation: Compilation, error: Exception) -> None:
-    """Go on with NumPy calls where the compiler failed; raise where compilation was asked for."""
-    if compilation.asked is True:
-        raise BackendUnavailable(f"compile=True: {error}; compile='auto' goes on without") from error
-    _say_once(f"{error}; steps run as NumPy calls. compile=False says that this is meant")
-    compilation.set(CALLS, str(error))
+def _missing() -> str:
+    """What compilation lacks on this machine; empty where nothing is missing."""
+    if find_compiler() is None:
+        return "there is no C compiler"
+    return "" if blas.find() else "NumPy's BLAS could not be found"
 
 
 @cache

@@ -29,10 +29,10 @@ def scanned(
     bytes.
     """
 
-    if compilation is not None and compilation.asked is False:
+    compilation = compilation or Compilation()
+    if compilation.asked is False:
         return run_eagerly(jax.numpy, asarray)(step, layout, compilation)
-    if compilation is not None:
-        compilation.set("JAX", "under its own compiler")
+    compilation.set("JAX", "under its own compiler")
     _register(jax)
 
     def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Any]:

@@ -70,6 +70,9 @@ class _OneThread:
     """How many callers need BLAS on one thread, and how many threads it had before the first of them."""
 
     def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
         self.lock, self.callers, self.before = threading.Lock(), 0, 1
 
     def change(self, by: int) -> None:
@@ -89,7 +92,7 @@ class _OneThread:
     def forget(self) -> None:
         """In a forked process, which has none of its parent's other threads."""
         functions, callers, before = _thread_functions(), self.callers, self.before
-        self.__init__()  # type: ignore[misc]  # as new
+        self._reset()
         if callers and before != 1 and functions is not None:
             functions[1](before)
 

@@ -2,8 +2,11 @@
 
 import ctypes
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+from mlpcore.compiler.graph import Node
 
 STEP = """
 // What a step is called with: its arrays, its numbers, and the tiles of its rows, which a function outside runs.
@@ -83,6 +86,21 @@ class Step(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("rows", "each", "tiles", "threads")),
         *((name, ctypes.c_void_p) for name in ("strides", "sums", "gemm", "gemmd", "run", "stop")),
     ]
+
+
+class Steps(NamedTuple):
+    """Steps to be walked; after the first one that ends past ``seconds`` no other begins.
+
+    Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
+    ``draws`` their i-th entries; ``loss`` is noted.
+    """
+
+    data: Sequence[np.ndarray]
+    inputs: Sequence[Node]
+    order: np.ndarray
+    draws: dict[Node, np.ndarray]
+    loss: Node
+    seconds: float
 
 
 class Chunk(ctypes.Structure):

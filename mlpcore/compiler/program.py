@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
-from mlpcore.compiler.chunk import Step, chunk
+from mlpcore.compiler.chunk import Step, Steps, chunk
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.phases import work
 from mlpcore.compiler.places import size
@@ -44,9 +44,19 @@ class Program:
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
         self.replaced = [(new.node, old.node) for new, old in pairs]
-        printer = Printer(self.schedule, self.replaced, tiling)
-        self.source, self.storage, self.sums = printer.text(), printer.storage, printer.sums
+        self._printer = Printer(self.schedule, self.replaced, tiling)
+        self.storage = self._printer.storage
         self.work = work(self.schedule, self.storage.phases)
+
+    @cached_property
+    def source(self) -> str:
+        """The C, printed when it is asked for; its arrays, numbers and sums are known from then on."""
+        return self._printer.text()
+
+    @property
+    def sums(self) -> list[int]:
+        """The bytes of the partial results of every phase."""
+        return self._printer.sums
 
     def largest_product(self, rows: int) -> int:
         """The multiplications of its largest product of matrices, for so many rows."""
@@ -73,7 +83,7 @@ class Bound:
         threads: int | None = None,
         fewer: bool = False,
     ) -> None:
-        storage, tiling = program.storage, program.tiling
+        source, storage, tiling = program.source, program.storage, program.tiling
         self.program, self.rows, data = program, rows, program.tracer.data
         each = tiling.largest(rows, program.work) if fewer else tiling.of_rows(rows, program.work.at(rows))
         tiles = min(tiling.most, rows) if fewer else -(-rows // each) if each else 1
@@ -90,7 +100,7 @@ class Bound:
                 self.arrays[whole] = np.full((), dict(whole.attributes)["value"], whole.dtype)
         self.addresses = np.array([self.arrays[one].ctypes.data for one in storage.arrays], dtype=np.uintp)
         self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
-        loaded = library(program.source)
+        loaded = library(source)
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
         self._once.restype = self._chunk.restype = ctypes.c_int64
         self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [ctypes.c_void_p] * 2
@@ -119,25 +129,13 @@ class Bound:
             self._set_rows(rows)
         self._once(ctypes.addressof(self._step))
 
-    def walk(
-        self,
-        data: Sequence[np.ndarray],
-        inputs: Sequence[Node],
-        order: np.ndarray,
-        draws: dict[Node, np.ndarray],
-        loss: Node,
-        seconds: float,
-    ) -> np.ndarray:
-        """The losses of steps, fewer than asked for where the time was up before.
-
-        Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
-        ``draws`` their i-th entries.
-        """
+    def walk(self, steps: Steps) -> np.ndarray:
+        """The losses of the steps, fewer than asked for where the time was up before."""
         arrays, before = self.program.storage.arrays, self.addresses.copy()
-        at = {arrays.index(node): drawn for node, drawn in draws.items() if node in arrays}
-        losses = np.empty(len(order), loss.dtype)
-        batch = [self.arrays[node] for node in inputs]
-        struct, kept = chunk(order, data, batch, at, losses, self.output(loss), seconds)
+        at = {arrays.index(node): drawn for node, drawn in steps.draws.items() if node in arrays}
+        losses = np.empty(len(steps.order), steps.loss.dtype)
+        batch = [self.arrays[node] for node in steps.inputs]
+        struct, kept = chunk(steps.order, steps.data, batch, at, losses, self.output(steps.loss), steps.seconds)
         done = self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
         del kept  # the struct points into these
         self.addresses[:] = before  # where the draws were read

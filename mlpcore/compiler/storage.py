@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mlpcore.compiler.blocks import LANES, Block, blocks, in_scope, lane_axis
 from mlpcore.compiler.graph import N, Node, long
-from mlpcore.compiler.memory import replaceable
+from mlpcore.compiler.memory import replaceable, whole
 from mlpcore.compiler.phases import arrange
 from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
 from mlpcore.compiler.pointers import Pointers, local
@@ -64,8 +64,8 @@ class Storage:
         for number, item in enumerate(self.schedule.items):
             nodes = list(nodes_of(item))
             roots = [*nodes, *(self.schedule.source(node, one).root for node in nodes for one in node.inputs)]
-            for whole in dict.fromkeys(self.whole(root)[0] for root in roots):
-                found.setdefault(whole, []).append(number)
+            for owner in dict.fromkeys(self.whole(root)[0] for root in roots):
+                found.setdefault(owner, []).append(number)
         return found
 
     def enter(self, number: int) -> Pointers:
@@ -117,11 +117,7 @@ class Storage:
 
     def whole(self, root: Node) -> tuple[Node, Size]:
         """The node whose array holds the entries of a root, and from which entry on."""
-        begin = ZERO
-        while root in self.home:
-            root, more = self.home[root]
-            begin = begin.plus(more)
-        return root, begin
+        return whole(self.home, root)
 
     def array(self, root: Node) -> tuple[str, Size]:
         """The name of that array in the printed text, and from which entry on."""

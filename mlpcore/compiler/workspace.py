@@ -6,7 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.memory import ALIGNMENT, arena
+from mlpcore.compiler.memory import aligned, arena
 from mlpcore.compiler.places import size
 from mlpcore.compiler.pointers import padded
 from mlpcore.compiler.storage import Storage
@@ -43,16 +43,15 @@ class Memory:
             items = _awake(storage, whole, ends)
             spans.append((items[0], items[1], size(whole.shape).at(rows) * whole.dtype.itemsize))
         offsets, self.length = arena(spans)
-        self._block = np.zeros(self.length + ALIGNMENT, np.uint8)
-        begin = -self._block.ctypes.data % ALIGNMENT
-        start = self._block.ctypes.data + begin
+        self._block = aligned(self.length)
+        start = self._block.ctypes.data
         self.sums = np.array([start + offset for offset in offsets[1 : 2 * len(phases) : 2]], np.uintp)
         at = {whole: offsets[2 * storage.local[whole]] + offset for whole, offset in within.items()}
         at |= dict(zip(shared, offsets[2 * len(phases) :], strict=True))
         self.pieces: dict[Node, np.ndarray] = {}
         for whole in own:
             count = size(whole.shape).at(each if whole in within else rows) * whole.dtype.itemsize
-            self.pieces[whole] = self._block[begin + at[whole] : begin + at[whole] + count].view(whole.dtype)
+            self.pieces[whole] = self._block[at[whole] : at[whole] + count].view(whole.dtype)
 
 
 def _awake(storage: Storage, whole: Node, ends: Sequence[int]) -> tuple[int, int]:

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, ChunkError, Draws, Run
+from mlpcore.backends.backend import Backend, ChunkError, Run, StepNoise
 from mlpcore.backends.compilation import Compilation
 from mlpcore.errors import NonFiniteError, OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
 from mlpcore.training.memory import forget_frames, out_of_memory
-from mlpcore.trees import named_leaves
+from mlpcore.trees import leaves
 from mlpcore.typing import Layer, Noise, State
 
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
@@ -171,8 +171,9 @@ class Trainer:
             return made if full is None else beside_full_batch(made, full)
 
         full = None if full_batch is None else np.asarray([full_batch], self.dtype)
-        draw: Callable[[int], Noise] = Draws(noise, replace(stream, step=first), chunk.shape[1], full)
-        if not list(named_leaves(still := draw(0))):  # nothing is random: the empty tree serves every step
+        stream = replace(stream, step=first)
+        draw: Callable[[int], Noise] = StepNoise(noise, stream, chunk.shape[1], full)
+        if not leaves(still := noise(stream, 1, full)):  # nothing is random: the empty tree serves every step
 
             def draw(i: int) -> Any:
                 return still

@@ -1,16 +1,16 @@
 """A traced function with memory to run in: compiled C, or NumPy calls."""
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.compilation import Compilation, failed
-from mlpcore.compiler import blas
+from mlpcore.backends.compilation import Compilation
+from mlpcore.compiler import blas, memory
 from mlpcore.compiler.build import CompilerError
 from mlpcore.compiler.function import TracedFunction
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.memory import ALIGNMENT
 from mlpcore.compiler.numpy_calls import NumpyCalls
 from mlpcore.compiler.program import Bound
 
@@ -35,13 +35,10 @@ def bind(
         try:
             return Bound(traced.program, rows, given, linked, fewer=fewer)
         except CompilerError as error:
-            failed(compilation, error)
+            compilation.fall_back(error)
     return NumpyCalls(traced.program, rows, given)
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Uninitialised memory that begins where vectors begin."""
-    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    memory = np.empty(count + ALIGNMENT, np.uint8)
-    begin = -memory.ctypes.data % ALIGNMENT
-    return memory[begin : begin + count].view(dtype).reshape(shape)
+    """An array of zeros that begins where vectors begin."""
+    return memory.aligned(math.prod(shape) * np.dtype(dtype).itemsize).view(dtype).reshape(shape)

@@ -11,7 +11,7 @@ import numpy as np
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
 from mlpcore.compiler.function import AbstractArray, TracedFunction
-from mlpcore.compiler.graph import N, RowsNeeded, has_rows
+from mlpcore.compiler.graph import N, RowsNeeded, Untraceable, has_rows
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
@@ -31,7 +31,7 @@ def jit(
 
 
 @dataclass(eq=False)
-class Prepared:
+class BoundFunction:
     """A traced function that is bound to the arrays ``fixed`` and reads x from ``place``."""
 
     traced: TracedFunction
@@ -79,7 +79,7 @@ class Function:
     def __init__(self, function: Callable[..., Tree], compilation: Compilation, rows: tuple[int, ...]) -> None:
         self.function, self.compilation, self.rows = function, compilation, rows
         self.traced: dict[str, TracedFunction | Exception] = {}
-        self.free: list[Prepared] = []  # those that nobody runs at the moment, the last used last
+        self.free: list[BoundFunction] = []  # those that nobody runs at the moment, the last used last
         self.lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> Tree:
@@ -106,13 +106,13 @@ class Function:
             parts.append(self._run(prepared, block))
         return tree_map(lambda *blocks: np.concatenate(blocks, axis=0), *parts)
 
-    def _run(self, prepared: Prepared, x: Array) -> Tree:
+    def _run(self, prepared: BoundFunction, x: Array) -> Tree:
         try:
             return prepared(x)
         finally:
             self._give_back(prepared)
 
-    def _take(self, fixed: tuple, x: Array) -> Prepared | None:
+    def _take(self, fixed: tuple, x: Array) -> BoundFunction | None:
         """A bound program that nobody else runs meanwhile; None where the function cannot be traced."""
         compiled = self.compilation.compiles
         with self.lock:
@@ -121,9 +121,12 @@ class Function:
                     self.free.remove(prepared)
                     return prepared
             traced = self._trace((*fixed, x))
-        return None if traced is None else self._bind(traced, fixed, x)
+        try:
+            return None if traced is None else self._bind(traced, fixed, x)
+        except Untraceable:  # C lacks one of its functions
+            return None
 
-    def _give_back(self, prepared: Prepared) -> None:
+    def _give_back(self, prepared: BoundFunction) -> None:
         with self.lock:
             self.free.append(prepared)
             del self.free[:-KEPT]
@@ -151,7 +154,7 @@ class Function:
                 break
         return None if isinstance(traced, Exception) else traced
 
-    def _bind(self, traced: TracedFunction, fixed: tuple, x: Array) -> Prepared:
+    def _bind(self, traced: TracedFunction, fixed: tuple, x: Array) -> BoundFunction:
         by_rows = has_rows(traced.inputs[-1].shape)
         compiled = self.compilation.compiles
         rows = leaves((*fixed, x)[self.rows[0]])[0].shape[0]
@@ -161,4 +164,4 @@ class Function:
         given = dict(zip(leaves(traced.inputs), [*leaves(fixed), place], strict=True))
         bound = bind(traced, rows, given, self.compilation, fewer=by_rows)
         product = traced.program.largest_product(rows)
-        return Prepared(traced, bound, self.compilation.compiles, fixed, place, rows, product)
+        return BoundFunction(traced, bound, self.compilation.compiles, fixed, place, rows, product)

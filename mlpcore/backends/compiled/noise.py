@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Draws
+from mlpcore.backends.backend import StepNoise
+from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.draws import TracedStream
 from mlpcore.compiler.function import AbstractArray
-from mlpcore.compiler.graph import Dim, N, RowsNeeded
+from mlpcore.compiler.graph import Dim, N, RowsNeeded, Untraceable
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Noise, Tree
 
 
 @dataclass(frozen=True)
 class TracedNoise:
-    """Draws that become operations: what a step takes are its number, and what is known of a full batch."""
+    """Noise that becomes operations: what a step takes are its number, and what is known of a full batch."""
 
-    draws: Draws
+    draws: StepNoise
     bytes_per_step = 0
 
     def inputs(self, rows: Dim) -> Tree:
@@ -30,7 +31,10 @@ class TracedNoise:
         """The noise of a step while it is traced."""
         number, full = inputs
         stream = TracedStream(replace(self.draws.stream, step=0), number)
-        return self.draws.make(stream, rows, None if isinstance(full, tuple) else full)
+        made = self.draws.make(stream, rows, None if isinstance(full, tuple) else full)
+        if not all(isinstance(leaf, TracedArray) for leaf in leaves(made)):  # else it were the same in every step
+            raise Untraceable("noise that is not made from its stream")
+        return made
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
         """How many of the steps can be done, their arguments, stacked leaf by leaf, and what was raised then."""

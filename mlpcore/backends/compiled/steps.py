@@ -1,17 +1,18 @@
 """``compile`` for NumPy: a step is traced for the first batch of a kind, and a chunk of steps runs without Python."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mlpcore.backends.ahead import NOISE_BYTES
-from mlpcore.backends.backend import ChunkError, Draws, Run, run_eagerly
+from mlpcore.backends.backend import ChunkError, Run, StepNoise, run_eagerly
 from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.streaming import pieces
+from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded
 from mlpcore.errors import BackendUnavailable
@@ -25,11 +26,12 @@ Source = TracedNoise | HostNoise
 
 
 @dataclass
-class Prepared:
+class BoundStep:
     """A traced step that is bound to memory for batches of one number of rows."""
 
     traced: TracedFunction
     bound: Any
+    largest_product: int  # in multiplications
 
 
 def compiled_steps(xp: Any) -> Callable[[Step, Layout, Compilation], Run]:
@@ -67,15 +69,15 @@ class CompiledSteps:
     def __init__(self, step: Step, compilation: Compilation) -> None:
         self.step, self.compilation = step, compilation
         self.home: State | None = None
-        self.prepared: dict[Any, Prepared] = {}
+        self.bound: dict[Any, BoundStep] = {}
         self.traced: list[TracedFunction] = []
         self.draws_traced = True  # until a layer draws otherwise
 
-    def prepare(self, state: State, data: tuple, rows: int, draw: Callable[[int], Noise]) -> tuple[Prepared, Source]:
+    def prepare(self, state: State, data: tuple, rows: int, draw: Callable[[int], Noise]) -> tuple[BoundStep, Source]:
         """The step for batches of so many rows, and where its noise comes from."""
         if self.home is None:
             self.home = tree_map(lambda leaf: _in_own_memory(np.asarray(leaf)), state)
-        if self.draws_traced and isinstance(draw, Draws):
+        if self.draws_traced and isinstance(draw, StepNoise):
             try:
                 traced = TracedNoise(draw)
                 return self._prepare(data, rows, traced), traced
@@ -86,14 +88,14 @@ class CompiledSteps:
         source = HostNoise(draw, rows)
         return self._prepare(data, rows, source), source
 
-    def _prepare(self, data: tuple, rows: int, source: Source) -> Prepared:
+    def _prepare(self, data: tuple, rows: int, source: Source) -> BoundStep:
         exact = self._arguments(data, rows, source)
         key = (self.compilation.kind, str(exact))
-        if key not in self.prepared:
-            if len(self.prepared) >= ROW_COUNTS:
-                del self.prepared[next(iter(self.prepared))]
-            self.prepared[key] = self._bind(self._trace(data, rows, source), exact, rows)
-        return self.prepared[key]
+        if key not in self.bound:
+            if len(self.bound) >= ROW_COUNTS:
+                del self.bound[next(iter(self.bound))]
+            self.bound[key] = self._bind(self._trace(data, exact, source), exact, rows)
+        return self.bound[key]
 
     def _arguments(self, data: tuple, rows: Dim, source: Source) -> tuple[Tree, ...]:
         """The abstract arguments of a step: state, batch without noise, and what the noise is made of."""
@@ -101,11 +103,10 @@ class CompiledSteps:
         x, target, weights = (AbstractArray((rows, *part.shape[1:]), part.dtype) for part in data)
         return state, Batch(x, target, weights, ()), source.inputs(rows)
 
-    def _trace(self, data: tuple, rows: int, source: Source) -> TracedFunction:
+    def _trace(self, data: tuple, exact: tuple[Tree, ...], source: Source) -> TracedFunction:
         """The step traced for any number of rows, where it does not compute with it."""
-        exact = self._arguments(data, rows, source)
         for traced in self.traced:
-            if _fits(traced.inputs, exact, rows):
+            if _fits(traced.inputs, exact, exact[1].x.shape[0]):
                 return traced
 
         def step(state: State, batch: Batch, inputs: Tree) -> tuple[State, Array]:
@@ -116,16 +117,18 @@ class CompiledSteps:
         except RowsNeeded:
             traced = TracedFunction(step, exact, in_place=True)
         self.traced.append(traced)
-        self.compilation.sources.append(traced.program.source)
         return traced
 
-    def _bind(self, traced: TracedFunction, exact: tuple[Tree, ...], rows: int) -> Prepared:
+    def _bind(self, traced: TracedFunction, exact: tuple[Tree, ...], rows: int) -> BoundStep:
         places = [aligned(leaf.shape, leaf.dtype) for leaf in leaves(exact[1:])]
         given = dict(zip(leaves(traced.inputs), [*leaves(self.home), *places], strict=True))
-        return Prepared(traced, bind(traced, rows, given, self.compilation))
+        bound = bind(traced, rows, given, self.compilation)
+        if self.compilation.compiles and traced.program.source not in self.compilation.sources:
+            self.compilation.sources.append(traced.program.source)
+        return BoundStep(traced, bound, traced.program.largest_product(rows))
 
     def run(
-        self, prepared: Prepared, state: State, data: tuple, order: np.ndarray, source: Source
+        self, prepared: BoundStep, state: State, data: tuple, order: np.ndarray, source: Source
     ) -> tuple[State, np.ndarray]:
         """A chunk of steps as `run_eagerly` describes it; the new state is ``home``, which later calls write over."""
         assert self.home is not None
@@ -133,19 +136,18 @@ class CompiledSteps:
             if leaf is not place:  # somebody else has changed the state since the last chunk
                 np.copyto(place, leaf)
         _, batch, noise = prepared.traced.inputs
+        loss = prepared.traced.result
         losses: list[np.ndarray] = []
         done = 0
         try:
-            for steps, rows in _packed(data, order, source.bytes_per_step):
+            for steps, parts, rows in _packed(data, order, source.bytes_per_step):
                 count, columns, error = source.stacks(steps)
                 draws = dict(zip(leaves(noise), columns, strict=True)) if count else {}
                 begin = 0
                 while begin < count:
                     left = {node: leaf[begin:] for node, leaf in draws.items()}
-                    with blas_threads(prepared.bound, prepared.traced.program.largest_product(order.shape[1])):
-                        some = prepared.bound.walk(
-                            *(rows.data, batch[:3], rows.order[begin:count], left, prepared.traced.result, SECONDS)
-                        )
+                    with blas_threads(prepared.bound, prepared.largest_product):
+                        some = prepared.bound.walk(Steps(parts, batch[:3], rows[begin:count], left, loss, SECONDS))
                     losses.append(some)
                     begin += len(some)
                     done += len(some)
@@ -156,28 +158,21 @@ class CompiledSteps:
         return self.home, np.concatenate(losses)
 
 
-@dataclass
-class Rows:
-    """Packed arrays (x, target, weights), and the rows of them that each step takes."""
+def _packed(
+    data: tuple, order: np.ndarray, noise_bytes: int
+) -> Iterator[tuple[range, Sequence[np.ndarray], np.ndarray]]:
+    """Some steps at a time, the packed arrays that they take rows of, and the numbers of these rows.
 
-    data: list[np.ndarray]
-    order: np.ndarray
-
-
-def _packed(data: tuple, order: np.ndarray, noise_bytes: int) -> Iterator[tuple[range, Rows]]:
-    """The steps some at a time, so many that their noise, and copies of rows that do not lie packed, are small."""
+    So many steps that their noise, and copies of rows that do not lie packed, are small.
+    """
     scattered = [not (part.flags.c_contiguous and part.flags.aligned) for part in data]
     row_bytes = sum(part.dtype.itemsize * part[:1].size for part, apart in zip(data, scattered, strict=True) if apart)
     for start, stop in pieces(order.shape[0], noise_bytes + order.shape[1] * row_bytes, NOISE_BYTES):
-        some = order[start:stop]
+        parts, rows = data, order[start:stop]
         if any(scattered):
-            taken = some.reshape(-1)
-            yield (
-                range(start, stop),
-                Rows([np.take(part, taken, axis=0) for part in data], np.arange(taken.size).reshape(some.shape)),
-            )
-        else:
-            yield range(start, stop), Rows(list(data), np.ascontiguousarray(some))
+            parts = tuple(np.take(part, rows.reshape(-1), axis=0) for part in data)
+            rows = np.arange(rows.size).reshape(rows.shape)
+        yield range(start, stop), parts, np.ascontiguousarray(rows)
 
 
 def _fits(inputs: Tree, exact: Tree, rows: int) -> bool:

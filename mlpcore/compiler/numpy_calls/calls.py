@@ -1,10 +1,10 @@
 """A traced function as NumPy calls, for machines without a C compiler."""
 
-from collections.abc import Sequence
 from time import monotonic
 
 import numpy as np
 
+from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.numpy_calls.memory import Memory
 from mlpcore.compiler.numpy_calls.order import groups
@@ -30,33 +30,21 @@ class NumpyCalls:
         with np.errstate(all="ignore"):
             self._step()
 
-    def walk(
-        self,
-        data: Sequence[np.ndarray],
-        inputs: Sequence[Node],
-        order: np.ndarray,
-        draws: dict[Node, np.ndarray],
-        loss: Node,
-        seconds: float,
-    ) -> np.ndarray:
-        """The losses of steps, fewer than asked for where the time was up before.
-
-        Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
-        ``draws`` their i-th entries.
-        """
-        losses, begin, found = np.empty(len(order), loss.dtype), monotonic(), self.output(loss)
-        arrays = self._memory.arrays
-        parts = [(part, arrays[node]) for part, node in zip(data, inputs, strict=True)]
-        drawn = [(draw, arrays[node]) for node, draw in draws.items()]
+    def walk(self, steps: Steps) -> np.ndarray:
+        """The losses of the steps, fewer than asked for where the time was up before."""
+        losses = np.empty(len(steps.order), steps.loss.dtype)
+        begin, loss, arrays = monotonic(), self.output(steps.loss), self._memory.arrays
+        parts = [(part, arrays[node]) for part, node in zip(steps.data, steps.inputs, strict=True)]
+        drawn = [(draw, arrays[node]) for node, draw in steps.draws.items()]
         with np.errstate(all="ignore"):
-            for i, rows in enumerate(order):
+            for i, rows in enumerate(steps.order):
                 for part, place in parts:
                     np.take(part, rows, 0, place, "clip")
                 for draw, place in drawn:
                     np.copyto(place, draw[i])
                 self._step()
-                losses[i] = found
-                if monotonic() - begin > seconds:
+                losses[i] = loss
+                if monotonic() - begin > steps.seconds:
                     return losses[: i + 1]
         return losses
 

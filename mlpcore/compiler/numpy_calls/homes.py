@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from mlpcore.compiler.graph import Node
+from mlpcore.compiler.memory import whole
 from mlpcore.compiler.numpy_calls.layout import Layout
 from mlpcore.compiler.numpy_calls.order import Group, is_choice, is_scalar, reads_in_step, sources
 from mlpcore.compiler.places import ZERO, Place, Size, packed
@@ -32,11 +33,7 @@ class Homes:
 
     def whole(self, root: Node) -> tuple[Node, Size]:
         """The node whose array holds the entries of a root, and from which entry on."""
-        begin = ZERO
-        while root in self.home:
-            root, more = self.home[root]
-            begin = begin.plus(more)
-        return root, begin
+        return whole(self.home, root)
 
     def is_branch(self, node: Node) -> bool:
         """Whether a node is a choice that stands at the end of the branch of its condition."""

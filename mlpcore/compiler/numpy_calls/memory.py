@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlpcore.compiler.graph import Node, Shape, long
-from mlpcore.compiler.memory import ALIGNMENT, arena
+from mlpcore.compiler.memory import aligned, arena
 from mlpcore.compiler.numpy_calls.homes import Homes
 from mlpcore.compiler.numpy_calls.order import Group, is_scalar, reads_in_step, sources
 from mlpcore.compiler.places import ZERO, Place, packed
@@ -117,10 +117,9 @@ class Memory(Homes):
         spans = self._spans()
         counts = {owner: math.prod(self._dims(owner)) * owner.dtype.itemsize for owner in spans}
         offsets, length = arena([(*span, counts[owner]) for owner, span in spans.items()])
-        memory = np.zeros(length + ALIGNMENT, np.uint8)
-        begin = -memory.ctypes.data % ALIGNMENT
+        memory = aligned(length)
         for owner, offset in zip(spans, offsets, strict=True):
-            self.arrays[owner] = memory[begin + offset : begin + offset + counts[owner]]
+            self.arrays[owner] = memory[offset : offset + counts[owner]]
         for node in self.schedule.nodes:
             if node.name == "number":
                 self.arrays[node] = np.full((), dict(node.attributes)["value"], node.dtype)
