@@ -59,10 +59,6 @@ def _shrink(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Cal
     return (rng.normal(size=rows * width), np.asarray(1.0)), lambda body, p, factor: body(p, half, factor)
 
 
-def _softmax(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
-    return (rng.normal(size=(rows, width)),), lambda body, z: body(z)
-
-
 def _softmax_cross_entropy(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
     """Labels; as many classes as columns."""
     arrays = rng.normal(size=(rows, width)), rng.integers(0, width, rows).astype(np.int32), np.ones(rows)
@@ -77,21 +73,15 @@ def _largest(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Ca
     return (rng.normal(size=rows * width),), lambda body, x: body(x)
 
 
-def _erf(rng: np.random.Generator, rows: int, width: int) -> tuple[tuple, Callable]:
-    return (rng.normal(size=(rows, width)),), lambda body, x: body(x)
-
-
 CASES: dict[str, Callable[[np.random.Generator, int, int], tuple[tuple, Callable]]] = {
     "affine": _affine,
     "sweep": _sweep,
     "choose": _choose,
     "cellwise": _cellwise,
     "shrink": _shrink,
-    "softmax": _softmax,
     "softmax_cross_entropy": _softmax_cross_entropy,
     "column_sum": _column_sum,
     "largest": _largest,
-    "erf": _erf,
 }
 
 # Other ways to do a primitive than the body that is taken, for array types: they are timed beside it.

@@ -8,7 +8,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.layers import Sequential, Sigmoid, Softmax
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.metrics import Metric, get_metric
-from mlpcore.training.step import Rules
+from mlpcore.training.rules import Rules
 from mlpcore.typing import Layer, Loss, Optimizer
 
 _LIKE = {

@@ -47,3 +47,7 @@ class MlpcoreWarning(UserWarning):
 
 class TrainingInterrupted(MlpcoreWarning):
     """Training was interrupted; the model stands at its last whole step and can be used or trained on."""
+
+
+class CompilerWarning(MlpcoreWarning):
+    """There is no C compiler, or it failed; the same is computed without, more slowly."""

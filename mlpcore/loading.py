@@ -19,11 +19,13 @@ def load(path: Path, backend: str | Backend = "numpy", device: Any = None) -> Mo
     no file; ModelFileError where it is no model file, truncated, changed, or from a newer release. Files of others are
     safe to read: nothing in them is run, and what they ask for is checked before it is allocated.
     """
-    specification, params = read_model(path)
+    specification, params, compiled = read_model(path)
     place = get_backend(backend, device)
     if specification.precision not in place.precisions:
         specification = replace(specification, precision="highest")
     try:
-        return Model(**vars(specification), params=params, backend=place)
+        model = Model(**vars(specification), params=params, backend=place)
     except (ConfigurationError, DataError) as error:
         raise ModelFileError(f"{path}: {error}") from None
+    model.compiled.keep(compiled, str(path))
+    return model

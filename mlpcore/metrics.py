@@ -177,7 +177,7 @@ def _scale(cells: Array, weights: Array, axis: int | tuple[int, ...]) -> Array:
     squares of those over ``axis`` that weigh something can be added up."""
     xp = namespace(cells)
     largest = xp.max(xp.where(xp.expand_dims(weights, axis=-1) > 0, xp.abs(cells), 0.0), axis=axis, keepdims=True)
-    return square_scaling(cells, cells.shape[-2] * cells.shape[-1])(largest)[0]
+    return square_scaling(largest, cells.shape[-2] * cells.shape[-1])[0]
 
 
 def _root_mean_square(cells: Array, weights: Array) -> Array:

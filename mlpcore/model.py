@@ -13,13 +13,13 @@ import numpy as np
 from mlpcore.arguments import check_arguments, named_metrics
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.compilation import CHOICES, C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
 from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, MlpcoreWarning
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
-from mlpcore.layers.fusion import fuse
 from mlpcore.layers.outline import outline
 from mlpcore.layers.rounded import with_products
 from mlpcore.metrics import METRICS
@@ -35,7 +35,8 @@ from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
 from mlpcore.training.loop import Trainer, shuffled
 from mlpcore.training.parameters import fresh_state, matched, named_state, predicting, with_snapshot
-from mlpcore.training.step import Rules, make_step
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
@@ -51,8 +52,12 @@ class Model:
     (factors rounded to that, sums in float32). ``metrics`` are names (see `mlpcore.metrics`) or functions
     ``f(target, prediction)``, taken on validation data. ``seed`` decides initial weights, orders and masks, the same on
     every backend; ``params`` replaces the initial weights by a given tree. ``l2``, ``clip_value``, ``clip_norm`` and
-    ``ema`` are those
-    of `mlpcore.training.step.Rules`.
+    ``ema`` are those of `mlpcore.training.step.Rules`.
+
+    ``compile`` is for NumPy: "auto" compiles training and predictions as C where a C compiler is there and an epoch is
+    long enough to pay for it, which is decided at the first fit and kept; True always does (BackendUnavailable where it
+    cannot), False never. ``compiled`` says what runs and why, ``compiled.source`` is the printed C. The numbers agree
+    to rounding; they depend on data and configuration, never on how a fit is cut into calls.
 
     >>> import mlpcore as mc
     >>> net = mc.Sequential(mc.Linear(64, 128), mc.ReLU(), mc.Linear(128, 10))
@@ -77,6 +82,7 @@ class Model:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         ema: float | None = None,
+        compile: bool | str = "auto",
     ) -> None:
         rules = Rules(*map(plain, (l2, clip_norm, clip_value, ema)))
         seed = plain(seed)
@@ -87,6 +93,8 @@ class Model:
         if precision != "highest" and dtype != "float32":
             raise ConfigurationError(f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}")
         self.precision = precision
+        check_choice("Model", CHOICES, compile=compile)
+        self.compiled = Compilation(compile)
         self.metrics = named_metrics(metrics)
         self.rules = rules
         self._columns = -1  # of x, when it was last found to fit the network
@@ -111,12 +119,14 @@ class Model:
             self._computed = self.net
             if precision.rounded is not None and precision.product is not None:
                 self._computed = with_products(self.net, precision.rounded, precision.product)
-            self._computed = fuse(self._computed) if self.backend.fuses else self._computed
             step = make_step(self._computed, self.loss, self.optimizer, self.layout, self.rules)
-            run = precision.within(self.backend.compile(step, self.layout))
-            self._score = precision.within(self.backend.jit(self._forward))
-            self._answer = precision.within(self.backend.jit(lambda *where: self.loss.predict(self._forward(*where))))
-            self._trainer = Trainer(self.backend, self.net, run, state, self.seed, self.dtype, self.layout.size)
+            run = precision.within(self.backend.compile(step, self.layout, self.compiled))
+            self._score = precision.within(self.backend.jit(self._forward, self.compiled))
+            answer = self.backend.jit(lambda *where: self.loss.predict(self._forward(*where)), self.compiled)
+            self._answer = precision.within(answer)
+            self._trainer = Trainer(
+                self.backend, self.net, run, state, self.seed, self.dtype, self.layout.size, self.compiled
+            )
 
     def _forward(self, vector: Array, statistics: tuple, x: Array) -> Array:
         return self._computed.forward(self.layout.view(vector, statistics), x)[0]
@@ -327,7 +337,14 @@ class Model:
             )
         with self.backend.scope(self.dtype):
             params = tree_map(self.backend.to_numpy, self.params)
-        save_model(path, specification, params, extra_tensors=extra_tensors, extra=extra)
+        save_model(
+            path,
+            specification,
+            params,
+            extra_tensors=extra_tensors,
+            extra=extra,
+            compiled=C if self.compiled.kind == C else "",
+        )
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
         """A copy of the model on another backend or device; training goes on there from the same state."""
@@ -348,6 +365,7 @@ class Model:
             "progress": replace(self._trainer.progress),
             "metrics": dict(self.metrics),
             "backend": (self.backend.name, str(self.backend.device)),
+            "compiled": (self.compiled.asked, self.compiled.kind),
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -358,7 +376,10 @@ class Model:
             specification = replace(specification, precision="highest")
         layout = Layout(outline(specification.net, specification.dtype))
         params = layout.view(state.params, state.statistics)
-        self.__init__(**vars(specification), params=params, backend=backend)  # type: ignore[misc]  # as pickle finds it: bare
+        asked, kind = kept["compiled"]
+        words = {"params": params, "backend": backend, "compile": "auto" if isinstance(place, Backend) else asked}
+        self.__init__(**vars(specification), **words)  # type: ignore[misc]  # as pickle finds it: bare
+        self.compiled.keep(kind, "the copied model")
         with self.backend.scope(self.dtype):
             self._trainer.state = tree_map(self.backend.asarray, state)
         self._trainer.progress = replace(kept["progress"])

@@ -1,7 +1,6 @@
 """Formulas that layers and losses share, each written so that no finite number overflows on the way."""
 
 import math
-from collections.abc import Callable
 
 from array_api_compat import device as device_of
 
@@ -34,6 +33,43 @@ def softplus(x: Array) -> Array:
     return xp.maximum(x, 0.0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
+def erf(x: Array) -> Array:
+    """The error function ``2 / sqrt(pi) * integral of exp(-t^2) over t from 0 to x``, in the dtype of x.
+
+    ``erf(x) = sign(x) * (1 - exp(-a P(a) / Q(a)))`` with ``a = min(|x|, 6)``, from where on the result rounds to 1.
+    All coefficients are positive, so nothing cancels: the error is a few units in the last place in float32 and in
+    float64 (4 were found with NumPy, 5 with JAX), near zero too. Signed zeros and NaN stay, infinity gives 1 or -1.
+    """
+    xp = namespace(x)
+    a = xp.minimum(xp.abs(x), 6.0)
+    return xp.copysign(xp.expm1(-a * (_horner(_ERF_NUMERATOR, a) / _horner(_ERF_DENOMINATOR, a))), x)
+
+
+# -log(erfc(a)) / a as a quotient of polynomials of degree 8 and 7, highest power first: fitted in 70 digits over [0, 6]
+# by reweighted least squares, for the least relative error of erf (1.8e-18).
+_ERF_NUMERATOR = (
+    *(1.182476336364564e-04, 3.3662011796464337e-03, 3.4952354738597265e-02, 1.997859012248287e-01),
+    *(7.201116622178843e-01, 1.713846390339875, 2.6693934986911434, 2.5228819221098897, 1.1283791670955126),
+)
+_ERF_DENOMINATOR = (
+    *(1.1826867006466768e-04, 3.3637606792348007e-03, 3.439361162770874e-02, 1.8867039057497503e-01),
+    *(6.323490400290834e-01, 1.3314774700524625, 1.6716563055640352, 1.0),
+)
+
+
+def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
+    value = coefficients[0] * x + coefficients[1]
+    for coefficient in coefficients[2:]:
+        value = value * x + coefficient
+    return value
+
+
+def largest(x: Array, axis: int = -1) -> Array:
+    """``max(|x|)`` over an axis, NaN where there is one: (..., P) -> (...)."""
+    xp = namespace(x)
+    return xp.max(xp.abs(x), axis=axis)
+
+
 def log_softmax(z: Array) -> Array:
     """``z - log(sum(exp(z)))`` over the last axis, shifted by the largest score.
 
@@ -46,50 +82,24 @@ def log_softmax(z: Array) -> Array:
     return shifted - xp.log1p(xp.sum(others, axis=-1, keepdims=True))
 
 
-def softmax(z: Array, axis: int = -1) -> Array:
-    """``exp(z) / sum(exp(z))`` over an axis, shifted by the largest score."""
+def softmax(z: Array) -> Array:
+    """``exp(z) / sum(exp(z))`` over the last axis, shifted by the largest score."""
     xp = namespace(z)
-    powers = xp.exp(z - xp.max(z, axis=axis, keepdims=True))
-    return powers / xp.sum(powers, axis=axis, keepdims=True)
+    powers = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
+    return powers / xp.sum(powers, axis=-1, keepdims=True)
 
 
-def label_cross_entropy(z: Array, target: Array, weights: Array, axis: int = -1) -> tuple[Array, Array]:
-    """``sum_i w_i loss_i`` (...) and ``w dz`` for ``loss = -log softmax(z)_t`` of the labels t (n,), weights (n,).
+def square_scaling(largest: Array, terms: int, eps: float = 0.0) -> tuple[Array, Array]:
+    """``(s, eps s^2)`` for numbers that are to be squared and added up, of which ``largest`` is the largest size.
 
-    The classes lie along ``axis``, -1 or -2, of z (..., n, c) or (..., c, n). With ``s_j = exp(z_j - max(z))`` summed
-    apart for the label and for the others::
-
-        loss = max(z) - z_t + log1p(others + (s_t - 1))        dz_j = s_j / sum(s)        dz_t = -others / sum(s)
-
-    Where the label has the largest score, ``s_t`` is exactly 1: loss and gradient keep their digits however near 0.
-    A row of weight 0 takes no part, even where its scores are infinite.
+    The power of two s brings ``terms`` such numbers to where the squares add up to something finite and the largest
+    ones keep their digits, even if a mean is subtracted first that takes all but the last of them. It is 1 for all but
+    the largest and the smallest numbers, and then changes nothing; small numbers whose squares vanish beside ``eps``
+    are left alone. ``eps s^2`` is at least the smallest normal number, so that zeros can be divided by its root.
+    Shapes and dtype are those of ``largest``.
     """
-    xp = namespace(z)
-    labels = xp.arange(z.shape[axis], dtype=target.dtype, device=device_of(z))
-    own = xp.astype(xp.expand_dims(labels, axis=-3 - axis) == xp.expand_dims(target, axis=axis), z.dtype)
-    weights = xp.expand_dims(weights, axis=axis)
-    present = weights > 0
-    top = xp.max(z, axis=axis, keepdims=True)
-    powers = xp.exp(z - top)
-    chosen = own * powers
-    rest = powers - chosen
-    labelled, chosen, others = (xp.sum(part, axis=axis, keepdims=True) for part in (own * z, chosen, rest))
-    rows = xp.log1p(others + (chosen - 1)) - (labelled - top)
-    share = weights / (chosen + others)
-    value = xp.sum(xp.where(present, weights * rows, 0.0), axis=(-2, -1))
-    return value, xp.where(present, rest * share - own * (others * share), 0.0)
-
-
-def square_scaling(x: Array, terms: int, eps: float = 0.0) -> Callable[[Array], tuple[Array, Array]]:
-    """A formula ``largest -> (s, eps s^2)`` for numbers of the dtype of x that are to be squared and added up.
-
-    ``largest`` is the size of the largest of ``terms`` numbers. The power of two s brings them to where the squares
-    add up to something finite and the largest ones keep their digits, even if a mean is subtracted first that takes all
-    but the last of them. It is 1 for all but the largest and the smallest numbers, and then changes nothing; small
-    numbers whose squares vanish beside ``eps`` are left alone. ``eps s^2`` is at least the smallest normal number, so
-    that zeros can be divided by its root.
-    """
-    info = namespace(x).finfo(x.dtype)
+    xp = namespace(largest)
+    info = xp.finfo(largest.dtype)
     smallest = float(info.smallest_normal)
     top, bottom, digits = math.frexp(float(info.max))[1], math.frexp(smallest)[1], 2 - math.frexp(float(info.eps))[1]
     highest = (top - 4 - (terms - 1).bit_length()) // 2  # of the powers of two whose squares may be added up
@@ -99,17 +109,12 @@ def square_scaling(x: Array, terms: int, eps: float = 0.0) -> Callable[[Array], 
     raised = eps < math.ldexp(smallest, digits + 2)
     usual, beside_high = max(eps, smallest), max(eps * down * down, smallest)
     beside_low = max(eps * up * up, smallest) if raised else usual
-
-    def formula(largest: Array) -> tuple[Array, Array]:
-        xp = namespace(largest)
-        scale, added = xp.full_like(largest, 1.0), xp.full_like(largest, usual)
-        if raised:
-            small = largest < low
-            scale, added = xp.where(small, up, scale), xp.where(small, beside_low, added)
-        large = largest > high
-        return xp.where(large, down, scale), xp.where(large, beside_high, added)
-
-    return formula
+    scale, added = xp.full_like(largest, 1.0), xp.full_like(largest, usual)
+    if raised:
+        small = largest < low
+        scale, added = xp.where(small, up, scale), xp.where(small, beside_low, added)
+    large = largest > high
+    return xp.where(large, down, scale), xp.where(large, beside_high, added)
 
 
 def weigh(weights: Array, rows: Array, dz: Array) -> tuple[Array, Array]:

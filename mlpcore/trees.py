@@ -22,6 +22,21 @@ def tree_map(function: Callable, tree: Tree, *others: Tree) -> Tree:
     return function(tree, *others)
 
 
+def tree_where(condition: Array, new: Tree, old: Tree) -> Tree:
+    """The tree of the leaves of ``new`` where the condition (...) holds and of ``old`` elsewhere.
+
+    The leaves begin with the axes of the condition.
+    """
+    xp = namespace(condition)
+
+    def choose(fresh: Array, kept: Array) -> Array:
+        if fresh is kept:
+            return kept
+        return xp.where(xp.reshape(condition, (*condition.shape, *[1] * (fresh.ndim - condition.ndim))), fresh, kept)
+
+    return tree_map(choose, new, old)
+
+
 def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """``("2.weight", leaf)`` and so on, depth first, in the order of the tree."""
     if isinstance(tree, (dict, tuple)):

@@ -89,7 +89,7 @@ class Optimizer(Protocol):
         """The state before the first update, for parameters of this shape."""
 
     def update(self, grads: Array, state: Any, params: Array, rate: Array) -> tuple[Array, tuple]:
-        """``(params, state)`` after one update; ``rate`` is ``(...)``. It may overwrite ``params`` and ``state``."""
+        """``(params, state)`` after one update; ``rate`` is ``(...)``. A pure function: nothing is overwritten."""
 
 
 class Batch(NamedTuple):
@@ -113,4 +113,14 @@ class State(NamedTuple):
     skipped: Array  # (...) int32, steps left out since the last look because something was not finite
 
 
-Step = Callable[..., tuple[State, Array]]  # (state, batch) -> (the next state, the objective of the batch)
+class Step(Protocol):
+    """A training step: two pure functions, of which the second guards the first."""
+
+    def propose(self, state: State, batch: Batch, flat: Callable | None = None) -> tuple[State, Array, Array]:
+        """``(new state, whether the step is to be done (...), objective of the batch)``.
+
+        ``flat`` makes one vector of the tree of gradients, in place of `mlpcore.trees.Layout.flat`.
+        """
+
+    def __call__(self, state: State, batch: Batch) -> tuple[State, Array]:
+        """``(the new state where the step is to be done, else the old one; the objective of the batch)``."""

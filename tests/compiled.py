@@ -1,6 +1,5 @@
 """Functions compiled by `mlpcore.compiler`, for tests: trace, build, call."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,28 +8,54 @@ import pytest
 
 from mlpcore.backends import get_backend
 from mlpcore.compiler import blas
+from mlpcore.compiler.build import find_compiler
 from mlpcore.compiler.graph import N, Node, RowsNeeded
+from mlpcore.compiler.numpy_calls import NumpyCalls, layout
 from mlpcore.compiler.program import Bound, Program
+from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
 from mlpcore.training.parameters import fresh_state
-from mlpcore.training.step import Rules, make_step
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Batch, State
 
 needs_compiler = pytest.mark.skipif(
-    shutil.which("cc") is None or blas.find() is None, reason="no C compiler, or no BLAS that could be found"
+    find_compiler() is None or blas.find() is None, reason="no C compiler, or no BLAS that could be found"
 )
+PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in tiles"]
 
 
-def call(function: Callable, arrays: Sequence[np.ndarray], shapes: Sequence[tuple], rows: int) -> list[np.ndarray]:
+def bind(
+    program: Program, rows: int, given: dict[Node, np.ndarray], printer: str, threads: int = 1
+) -> Bound | NumpyCalls:
+    """A program with its memory, as C or as NumPy calls; in tiles so small that all loops have some."""
+    if printer == "C":
+        return Bound(program, rows, given, blas.find(), threads)
+    with pytest.MonkeyPatch.context() as patch:
+        if printer == "NumPy in tiles":
+            patch.setattr(layout, "TILE", 8)
+            patch.setattr(layout, "TALL", 2)
+        return NumpyCalls(program, rows, given)
+
+
+def call(
+    function: Callable,
+    arrays: Sequence[np.ndarray],
+    shapes: Sequence[tuple],
+    rows: int,
+    printer: str = "C",
+    tiling: Tiling = DEFAULT,
+    threads: int = 1,
+) -> list[np.ndarray]:
     """``function(xp, *arrays)`` compiled; ``N`` in the shapes stands for the number of rows."""
     tracer = Tracer()
     inputs = [tracer.input(shape, array.dtype) for shape, array in zip(shapes, arrays, strict=True)]
     outputs = function(tracer, *inputs)
-    program = Program(tracer, outputs)
+    program = Program(tracer, outputs, (), tiling)
     given = {one.node: np.array(array, order="C") for one, array in zip(inputs, arrays, strict=True)}
-    bound = Bound(program, rows, given, blas.find())
+    bound = bind(program, rows, given, printer, threads)
     bound.call()
     return [bound.output(one.node).copy() for one in outputs]
 
@@ -46,14 +71,22 @@ def network_step(net: Any, loss: Any, optimizer: Any, dtype: str, rules: Rules) 
 class CompiledStep(NamedTuple):
     """A step bound to the arrays ``state``, which it writes over, and ``batch``; their nodes, and that of the loss."""
 
-    bound: Bound
+    bound: Bound | NumpyCalls
     state: State
     batch: Batch
     inputs: Batch
     loss: Node
 
 
-def compiled_step(step: Callable, state: State, batch: Batch, rows: Any = N) -> CompiledStep:
+def compiled_step(
+    step: Callable,
+    state: State,
+    batch: Batch,
+    printer: str,
+    rows: Any = N,
+    tiling: Tiling = DEFAULT,
+    threads: int = 1,
+) -> CompiledStep:
     """The step compiled for batches like this one; ``state`` is held by it."""
     tracer = Tracer()
     old = tree_map(lambda leaf: tracer.input(np.shape(leaf), np.asarray(leaf).dtype), state)
@@ -61,17 +94,25 @@ def compiled_step(step: Callable, state: State, batch: Batch, rows: Any = N) -> 
     try:
         new, loss = step(old, inputs)
     except RowsNeeded:
-        return compiled_step(step, state, batch, batch.x.shape[0])
-    program = Program(tracer, [loss], list(zip(leaves(new), leaves(old), strict=True)))
+        return compiled_step(step, state, batch, printer, batch.x.shape[0], tiling, threads)
+    program = Program(tracer, [loss], list(zip(leaves(new), leaves(old), strict=True)), tiling)
     places = tree_map(np.array, batch)
     nodes = [one.node for one in (*leaves(old), *leaves(inputs))]
     given = dict(zip(nodes, [*leaves(state), *leaves(places)], strict=True))
-    bound = Bound(program, batch.x.shape[0], given, blas.find())
+    bound = bind(program, batch.x.shape[0], given, printer, threads)
     return CompiledStep(bound, state, places, tree_map(lambda one: one.node, inputs), loss.node)
 
 
 def steps(
-    net: Any, loss: Any, optimizer: Any, batches: Sequence[Batch], dtype: str, rules: Rules
+    net: Any,
+    loss: Any,
+    optimizer: Any,
+    batches: Sequence[Batch],
+    dtype: str,
+    rules: Rules,
+    printer: str,
+    tiling: Tiling = DEFAULT,
+    threads: int = 1,
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[float], list[float]]:
     """State leaves and losses after the batches: compiled, state written over in place, and eager."""
     step, state = network_step(net, loss, optimizer, dtype, rules)
@@ -81,11 +122,11 @@ def steps(
     for batch in batches:
         rows = batch.x.shape[0]
         if rows not in ready:
-            ready[rows] = compiled_step(step, held, batch)
+            ready[rows] = compiled_step(step, held, batch, printer, N, tiling, threads)
         for place, leaf in zip(leaves(ready[rows].batch), leaves(batch), strict=True):
             place[...] = leaf
         ready[rows].bound.call()
         compiled_losses.append(float(ready[rows].bound.output(ready[rows].loss)))
-        state, loss_here = step(tree_map(np.array, state), batch)
+        state, loss_here = step(state, batch)
         eager_losses.append(float(loss_here))
     return leaves(held), [np.asarray(leaf) for leaf in leaves(state)], compiled_losses, eager_losses

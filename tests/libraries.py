@@ -1,20 +1,57 @@
-"""The array libraries that the laws run on: how to move host arrays there and back."""
+"""The array libraries that the laws run on: how to move host arrays there and back.
+
+array-api-strict on ``device1`` stands for an accelerator: besides the functions that the standard lacks it refuses,
+in tests that take the fixture `xp`, every look at the numbers, such as ``float(x)`` or ``if x > 0``, and every write.
+"""
 
 import importlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import array_api_strict
 import numpy as np
-import spy
 
 from mlpcore.backends import get_backend
 from mlpcore.trees import tree_map
 
-get_backend("numpy")  # brings the faster bodies, as users have them; the spy and array-api-strict run the definitions
 array_api_strict.set_array_api_strict_flags(api_version="2024.12")
+DEVICE = array_api_strict.Device("device1")
+StrictArray = type(array_api_strict.asarray(0))
+
+
+class HostReadError(AssertionError):
+    """Code looked at the numbers of an array on the device, or wrote into it."""
+
+
+_refusing: list[bool] = []
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Where arrays on ``DEVICE`` refuse a look at their numbers."""
+    _refusing.append(True)
+    try:
+        yield
+    finally:
+        _refusing.pop()
+
+
+def _refuse_on_device(name: str) -> None:
+    """Within `refusing` a method of the arrays of array-api-strict raises for those on ``DEVICE``."""
+    original = getattr(StrictArray, name)
+
+    def checked(self: Any, *args: Any, **words: Any) -> Any:
+        if _refusing and self.device == DEVICE:
+            raise HostReadError(f"{name} of an array of shape {self.shape}: a step must not read values on the host")
+        return original(self, *args, **words)
+
+    setattr(StrictArray, name, checked)
+
+
+for _name in ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__setitem__", "__dlpack__"):
+    _refuse_on_device(_name)
 
 
 @dataclass(frozen=True)
@@ -41,14 +78,14 @@ def read_only(values: np.ndarray) -> np.ndarray:
 
 
 def _strict() -> Library:
-    device, host = array_api_strict.Device("device1"), array_api_strict.Device("CPU_DEVICE")
+    host = array_api_strict.Device("CPU_DEVICE")
 
     def to_numpy(x: Any) -> np.ndarray:
-        assert x.device == device, f"the result lies on {x.device}, the inputs on {device}"
+        assert x.device == DEVICE, f"the result lies on {x.device}, the inputs on {DEVICE}"
         return np.asarray(x.to_device(host))
 
     return Library(
-        "array_api_strict", lambda values: array_api_strict.asarray(np.array(values), device=device), to_numpy
+        "array_api_strict", lambda values: array_api_strict.asarray(np.array(values), device=DEVICE), to_numpy
     )
 
 
@@ -66,6 +103,6 @@ def _jax() -> Library:
 
 
 NUMPY = Library("numpy", read_only, np.asarray)
-SPY = Library("spy", spy.NAMESPACE.asarray, spy.host)
-MAKERS = {"numpy": lambda: NUMPY, "array_api_strict": _strict, "torch": _torch, "jax": _jax, "spy": lambda: SPY}
+STRICT = _strict()
+MAKERS = {"numpy": lambda: NUMPY, "array_api_strict": lambda: STRICT, "torch": _torch, "jax": _jax}
 OPTIONAL = ("torch", "jax")  # the extra `oracles` installs them

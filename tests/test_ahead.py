@@ -1,14 +1,17 @@
 """A chunk on a device that runs behind the host: a step sends and reads nothing, and the bits are those of a loop."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import array_api_strict
 import numpy as np
 import pytest
-import spy
 from devices import HERE, open_place
 from fitting import EAGER, NET, X, Y, assert_same, make, state_of
+from libraries import STRICT, StrictArray, refusing
 
 import mlpcore as mc
 from mlpcore.backends import ahead, streaming
@@ -16,6 +19,7 @@ from mlpcore.backends.ahead import run_ahead
 from mlpcore.backends.backend import ChunkError, run_eagerly
 from mlpcore.backends.lanes import Plain
 from mlpcore.backends.streaming import streamed
+from mlpcore.compiler.trace import Tracer
 from mlpcore.layers import LAYERS
 from mlpcore.random import Stream
 from mlpcore.training.step import make_step
@@ -25,37 +29,58 @@ from mlpcore.typing import Batch
 DROPOUT = mc.Sequential(mc.Linear(3, 4), mc.Dropout(0.5), mc.Residual(mc.Sequential(mc.Dropout(0.2))), mc.Linear(4, 2))
 
 
-class Door:
-    """``asarray`` of the spy, counted: the only way in; there is none out, since the spy refuses every look."""
+@pytest.fixture(autouse=True)
+def refuse_looks() -> Iterator[None]:
+    """No look at the numbers of arrays on the device."""
+    with refusing():
+        yield
+
+
+class Device:
+    """array-api-strict on a device that refuses every look, with what is done there counted by name.
+
+    ``send`` is ``asarray``, the only way in; ``sent`` are the shapes of what went in. There is no way out.
+    """
 
     def __init__(self) -> None:
         self.sent: list[tuple[int, ...]] = []
+        self.operations: Counter[str] = Counter()
 
-    def __call__(self, values: np.ndarray) -> Any:
+    def send(self, values: np.ndarray) -> Any:
         self.sent.append(values.shape)
-        return spy.NAMESPACE.asarray(values)
+        return STRICT.asarray(values)
+
+    def __getattr__(self, name: str) -> Any:
+        self.operations[name] += 1
+        return getattr(array_api_strict, name)
+
+    @staticmethod
+    def owns(x: Any) -> bool:
+        return isinstance(x, StrictArray)
 
 
 def chunk(net: Any, steps: int) -> tuple[list[tuple[int, ...]], dict[str, int]]:
     """What is sent for a chunk of so many steps of 5 rows, and the operations besides those of the steps."""
-    door = Door()
-    data = [spy.NAMESPACE.asarray(part) for part in (X, Y, np.ones(len(X)))]
+    device = Device()
+    data = STRICT.put((X, Y, np.ones(len(X))))
     order = np.arange(5 * steps).reshape(steps, 5) % len(X)
 
     def step(state: Any, batch: Any) -> Any:
         assert batch.x.shape == (5, 3) and batch.target.shape == (5, 2) and batch.weights.shape == (5,)
-        assert all(isinstance(leaf, spy.SpyArray) for leaf in leaves(batch.noise))
+        assert all(isinstance(leaf, StrictArray) for leaf in leaves(batch.noise))
         return state, batch.weights[0]
 
-    run = run_ahead(spy.NAMESPACE, door, lambda x: isinstance(x, spy.SpyArray))(step)
+    run = run_ahead(device, device.send, device.owns)(step)
 
     def draw(i: int) -> Any:
         return net.noise(Stream(0, step=i), (5, 3), "float64")
 
-    with spy.watching() as seen:
-        _, losses = run(None, tuple(data), order, draw)
+    index = StrictArray.__getitem__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StrictArray, "__getitem__", lambda x, key: device.operations.update(["getitem"]) or index(x, key))
+        _, losses = run(None, data, order, draw)
     assert losses.shape == (steps,)
-    return door.sent, dict(seen.operations)
+    return device.sent, dict(device.operations)
 
 
 @pytest.mark.parametrize("steps", [1, 7, 50])
@@ -63,13 +88,13 @@ def test_a_chunk_sends_its_order_and_each_mask_once_and_looks_at_nothing(steps: 
     sent, operations = chunk(DROPOUT, steps)
     assert sent == [(steps, 5), (steps, 5, 4), (steps, 5, 4)]
     # In a step: its rows of the order, three gathers, a view of each mask, and the loss that this test's step takes.
-    assert operations == {"asarray": 3, "getitem": steps * (1 + 2 + 1), "take": 3 * steps, "stack": 1}
+    assert operations == {"getitem": steps * (1 + 2 + 1), "take": 3 * steps, "stack": 1}
 
 
 def test_without_noise_the_order_alone_is_sent() -> None:
     sent, operations = chunk(mc.Sequential(mc.Linear(3, 2)), 20)
     assert sent == [(20, 5)]
-    assert operations == {"asarray": 1, "getitem": 20 * 2, "take": 60, "stack": 1}
+    assert operations == {"getitem": 20 * 2, "take": 60, "stack": 1}
 
 
 def test_much_noise_goes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,17 +104,19 @@ def test_much_noise_goes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sent == [(7, 5), *[(3, 5, 4)] * 4, *[(1, 5, 4)] * 2], "pieces of three steps, two masks each, and the rest"
 
 
-def test_draws_that_lie_on_the_device_are_taken_as_they_are() -> None:
-    door, seen = Door(), []
-    run = run_ahead(spy.NAMESPACE, door, lambda x: isinstance(x, spy.SpyArray))(
+def test_draws_that_lie_on_the_device_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, seen = Device(), []
+    run = run_ahead(device, device.send, device.owns)(
         lambda state, batch: (state, seen.append(batch.noise) or batch.weights[0])  # type: ignore[func-returns-value]
     )
-    drawn = [spy.NAMESPACE.asarray(np.full((5, 4), i)) for i in range(6)]
-    data = tuple(spy.NAMESPACE.asarray(part) for part in (X, Y, np.ones(len(X))))
+    drawn = [STRICT.asarray(np.full((5, 4), i)) for i in range(6)]
+    # Arrays of devices have it, those of the standard do not.
+    monkeypatch.setattr(type(drawn[0]), "nbytes", property(lambda self: 160), raising=False)
+    data = STRICT.put((X, Y, np.ones(len(X))))
     run(None, data, np.zeros((6, 5), int), lambda i: (drawn[i], {"host": np.full(3, i)}))
-    assert door.sent == [(6, 5), (6, 3)]
+    assert device.sent == [(6, 5), (6, 3)]
     assert all(noise[0] is one for noise, one in zip(seen, drawn, strict=True))
-    assert [spy.host(noise[1]["host"])[0] for noise in seen] == list(range(6))
+    assert [STRICT.to_numpy(noise[1]["host"])[0] for noise in seen] == list(range(6))
 
 
 def test_no_more_is_drawn_ahead_on_the_device_than_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,17 +212,26 @@ def test_clip_on_cupy_is_one_function_of_the_library() -> None:
     assert made.__name__ == "compat.cupy" and compat.clip is None, "the library's own module stays as it is"
 
 
+class Namespace(Tracer):
+    """The namespace of traced arrays; ``used`` are the names that are asked of it."""
+
+    def __init__(self) -> None:
+        self.used: set[str] = set()
+        super().__init__()
+
+    def __getattribute__(self, name: str) -> Any:
+        object.__getattribute__(self, "__dict__").get("used", set()).add(name)
+        return super().__getattribute__(name)
+
+
 def used(net: Any, loss: Any, target: np.ndarray, **words: Any) -> set[str]:
     """The functions that a step calls."""
     model = make(net, loss, **words)
-    state = model._trainer.state
     step = make_step(model.net, model.loss, model.optimizer, model.layout, model.rules)
-    noise = net.noise(Stream(0), X.shape, "float64")
-    batch = Batch(X, target, np.ones(len(X)), noise)
-    state, batch = (tree_map(lambda leaf: spy.NAMESPACE.asarray(np.asarray(leaf)), tree) for tree in (state, batch))
-    with spy.watching() as seen:
-        step(state, batch)
-    return set(seen.operations)
+    batch = Batch(X, target, np.ones(len(X)), net.noise(Stream(0), X.shape, "float64"))
+    xp = Namespace()
+    step(*tree_map(lambda leaf: xp.input(np.shape(leaf), np.asarray(leaf).dtype), (model._trainer.state, batch)))
+    return xp.used
 
 
 OPTIMIZERS = [

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import array_api_strict
@@ -22,7 +23,7 @@ from mlpcore.losses import SoftmaxCrossEntropy, SquaredError
 from mlpcore.model import Model
 from mlpcore.optimizers import SGD, Adam, AdamW
 from mlpcore.random import Stream
-from mlpcore.trees import Layout, named_leaves, tree_map
+from mlpcore.trees import named_leaves, tree_map
 
 PLACES = {
     "numpy": ("numpy", None),
@@ -77,8 +78,8 @@ def host(tree: Any) -> dict[str, np.ndarray]:
 def recording(backend: Backend, orders: list, noises: list) -> Backend:
     """The backend, noting the rows of every step and its noise as it lies on the device."""
 
-    def compiled(step: Callable, layout: Layout) -> Callable:
-        inner = backend.compile(step, layout)
+    def compiled(step: Callable, *rest: Any) -> Callable:
+        inner = backend.compile(step, *rest)
 
         def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
             for i in range(order.shape[0]):
@@ -342,12 +343,12 @@ def test_jax_compiles_once_for_every_shape() -> None:
     backend = open_backend("jax")
     traces: list[int] = []
 
-    def counting(step: Callable, layout: Layout) -> Callable:
-        def traced(state: Any, batch: Any, **ways: Any) -> Any:
+    def counting(step: Callable, *rest: Any) -> Callable:
+        def propose(state: Any, batch: Any, **words: Any) -> Any:
             traces.append(batch.x.shape[0])
-            return step(state, batch, **ways)
+            return step.propose(state, batch, **words)
 
-        return backend.compile(traced, layout)
+        return backend.compile(SimpleNamespace(propose=propose), *rest)
 
     model = make(replace(backend, compile=counting))
     fit(model, epochs=1)
@@ -369,8 +370,8 @@ def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     orders: list[np.ndarray] = []
     scan = pytest.importorskip("jax").lax.scan
     monkeypatch.setattr("jax.lax.scan", lambda f, s, xs: chunks.append(xs[0].shape) or scan(f, s, xs))
-    pieces = make(recording(backend, orders, []))
-    np.testing.assert_allclose(fit(pieces).loss, curve, rtol=1e-12)
+    parts = make(recording(backend, orders, []))
+    np.testing.assert_allclose(fit(parts).loss, curve, rtol=1e-12)
     assert chunks == [(2, 16), (1, 16), (1, 2)], "three whole batches in pieces of two steps, and the ragged one"
 
 

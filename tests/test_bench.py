@@ -215,7 +215,7 @@ def test_operations_are_tabled(monkeypatch):
     assert {row[1] for row in made.rows} == {"4 x 8"}
     half = [one | {"seconds": [1e-6 if one["contender"].endswith("kernel") else 2e-6]} for one in records]
     row = next(row for row in operations_table(half).rows if row[0] == "affine")
-    assert row[4:] == ["2", "1", "2.00 x"]
+    assert row[4:] == ["2", "-", "-"]  # NumPy has no kernel any more
 
 
 def test_results_come_back(tmp_path):

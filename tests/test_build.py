@@ -287,9 +287,9 @@ def test_cc_may_hold_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("cc", "text", "message"),
     [
-        ("false", TEXT, "false -O3 .*: ended with 1$"),
+        ("false", TEXT, "false -O2 .*: ended with 1$"),
         (f"{CC} --no-such-flag", TEXT, "cc --no-such-flag .*: .*no-such-flag"),
-        (CC, "int answer(void) { return 42 }", "/cc -O3 .*step.c:1:29: error: expected"),
+        (CC, "int answer(void) { return 42 }", "/cc -O2 .*step.c:1:29: error: expected"),
         ("no-such-compiler -x", TEXT, "CC names, 'no-such-compiler -x', is not found$"),
         ("cc 'open", TEXT, "is not found$"),
     ],
@@ -409,3 +409,10 @@ def test_the_command_without_a_home(
     no_home(folder, monkeypatch)
     assert main(["cache"]) == 0
     assert "(not used: the user has no home directory)" in capsys.readouterr().out
+
+
+def test_the_flags_of_gcc_are_for_gcc() -> None:
+    """What is called cc here may be GCC; after zig the word is an argument, and that clang knows no such flag."""
+    assert not building._is_gcc(building.Compiler((sys.executable, "-m", "ziglang", "cc"), "zig"))
+    assert not building._is_gcc(building.Compiler(("/opt/zig", "cc"), "zig"))
+    assert building._is_gcc(building.Compiler(("/usr/bin/gcc",), "gcc")) == (sys.platform != "darwin")

@@ -8,31 +8,25 @@ import importlib.util
 import re
 import runpy
 
-import members
 import numpy as np
 import pytest
 from cuda_emulator import Emulator, needed, nvrtc, usage
 from members import LAYERS
-from test_operations import mlp
 
-import mlpcore as mc
 from mlpcore import layers as nn
 from mlpcore import ops
-from mlpcore.kernels.cuda import columns, crossentropy, elementwise, largest
+from mlpcore.kernels.cuda import elementwise
 from mlpcore.kernels.cuda.closures import read
 from mlpcore.kernels.cuda.fusing import PLANS, Fusing
 from mlpcore.kernels.cuda.tracing import NAMESPACE, Symbol, Trace, Untraceable, literal, operand
 from mlpcore.layers.activation import Activation
-from mlpcore.layers.fusion import fuse
 from mlpcore.namespace import namespace
-from mlpcore.numerics import sigmoid
+from mlpcore.numerics import sigmoid, sign
+from mlpcore.optimizers.adam import bias_correction
 from mlpcore.random import Stream
-from mlpcore.training.step import Rules, make_step
-from mlpcore.trees import Layout, leaves
-from mlpcore.typing import Batch, State
+from mlpcore.trees import leaves
 
 DTYPES = ("float32", "float64")
-OPTIMIZERS = members.OPTIMIZERS
 ACTIVATIONS = {name: make(4) for name, make in LAYERS.items() if isinstance(make(4), Activation) and name != "Softmax"}
 
 
@@ -49,87 +43,91 @@ def begun_at(offset: int, values: np.ndarray) -> np.ndarray:
     return made
 
 
-def bodies(monkeypatch, **faster):
-    """The faster bodies of NumPy's arrays are these and no others."""
-    for name, primitive in vars(ops).items():
-        if isinstance(primitive, ops.Primitive):
-            kinds = (np.ndarray, np.bool_, np.float32, np.float64) if name in faster else ()  # without axes: numbers
-            monkeypatch.setattr(primitive, "kernels", dict.fromkeys(kinds, faster.get(name)))
+def descent(rate):
+    """Gradient descent as a formula for ``ops.sweep``; ``rate`` is (...)."""
+    column = rate[..., None]
+    return lambda g, p: (p - column * g,)
 
 
-def fused(emulator: Emulator) -> dict:
-    fusing, device = Fusing(emulator.device), emulator.device
-    names = ("sweep", "cellwise", "affine", "choose", "shrink")
-    return {name: getattr(fusing, name) for name in names} | {
-        "softmax_cross_entropy": lambda *given: crossentropy.softmax_cross_entropy(device, *given),
-        "largest": lambda x: largest.largest(device, x),
-        "column_sum": lambda x: columns.column_sum(device, x),
-    }
+def adam(rate):
+    """Adam without its corrections, with both moments as further vectors."""
+    column = rate[..., None]
+
+    def formula(g, p, m, v):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * (g * g)
+        return p - column * m / (namespace(v).sqrt(v) + 1e-8), m, v
+
+    return formula
 
 
-def updated(optimizer, start, gradients, rates, offset=0):
-    params, state = begun_at(offset, start), optimizer.init(start.copy())
+def lion(rate):
+    """Lion, which asks for signs."""
+    column = rate[..., None]
+    return lambda g, p, m: (p - column * sign(0.9 * m + 0.1 * g), 0.99 * m + 0.01 * g)
+
+
+SWEEPS = {"descent": (1, descent), "Adam": (3, adam), "Lion": (2, lion)}  # how many vectors are owned, and the formula
+
+
+def updated(name, sweep, start, gradients, rates, offset=0):
+    """The owned vectors after one sweep for every gradient."""
+    count, make = SWEEPS[name]
+    owned = (begun_at(offset, start), *(np.zeros_like(start) for _ in range(count - 1)))
     for g, rate in zip(gradients, rates, strict=True):
-        params, state = optimizer.update(begun_at(offset, g), state, params, rate)
-    return leaves((params, state))
+        owned = sweep(begun_at(offset, g), owned, make(np.asarray(rate)))
+    return owned
 
 
 @needed
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", SWEEPS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_an_update_is_one_kernel_with_the_bits_of_the_definition(name, dtype, monkeypatch):
-    optimizer, emulator = OPTIMIZERS[name], Emulator()
+def test_an_update_is_one_kernel_with_the_bits_of_the_definition(name, dtype):
+    emulator = Emulator()
     for stack, size in (((), 1027), ((3,), 64)):
         gradients, rates = draws(3, *stack, size, dtype=dtype), draws(3, *stack, dtype=dtype, seed=1) ** 2
         start = draws(*stack, size, dtype=dtype, seed=2)
-        bodies(monkeypatch)
-        expected = updated(optimizer, start, gradients, rates)
-        bodies(monkeypatch, sweep=Fusing(emulator.device).sweep)
+        expected = updated(name, ops.sweep.body, start, gradients, rates)
         emulator.launched.clear()
-        found = updated(optimizer, start, gradients, rates)
-        assert len(emulator.launched) == 3  # the numbers of the step are left to the reference body here
+        found = updated(name, Fusing(emulator.device).sweep, start, gradients, rates)
+        assert len(emulator.launched) == 3
         for one, other in zip(found, expected, strict=True):
             assert one.dtype == other.dtype and np.array_equal(one, other)
         assert f"V = {16 // np.dtype(dtype).itemsize};" in emulator.launched[0][0].code
 
 
 @needed
-@pytest.mark.parametrize("name", ["Adam", "NAdam", "RAdam"])
 @pytest.mark.parametrize("stack", [(), (3,)])
-def test_the_numbers_of_an_update_are_one_kernel_too(name, stack, monkeypatch):
-    optimizer, emulator = OPTIMIZERS[name], Emulator()
-    gradients, rates, start = draws(20, *stack, 64), draws(20, *stack, seed=1) ** 2, draws(*stack, 64, seed=2)
-    bodies(monkeypatch)
-    expected = updated(optimizer, start, gradients, rates)
-    fusing = Fusing(emulator.device)
-    bodies(monkeypatch, sweep=fusing.sweep, cellwise=fusing.cellwise)
-    found = updated(optimizer, start, gradients, rates)
-    assert len(emulator.launched) == 2 * 20
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)  # two mathematics libraries' exp and expm1
+def test_the_numbers_of_an_update_are_one_kernel_too(stack):
+    def numbers(rate, count):
+        root = namespace(count).sqrt(bias_correction(count, 0.999))
+        return rate * root / bias_correction(count, 0.9), 1e-8 * root
+
+    emulator = Emulator()
+    rate, count = draws(*stack) ** 2, np.asarray(draws(*stack, seed=1) ** 2 + 1)
+    found = Fusing(emulator.device).cellwise(np.asarray(rate), (count,), numbers)
+    assert len(emulator.launched) == 1
+    for one, other in zip(found, numbers(rate, count), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13)  # two mathematics libraries' expm1
 
 
 @needed
-def test_what_begins_between_boundaries_is_taken_in_shorter_pieces(monkeypatch):
+def test_what_begins_between_boundaries_is_taken_in_shorter_pieces():
     emulator = Emulator()
     start, gradients, rates = draws(35, dtype="float32"), draws(1, 35, dtype="float32"), draws(1, dtype="float32") ** 2
-    bodies(monkeypatch)
-    expected = updated(mc.SGD(0.1), start, gradients, rates)
-    bodies(monkeypatch, sweep=Fusing(emulator.device).sweep)
+    (expected,) = updated("descent", ops.sweep.body, start, gradients, rates)
     for offset in range(5):
-        (found,) = updated(mc.SGD(0.1), start, gradients, rates, offset)
-        np.testing.assert_array_equal(found, expected[0])
+        (found,) = updated("descent", Fusing(emulator.device).sweep, start, gradients, rates, offset)
+        np.testing.assert_array_equal(found, expected)
     assert [re.search(r"V = (\d)", one.code).group(1) for one, *_ in emulator.launched] == ["4", "1", "2", "1", "4"]
 
 
 @needed
-def test_a_formula_is_traced_once_whatever_its_arrays_hold(monkeypatch):
+def test_a_formula_is_traced_once_whatever_its_arrays_hold():
     emulator = Emulator()
     fusing = Fusing(emulator.device)
-    bodies(monkeypatch, sweep=fusing.sweep)
     for _ in range(2):
-        updated(mc.Adam(), draws(8), draws(3, 8), draws(3) ** 2)
-        updated(mc.Adam(beta1=0.8), draws(8), draws(3, 8), draws(3) ** 2)
+        updated("Adam", fusing.sweep, draws(8), draws(3, 8), draws(3) ** 2)
+        updated("Lion", fusing.sweep, draws(8), draws(3, 8), draws(3) ** 2)
     assert len(fusing.plans) == 2 and len(emulator.launched) == 12
 
 
@@ -238,52 +236,13 @@ def test_shrink_is_in_place_where_the_prefix_is_one_piece(stack):
     assert (fusing.shrink(vector, 4, factor) is vector) == (not stack)
 
 
-# ---- whole steps ----
-
-
-def a_step(optimizer, rules, dtype, bad):
-    net = fuse(mlp(5, 6, 3))
-    layout = Layout(net.init(Stream(0, "init"), dtype))
-    vector = layout.flat(net.init(Stream(0, "init"), dtype))
-    average = () if rules.ema is None else np.zeros_like(vector)
-    zero = np.zeros((), np.int32)
-    state = State(vector, (), optimizer.init(vector), average, zero, np.ones((), dtype), zero)
-    step = make_step(net, mc.SoftmaxCrossEntropy(), optimizer, layout, rules)
-    x, y = draws(4, 9, 5, dtype=dtype), np.random.default_rng(3).integers(0, 3, (4, 9)).astype(np.int32)
-    if bad:
-        x[2, 4, 1] = np.nan
-    losses = []
-    for rows, labels in zip(x, y, strict=True):
-        state, loss = step(state, Batch(rows, labels, np.ones(9, dtype), net.noise(Stream(0), rows.shape, dtype)))
-        losses.append(loss)
-    return state, losses
-
-
-@needed
-@pytest.mark.parametrize("bad", [False, True])
-@pytest.mark.parametrize("rules", [Rules(), Rules(1e-3, 1.0, 0.5, 0.9)], ids=["plain", "rules"])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_step_by_kernels_is_the_step(rules, bad, dtype, monkeypatch):
-    """All of these kernels together; after a NaN the state is that of the step before, bit for bit."""
-    bodies(monkeypatch)
-    expected, expected_losses = a_step(mc.AdamW(1e-2), rules, dtype, bad)
-    emulator = Emulator()
-    bodies(monkeypatch, **fused(emulator))
-    found, losses = a_step(mc.AdamW(1e-2), rules, dtype, bad)
-    # Each step: bias and ReLU, the last bias, cross-entropy, two column sums, ReLU's way back, largest, verdict, rate,
-    # decay, Adam's numbers, Adam's sweep, the count; with clipping by norm a power of two, the squares, the factors and
-    # their product, and with an average its sweep.
-    assert len(emulator.launched) == 4 * (13 + 4 * (rules.clip_norm is not None) + (rules.ema is not None))
-    eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(losses, expected_losses, rtol=20 * eps)
-    assert found.skipped == expected.skipped == int(bad) and found.count == (2 if bad else 4)
-    for one, other in zip(leaves(found), leaves(expected), strict=True):
-        assert one.dtype == other.dtype and one.shape == other.shape
-        # An update moves by the rate at most, and its direction is a quotient of sums that agree to rounding.
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-2 * 1000 * eps)
-
-
 # ---- activations ----
+
+
+def both_ways(fusing, layer, x, dy):
+    """``(y, cache, dx)`` of an activation."""
+    y, cache = fusing.cellwise(x, (), layer.activate)
+    return y, cache, fusing.cellwise(dy, (cache,), lambda dy, cache: layer.gradient(cache, dy))
 
 
 @needed
@@ -293,8 +252,7 @@ def test_an_activation_is_one_kernel_each_way(name, dtype):
     emulator, layer = Emulator(), ACTIVATIONS[name]
     fusing, x, dy = Fusing(emulator.device), 3 * draws(5, 7, dtype=dtype), draws(5, 7, dtype=dtype, seed=1)
     x[0, :4] = 0, 40, -40, np.nan
-    y, cache = fusing.cellwise(x, (), layer.activate)
-    dx = fusing.cellwise(dy, (cache,), layer.chained)
+    y, cache, dx = both_ways(fusing, layer, x, dy)
     assert len(emulator.launched) == 2 * (not isinstance(layer, nn.Identity))
     expected, expected_cache = layer.activate(x)
     # Two mathematics libraries differ by a few units in the last place of numbers up to 1, or of x.
@@ -339,8 +297,7 @@ def test_a_bias_is_added_in_place(stack):
 def test_cupy_has_a_body_of_every_primitive():
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
     kernels = importlib.import_module("mlpcore.kernels.cupy")
-    # The softmax of predictions stays the reference body's five kernels.
-    primitives = [one for one in vars(ops).values() if isinstance(one, ops.Primitive) and one is not ops.softmax]
+    primitives = [one for one in vars(ops).values() if isinstance(one, ops.Primitive)]
     assert primitives and all(cupy.ndarray in one.kernels for one in primitives)
     assert kernels.STREAM(3, "noise").child(0) == kernels.STREAM(3, "noise.0") and issubclass(kernels.STREAM, Stream)
 
@@ -354,7 +311,7 @@ def test_no_kernel_is_launched_on_a_device_of_amd(monkeypatch):
     source = importlib.util.find_spec("mlpcore.kernels.cupy").origin
     made = runpy.run_path(source)  # apart from the module that others have imported
     assert made["STREAM"] is Stream
-    assert [name for name, one in vars(ops).items() if getattr(one, "kernels", None)] == ["erf"]
+    assert [name for name, one in vars(ops).items() if getattr(one, "kernels", None)] == []
 
 
 def test_formulas_on_cupy_close_over_the_namespace_that_kernels_replace(monkeypatch):
@@ -457,27 +414,25 @@ def test_functions_that_ask_for_the_namespace_take_symbols():
 
 
 def sources(monkeypatch, dtype):
-    """The kernels of all optimizers (alone and in a stack) and activations, with the names of whose they are."""
+    """The kernels of all sweeps (alone and in a stack) and activations, with the names of whose they are."""
     emulator, found = Emulator(), {}
     monkeypatch.setitem(vars(emulator.device), "launch", lambda source, *rest: emulator.launched.append(source))
     fusing = Fusing(emulator.device)
-    bodies(monkeypatch, sweep=fusing.sweep)
-    for name, member in (OPTIMIZERS | ACTIVATIONS).items():
+    for name in (*SWEEPS, *ACTIVATIONS):
         emulator.launched.clear()
-        if name in OPTIMIZERS:
+        if name in SWEEPS:
             for stack in ((), (3,)):
                 start, gradients = draws(*stack, 128, dtype=dtype), draws(1, *stack, 128, dtype=dtype)
-                updated(member, start, gradients, draws(1, *stack, dtype=dtype))
+                updated(name, fusing.sweep, start, gradients, draws(1, *stack, dtype=dtype))
         else:
-            _, cache = fusing.cellwise(draws(4, 8, dtype=dtype), (), member.activate)
-            fusing.cellwise(draws(4, 8, dtype=dtype), (cache,), member.chained)
+            both_ways(fusing, ACTIVATIONS[name], *draws(2, 4, 8, dtype=dtype))
         found[name] = list(dict.fromkeys(emulator.launched))
     return found
 
 
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_kernels_compile_for_gpus_and_optimizers_spill_nothing(dtype, architecture, monkeypatch):
+def test_kernels_compile_for_gpus_and_sweeps_spill_nothing(dtype, architecture, monkeypatch):
     nvrtc()
     for name, some in sources(monkeypatch, dtype).items():
         for source in some:
@@ -487,10 +442,10 @@ def test_kernels_compile_for_gpus_and_optimizers_spill_nothing(dtype, architectu
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_optimizers_access_memory_by_sixteen_bytes(dtype, monkeypatch):
+def test_sweeps_access_memory_by_sixteen_bytes(dtype, monkeypatch):
     library = nvrtc()
     for name, some in sources(monkeypatch, dtype).items():
-        if name not in OPTIMIZERS:
+        if name not in SWEEPS:
             continue
         program = library.createProgram(some[0].code, "k.cu", [], [])
         library.compileProgram(program, ["-arch=compute_80", "--std=c++17", *some[0].options])

@@ -6,19 +6,20 @@ Skipped is not passed: without a device nothing here says anything about CuPy.
 import math
 from contextlib import nullcontext
 
-import members
 import numpy as np
 import pytest
-from test_cuda_elementwise import ACTIVATIONS, a_step
-from test_cuda_reductions import MATRICES, SCORES, arrays
+from test_cuda_elementwise import ACTIVATIONS, SWEEPS
+from test_cuda_reductions import MATRICES, SCORES, arrays, defined
 
 import mlpcore as mc
 from mlpcore import ops
 from mlpcore.backends import get_backend
 from mlpcore.kernels.cuda import columns
 from mlpcore.layers import Dropout
+from mlpcore.numerics import erf
 from mlpcore.random import Stream
-from mlpcore.training.step import Rules, make_step
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Batch, State
 
@@ -45,23 +46,20 @@ def near(found, expected, eps, name=""):
         np.testing.assert_allclose(one.get(), other.get(), rtol=eps, atol=eps, err_msg=name)
 
 
-@pytest.mark.parametrize("name", members.OPTIMIZERS)
+@pytest.mark.parametrize("name", SWEEPS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_an_update_is_that_of_the_definition(cupy, name, dtype, monkeypatch):
+def test_a_sweep_is_that_of_the_definition(cupy, name, dtype):
     """Sums, products, quotients and roots round alike in one kernel and in many, so the bits are the same."""
-    optimizer = members.OPTIMIZERS[name]
     for stack, size in (((), 100_003), ((3,), 6400), ((), 1)):
         made = []
-        for kernels in (ops.sweep.kernels, {}):
-            monkeypatch.setattr(ops.sweep, "kernels", kernels)
-            params = cupy.asarray(draws(*stack, size, dtype=dtype, seed=2))
-            state = optimizer.init(params)
+        for sweep in (ops.sweep, ops.sweep.body):
+            count, make = SWEEPS[name]
+            owned = tuple(cupy.asarray(draws(*stack, size, dtype=dtype, seed=2 + i) ** 2) for i in range(count))
             for g, rate in zip(
                 draws(3, *stack, size, dtype=dtype), draws(3, *stack, dtype=dtype, seed=1) ** 2, strict=True
             ):
-                params, state = optimizer.update(cupy.asarray(g), state, params, cupy.asarray(rate))
-            made.append(leaves((params, state)))
-            monkeypatch.undo()
+                owned = sweep(cupy.asarray(g), owned, make(cupy.asarray(rate)))
+            made.append(owned)
         for one, other in zip(*made, strict=True):
             np.testing.assert_array_equal(one.get(), other.get())
 
@@ -74,7 +72,7 @@ def test_cross_entropy_is_that_of_the_definition(cupy, case, dtype):
     given = [cupy.asarray(x) for x in arrays(stack, n, c, labels, dtype)]
     found = ops.softmax_cross_entropy(*given, smoothing)
     wide = [x.astype("float64") if x.dtype.kind == "f" else x for x in given]
-    expected = tuple(x.astype(dtype) for x in ops.softmax_cross_entropy.body(*wide, smoothing))
+    expected = tuple(x.astype(dtype) for x in defined(*wide, smoothing))
     near(found, expected, 64 * np.finfo(dtype).eps)
     again = ops.softmax_cross_entropy(*given, smoothing)
     assert all(bool((one == other).all()) for one, other in zip(found, again, strict=True))
@@ -119,8 +117,8 @@ def test_an_activation_is_that_of_the_definition(cupy, name, dtype):
         cupy.asarray(draws(50, 33, dtype=dtype)),
         cupy.asarray(draws(50, 33, dtype=dtype, seed=1)),
     )
-    y, cache = layer.forward({}, x)
-    dx, _ = layer.backward({}, cache, dy)
+    y, cache = ops.cellwise(x, (), layer.activate)
+    dx = ops.cellwise(dy, (cache,), lambda dy, cache: layer.gradient(cache, dy))
     expected, expected_cache = layer.activate(x)
     near((y, cache, dx), (expected, expected_cache, layer.gradient(expected_cache, dy)), 16 * np.finfo(dtype).eps, name)
 
@@ -128,13 +126,13 @@ def test_an_activation_is_that_of_the_definition(cupy, name, dtype):
 def test_erf_is_right_and_keeps_the_dtype(cupy):
     x = np.linspace(-7, 7, 10_001)
     for dtype in DTYPES:
-        made = ops.erf(cupy.asarray(x.astype(dtype)))
+        made = erf(cupy.asarray(x.astype(dtype)))
         assert made.dtype == dtype
         exact = np.array([math.erf(number) for number in x.astype(dtype)])
-        assert np.max(np.abs(made.get() - exact) / np.spacing(np.abs(exact).astype(dtype))) <= 4
+        assert np.max(np.abs(made.get() - exact) / np.spacing(np.abs(exact).astype(dtype))) <= 5
     edges = cupy.asarray([0.0, -0.0, np.inf, -np.inf, np.nan])
-    np.testing.assert_array_equal(ops.erf(edges).get(), [0, 0, 1, -1, np.nan])
-    assert list(np.signbit(ops.erf(edges).get()[:2])) == [False, True]
+    np.testing.assert_array_equal(erf(edges).get(), [0, 0, 1, -1, np.nan])
+    assert list(np.signbit(erf(edges).get()[:2])) == [False, True]
 
 
 def test_the_bias_is_added_in_place(cupy):
@@ -143,27 +141,30 @@ def test_the_bias_is_added_in_place(cupy):
         near(ops.affine(x, w, b), ops.affine.body(x, w, b), 1e-14)
 
 
+def a_step(put, rules, dtype, bad):
+    """The state after four batches, whose arrays are made by ``put``; with ``bad`` the third holds a NaN."""
+    net, optimizer = mc.Sequential(mc.Linear(5, 6), mc.ReLU(), mc.Linear(6, 3)), mc.AdamW(1e-2)
+    layout = Layout(net.init(Stream(0, "init"), dtype))
+    vector = layout.flat(net.init(Stream(0, "init"), dtype))
+    zero = np.zeros((), np.int32)
+    state = State(vector, (), optimizer.init(vector), np.zeros_like(vector), zero, np.ones((), dtype), zero)
+    state = tree_map(put, state)
+    step = make_step(net, mc.SoftmaxCrossEntropy(), optimizer, layout, rules)
+    x, y = draws(4, 9, 5, dtype=dtype), np.random.default_rng(3).integers(0, 3, (4, 9)).astype(np.int32)
+    if bad:
+        x[2, 4, 1] = np.nan
+    for rows, labels in zip(x, y, strict=True):
+        noise = net.noise(Stream(0), rows.shape, dtype)
+        state, _ = step(state, Batch(*map(put, (rows, labels, np.ones(9, dtype))), noise))
+    return state
+
+
 @pytest.mark.parametrize("bad", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_step_on_the_device_is_the_step(cupy, bad, dtype):
     """AdamW with all rules; after a NaN nothing moves, and nothing is read on the host meanwhile."""
     rules = Rules(1e-3, 1.0, 0.5, 0.9)
-    expected, _ = a_step(mc.AdamW(1e-2), rules, dtype, bad)
-    net = mc.Sequential(mc.Linear(5, 6), mc.ReLU(), mc.Linear(6, 3))
-    layout = Layout(net.init(Stream(0, "init"), dtype))
-    vector = layout.flat(net.init(Stream(0, "init"), dtype))
-    zero = np.zeros((), np.int32)
-    state = State(vector, (), mc.AdamW().init(vector), np.zeros_like(vector), zero, np.ones((), dtype), zero)
-    state = tree_map(lambda leaf: cupy.array(leaf), state)
-    step = make_step(net, mc.SoftmaxCrossEntropy(), mc.AdamW(1e-2), layout, rules)
-    x, y = draws(4, 9, 5, dtype=dtype), np.random.default_rng(3).integers(0, 3, (4, 9)).astype(np.int32)
-    if bad:
-        x[2, 4, 1] = np.nan
-    for rows, labels in zip(x, y, strict=True):
-        batch = Batch(
-            cupy.asarray(rows), cupy.asarray(labels), cupy.ones(9, dtype), net.noise(Stream(0), rows.shape, dtype)
-        )
-        state, _ = step(state, batch)
+    expected, state = (a_step(put, rules, dtype, bad) for put in (np.array, cupy.array))
     for one, other in zip(leaves(state), leaves(expected), strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_allclose(one.get(), other, rtol=0, atol=10 * np.finfo(dtype).eps)
@@ -175,5 +176,5 @@ def test_kernels_follow_the_current_stream_and_device(cupy):
             for stream in (nullcontext(), cupy.cuda.Stream(non_blocking=True)):
                 with stream:
                     g, p = cupy.ones(1000), cupy.zeros(1000)
-                    made, _ = mc.SGD(0.5).update(g, (), p, cupy.asarray(0.5))
+                    (made,) = ops.sweep(g, (p,), lambda g, p: (p - 0.5 * g,))
                     assert made.device.id == number and bool((made == -0.5).all())

@@ -266,7 +266,7 @@ def test_a_network_that_ends_in_its_own_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_read_model_gives_specification_and_host_arrays(saved: Path) -> None:
-    specification, params = read_model(saved)
+    specification, params, _ = read_model(saved)
     assert isinstance(specification, Specification) and specification.net == NET
     assert isinstance(params[0]["weight"], np.ndarray) and params[2] == {}
 

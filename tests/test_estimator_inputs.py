@@ -18,7 +18,6 @@ from sklearn.preprocessing import LabelBinarizer  # noqa: E402
 
 import mlpcore  # noqa: E402
 import mlpcore.sklearn.sparse as own_sparse  # noqa: E402
-from mlpcore.backends.replay.workers import together  # noqa: E402
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -276,17 +275,7 @@ def test_many_rows_are_those_of_few(count: int) -> None:
     hidden = np.maximum(many @ model.coefs_[0] + model.intercepts_[0], 0)
     z = hidden @ model.coefs_[1] + model.intercepts_[1]
     expected = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    for _ in range(3):  # seen, recorded, replayed
+    for _ in range(3):  # traced, bound, called
         for rows in (many, sp.csr_matrix(many), many.astype("float32")):
             tolerance = 1e-12 if rows.dtype == np.float64 else 1e-4
             np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=tolerance)
-
-
-def test_an_error_in_a_lane_is_raised() -> None:
-    def fail() -> None:
-        raise KeyError("here")
-
-    for parts in ([fail, int], [int, fail]):
-        with pytest.raises(KeyError, match="here"):
-            together(parts)
-    assert together([lambda: 1, lambda: 2]) == [1, 2]

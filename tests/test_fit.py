@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fitting import (
+    EAGER,
     EVERYTHING,
     FIT,
     LABELS,
@@ -41,7 +42,7 @@ def test_an_epoch_is_its_steps_one_after_the_other(shuffle: bool) -> None:
 
     BatchNorm is told what a full batch is."""
     weights = 0.5 + Stream(1).uniform((ROWS,))
-    model, other = make(**EVERYTHING), make(**EVERYTHING)
+    model, other = make(**EVERYTHING, backend=EAGER), make(**EVERYTHING, backend=EAGER)
     history = model.fit(X, Y, epochs=2, batch_size=5, shuffle=shuffle, sample_weight=weights)
     state = other._trainer.state
     step = make_step(NET, model.loss, model.optimizer, model.layout, model.rules)

@@ -34,6 +34,9 @@ APART -= {("backends", "kernels"), ("kernels", "kernels")}
 # Inside a function, for a method that is a short name for a function of the top floor.
 LATE = {("training", "plotting"), ("model", "plotting")}
 
+PLAIN = {"schedules", "losses", "optimizers", "layers", "execution"}
+PLAIN_MODULES = {"training.step", "training.rules", "numerics"}
+
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
 HOST_NUMPY |= {"compiler", "sklearn", "cli", "plotting", "bench", "onnx"}
@@ -99,6 +102,11 @@ def breaches(sources):
                 yield f"{module} imports {name}"
 
 
+def names_kernels(tree):
+    """Whether primitives or kernels are imported."""
+    return any(name.split(".")[:2] in (["mlpcore", "ops"], ["mlpcore", "kernels"]) for name, _ in imports_of(tree))
+
+
 def foreign(sources):
     """``who names which library`` for every library that is named where it must not be."""
     for module, tree in sources.items():
@@ -120,6 +128,23 @@ def foreign(sources):
                     yield f"{module}:{node.lineno} names {word!r}"
 
 
+def plain(module):
+    """Whether a module must be plain Array API code: it runs eagerly everywhere, and the compiler sees all of it."""
+    return part_of(module) in PLAIN or module in PLAIN_MODULES
+
+
+def test_members_and_the_step_know_no_kernel():
+    assert {part_of(module) for module in SOURCES if plain(module)} == PLAIN | {"training", "numerics"}
+    assert not [module for module, tree in SOURCES.items() if plain(module) and names_kernels(tree)]
+
+
+@pytest.mark.parametrize(
+    "line", ["from mlpcore import ops", "import mlpcore.kernels.cupy", "from mlpcore.ops import sweep"]
+)
+def test_a_kernel_in_a_member_is_found(line):
+    assert names_kernels(ast.parse(line))
+
+
 def test_imports_go_one_way():
     assert not list(breaches(SOURCES))
 
@@ -131,7 +156,7 @@ def test_libraries_are_named_in_backends_and_kernels_only():
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("ops", "import mlpcore.kernels.numpy"),
+        ("ops", "import mlpcore.kernels.cupy"),
         ("ops", "from mlpcore.layers import Linear"),
         ("trees", "from mlpcore import ops"),
         ("layers.linear", "from mlpcore.losses import Huber"),
@@ -140,9 +165,9 @@ def test_libraries_are_named_in_backends_and_kernels_only():
         ("training.loop", "from mlpcore.model import Model"),
         ("training.loop", "from mlpcore.plotting import plot_history"),
         ("training.loop", "import mlpcore as mc"),
-        ("training.step", "from mlpcore.kernels import numpy"),
+        ("training.step", "from mlpcore.kernels import cupy"),
         ("backends.numpy", "from mlpcore.layers import Linear"),
-        ("kernels.numpy", "from mlpcore.optimizers import Adam"),
+        ("kernels.cupy", "from mlpcore.optimizers import Adam"),
         ("model", "from mlpcore.sklearn import MLPClassifier"),
     ],
 )

@@ -57,9 +57,9 @@ def trapped(spring: Any, kind: Any = Trap, **words: Any) -> mc.Model:
     return make(mc.Sequential(*NET.layers, kind(spring=spring)), ema=0.9, backend=place, **words)
 
 
-def untouched(epochs: int = 0, **words: Any) -> mc.Model:
+def untouched(epochs: int = 0, kind: Any = Trap, **words: Any) -> mc.Model:
     """The same model after so many epochs without disturbance."""
-    model = trapped(lambda step: None, **words)
+    model = trapped(lambda step: None, kind, **words)
     return after(model, epochs)
 
 
@@ -69,12 +69,12 @@ def after(model: mc.Model, epochs: int, **words: Any) -> mc.Model:
     return model
 
 
-def after_steps(steps: int, **words: Any) -> mc.Model:
+def after_steps(steps: int, kind: Any = Trap, **words: Any) -> mc.Model:
     """The same model after so many steps, which may end within an epoch (5, 5, 5, 5 and 2 rows)."""
-    model = untouched(steps // STEPS, **words)
+    model = untouched(steps // STEPS, kind, **words)
     if rest := steps % STEPS:
         order = shuffled(model.seed, ROWS)(steps // STEPS)
-        model._trainer._advance((X, Y, np.ones(ROWS)), order[: 5 * rest].reshape(rest, 5))
+        model._trainer._advance((X, Y, np.ones(ROWS)), order[: 5 * rest].reshape(rest, 5), (5.0, 4.0))
     return model
 
 
@@ -134,7 +134,7 @@ def test_ctrl_c_within_a_step_ends_after_the_chunk(kind: Any, longest: int, monk
     assert pressed and len(history) == 1 and history.stopped == "interrupted"
     # Step 7 is the second of the second epoch: of its chunk of 4 steps all are done, or this one alone.
     steps = 9 if longest == 4 else 7
-    assert_same(state_of(model), state_of(after_steps(steps)))
+    assert_same(state_of(model), state_of(after_steps(steps, kind)))
     assert state_of(model)["epoch"] == 1 and state_of(model)["step"] == steps
     assert len(after(model, 2).fit(X, Y, epochs=1, batch_size=5)) == 1
 
@@ -281,7 +281,7 @@ def test_a_failure_within_a_chunk_leaves_the_last_whole_step(kind: Any, error: B
     if type(error) is not KeyboardInterrupt:
         assert caught.value is error, "the error itself, as it was raised"
     assert not armed[0]
-    expected = after_steps(step - 1)
+    expected = after_steps(step - 1, kind)
     assert_same(state_of(model), state_of(expected))
     assert state_of(model)["step"] == step - 1
     np.testing.assert_array_equal(model.predict(X), expected.predict(X))

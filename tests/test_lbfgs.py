@@ -34,7 +34,7 @@ class Counted:
 
 @pytest.fixture
 def reads(monkeypatch, xp):
-    """The shapes of the arrays that were brought to the host; on the spy there is no other way there."""
+    """The shapes of the arrays that were brought to the host; on array-api-strict there is no other way."""
     seen = []
 
     def to_host(x):

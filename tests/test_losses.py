@@ -266,3 +266,12 @@ def test_configurations_that_cannot_work(make, message):
 def test_quantiles_given_as_a_list_are_hashable():
     assert hash(Quantile([0.25, 0.5])) == hash(Quantile((0.25, 0.5)))
     assert repr(Quantile([np.float64(0.25)])) == "Quantile(quantiles=(0.25,))"
+
+
+@pytest.mark.parametrize("rows", [1, 20])
+def test_a_sure_and_right_label_keeps_its_digits(rows: int) -> None:
+    z = np.tile(np.asarray([0.0, 50.0, 0.0]), (rows, 1))
+    value, dz = SoftmaxCrossEntropy().value_and_grad(z, np.ones(rows, "int32"), np.ones(rows))
+    tiny = np.exp(-50.0)
+    np.testing.assert_allclose(value, 2 * rows * tiny, rtol=1e-14)
+    np.testing.assert_allclose(dz, np.tile([tiny, -2 * tiny, tiny], (rows, 1)), rtol=1e-14)

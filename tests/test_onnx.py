@@ -156,7 +156,8 @@ def test_parameters_keep_their_names_and_are_stored_once():
     held = {one.name: onnx.numpy_helper.to_array(one) for one in made.graph.initializer}
     assert set(held) == {"0.weight", "0.bias", "2.weight", "2.bias"}
     np.testing.assert_array_equal(held["0.weight"], model.params[0]["weight"])
-    assert [node.op_type for node in made.graph.node] == ["Gemm", "Tanh", "Gemm", "Identity"]
+    np.testing.assert_array_equal(held["0.bias"], model.params[0]["bias"][None, :])
+    assert [node.op_type for node in made.graph.node] == ["MatMul", "Add", "Tanh", "MatMul", "Add", "Identity"]
     assert made.producer_name == "mlpcore"
     model = mc.Model(mc.Sequential(mc.LayerNorm(4), mc.Linear(4, 2)), mc.SquaredError())
     held = {one.name for one in to_onnx(model).graph.initializer}

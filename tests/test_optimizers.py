@@ -1,4 +1,4 @@
-"""The optimizers: first steps by hand, the two eps, float32 against float64, stacks, the kernel against its body."""
+"""The optimizers: first steps by hand, the two eps, float32 against float64, stacks, nothing overwritten."""
 
 import math
 from decimal import Decimal, getcontext
@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from libraries import Library, read_only
 
-import mlpcore.kernels.numpy as kernels
-from mlpcore import ops
 from mlpcore.errors import ConfigurationError
 from mlpcore.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RAdam, RMSprop
 from mlpcore.optimizers.adam import bias_correction
@@ -51,8 +49,7 @@ def draws(*shape: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:
 
 
 def train(optimizer: Any, params: np.ndarray, gradients: np.ndarray, rates: Any) -> tuple[np.ndarray, Any]:
-    """Parameters and state after one update for every gradient; ``params`` is left as it was."""
-    params = np.array(params)
+    """Parameters and state after one update for every gradient."""
     state = optimizer.init(params)
     for g, rate in zip(gradients, rates, strict=True):
         params, state = optimizer.update(g, state, params, np.asarray(rate, dtype=params.dtype))
@@ -199,19 +196,15 @@ def test_radam_rectifies_from_the_sixth_update_on():
 @every
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("stack", [(), (2,)])
-def test_the_kernel_gives_the_bits_of_the_definition_which_writes_nothing(optimizer, dtype, stack, monkeypatch):
-    size = 2 * kernels.CHUNK + 17
-    gradients, rates = draws(3, *stack, size, dtype=dtype), draws(3, *stack, dtype=dtype, seed=1) ** 2
-    start = draws(*stack, size, dtype=dtype, seed=2)
-    fast = train(optimizer, start, gradients, rates)
-    assert ops.sweep.kernels[np.ndarray] is kernels.sweep
-    monkeypatch.setattr(ops, "sweep", ops.sweep.body)
-    params, state = read_only(start), tree_map(read_only, optimizer.init(start))
+def test_an_update_writes_into_nothing_that_it_is_given(optimizer, dtype, stack):
+    gradients, rates = draws(3, *stack, 17, dtype=dtype), draws(3, *stack, dtype=dtype, seed=1) ** 2
+    params = read_only(draws(*stack, 17, dtype=dtype, seed=2))
+    state = tree_map(read_only, optimizer.init(params))
     for g, rate in zip(gradients, rates, strict=True):
         params, state = optimizer.update(read_only(g), state, params, read_only(rate))
         params, state = read_only(params), tree_map(read_only, state)
-    for (name, quick), (_, slow) in zip(named_leaves(fast), named_leaves((params, state)), strict=True):
-        assert quick.dtype == slow.dtype == dtype and np.array_equal(quick, slow), name
+    for name, leaf in named_leaves((params, state)):
+        assert leaf.dtype == dtype and np.all(np.isfinite(leaf)), name
 
 
 @every
@@ -226,8 +219,7 @@ def test_a_stack_is_that_many_networks(optimizer):
 
 
 @every
-def test_every_library_gives_the_numbers_of_numpy(optimizer, xp: Library, monkeypatch):
-    monkeypatch.setattr(ops, "sweep", ops.sweep.body)  # the arrays of some libraries cannot be written to
+def test_every_library_gives_the_numbers_of_numpy(optimizer, xp: Library):
     for dtype in ("float32", "float64"):
         gradients, start = draws(7, 2, 5, dtype=dtype), draws(2, 5, dtype=dtype, seed=1)
         rates = draws(7, 2, dtype=dtype, seed=2) ** 2

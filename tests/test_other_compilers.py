@@ -1,6 +1,5 @@
 """gcc, clang and zig give the same bits. `.ci/full` has them all; here each that the machine has is compared."""
 
-import ctypes
 import os
 import random
 import shlex
@@ -14,7 +13,7 @@ from compiled import call, compiled_step, needs_compiler, network_step
 from graphs import SHAPES, instructions, run
 
 import mlpcore as mc
-from mlpcore.compiler import build, gemm, program
+from mlpcore.compiler import build, program
 from mlpcore.compiler.graph import N, Untraceable
 from mlpcore.random import Stream
 from mlpcore.training.step import Rules
@@ -37,7 +36,7 @@ def graph(seed: int) -> list[np.ndarray]:
 
 
 def training(dtype: str) -> list[np.ndarray]:
-    """The state after some steps of a network with normalization, dropout, and activations that take exp and tanh."""
+    """The state after some steps of a network with normalization, dropout, and activations that need exp and tanh."""
     inner = [mc.Linear(6, 33), mc.LayerNorm(33), mc.GELU(), mc.Linear(33, 20), mc.Tanh(), mc.Dropout(0.3), mc.SiLU()]
     net = mc.Sequential(*inner, mc.Linear(20, 3))
     rules = Rules(l2=1e-3, clip_norm=0.5, ema=0.9)
@@ -45,26 +44,14 @@ def training(dtype: str) -> list[np.ndarray]:
     _, target, weights = members.loss_arrays("SoftmaxCrossEntropy", 37, dtype)
     x = Stream(0, "x").normal((37, 6)).astype(dtype)
     batch = Batch(x, target, weights, net.noise(Stream(3, "noise"), x.shape, dtype))
-    compiled = compiled_step(step, tree_map(np.array, state), batch)
+    compiled = compiled_step(step, tree_map(np.array, state), batch, "C")
     for _ in range(20):
         compiled.bound.call()
     return [compiled.bound.output(compiled.loss).copy(), *leaves(compiled.state)]
 
 
-def product() -> list[np.ndarray]:
-    """A product as loops."""
-    library = gemm._library.__wrapped__()
-    a, b, c = (Stream(0, name).normal(shape) for name, shape in (("a", (37, 301)), ("b", (301, 45)), ("c", (37, 45))))
-    whole, real = ctypes.c_int64, ctypes.c_double
-    left, right, result = (ctypes.c_void_p(array.ctypes.data) for array in (a, b, c))
-    numbers = [101, 111, 111, *map(whole, (37, 45, 301))]
-    library.dgemm_loops(*numbers, real(0.7), left, whole(301), right, whole(45), real(1.3), result, whole(45))
-    return [c]
-
-
 CASES: dict[str, Callable[[], list[np.ndarray]]] = {
     "graphs": lambda: [values for seed in range(40) for values in graph(seed)],
-    "a product": product,
     "training in float32": lambda: training("float32"),
     "training in float64": lambda: training("float64"),
 }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.backend import Run, walk
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Noise, State, Step
@@ -21,7 +22,9 @@ def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool
     take room there too, so no more of them are made ahead.
     """
 
-    def compiled(step: Step, layout: Layout | None = None) -> Run:
+    def compiled(step: Step, layout: Layout | None = None, compilation: Compilation | None = None) -> Run:
+        (compilation or Compilation()).run_eagerly()
+
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
             def noises() -> Iterator[Noise]:
                 first = draw(0)

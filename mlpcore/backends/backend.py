@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.failures import Shortage
 from mlpcore.backends.precision import Precision
 from mlpcore.errors import BackendUnavailable, DataError
@@ -19,6 +20,24 @@ from mlpcore.typing import Array, Batch, Noise, State, Step
 GPU_PACE, GPU_STEPS, MANY = 200.0, 1000, 1 << 62
 
 Run = Callable[..., tuple[State, Array]]
+
+
+@dataclass(frozen=True)
+class StepNoise:
+    """The noise of the steps of a chunk: ``noise(i)`` is that of step i.
+
+    ``make(stream, rows, full)`` makes it from a ``stream`` that stands at a step, and from what is known of a full
+    batch, an array or None; a compiler may call it with a stream and arrays of its own.
+    """
+
+    make: Callable[[Any, Any, Any], Noise]
+    stream: Stream  # at the first step
+    rows: int
+    full: np.ndarray | None
+
+    def __call__(self, i: int) -> Noise:
+        """The noise of step i."""
+        return self.make(replace(self.stream, step=self.stream.step + i), self.rows, self.full)
 
 
 class ChunkError(Exception):
@@ -34,17 +53,17 @@ class Backend:
     """One library on one device.
 
     ``asarray(x, dtype=None)`` moves host data (or an array of this library) to the device, ``to_numpy`` brings it
-    back, ``synchronize`` waits for the device. ``compile(step, layout)`` gives ``run(state, data, order, draw)``, see
-    `run_eagerly`; ``jit`` compiles a pure function of trees of arrays; ``together`` gives the results of independent
-    calls, side by side where that is faster. ``scope(dtype)`` is the context in which all work is done. ``owns(x)``
-    tells whether x is an array of this library. ``shortage(error)`` is the lack of memory that an error of the library
-    tells of, None for any other error. ``precisions`` are the ways to compute products.
+    back, ``synchronize`` waits for the device. ``compile(step, layout, compilation)`` gives ``run(state, data, order,
+    draw)``, see `run_eagerly`; ``jit(function, compilation, rows)`` compiles a pure function of trees of arrays, those
+    of the arguments numbered ``rows`` with a row each in their first axis. ``scope(dtype)`` is the context in which all
+    work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
+    that an error of the library tells of, None for any other error. ``precisions`` are the ways to compute products.
 
     ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
     then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
     right for two cores, and ``most_steps`` steps at most. ``place`` is the device as DLPack counts it (type and
     number) where arrays of other libraries are taken without a copy by ``borrow(x)``. ``stream`` makes the draws of a
-    step, on the device where a kernel reproduces their bits; ``fuses`` says that `mlpcore.layers.fusion.fuse` pays.
+    step, on the device where a kernel reproduces their bits.
     """
 
     name: str
@@ -55,9 +74,8 @@ class Backend:
     to_numpy: Callable[[Array], np.ndarray] = field(repr=False)
     owns: Callable[[Any], bool] = field(repr=False)
     scope: Callable[[str], AbstractContextManager] = field(repr=False)
-    compile: Callable[[Step, Layout], Run] = field(repr=False)
-    jit: Callable[[Callable], Callable] = field(repr=False, default=lambda function: function)
-    together: Callable[[list[Callable]], list] = field(repr=False, default=lambda parts: [part() for part in parts])
+    compile: Callable[[Step, Layout, Compilation], Run] = field(repr=False)
+    jit: Callable[..., Callable] = field(repr=False, default=lambda function, compilation=None, rows=(-1,): function)
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: dict[str, Precision] = field(repr=False, hash=False, default_factory=lambda: {"highest": Precision()})
     shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)
@@ -67,13 +85,14 @@ class Backend:
     place: tuple[int, int] | None = field(repr=False, default=None)
     borrow: Callable[[Any], Array] | None = field(repr=False, default=None)
     stream: type[Stream] = field(repr=False, default=Stream)
-    fuses: bool = field(repr=False, default=False)
 
 
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
     """``compile`` for a library that runs each operation at once: a loop over the steps."""
 
-    def compiled(step: Step, layout: Layout | None = None) -> Run:
+    def compiled(step: Step, layout: Layout | None = None, compilation: Compilation | None = None) -> Run:
+        (compilation or Compilation()).run_eagerly()
+
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
             """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
 
@@ -90,8 +109,8 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
 def walk(xp: Any, step: Step, state: State, data: tuple, order: Array, noises: Iterable[Noise]) -> tuple[State, Array]:
     """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th noise.
 
-    The optimizer may overwrite the state it is given, so a failure in a later step, or while its noise is made, must
-    not lose what the whole ones before it made: it is a ChunkError.
+    A failure in a later step, or while its noise is made, must not lose what the whole ones before it made: it is a
+    ChunkError.
     """
     losses: list[Array] = []
     try:

@@ -47,7 +47,7 @@ def create(device: Any = None) -> Backend:
     number = _number(cupy, device)
     _probe(number)
     kernels = import_module("mlpcore.kernels.cupy")
-    xp = kernels.DEVICE.library  # the one that kernels know in the formulas that close over it
+    xp = kernels.DEVICE.library  # whose clip does not wait for the device
     register(cupy.ndarray, xp)
 
     @cache
@@ -81,7 +81,7 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
-        compile=lambda step, layout: streamed(run_ahead(xp, asarray, owns)(step), lane, xp.concat),
+        compile=lambda *step: streamed(run_ahead(xp, asarray, owns)(*step), lane, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
         shortage=shortage,
         precisions=precisions(cupy, number),
@@ -91,7 +91,6 @@ def create(device: Any = None) -> Backend:
         place=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
         borrow=cupy.from_dlpack,
         stream=kernels.STREAM,
-        fuses=True,
     )
 
 

@@ -74,7 +74,7 @@ def create(device: Any = None) -> Backend:
         compile=(lambda *step: streamed(scanned(jax, asarray, *step), lambda: Plain(asarray), jnp.concatenate))
         if gpu
         else partial(scanned, jax, asarray),
-        jit=jax.jit,
+        jit=lambda function, compilation=None, rows=(-1,): jax.jit(function),
         synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
         shortage=shortage,
         precisions=_precisions(jax, gpu),

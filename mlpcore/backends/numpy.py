@@ -5,12 +5,10 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
-import mlpcore.kernels.numpy  # noqa: F401  # registers the faster bodies
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.compiled.functions import jit
+from mlpcore.backends.compiled.steps import compiled_steps
 from mlpcore.backends.failures import host_shortage
-from mlpcore.backends.replay.functions import jit
-from mlpcore.backends.replay.running import recorded
-from mlpcore.backends.replay.workers import together
 from mlpcore.errors import BackendUnavailable
 
 
@@ -33,8 +31,7 @@ def create(device: Any = None) -> Backend:
         owns=lambda x: isinstance(x, np.ndarray),
         # Overflow on the way to an infinite loss is found by the step, which says more than a NumPy warning.
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
-        compile=recorded(xp),
+        compile=compiled_steps(xp),
         jit=jit,
-        together=together,
         shortage=host_shortage,
     )

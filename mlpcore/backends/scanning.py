@@ -8,27 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends import pieces
+from mlpcore.backends import split_vector
 from mlpcore.backends.ahead import NOISE_BYTES
-from mlpcore.backends.backend import ChunkError, Run
-from mlpcore.backends.streaming import pieces as cuts
+from mlpcore.backends.backend import ChunkError, Run, run_eagerly
+from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.split_vector import SplitVector
+from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step
 
 
-def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout) -> Run:
+def scanned(
+    jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout, compilation: Compilation | None = None
+) -> Run:
     """``run(state, data, order, draw)`` as `run_eagerly` defines it, compiled once for every shape of its arguments.
 
-    A chunk is first run in hope: as if no step could fail, with its vectors in pieces. One in which a step was not to
-    be done, because something was not finite or the batch weighs nothing, is run again with care. So the state is not
-    donated; what is, are pieces and vectors of our own, because fresh memory costs a page fault for every 4096 bytes.
+    The chunk first runs without the finite check, with its vectors split into leaves; if any step was not to be done
+    (something was not finite, or the batch weighs nothing) it runs again with the check. So the state is not donated;
+    what is donated are split vectors and buffers of our own, because fresh memory costs a page fault for every 4096
+    bytes.
     """
 
+    compilation = compilation or Compilation()
+    if compilation.asked is False:
+        return run_eagerly(jax.numpy, asarray)(step, layout, compilation)
+    compilation.set("JAX", "under its own compiler")
     _register(jax)
 
     def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Any]:
-        def body(state: State, now: tuple) -> tuple[State, Any]:
-            rows, draws = now
+        def body(state: State, step_inputs: tuple) -> tuple[State, Any]:
+            rows, draws = step_inputs
             # Rows are in range by construction, so nothing needs to be filled in for those outside.
             x, target, weights = (jax.numpy.take(part, rows, axis=0, mode="clip") for part in data)
             return advance(state, Batch(x, target, weights, draws))
@@ -36,66 +45,61 @@ def scanned(jax: Any, asarray: Callable[..., Array], step: Step, layout: Layout)
         return jax.lax.scan(body, state, (order, noise))
 
     @jax.jit
-    def careful(*arguments: Any) -> tuple[State, Array]:
+    def guarded(*arguments: Any) -> tuple[State, Array]:
         return scan(step, *arguments)
 
     @partial(jax.jit, donate_argnums=0)
-    def hopeful(cut: list[Any], state: State, *arguments: Any) -> tuple[State, Array, Array]:
+    def optimistic(vectors: list[SplitVector], state: State, *arguments: Any) -> tuple[State, Array, Array]:
         def advance(state: State, batch: Batch) -> tuple[State, tuple]:
-            conditions = []
+            new, ok, loss = step.propose(state, batch, flat=partial(split_vector.flat, layout))
+            return new, (loss, ok)
 
-            def new_anyway(ok: Array, new: Callable[[], State], old: State) -> State:
-                conditions.append(ok)
-                return new()
-
-            state, loss = step(state, batch, flat=partial(pieces.flat, layout), choose=new_anyway)
-            return state, (loss, *conditions)
-
-        state, (losses, ok) = scan(advance, pieces.placed(layout, state, cut), *arguments)
+        state, (losses, ok) = scan(advance, split_vector.with_vectors(layout, state, vectors), *arguments)
         return state, losses, jax.numpy.all(ok)
 
-    cut = jax.jit(lambda vectors: [pieces.cut(layout, vector) for vector in vectors])
+    split = jax.jit(lambda vectors: [split_vector.split(layout, vector) for vector in vectors])
 
     @partial(jax.jit, donate_argnums=0)
-    def joined(room: list[Array], parts: list[Any]) -> list[Array]:
-        def join(vector: Array, cut: Any) -> Array:
-            for part, slot in zip(cut.parts, cut.slots, strict=True):
-                vector = jax.lax.dynamic_update_slice_in_dim(vector, part, slot.start, axis=-1)
-            return vector
+    def join(buffers: list[Array], vectors: list[SplitVector]) -> list[Array]:
+        def fill(buffer: Array, vector: SplitVector) -> Array:
+            for part, slot in zip(vector.parts, vector.slots, strict=True):
+                buffer = jax.lax.dynamic_update_slice_in_dim(buffer, part, slot.start, axis=-1)
+            return buffer
 
-        return list(map(join, room, parts))
+        return list(map(fill, buffers, vectors))
 
-    hope = True
-    given: list[Array] = []  # the vectors of the state that the last chunk gave
-    parts: list[Any] = []  # the same in pieces
-    spare: list[Array] = []  # vectors of the state before it, whose memory is used again where nobody holds them
+    splits = True  # whether the step works on split vectors, as far as is known
+    last: list[Array] = []  # the vectors of the state that the last chunk returned
+    last_split: list[SplitVector] = []  # the same, split
+    buffers: list[Array] = []  # vectors of the state before it, whose memory is used again where nobody holds them
 
     def chunk(state: State, *arguments: Any) -> tuple[State, Array]:
-        nonlocal hope, given, parts, spare
-        if not hope:
-            return careful(state, *arguments)
-        vectors = pieces.vectors(layout, state)
-        ours = len(parts) == len(vectors) and all(map(operator.is_, vectors, given))
+        nonlocal splits, last, last_split, buffers
+        if not splits:
+            return guarded(state, *arguments)
+        vectors = split_vector.vectors(layout, state)
+        ours = len(last_split) == len(vectors) and all(map(operator.is_, vectors, last))
         try:
-            now, parts, room, spare = parts if ours else cut(vectors), [], spare, []
-            made, losses, ok = hopeful(now, state, *arguments)
+            donated, last_split, free, buffers = last_split if ours else split(vectors), [], buffers, []
+            new, losses, ok = optimistic(donated, state, *arguments)
             if not bool(ok):
-                return careful(state, *arguments)
-            parts = pieces.vectors(layout, made)
-            new = joined(room if room and _held_once(room) else list(map(jax.numpy.zeros_like, vectors)), parts)
-        except Exception:  # whatever is wrong with the step shows when it is run with care
-            hope = False
-            return careful(state, *arguments)
-        given, spare = new, vectors if ours else []
-        return pieces.placed(layout, made, new), losses
+                return guarded(state, *arguments)
+            last_split = split_vector.vectors(layout, new)
+            free = free if free and _held_once(free) else list(map(jax.numpy.zeros_like, vectors))
+            joined = join(free, last_split)
+        except Exception:  # whatever is wrong with the step shows when it runs with the check
+            splits = False
+            return guarded(state, *arguments)
+        last, buffers = joined, vectors if ours else []
+        return split_vector.with_vectors(layout, new, joined), losses
 
     def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-        each = sum(leaf.nbytes for leaf in leaves(draw(0)))
+        noise_bytes = sum(leaf.nbytes for leaf in leaves(draw(0)))
         losses: list[Array] = []
         done = 0
         try:
-            for start, stop in cuts(order.shape[0], each, NOISE_BYTES):
-                draws = [draw(i) for i in range(start, stop)] if each else [draw(0)]
+            for start, stop in pieces(order.shape[0], noise_bytes, NOISE_BYTES):
+                draws = [draw(i) for i in range(start, stop)] if noise_bytes else [draw(0)]
                 noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
                 rows = order[start:stop].astype(np.int32)
                 # An error on the device is raised here, before the new state is taken.
@@ -117,7 +121,7 @@ def _held_once(arrays: list[Array]) -> bool:
 
 @cache
 def _register(jax: Any) -> None:
-    """Let JAX see the arrays within `Pieces`."""
+    """Let JAX see the arrays within a `SplitVector`."""
     jax.tree_util.register_pytree_node(
-        pieces.Pieces, lambda vector: (vector.parts, vector.slots), lambda slots, parts: pieces.Pieces(parts, slots)
+        SplitVector, lambda vector: (vector.parts, vector.slots), lambda slots, parts: SplitVector(parts, slots)
     )

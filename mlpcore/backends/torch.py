@@ -13,6 +13,7 @@ from mlpcore.backends.backend import (
     GPU_STEPS,
     MANY,
     Backend,
+    Run,
     first_line,
     load,
     misplaced,
@@ -20,10 +21,12 @@ from mlpcore.backends.backend import (
     run_eagerly,
     unavailable,
 )
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
 from mlpcore.backends.lanes import Plain
 from mlpcore.backends.precision import Precision, switched
 from mlpcore.backends.streaming import streamed
+from mlpcore.namespace import namespace
 
 INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"
 SHORTAGE = ("out of memory", "can't allocate memory", "not enough memory")  # of CUDA, of the host on Linux, on Windows
@@ -47,7 +50,6 @@ def create(device: Any = None) -> Backend:
     torch = load("torch", "torch", INSTALL)
     place = _place(torch, device)
     xp = import_module("array_api_compat.torch")
-    import_module("mlpcore.kernels.torch")
 
     def asarray(x: Any, dtype: Any = None) -> Any:
         if isinstance(x, torch.Tensor):
@@ -63,7 +65,18 @@ def create(device: Any = None) -> Backend:
     def owns(x: Any) -> bool:
         return isinstance(x, torch.Tensor)
 
-    ahead, cuda = run_ahead(xp, asarray, owns), place.type == "cuda"
+    cuda = place.type == "cuda"
+    steps = run_ahead(xp, asarray, owns) if cuda else run_eagerly(xp, asarray)
+
+    def compile_step(step: Any, layout: Any = None, compilation: Compilation | None = None) -> Run:
+        if compilation is not None and compilation.asked is True:
+            namespace(torch.empty(0))  # the look-up is remembered: torch.compile warns of what it calls
+            compilation.set("torch.compile", "compile=True")
+            run = steps(torch.compile(step, dynamic=False), layout)
+        else:
+            run = steps(step, layout, compilation)
+        return streamed(run, lambda: Plain(asarray), xp.concat) if cuda else run
+
     return Backend(
         name="torch",
         xp=xp,
@@ -74,9 +87,7 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         # Not inference_mode: what is made there is refused by the tape of a user who goes on with predictions.
         scope=lambda dtype: guarded(torch.no_grad(), lambda error: (lack := shortage(error)) and too_little(lack)),
-        compile=(lambda step, layout: streamed(ahead(step), lambda: Plain(asarray), xp.concat))
-        if cuda
-        else run_eagerly(xp, asarray),
+        compile=compile_step,
         synchronize=(lambda: torch.cuda.synchronize(place)) if cuda else (lambda: None),
         shortage=shortage,
         precisions=_precisions(torch, place),

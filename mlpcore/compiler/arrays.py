@@ -21,6 +21,8 @@ def _sign(name: str) -> Any:
 class TracedArray:
     """The result of a node; every operation adds one to the graph. A look at its numbers is `Untraceable`."""
 
+    __array_ufunc__ = None  # a NumPy array on the left leaves the operation to this class
+
     def __init__(self, tracer: Any, node: Node) -> None:
         self.tracer, self.node = tracer, node
 

@@ -3,18 +3,24 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlpcore.compiler.graph import Node
+from mlpcore.compiler.graph import N, Node
 from mlpcore.compiler.schedule import Loop, Member, Schedule
 
 Path = tuple[int, ...]  # the blocks around a member, from the outermost to the innermost
+LANES = 16  # indices of one axis that are computed beside each other, whatever vectors the machine has
+NARROW = 32  # a row of at most so many entries is too short for lanes of its own
 
 
 @dataclass(eq=False)
 class Block:
-    """What is done within the first ``depth`` axes of a loop: members, and blocks that lie one axis further in."""
+    """What is done within the first ``depth`` axes of a loop: members, and blocks that lie one axis further in.
+
+    The members of a block of ``lanes`` are computed for `LANES` indices beside each other; it lies within no more axes.
+    """
 
     depth: int
     parts: list["Member | Block"] = field(default_factory=list)
+    lanes: bool = False
 
     def members(self) -> Iterator[Member]:
         """All of them, at any depth."""
@@ -37,11 +43,46 @@ def in_scope(loop: Loop, paths: dict[Node, Path], node: Node, user: Node) -> boo
     return not member.late and paths[user][: len(own)] == own
 
 
+def lane_axis(loop: Loop) -> int | None:
+    """The axis of which `LANES` indices are computed beside each other; None where nothing is reduced over the last.
+
+    It is the last axis itself, or the outermost one within which there are no more than `NARROW` entries: then whole
+    rows lie beside each other, and the sum along a row is a sum of vectors.
+    """
+    last, inside, found = len(loop.axes) - 1, 1, None
+    if not any(last in member.reduced for member in loop.members.values()):
+        return None
+    for axis in range(last, -1, -1):
+        dim = loop.axes[axis]
+        if dim is N or dim >= LANES:
+            found = axis
+        inside *= NARROW + 1 if dim is N else dim
+        if inside > NARROW:
+            break
+    return found
+
+
 def blocks(schedule: Schedule, loop: Loop) -> Block:
     """The blocks of a loop, its members ordered by their stages."""
     order = {node: number for number, node in enumerate(schedule.nodes)}
     members = sorted(loop.members.values(), key=lambda member: (member.stage, order[member.node]))
-    return _nested(schedule, 0, members)
+    block, axis = _nested(schedule, 0, members), lane_axis(loop)
+    return block if axis is None else _beside(block, axis)
+
+
+def _beside(block: Block, axis: int) -> Block:
+    """The block with neighbouring members that lie within the axis of lanes put into blocks of lanes."""
+    parts: list[Member | Block] = []
+    for part in block.parts:
+        if isinstance(part, Block):
+            parts.append(_beside(part, axis))
+        elif block.depth <= axis:
+            parts.append(part)
+        elif parts and isinstance(parts[-1], Block) and parts[-1].lanes:
+            parts[-1].parts.append(part)
+        else:
+            parts.append(Block(block.depth, [part], lanes=True))
+    return Block(block.depth, parts)
 
 
 def _nested(schedule: Schedule, depth: int, members: list[Member]) -> Block:

@@ -2,8 +2,34 @@
 
 import ctypes
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+
+from mlpcore.compiler.graph import Node
+
+STEP = """
+// What a step is called with: its arrays, its numbers, and the tiles of its rows, which a function outside runs.
+typedef void (*Phase)(const void *, I);
+typedef struct {
+  void **p;
+  const double *c;
+  I rows, each, tiles, threads;  // each: rows of a tile
+  const I *strides;              // bytes from the memory of a tile to that of the next, by phase
+  char *const *sums;             // partial results of all tiles but the first, by phase
+  Gemm gemm;
+  Gemmd gemmd;
+  void (*run)(Phase, const void *, I tiles, I threads);  // NULL: one after the other
+  const int *stop;               // where not 0, the step is abandoned before the state is written
+} Step;
+
+#define PHASE __attribute__((noinline))
+
+static inline void in_tiles(const Step *s, Phase phase, I tiles) {
+  if (tiles > 1 && s->run) s->run(phase, s, tiles, s->threads);
+  else for (I tile = 0; tile < tiles; tile++) phase(s, tile);
+}
+"""
 
 CHUNK = """
 // Steps, until the time is up: the rows of each are gathered, its draws read where they lie.
@@ -13,19 +39,36 @@ typedef struct {
   double seconds;
 } Chunk;
 
-void mlpcore_call(void **p, const double *c, I n, Gemm gemm, Gemmd gemmd) { one_step(p, c, n, gemm, gemmd); }
+// Rows of a table one behind the other, without a call for each; the next is on its way to the cache meanwhile.
+static void gather(char *restrict to, const char *restrict from, const I *rows, I n, I bytes) {
+  if (bytes == 4)
+    for (I i = 0; i < n; i++) memcpy(to + i * 4, from + rows[i] * 4, 4);
+  else if (bytes == 8)
+    for (I i = 0; i < n; i++) memcpy(to + i * 8, from + rows[i] * 8, 8);
+  else
+    for (I i = 0; i < n; i++, to += bytes) {
+      const char *row = from + rows[i] * bytes, *next = from + rows[i + 1 < n ? i + 1 : i] * bytes;
+      I b = 0;
+      for (; b + 64 <= bytes; b += 64) {
+        __builtin_prefetch(next + b);
+        memcpy(to + b, row + b, 64);
+      }
+      for (; b + 4 <= bytes; b += 4) memcpy(to + b, row + b, 4);
+      for (; b < bytes; b++) to[b] = row[b];
+    }
+}
 
-I mlpcore_run(void **p, const double *c, I n, Gemm gemm, Gemmd gemmd, const Chunk *k) {
+I mlpcore_call(const Step *s) { return one_step(s); }
+
+I mlpcore_run(const Step *step, const Chunk *k) {
+  const I n = step->rows;
   struct timespec begin, now;
   clock_gettime(CLOCK_MONOTONIC, &begin);
   for (I s = 0; s < k->steps; s++) {
     const I *rows = k->order + s * n;
-    for (I part = 0; part < k->parts; part++) {
-      const I bytes = k->row_bytes[part];
-      for (I i = 0; i < n; i++) memcpy(k->batch[part] + i * bytes, k->data[part] + rows[i] * bytes, bytes);
-    }
-    for (I d = 0; d < k->draws; d++) p[k->draw_at[d]] = k->drawn[d] + s * k->draw_bytes[d];
-    one_step(p, c, n, gemm, gemmd);
+    for (I part = 0; part < k->parts; part++) gather(k->batch[part], k->data[part], rows, n, k->row_bytes[part]);
+    for (I d = 0; d < k->draws; d++) step->p[k->draw_at[d]] = k->drawn[d] + s * k->draw_bytes[d];
+    if (one_step(step)) return s;
     memcpy(k->losses + s * k->loss_bytes, k->loss, k->loss_bytes);
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (now.tv_sec - begin.tv_sec + 1e-9 * (now.tv_nsec - begin.tv_nsec) > k->seconds) return s + 1;
@@ -33,6 +76,31 @@ I mlpcore_run(void **p, const double *c, I n, Gemm gemm, Gemmd gemmd, const Chun
   return k->steps;
 }
 """
+
+
+class Step(ctypes.Structure):
+    """The struct of that name."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("p", "c")),
+        *((name, ctypes.c_int64) for name in ("rows", "each", "tiles", "threads")),
+        *((name, ctypes.c_void_p) for name in ("strides", "sums", "gemm", "gemmd", "run", "stop")),
+    ]
+
+
+class Steps(NamedTuple):
+    """Steps to be walked; after the first one that ends past ``seconds`` no other begins.
+
+    Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
+    ``draws`` their i-th entries; ``loss`` is noted.
+    """
+
+    data: Sequence[np.ndarray]
+    inputs: Sequence[Node]
+    order: np.ndarray
+    draws: dict[Node, np.ndarray]
+    loss: Node
+    seconds: float
 
 
 class Chunk(ctypes.Structure):

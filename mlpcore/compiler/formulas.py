@@ -21,27 +21,56 @@ SAME = {  # any type of numbers
     "bitwise_and": "{0} & {1}", "bitwise_or": "{0} | {1}", "bitwise_xor": "{0} ^ {1}", "take": "{0}",
 }  # fmt: skip
 FLOATS = {  # F stands for the suffix f of single precision
-    "divide": "{0} / {1}", "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}", "rows": "(T)n",
-    "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}", "abs": "fabsF({0})", "reciprocal": "1 / {0}",
+    "divide": "{0} / {1}", "maximum": "{0} > {1} ? {0} : {0} != {0} ? {0} : {1}", "rows": "(T)rows",
+    "minimum": "{0} < {1} ? {0} : {0} != {0} ? {0} : {1}", "abs": "fabsF({0})", "reciprocal": "1 / {0}",
     "rsqrt": "1 / sqrtF({0})", "isfinite": "{0} - {0} == 0", "isnan": "{0} != {0}",
-    "isinf": "{0} == {0} && {0} - {0} != 0", "signbit": "signbit({0}) != 0", "round": "rintF({0})",
+    "isinf": "({0} == {0}) & ({0} - {0} != 0)", "signbit": "signbit({0}) != 0", "round": "rintF({0})",
     "sign": "{0} > 0 ? 1 : {0} < 0 ? -1 : {0}", "logaddexp": "logaddexpF({0}, {1})",
     "remainder": "remainder_ofF({0}, {1})", "floor_divide": "floor_divideF({0}, {1})",
 }  # fmt: skip
 LIBRARY = (
     *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "copysign", "cos", "cosh", "exp", "expm1"),
-    *("floor", "hypot", "log", "log1p", "log2", "log10", "pow", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"),
+    *(
+        "floor",
+        "hypot",
+        "log",
+        "log1p",
+        "log2",
+        "log10",
+        "nextafter",
+        "pow",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+        "trunc",
+    ),
 )
 INTEGERS = {
     "maximum": "{0} > {1} ? {0} : {1}", "minimum": "{0} < {1} ? {0} : {1}", "abs": "{0} < 0 ? -{0} : {0}",
     "sign": "({0} > 0) - ({0} < 0)", "bitwise_invert": "~{0}", "ceil": "{0}", "floor": "{0}", "trunc": "{0}",
-    "round": "{0}",
+    "round": "{0}",  # a shift by as many bits as there are, or more, leaves the sign, as in NumPy
+    "bitwise_left_shift": "(uint64_t){1} < BITS ? (uint64_t){0} << {1} : 0",
+    "bitwise_right_shift": "(uint64_t){1} < BITS ? {0} >> {1} : {0} < 0 ? -1 : 0",
 }  # fmt: skip
 BEGIN = {"sum": "0", "prod": "1", "any": "0", "all": "1", "max": "-INFINITY", "min": "INFINITY"}
 JOIN = {
     "sum": "{0} + {1}", "prod": "{0} * {1}", "any": "{0} | {1}", "all": "{0} & {1}",
-    "max": "{1} > {0} || {1} != {1} ? {1} : {0}", "min": "{1} < {0} || {1} != {1} ? {1} : {0}",
+    "max": "({1} > {0}) | ({1} != {1}) ? {1} : {0}", "min": "({1} < {0}) | ({1} != {1}) ? {1} : {0}",
 }  # fmt: skip
+
+
+def begin(node: Node) -> str:
+    """What a reduction begins with; the extremes of whole numbers with the last one of their type."""
+    bits, least = 8 * node.dtype.itemsize, node.name == "max"
+    if node.name not in ("max", "min") or node.dtype.kind not in "iu":
+        return BEGIN[node.name]
+    if node.dtype.kind == "u":
+        return "0" if least else f"UINT{bits}_MAX"
+    return f"INT{bits}_{'MIN' if least else 'MAX'}"
+
+
 OWN = ("exp", "expm1", "log", "log1p", "tanh")
 
 
@@ -72,11 +101,11 @@ def template_of(name: str, dtype: np.dtype) -> str:
             or f"{'mlp_' * (name in OWN)}{name}F({', '.join(['{0}', '{1}'][: 2 if name in TWO else 1])})"
         )
     if dtype.kind in "iub" and name in INTEGERS:
-        return INTEGERS[name]
+        return INTEGERS[name].replace("BITS", str(8 * dtype.itemsize))
     raise Untraceable(f"{name} of {dtype}")
 
 
-TWO = ("atan2", "copysign", "hypot", "pow")
+TWO = ("atan2", "copysign", "hypot", "nextafter", "pow")
 
 
 def literal(value: bool | int | float, dtype: np.dtype) -> str:

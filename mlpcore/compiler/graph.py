@@ -52,6 +52,11 @@ def long(dim: Dim) -> bool:
     return dim is N or dim != 1
 
 
+def empty(shape: Iterable[Dim]) -> bool:
+    """Whether an axis has no entries."""
+    return any(dim is not N and dim == 0 for dim in shape)
+
+
 def has_rows(shape: Iterable[Dim]) -> bool:
     """Whether an axis is as long as there are rows. (``N in shape`` would compare numbers with the unknown number.)"""
     return any(dim is N for dim in shape)
@@ -71,7 +76,7 @@ class Node:
     """One operation: its result has ``shape`` and ``dtype``; ``attributes`` are what it takes besides arrays.
 
     ``kind`` is what the scheduler must know of it: "input", "constant", "elementwise", "reduce", "view", "matmul",
-    "concat" or "take". ``label`` says which function of which class asked for it.
+    "concat", "take" or "draw". ``label`` says which function of which class asked for it.
     """
 
     name: str

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.places import ZERO, Place, packed
+from mlpcore.compiler.places import ZERO, Place, Size, packed
 from mlpcore.compiler.schedule import Loop, Member, Schedule, along, nodes_of
 
 ALIGNMENT = 64  # bytes
@@ -48,6 +50,22 @@ def _read_after(schedule: Schedule, old: Node, number: int) -> bool:
     later = [node for item in schedule.items[number + 1 :] for node in nodes_of(item)]
     read = [schedule.source(node, one).root for node in later for one in node.inputs]
     return old in read or any(schedule.places[one].root is old for one in schedule.graph.outputs)
+
+
+def aligned(count: int) -> np.ndarray:
+    """``count`` bytes of zeros that begin where vectors begin."""
+    memory = np.zeros(count + ALIGNMENT, np.uint8)
+    begin = -memory.ctypes.data % ALIGNMENT
+    return memory[begin : begin + count]
+
+
+def whole(home: dict[Node, tuple[Node, Size]], root: Node) -> tuple[Node, Size]:
+    """The node whose array holds the entries of a root, and from which entry on; ``home`` says what is part of what."""
+    begin = ZERO
+    while root in home:
+        root, more = home[root]
+        begin = begin.plus(more)
+    return root, begin
 
 
 def arena(spans: list[tuple[int, int, int]]) -> tuple[list[int], int]:

@@ -99,8 +99,10 @@ def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
 
 def as_it_lies(shape: Shape, strides: tuple[Size, ...]) -> tuple[int, Size | Dim] | None:
     """How BLAS can read a matrix: 111 where its rows are packed, 112 where its columns are, as CBLAS calls a matrix and
-    its transpose, and how far apart these lie. None where neither is."""
+    its transpose, and how far apart these lie. None where neither is, or where they lie in reverse."""
     (rows, columns), (row, column) = shape[-2:], strides[-2:]
+    if min(*row, *column) < 0:
+        return None
     if (column == ONE or not long(columns)) and (row != ZERO or not long(rows)):
         return 111, row if row != ZERO else columns
     if (row == ONE or not long(rows)) and (column != ZERO or not long(columns)):

@@ -9,6 +9,14 @@ PREAMBLE = """\
 #include <time.h>
 
 typedef int64_t I;
+// What a loop writes, no other iteration of it reads: the compiler need not look for arrays that overlap.
+#ifdef __clang__
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define LANEWISE INDEPENDENT
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#define LANEWISE _Pragma("GCC ivdep") _Pragma("GCC unroll 1")  // a loop over lanes becomes vectors, not copies
+#endif
 typedef void (*Gemm)(int, int, int, I, I, I, float, const float *, I, const float *, I, float, float *, I);
 typedef void (*Gemmd)(int, int, int, I, I, I, double, const double *, I, const double *, I, double, double *, I);
 

@@ -2,21 +2,25 @@
 
 import ctypes
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
+from mlpcore.compiler import pool
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
-from mlpcore.compiler.chunk import chunk
+from mlpcore.compiler.chunk import Step, Steps, chunk
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.memory import ALIGNMENT, arena
+from mlpcore.compiler.phases import work
 from mlpcore.compiler.places import size
-from mlpcore.compiler.schedule import Item, Schedule, nodes_of
-from mlpcore.compiler.storage import Storage
+from mlpcore.compiler.schedule import Schedule
+from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
+from mlpcore.compiler.workspace import Memory
+
+OUTPUTS = 64  # views of outputs that are kept, as making one takes longer than a small function
 
 
 @lru_cache(maxsize=256)
@@ -33,39 +37,62 @@ class Program:
         tracer: Tracer,
         outputs: Sequence[TracedArray],
         replaced: Sequence[tuple[TracedArray, TracedArray]] = (),
+        tiling: Tiling = DEFAULT,
     ) -> None:
-        self.tracer = tracer
+        self.tracer, self.tiling = tracer, tiling
         pairs = _apart(tracer, replaced)
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
-        printer = Printer(self.schedule, [(new.node, old.node) for new, old in pairs])
-        self.source, self.storage = printer.text(), printer.storage
+        self.replaced = [(new.node, old.node) for new, old in pairs]
+        self._printer = Printer(self.schedule, self.replaced, tiling)
+        self.storage = self._printer.storage
+        self.work = work(self.schedule, self.storage.phases)
+
+    @cached_property
+    def source(self) -> str:
+        """The C, printed when it is asked for; its arrays, numbers and sums are known from then on."""
+        return self._printer.text()
+
+    @property
+    def sums(self) -> list[int]:
+        """The bytes of the partial results of every phase."""
+        return self._printer.sums
+
+    def largest_product(self, rows: int) -> int:
+        """The multiplications of its largest product of matrices, for so many rows."""
+        products = [node for node in self.schedule.nodes if node.kind == "matmul"]
+        return max((size((*node.shape, node.inputs[0].shape[-1])).at(rows) for node in products), default=0)
 
     def __str__(self) -> str:
         return str(self.schedule)
 
 
 class Bound:
-    """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs."""
+    """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs.
 
-    def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray], blas: Blas) -> None:
-        storage, schedule = program.storage, program.schedule
-        self.program, self.rows = program, rows
-        data = program.tracer.data
-        kept = {schedule.places[one].root for one in program.tracer.graph.outputs}
+    With ``fewer`` it can be called for fewer rows too. ``threads`` run the tiles of its phases, by default as many as
+    `pool.threads` says; the results are the same.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        rows: int,
+        given: dict[Node, np.ndarray],
+        blas: Blas,
+        threads: int | None = None,
+        fewer: bool = False,
+    ) -> None:
+        source, storage, tiling = program.source, program.storage, program.tiling
+        self.program, self.rows, data = program, rows, program.tracer.data
+        each = tiling.largest(rows, program.work) if fewer else tiling.of_rows(rows, program.work.at(rows))
+        tiles = min(tiling.most, rows) if fewer else -(-rows // each) if each else 1
         own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
-        spans = []
-        for whole in own:
-            items = [n for n, item in enumerate(schedule.items) if _touches(storage, schedule, item, whole)]
-            first, last = (0, len(schedule.items)) if whole in kept else (min(items), max(items))
-            spans.append((first, last, size(whole.shape).at(rows) * whole.dtype.itemsize))
-        offsets, length = arena(spans)
-        memory = np.zeros(length + ALIGNMENT, np.uint8)
-        begin = -memory.ctypes.data % ALIGNMENT
+        memory = Memory(storage, program.sums, own, rows, each, tiles)
+        self.bytes = memory.length
         self.arrays = dict(given)
-        for whole, offset, (_, _, count) in zip(own, offsets, spans, strict=True):
-            piece = memory[begin + offset : begin + offset + count].view(whole.dtype)
-            self.arrays[whole] = piece.reshape(_shape(whole, rows))
+        for whole, piece in memory.pieces.items():
+            self.arrays[whole] = piece.reshape(_shape(whole, each if whole in storage.local else rows))
         for whole in storage.arrays:
             if whole in data:
                 self.arrays[whole] = np.ascontiguousarray(data[whole])
@@ -73,61 +100,65 @@ class Bound:
                 self.arrays[whole] = np.full((), dict(whole.attributes)["value"], whole.dtype)
         self.addresses = np.array([self.arrays[one].ctypes.data for one in storage.arrays], dtype=np.uintp)
         self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
-        loaded = library(program.source)
+        loaded = library(source)
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
-        self._once.restype, self._chunk.restype = None, ctypes.c_int64
-        pointer, whole_number = ctypes.c_void_p, ctypes.c_int64
-        self._once.argtypes = [pointer, pointer, whole_number, pointer, pointer]
-        self._chunk.argtypes = [*self._once.argtypes, pointer]
-        self._words = (self.addresses.ctypes.data, self.numbers.ctypes.data, rows, blas.sgemm, blas.dgemm)
+        self._once.restype = self._chunk.restype = ctypes.c_int64
+        self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [ctypes.c_void_p] * 2
+        threads = min(pool.threads() if threads is None else threads, tiling.most)
+        self.stop = np.zeros(1, np.int32)  # set to 1 by another thread, it ends a call before the state is written
+        self._outputs: dict[tuple[Node, int], np.ndarray] = {}
+        self._memory = memory
+        arrays = (self.addresses, self.numbers, memory.strides, memory.sums, self.stop)
+        p, c, strides, sums, stop = (one.ctypes.data for one in arrays)
+        self._step = Step(p, c, 0, 0, 0, threads, strides, sums, blas.sgemm, blas.dgemm, None, stop)
+        self._set_rows(rows)
 
-    def call(self) -> None:
-        """Compute the outputs from the inputs as they stand in their arrays."""
-        self._once(*self._words)
+    def _set_rows(self, rows: int) -> None:
+        """Cut so many rows into their tiles."""
+        each = self.program.tiling.of_rows(rows, self.program.work.at(rows))
+        tiles = -(-rows // each) if each else 1
+        cut = [phase for phase in self.program.storage.phases if phase.tiles(tiles) > 1]
+        # Whether products run in tiles, on threads of this library: BLAS should have one thread meanwhile.
+        self.in_tiles = any(item.kind == "matmul" for phase in cut for item in phase.items if isinstance(item, Node))
+        self._step.rows, self._step.each, self._step.tiles = rows, each, tiles
+        self._step.run = pool.address() if cut and self._step.threads > 1 else None
 
-    def walk(
-        self,
-        data: Sequence[np.ndarray],
-        inputs: Sequence[Node],
-        order: np.ndarray,
-        draws: dict[Node, np.ndarray],
-        loss: Node,
-        seconds: float,
-    ) -> np.ndarray:
-        """The losses of steps, fewer than asked for where the time was up before.
+    def call(self, rows: int | None = None) -> None:
+        """Compute the outputs from the inputs as they stand in their arrays, of which the first ``rows`` rows count."""
+        if rows is not None and rows != self._step.rows:
+            self._set_rows(rows)
+        self._once(ctypes.addressof(self._step))
 
-        Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
-        ``draws`` their i-th entries.
-        """
+    def walk(self, steps: Steps) -> np.ndarray:
+        """The losses of the steps, fewer than asked for where the time was up before."""
         arrays, before = self.program.storage.arrays, self.addresses.copy()
-        at = {arrays.index(node): drawn for node, drawn in draws.items() if node in arrays}
-        losses = np.empty(len(order), loss.dtype)
-        batch = [self.arrays[node] for node in inputs]
-        struct, kept = chunk(order, data, batch, at, losses, self.output(loss), seconds)
-        done = self._chunk(*self._words, ctypes.addressof(struct))
+        at = {arrays.index(node): drawn for node, drawn in steps.draws.items() if node in arrays}
+        losses = np.empty(len(steps.order), steps.loss.dtype)
+        batch = [self.arrays[node] for node in steps.inputs]
+        struct, kept = chunk(steps.order, steps.data, batch, at, losses, self.output(steps.loss), steps.seconds)
+        done = self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
         del kept  # the struct points into these
         self.addresses[:] = before  # where the draws were read
         return losses[:done]
 
-    def output(self, node: Node) -> np.ndarray:
-        """The array of an output, as it lies."""
+    def output(self, node: Node, rows: int | None = None) -> np.ndarray:
+        """The array of an output, as it lies after a call for as many rows."""
+        rows = self.rows if rows is None else rows
+        if (node, rows) in self._outputs:
+            return self._outputs[node, rows]
         place = self.program.schedule.places[node]
         whole, begin = self.program.storage.whole(place.root)
         offset = begin.plus(place.offset)
-        base = self.arrays[whole].reshape(-1)[offset.at(self.rows) :]
-        strides = tuple(one.at(self.rows) * base.itemsize for one in place.strides)
-        return np.lib.stride_tricks.as_strided(base, _shape(node, self.rows), strides)
+        base = self.arrays[whole].reshape(-1)[offset.at(rows) :]
+        strides = tuple(one.at(rows) * base.itemsize for one in place.strides)
+        if len(self._outputs) >= OUTPUTS:
+            self._outputs.clear()
+        made = self._outputs[node, rows] = np.lib.stride_tricks.as_strided(base, _shape(node, rows), strides)
+        return made
 
 
 def _shape(node: Node, rows: int) -> tuple[int, ...]:
     return tuple(dim if isinstance(dim, int) else rows for dim in node.shape)
-
-
-def _touches(storage: Storage, schedule: Schedule, item: Item, whole: Node) -> bool:
-    """Whether an item reads or writes an array."""
-    nodes = list(nodes_of(item))
-    roots = [*nodes, *(schedule.source(node, one).root for node in nodes for one in node.inputs)]
-    return any(storage.whole(root)[0] is whole for root in roots)
 
 
 def _apart(

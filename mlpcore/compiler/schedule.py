@@ -33,7 +33,13 @@ class Member:
     @property
     def short(self) -> bool:
         """Whether this is a reduction over axes of length 1: the value itself."""
-        return self.node.kind == "reduce" and self.depth == self.work
+        return self.node.kind == "reduce" and not self.reduced
+
+    @property
+    def reduced(self) -> set[int]:
+        """The axes of the loop over which it is a reduction."""
+        axes = dict(self.node.attributes)["axes"] if self.node.kind == "reduce" else ()
+        return {self.axes[axis] for axis in axes} - {-1}
 
     @property
     def in_register(self) -> bool:
@@ -49,7 +55,7 @@ class Loop:
     members: dict[Node, Member] = field(default_factory=dict)
 
 
-Item = Loop | Node  # a node alone: a product, or a concatenation
+Item = Loop | Node  # a node alone: a product, a concatenation, or draws
 
 
 def nodes_of(item: Item) -> Iterable[Node]:
@@ -73,17 +79,18 @@ class Schedule:
         for node in self.nodes:
             if node.kind in ("elementwise", "reduce", "take"):
                 self._into_a_loop(node)
-            elif node.kind in ("matmul", "concat"):
+            elif node.kind in ("matmul", "concat", "draw"):
                 self.item_of[node] = len(self.items)
                 self.items.append(node)
         self.users = self._users()
         for node in reversed(self.nodes):
             self._later(node)
-        self.items = [item for item in self.items if isinstance(item, Node) or item.members]
-        self.item_of = {}
-        for number, item in enumerate(self.items):
-            for node in nodes_of(item):
-                self.item_of[node] = number
+        self.order([item for item in self.items if isinstance(item, Node) or item.members])
+
+    def order(self, items: list[Item]) -> None:
+        """Put the items into this order."""
+        self.items = items
+        self.item_of = {node: number for number, item in enumerate(items) for node in nodes_of(item)}
 
     def source(self, node: Node, given: Node) -> Place:
         """Where a node reads one that is given to it."""
@@ -123,6 +130,8 @@ class Schedule:
         first = max((self.item_of.get(self.places[one].root, -1) for one in node.inputs), default=-1)
         for number in range(max(first, 0), len(self.items)):
             loop = self.items[number]
+            if isinstance(loop, Loop) and not axes and loop.axes:
+                continue  # a number that several items read is no part of one that may run in tiles
             if isinstance(loop, Loop) and (member := self._fitted(node, loop)) is not None:
                 loop.members[node] = member
                 self.item_of[node] = number

@@ -1,38 +1,78 @@
 """What of a schedule is kept in memory, in which array of the printed function, and from which entry on."""
 
+import math
 from collections.abc import Sequence
+from itertools import takewhile
+from typing import NamedTuple
 
-from mlpcore.compiler.blocks import Block, blocks, in_scope
-from mlpcore.compiler.graph import Node, long
-from mlpcore.compiler.memory import replaceable
+from mlpcore.compiler.blocks import LANES, Block, blocks, in_scope, lane_axis
+from mlpcore.compiler.graph import N, Node, long
+from mlpcore.compiler.memory import replaceable, whole
+from mlpcore.compiler.phases import arrange
 from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
-from mlpcore.compiler.schedule import Loop, Schedule, Strides
+from mlpcore.compiler.pointers import Pointers, local
+from mlpcore.compiler.schedule import Loop, Member, Schedule, Strides, nodes_of
+from mlpcore.compiler.tiling import Tiling
+
+ROOM = 4096  # entries that a loop may hand over to itself without an array: they lie on the stack, in the cache
+
+
+class Buffer(NamedTuple):
+    """The values of a node that another block of its own loop reads, declared within ``depth`` axes: an array in C."""
+
+    depth: int
+    lengths: str
+    indices: str
 
 
 class Storage:
     """``arrays`` and ``numbers`` are the arguments of the printed function, in the order in which they were asked for.
 
-    ``stored`` are the nodes whose entries go to memory, ``home`` says which of them are part of another's array: of a
-    concatenation, or of the old state that a new value replaces. ``copies`` are the (new, old) that could not be
-    written over at once.
+    ``stored`` are the nodes whose entries go to memory, ``buffers`` those that another block of their own loop reads.
+    ``home`` says which nodes are part of another's array: of a concatenation, or of the old state that a new value
+    replaces. ``copies`` are the (new, old) that could not be written over at once. ``touched`` are the numbers of the
+    items that use an array, and ``local`` the number of the phase whose tiles have an array each for themselves.
     """
 
-    def __init__(self, schedule: Schedule, pairs: Sequence[tuple[Node, Node]]) -> None:
+    def __init__(self, schedule: Schedule, pairs: Sequence[tuple[Node, Node]], tiling: Tiling) -> None:
         self.schedule, self.places = schedule, schedule.places
+        roots = [(self.places[new].root, old) for new, old in pairs]
+        self.replaced = {root: old for root, old in roots if root.kind in ("elementwise", "take")}
+        self.phases = arrange(schedule, self.replaced, tiling)
         self.arrays: list[Node] = []
         self.numbers: list[Node] = []
         self.blocks: dict[Loop, Block] = {
             item: blocks(schedule, item) for item in schedule.items if isinstance(item, Loop)
         }
         self.paths = {node: path for block in self.blocks.values() for node, path in block.paths()}
+        self.buffers: dict[Node, Buffer] = {}
         self.stored = self._stored()
         self.home: dict[Node, tuple[Node, Size]] = {}
         self._place_parts()
         free = [(new, old) for new, old in pairs if self.places[new].root not in self.home]
         replaced = replaceable(schedule, self.paths, free)
         self.home |= {new: (old, ZERO) for new, old in replaced.items()}
-        roots = [(self.places[new].root, old) for new, old in pairs]
         self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
+        self.touched = self._touched()
+        self.kept = {self.places[one].root for one in schedule.graph.outputs}
+        self.local = local(self.phases, self.touched, {self.whole(one)[0] for one in self.kept})
+        self.pointers: Pointers | None = None  # of the phase that is printed
+
+    def _touched(self) -> dict[Node, list[int]]:
+        """The numbers of the items that read or write an array."""
+        found: dict[Node, list[int]] = {}
+        for number, item in enumerate(self.schedule.items):
+            nodes = list(nodes_of(item))
+            roots = [*nodes, *(self.schedule.source(node, one).root for node in nodes for one in node.inputs)]
+            for owner in dict.fromkeys(self.whole(root)[0] for root in roots):
+                found.setdefault(owner, []).append(number)
+        return found
+
+    def enter(self, number: int) -> Pointers:
+        """Print a phase from now on: the pointers that it will have asked for at its end."""
+        here = [whole for whole, phase in self.local.items() if phase == number]
+        self.pointers = Pointers(number, self.phases[number], self.replaced, here)
+        return self.pointers
 
     def _stored(self) -> set[Node]:
         """What is read where its variable is not in scope: in another item, or another block of the same loop."""
@@ -41,14 +81,23 @@ class Storage:
             if isinstance(item, Node):
                 kept |= {item, *(self.schedule.source(item, one).root for one in item.inputs)}
                 continue
+            shared: dict[Node, int] = {}  # how many axes have around them both the node and all who read it elsewhere
             for node, member in item.members.items():
                 if member.late:
                     kept.add(node)
                 for i, one in enumerate(node.inputs):
                     root = self.places[one].root
-                    gathered = node.kind == "take" and i == 0
-                    if root not in item.members or gathered or not in_scope(item, self.paths, root, node):
+                    if root not in item.members or (node.kind == "take" and i == 0):
                         kept.add(root)
+                    elif not in_scope(item, self.paths, root, node):
+                        both = zip(self.paths[root], self.paths[node], strict=False)
+                        depth = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], both))
+                        shared[root] = min(depth, shared.get(root, depth))
+            for root, depth in shared.items():
+                if (buffer := _buffer(item, item.members[root], depth)) is None:
+                    kept.add(root)
+                else:
+                    self.buffers[root] = buffer
         return kept
 
     def _place_parts(self) -> None:
@@ -68,18 +117,15 @@ class Storage:
 
     def whole(self, root: Node) -> tuple[Node, Size]:
         """The node whose array holds the entries of a root, and from which entry on."""
-        begin = ZERO
-        while root in self.home:
-            root, more = self.home[root]
-            begin = begin.plus(more)
-        return root, begin
+        return whole(self.home, root)
 
     def array(self, root: Node) -> tuple[str, Size]:
         """The name of that array in the printed text, and from which entry on."""
         whole, begin = self.whole(root)
         if whole not in self.arrays:
             self.arrays.append(whole)
-        return f"a{self.arrays.index(whole)}", begin
+        number = self.arrays.index(whole)
+        return self.pointers.name(root, whole, number, begin) if self.pointers else (f"a{number}", begin)
 
     def entry(self, place: Place, strides: Strides) -> str:
         """An entry, for strides along the axes of a loop, whose indices are ``i0``, ``i1`` and so on."""
@@ -94,4 +140,18 @@ class Storage:
         """The name of a floating constant: an operand, so that other constants make no other text."""
         if node not in self.numbers:
             self.numbers.append(node)
-        return f"c{self.numbers.index(node)}"
+        number = self.numbers.index(node)
+        return self.pointers.constant(node, number) if self.pointers else f"c{number}"
+
+
+def _buffer(loop: Loop, member: Member, depth: int) -> Buffer | None:
+    """The buffer of a member that is read within the outer ``depth`` axes around it; None where that is too long."""
+    lanes = lane_axis(loop)
+    axes = sorted(range(depth, member.depth), key=lambda axis: axis == lanes)  # the axis of lanes is the innermost
+    lengths, indices = [loop.axes[axis] for axis in axes], [f"i{axis}" for axis in axes]
+    if lanes is not None and lanes < depth and member.work > lanes:
+        lengths, indices = [*lengths, LANES], [*indices, "l"]
+    known = [length for length in lengths if length is not N]
+    if len(known) < len(lengths) or math.prod(known) > ROOM:
+        return None
+    return Buffer(depth, "".join(f"[{one}]" for one in lengths), "".join(f"[{one}]" for one in indices))

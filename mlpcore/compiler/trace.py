@@ -15,10 +15,24 @@ Scalar = bool | int | float
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "pow", "remainder", "floor_divide")
 COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 LOGICAL = ("logical_and", "logical_or", "logical_xor", "logical_not")
-BITWISE = ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert")
+BITWISE = ("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert", "bitwise_left_shift", "bitwise_right_shift")
 FLOATING = (
     *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cos", "cosh", "exp", "expm1", "hypot", "log"),
-    *("log1p", "log2", "log10", "logaddexp", "reciprocal", "rsqrt", "sin", "sinh", "sqrt", "tan", "tanh", "copysign"),
+    *(
+        "log1p",
+        "log2",
+        "log10",
+        "logaddexp",
+        "reciprocal",
+        "rsqrt",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+        "copysign",
+        "nextafter",
+    ),
 )
 NUMERIC = ("abs", "ceil", "floor", "maximum", "minimum", "negative", "positive", "round", "sign", "square", "trunc")
 QUESTIONS = ("isfinite", "isinf", "isnan", "signbit")
@@ -89,7 +103,10 @@ class Tracer(Shaping, Reductions):
     def where(self, condition: Any, x: Any, y: Any) -> TracedArray:
         """x where the condition holds, y elsewhere."""
         one, other = self._operands("where", (x, y))
-        return self._entrywise("where", [self.asarray(condition).node, one, other], one.dtype)
+        nodes = [self.asarray(condition).node, one, other]
+        if one is other and same_shape(broadcast([node.shape for node in nodes]), one.shape):
+            return self.wrap(one)  # no choice
+        return self._entrywise("where", nodes, one.dtype)
 
     def clip(self, x: TracedArray, /, min: Any = None, max: Any = None) -> TracedArray:
         """x held between two bounds, each of which may be None; NaN stays."""

@@ -37,20 +37,21 @@ def save_model(
     *,
     extra_tensors: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
+    compiled: str = "",
 ) -> None:
-    """Write a model file with the host arrays ``params``, and what is attached.
+    """Write a model file with the host arrays ``params``, how the model ran (``compiled``), and what is attached.
 
     ConfigurationError for a layer, loss or other part that is not mlpcore's own, and for ``extra`` values that JSON
     does not have (NaN and infinity are among them). `mlpcore.files.writing.replace_file` says how the file is written.
     """
     _check_extra(extra)
-    about = {"specification": encode(specification, "model"), "extra": dict(extra or {})}
+    about = {"specification": encode(specification, "model"), "extra": dict(extra or {}), "compiled": compiled}
     tensors = dict(named_leaves(params)) | {f"{PREFIX}{name}": t for name, t in (extra_tensors or {}).items()}
     write(path, "model", about, tensors)
 
 
-def read_model(path: Path) -> tuple[Specification, Params]:
-    """The specification and the parameters, as host arrays, that a model file holds.
+def read_model(path: Path) -> tuple[Specification, Params, str]:
+    """The specification, the parameters as host arrays, and how the model ran, that a model file holds.
 
     FileNotFoundError where there is no file. ModelFileError where it is none of ours, truncated, changed, too new, or
     where specification and tensors do not belong together.
@@ -64,7 +65,7 @@ def read_model(path: Path) -> tuple[Specification, Params]:
     room = max(numbers, ROOM)
     check_size(data.get("net") if isinstance(data, dict) else None, str(path), room)
     specification = decode(data, Specification, f"{path}: the specification")
-    return specification, _placed(specification, own, room, str(path))
+    return specification, _placed(specification, own, room, str(path)), str(about.get("compiled", ""))
 
 
 def read_extra(path: Path) -> Extra:

@@ -4,7 +4,6 @@ from functools import cache, partial
 
 import array_api_compat.cupy
 import cupy
-import cupyx.scipy.special
 
 from mlpcore import ops
 from mlpcore.kernels.cuda import Source, columns, crossentropy, largest, philox
@@ -37,7 +36,6 @@ FUSING = Fusing(DEVICE)
 STREAM: type[Stream] = Stream if cupy.cuda.runtime.is_hip else philox.streams(DEVICE)
 
 
-ops.erf.register(cupy.ndarray)(cupyx.scipy.special.erf)
 if not cupy.cuda.runtime.is_hip:
     ops.affine.register(cupy.ndarray)(FUSING.affine)
     ops.sweep.register(cupy.ndarray)(FUSING.sweep)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from mlpcore import ops
 from mlpcore.configuration import configuration
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
@@ -39,19 +38,11 @@ class Activation:
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """The function."""
-        return ops.cellwise(x, (), self.activate)
+        return self.activate(x)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The derivative, where somebody needs it."""
-        return (ops.cellwise(dy, (cache,), self.chained) if need_dx else None), {}
-
-    def biased(self, z: Array, bias: Array) -> tuple[Array, Cache]:
-        """`activate` of ``z + bias``: what a fused layer does in one pass."""
-        return self.activate(z + bias)
-
-    def chained(self, dy: Array, cache: Cache) -> Array:
-        """`gradient` with dy first, as `ops.cellwise` gives its arguments."""
-        return self.gradient(cache, dy)
+        return (self.gradient(cache, dy) if need_dx else None), {}
 
 
 @configuration

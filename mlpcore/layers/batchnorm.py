@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore import ops
 from mlpcore.configuration import check_count, check_number, configuration
 from mlpcore.layers.normalization import check_columns
 from mlpcore.namespace import namespace
-from mlpcore.numerics import square_scaling
+from mlpcore.numerics import largest, square_scaling
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
 
@@ -73,7 +72,7 @@ class BatchNorm:
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The row weights (n, 1): ones, until the step puts in those of the batch; a stack shares them."""
-        return {"row_weights": np.ones((shape[-2], 1), dtype=dtype)}
+        return {"row_weights": stream.ones((shape[-2], 1), dtype)}
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
         """``gain * h + bias``; h, r and what the batch showed (None in inference) for the way back and `observe`."""
@@ -87,8 +86,7 @@ class BatchNorm:
             total = xp.sum(noise["row_weights"], axis=-2, keepdims=True)
             share = noise["row_weights"] / xp.where(total > 0, total, 1.0)
             if x.shape[-2]:
-                largest = ops.largest(xp.where(share > 0, x, 0.0), -2)
-                scales = ops.cellwise(largest, (), square_scaling(x, 1, self.eps))
+                scales = square_scaling(largest(xp.where(share > 0, x, 0.0), axis=-2), 1, self.eps)
                 scale, eps = (xp.expand_dims(part, axis=-2) for part in scales)
                 x = x * scale
             mean = xp.sum(share * x, axis=-2, keepdims=True)

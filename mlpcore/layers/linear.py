@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from mlpcore import ops
 from mlpcore.configuration import check_count, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.initializers import GlorotUniform, Zeros
+from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Initializer, Noise, Params
 
@@ -52,15 +52,16 @@ class Linear:
         return ()
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``x @ weight + bias``, and x for the way back."""
+        """``(x @ weight + bias, x)``: x is what `backward` needs."""
+        y = x @ params["weight"]
         if self.bias:
-            return ops.affine(x, params["weight"], params["bias"]), x
-        return x @ params["weight"], x
+            y = y + namespace(y).expand_dims(params["bias"], axis=-2)
+        return y, x
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """``dy @ weight.T``, and the sums over rows ``x.T @ dy`` and ``sum(dy)``."""
         x = cache
         grads = {"weight": x.mT @ dy}
         if self.bias:
-            grads["bias"] = ops.column_sum(dy)
+            grads["bias"] = namespace(dy).sum(dy, axis=-2)
         return (dy @ params["weight"].mT if need_dx else None), grads

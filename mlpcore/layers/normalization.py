@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore import ops
 from mlpcore.configuration import check_count, check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
-from mlpcore.numerics import square_scaling
+from mlpcore.numerics import largest, square_scaling
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params
 
@@ -26,9 +25,8 @@ def in_range(x: Array, eps: float) -> tuple[Array, Array, Array]:
     Then ``s x / sqrt(mean((s x)^2) + eps s^2)`` is ``x / sqrt(mean(x^2) + eps)``.
     """
     xp = namespace(x)
-    scale, eps_here = ops.cellwise(ops.largest(x), (), square_scaling(x, x.shape[-1], eps))
-    scale = xp.expand_dims(scale, axis=-1)
-    return x * scale, scale, xp.expand_dims(eps_here, axis=-1)
+    scale, eps = (xp.expand_dims(part, axis=-1) for part in square_scaling(largest(x), x.shape[-1], eps))
+    return x * scale, scale, eps
 
 
 @configuration

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlpcore import ops
 from mlpcore.layers.containers import Residual, Sequential
 from mlpcore.layers.linear import Linear
 from mlpcore.namespace import namespace
@@ -50,7 +49,7 @@ class RoundedLinear:
         (x, weight), rounded = cache, self.rounded(dy)
         grads = {"weight": self.product(x.mT, rounded)}
         if self.linear.bias:
-            grads["bias"] = ops.column_sum(dy)
+            grads["bias"] = namespace(dy).sum(dy, axis=-2)
         return (self.product(rounded, weight.mT) if need_dx else None), grads
 
 

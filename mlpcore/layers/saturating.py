@@ -1,10 +1,9 @@
 """Activations that level off on both sides: Sigmoid, Tanh and Softmax. Far out their derivative is exactly 0."""
 
-from mlpcore import ops
 from mlpcore.configuration import configuration
 from mlpcore.layers.activation import Activation
 from mlpcore.namespace import namespace
-from mlpcore.numerics import sigmoid
+from mlpcore.numerics import sigmoid, softmax
 from mlpcore.typing import Array
 
 
@@ -57,7 +56,7 @@ class Softmax(Activation):
 
     def activate(self, x: Array) -> tuple[Array, Array]:
         """``exp(x - max) / sum(exp(x - max))``."""
-        y = ops.softmax(x)
+        y = softmax(x)
         return y, y
 
     def gradient(self, cache: Array, dy: Array) -> Array:

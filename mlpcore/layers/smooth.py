@@ -6,11 +6,10 @@ of the size of 1 and x: values in the far lower tail, where they vanish, keep th
 
 import math
 
-from mlpcore import ops
 from mlpcore.configuration import check_choice, configuration
 from mlpcore.layers.activation import Activation
 from mlpcore.namespace import namespace
-from mlpcore.numerics import sigmoid, softplus
+from mlpcore.numerics import erf, sigmoid, softplus
 from mlpcore.typing import Array
 
 _SQRT_HALF = math.sqrt(0.5)
@@ -38,7 +37,7 @@ class GELU(Activation):
     def activate(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """``x Phi(x)``, and both factors for the way back."""
         if self.approximate == "none":
-            gate = 0.5 + 0.5 * ops.erf(_SQRT_HALF * x)
+            gate = 0.5 + 0.5 * erf(_SQRT_HALF * x)
         else:
             gate = 0.5 + 0.5 * namespace(x).tanh(_TANH_SCALE * (x + _TANH_CUBIC * (x * x * x)))
         return x * gate, (x, gate)

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from mlpcore import ops
+from array_api_compat import device as device_of
+
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import DataError
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.losses.targets import check_rows, real_columns, refuse, refuse_missing
 from mlpcore.namespace import namespace
+from mlpcore.numerics import log_softmax, softmax, weigh
 from mlpcore.typing import Array
 
 
@@ -109,12 +111,47 @@ class SoftmaxCrossEntropy:
         return xp.astype(target, xp.int32)
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
-        """``sum_i w_i loss_i`` and ``w (softmax(z) - t)``."""
-        return ops.softmax_cross_entropy(z, target, weights, self.label_smoothing)
+        """``sum_i w_i loss_i`` and ``w (softmax(z) - t)``; a row of weight 0 takes no part."""
+        xp, classes, smoothing = namespace(z), z.shape[-1], self.label_smoothing
+        if target.ndim == 1:
+            labels = xp.arange(classes, dtype=target.dtype, device=device_of(z))
+            target = xp.astype(xp.expand_dims(target, axis=-1) == labels, z.dtype)
+            if not smoothing:
+                return _of_labels(z, target, weights)
+        if smoothing:
+            target = (1 - smoothing) * target + smoothing / classes
+        logs = log_softmax(z)
+        terms = target * logs
+        if not smoothing:  # a finite score may be so far below the largest that its logarithm is infinite
+            terms = xp.where((target == 0) & xp.isfinite(z), 0.0, terms)
+        return weigh(weights, -xp.sum(terms, axis=-1), xp.exp(logs) - target)
 
     def predict(self, z: Array) -> Array:
         """Class probabilities, ``softmax(z)``."""
-        return ops.softmax(z)
+        return softmax(z)
+
+
+def _of_labels(z: Array, label: Array, weights: Array) -> tuple[Array, Array]:
+    """Value and gradient where ``label`` (n, c) is 1 at each row's class and 0 elsewhere.
+
+    With ``s_j = exp(z_j - max(z))`` summed apart for the label and for the others::
+
+        loss = max(z) - z_t + log1p(others + (s_t - 1))        dz_j = s_j / sum(s)        dz_t = -others / sum(s)
+
+    Where the label has the largest score, ``s_t`` is exactly 1: loss and gradient keep their digits however near 0.
+    """
+    xp = namespace(z)
+    weights = xp.expand_dims(weights, axis=-1)
+    present = weights > 0
+    top = xp.max(z, axis=-1, keepdims=True)
+    powers = xp.exp(z - top)
+    own = label * powers
+    rest = powers - own
+    score, own, others = (xp.sum(part, axis=-1, keepdims=True) for part in (label * z, own, rest))
+    rows = xp.log1p(others + (own - 1)) - (score - top)
+    share = weights / (own + others)
+    value = xp.sum(xp.where(present, weights * rows, 0.0), axis=(-2, -1))
+    return value, xp.where(present, rest * share - label * (others * share), 0.0)
 
 
 def _sigmoids(z: Array, small: Array) -> tuple[Array, Array]:

@@ -5,12 +5,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mlpcore import ops
 from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
 from mlpcore.onnx.graph import Graph
 from mlpcore.onnx.operators import OPERATORS, Call
-from mlpcore.typing import Array
 
 HOST = namespace(np.zeros(0))
 ABOUT_DTYPES = ("can_cast", "finfo", "iinfo", "isdtype", "result_type")
@@ -104,23 +102,6 @@ class SymbolNamespace:
 
 
 NAMESPACE = SymbolNamespace()
-
-
-@ops.affine.register(Symbol)
-def affine(x: Symbol, weight: Array, bias: Array) -> Any:
-    """One node, where x and weight are matrices."""
-    if x.ndim != 2 or np.ndim(weight) != 2:
-        return ops.affine.body(x, weight, bias)
-    name = x.graph.node("Gemm", [x.name, x.graph.constant(weight), x.graph.constant(bias)])
-    return Symbol(x.graph, name, x.sample @ weight + bias)
-
-
-@ops.erf.register(Symbol)
-def erf(x: Symbol) -> Any:
-    """One node in float32; onnxruntime has none for float64, where it is the definition."""
-    if x.dtype != np.float32:
-        return ops.erf.body(x)
-    return Symbol(x.graph, x.graph.node("Erf", [x.name]), x.sample)
 
 
 def _operators() -> None:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from mlpcore import ops
 from mlpcore.configuration import check_number, configuration
 from mlpcore.namespace import namespace
 from mlpcore.schedules import check_rate
@@ -44,13 +43,7 @@ class Adagrad:
 
     def update(self, grads: Array, state: AdagradState, params: Array, rate: Array) -> tuple[Array, AdagradState]:
         """The formula above for one step."""
-        xp = namespace(grads)
-        most = float(namespace(rate).finfo(rate.dtype).max)
-        rate = rate[..., None]
-
-        def formula(g: Array, p: Array, s: Array) -> tuple[Array, Array]:
-            s = xp.minimum(s + g * g, most)  # an infinite sum would hold the entry where it is for ever
-            return p - rate * g / (xp.sqrt(s) + self.eps), s
-
-        params, accumulator = ops.sweep(grads, (params, state.accumulator), formula)
-        return params, AdagradState(accumulator)
+        xp, g = namespace(grads), grads
+        most = float(namespace(rate).finfo(rate.dtype).max)  # an infinite sum would hold the entry where it is for ever
+        s = xp.minimum(state.accumulator + g * g, most)
+        return params - rate[..., None] * g / (xp.sqrt(s) + self.eps), AdagradState(s)

@@ -3,7 +3,6 @@
 import math
 from typing import Any, NamedTuple
 
-from mlpcore import ops
 from mlpcore.configuration import check_choice, check_number, configuration
 from mlpcore.namespace import namespace
 from mlpcore.schedules import check_rate
@@ -49,23 +48,13 @@ def adam_update(
     eps_on: str,
 ) -> tuple[Array, AdamState]:
     """One update by the formulas of `Adam`, both written as ``p -= step * m / (sqrt(v) + e)``."""
-    xp = namespace(grads)
-
-    def once(rate: Array, count: Array) -> tuple[Array, Array, Array]:
-        count = count + 1
-        root = xp.sqrt(bias_correction(count, beta2))
-        return count, rate * root / bias_correction(count, beta1), eps * root
-
-    count, step, added = ops.cellwise(rate, (state.count,), once)
-    step, added = step[..., None], added[..., None] if eps_on == "corrected" else eps
-
-    def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * (g * g)
-        return p - step * m / (xp.sqrt(v) + added), m, v
-
-    params, mean, square = ops.sweep(grads, (params, state.mean, state.square), formula)
-    return params, AdamState(count, mean, square)
+    xp, g, count = namespace(grads), grads, state.count + 1
+    root = xp.sqrt(bias_correction(count, beta2))
+    step = (rate * root / bias_correction(count, beta1))[..., None]
+    added = (eps * root)[..., None] if eps_on == "corrected" else eps
+    m = beta1 * state.mean + (1 - beta1) * g
+    v = beta2 * state.square + (1 - beta2) * (g * g)
+    return params - step * m / (xp.sqrt(v) + added), AdamState(count, m, v)
 
 
 @configuration

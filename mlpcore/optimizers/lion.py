@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from mlpcore import ops
 from mlpcore.configuration import check_number, configuration
 from mlpcore.namespace import namespace
 from mlpcore.numerics import sign
@@ -43,11 +42,6 @@ class Lion:
 
     def update(self, grads: Array, state: LionState, params: Array, rate: Array) -> tuple[Array, LionState]:
         """The formula above for one step."""
-        rate = rate[..., None]
-
-        def formula(g: Array, p: Array, m: Array) -> tuple[Array, Array]:
-            direction = sign(self.beta1 * m + (1 - self.beta1) * g)
-            return p - rate * direction, self.beta2 * m + (1 - self.beta2) * g
-
-        params, mean = ops.sweep(grads, (params, state.mean), formula)
-        return params, LionState(mean)
+        g, m = grads, state.mean
+        direction = sign(self.beta1 * m + (1 - self.beta1) * g)
+        return params - rate[..., None] * direction, LionState(self.beta2 * m + (1 - self.beta2) * g)

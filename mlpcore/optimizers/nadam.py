@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-from mlpcore import ops
 from mlpcore.configuration import check_number, configuration
 from mlpcore.namespace import namespace
 from mlpcore.optimizers.adam import adam_init, bias_correction, check_moments
@@ -52,26 +51,16 @@ class NAdam:
 
     def update(self, grads: Array, state: NAdamState, params: Array, rate: Array) -> tuple[Array, NAdamState]:
         """The formula above for one step."""
-        xp = namespace(grads)
-
-        def once(rate: Array, count: Array, product: Array) -> tuple[Array, ...]:
-            count = count + 1
-            mu, next_mu = self._momentum(count), self._momentum(count + 1)
-            product = product * mu
-            root = xp.sqrt(bias_correction(count, self.beta2))
-            of_mean = rate * root * next_mu / (1 - product * next_mu)
-            return count, product, of_mean, rate * root * (1 - mu) / (1 - product), self.eps * root
-
-        count, product, *numbers = ops.cellwise(rate, (state.count, state.product), once)
-        of_mean, of_gradient, eps = (number[..., None] for number in numbers)
-
-        def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
-            m = self.beta1 * m + (1 - self.beta1) * g
-            v = self.beta2 * v + (1 - self.beta2) * (g * g)
-            return p - (of_mean * m + of_gradient * g) / (xp.sqrt(v) + eps), m, v
-
-        params, mean, square = ops.sweep(grads, (params, state.mean, state.square), formula)
-        return params, NAdamState(count, product, mean, square)
+        xp, g, count = namespace(grads), grads, state.count + 1
+        mu, next_mu = self._momentum(count), self._momentum(count + 1)
+        product = state.product * mu
+        root = xp.sqrt(bias_correction(count, self.beta2))
+        of_mean = (rate * root * next_mu / (1 - product * next_mu))[..., None]
+        of_gradient = (rate * root * (1 - mu) / (1 - product))[..., None]
+        m = self.beta1 * state.mean + (1 - self.beta1) * g
+        v = self.beta2 * state.square + (1 - self.beta2) * (g * g)
+        step = (of_mean * m + of_gradient * g) / (xp.sqrt(v) + (self.eps * root)[..., None])
+        return params - step, NAdamState(count, product, m, v)
 
     def _momentum(self, count: Array) -> Array:
         """``mu_t``."""

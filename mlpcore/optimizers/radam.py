@@ -2,7 +2,6 @@
 
 import math
 
-from mlpcore import ops
 from mlpcore.configuration import configuration
 from mlpcore.namespace import namespace
 from mlpcore.optimizers.adam import AdamState, adam_init, bias_correction, check_moments
@@ -65,29 +64,19 @@ class RAdam:
 
     def update(self, grads: Array, state: AdamState, params: Array, rate: Array) -> tuple[Array, AdamState]:
         """The formula above for one step."""
-        xp = namespace(grads)
-
-        def once(rate: Array, count: Array) -> tuple[Array, Array, Array]:
-            count = count + 1
-            rho = sample_length(count, self.beta2)
-            trusted = rho > 5
-            # Held at 5 the root has a value on both sides; where rho is smaller nobody uses it.
-            limit = max((1 + self.beta2) / (1 - self.beta2), 5.0)
-            r = xp.sqrt(_excess(xp.maximum(rho, 5.0)) / _excess(limit))
-            root = xp.sqrt(bias_correction(count, self.beta2))
-            step = rate / bias_correction(count, self.beta1)
-            return count, xp.where(trusted, step * r * root, step), trusted
-
-        count, step, trusted = ops.cellwise(rate, (state.count,), once)
-        step, trusted = step[..., None], trusted[..., None]
-
-        def formula(g: Array, p: Array, m: Array, v: Array) -> tuple[Array, Array, Array]:
-            m = self.beta1 * m + (1 - self.beta1) * g
-            v = self.beta2 * v + (1 - self.beta2) * (g * g)
-            return p - step * m / xp.where(trusted, xp.sqrt(v) + self.eps, 1.0), m, v
-
-        params, mean, square = ops.sweep(grads, (params, state.mean, state.square), formula)
-        return params, AdamState(count, mean, square)
+        xp, g, count = namespace(grads), grads, state.count + 1
+        rho = sample_length(count, self.beta2)
+        trusted = rho > 5
+        # Held at 5 the root has a value on both sides; where rho is smaller nobody uses it.
+        limit = max((1 + self.beta2) / (1 - self.beta2), 5.0)
+        r = xp.sqrt(_excess(xp.maximum(rho, 5.0)) / _excess(limit))
+        root = xp.sqrt(bias_correction(count, self.beta2))
+        step = rate / bias_correction(count, self.beta1)
+        step = xp.where(trusted, step * r * root, step)[..., None]
+        m = self.beta1 * state.mean + (1 - self.beta1) * g
+        v = self.beta2 * state.square + (1 - self.beta2) * (g * g)
+        divisor = xp.where(trusted[..., None], xp.sqrt(v) + self.eps, 1.0)
+        return params - step * m / divisor, AdamState(count, m, v)
 
 
 def _excess(rho: Array) -> Array:

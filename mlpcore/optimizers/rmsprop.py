@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from mlpcore import ops
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
@@ -11,10 +10,10 @@ from mlpcore.typing import Array, Schedule
 
 
 class RMSpropState(NamedTuple):
-    """The moving average of the squared gradient (..., P), and the velocity: the same, or () without momentum."""
+    """The moving average of the squared gradient (..., P), and the velocity: the same, () without momentum."""
 
     square: Array
-    velocity: Array | tuple[()]
+    velocity: Array
 
 
 @configuration
@@ -52,20 +51,10 @@ class RMSprop:
 
     def update(self, grads: Array, state: RMSpropState, params: Array, rate: Array) -> tuple[Array, RMSpropState]:
         """The formula above for one step."""
-        xp = namespace(grads)
-        rate = rate[..., None]
-
-        def plain(g: Array, p: Array, v: Array) -> tuple[Array, Array]:
-            v = self.alpha * v + (1 - self.alpha) * (g * g)
-            return p - rate * g / (xp.sqrt(v) + self.eps), v
-
-        def heavy(g: Array, p: Array, v: Array, b: Array) -> tuple[Array, Array, Array]:
-            v = self.alpha * v + (1 - self.alpha) * (g * g)
-            b = self.momentum * b + g / (xp.sqrt(v) + self.eps)
-            return p - rate * b, v, b
-
-        if self.momentum:
-            params, square, velocity = ops.sweep(grads, (params, state.square, state.velocity), heavy)
-            return params, RMSpropState(square, velocity)
-        params, square = ops.sweep(grads, (params, state.square), plain)
-        return params, RMSpropState(square, ())
+        g, rate = grads, rate[..., None]
+        v = self.alpha * state.square + (1 - self.alpha) * (g * g)
+        divisor = namespace(g).sqrt(v) + self.eps
+        if not self.momentum:
+            return params - rate * g / divisor, RMSpropState(v, ())
+        b = self.momentum * state.velocity + g / divisor
+        return params - rate * b, RMSpropState(v, b)

@@ -1,8 +1,7 @@
 """Stochastic gradient descent, with momentum."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mlpcore import ops
 from mlpcore.configuration import check_choice, check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
@@ -55,21 +54,13 @@ class SGD:
         """A velocity of zero, or nothing without momentum."""
         return SGDState(namespace(params).zeros_like(params)) if self.momentum else ()
 
-    def update(
-        self, grads: Array, state: SGDState | tuple[()], params: Array, rate: Array
-    ) -> tuple[Array, SGDState | tuple[()]]:
+    def update(self, grads: Array, state: Any, params: Array, rate: Array) -> tuple[Array, SGDState | tuple[()]]:
         """The formula above for one step."""
         rate = rate[..., None]
         if not self.momentum:
-            (params,) = ops.sweep(grads, (params,), lambda g, p: (p - rate * g,))
-            return params, ()
+            return params - rate * grads, ()
         early = self.rate_on == "gradient"
-
-        def formula(g: Array, p: Array, v: Array) -> tuple[Array, Array]:
-            g = rate * g if early else g
-            v = self.momentum * v + g
-            step = g + self.momentum * v if self.nesterov else v
-            return p - (step if early else rate * step), v
-
-        params, velocity = ops.sweep(grads, (params, *state), formula)
-        return params, SGDState(velocity)
+        g = rate * grads if early else grads
+        v = self.momentum * state.velocity + g
+        step = g + self.momentum * v if self.nesterov else v
+        return params - (step if early else rate * step), SGDState(v)

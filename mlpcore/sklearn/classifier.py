@@ -36,13 +36,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     and for every solver but lbfgs, or a schedule of mlpcore.
 
     ``backend``: "auto" computes where X lies, NumPy for all that is no array of another library; or the name of one.
-    ``device``: one of the backend's. ``dtype``: "float32" or "float64", None keeps that of X. ``class_weight``: a dict
-    of label to weight, or "balanced". ``dropout``: the rate after every hidden layer, or one for each.
-    ``normalization``: "batch", "layer" or "rms", before every hidden activation. ``weight_decay``: decoupled; None is
-    the solver's own. ``clip_norm``: the greatest length of the gradient. ``scoring``: what early stopping watches, a
-    scorer's name or a function ``(estimator, X, y)``, with ``sample_weight`` if it takes that, "loss" for the
-    validation loss, None for the accuracy. ``callbacks``: mlpcore's, called between epochs. ``progress``: a live line
-    for every fit.
+    ``device``: one of the backend's. ``dtype``: "float32" or "float64", None keeps that of X. ``compile``: "auto", True
+    or False, see `mlpcore.Model`. ``class_weight``: a dict of label to weight, or "balanced". ``dropout``: the rate
+    after every hidden layer, or one for each. ``normalization``: "batch", "layer" or "rms", before every hidden
+    activation. ``weight_decay``: decoupled; None is the solver's own. ``clip_norm``: the greatest length of the
+    gradient. ``scoring``: what early stopping watches, a scorer's name or a function ``(estimator, X, y)``, with
+    ``sample_weight`` if it takes that, "loss" for the validation loss, None for the accuracy. ``callbacks``: mlpcore's,
+    called between epochs. ``progress``: a live line for every fit.
     ``compat="sklearn"``: scikit-learn's own answers where they were mended; see docs/estimators.md.
 
     >>> from mlpcore.sklearn import MLPClassifier
@@ -82,6 +82,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         backend="auto",
         device=None,
         dtype=None,
+        compile="auto",
         class_weight=None,
         dropout=0.0,
         normalization=None,

@@ -69,6 +69,7 @@ COMMON: dict[str, Any] = {
     "backend": [StrOptions({"auto", *NAMES})],
     "device": "no_validation",  # what names a device is the library's affair
     "dtype": [StrOptions({"float32", "float64"}), None],
+    "compile": [StrOptions({"auto"}), "boolean"],
     "dropout": [_SHARE, "array-like"],
     "normalization": [StrOptions(set(NORMALIZATIONS)), None],
     "weight_decay": [Interval(Real, 0, None, closed="left"), None],

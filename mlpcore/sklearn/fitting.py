@@ -94,7 +94,9 @@ def fit(estimator: Any, problem: Problem, place: Place, *, first: bool, once: bo
         running = tuple(leaf + 0 for leaf in state.statistics)
         coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, running))
     attributes |= {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
-    attributes["_runtime"] = Runtime(net, problem.loss, others, place.backend, place.dtype, place.name)
+    attributes["_runtime"] = Runtime(
+        *(net, problem.loss, others, place.backend, place.dtype, place.name), model.compiled
+    )
     return attributes
 
 
@@ -128,6 +130,7 @@ def _model(
         dtype=place.dtype,
         seed=seed,
         params=tree,
+        compile=estimator.compile,
         **translation.rules(estimator),
     )
 

@@ -44,7 +44,8 @@ def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array
         value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
         return value, layout.flat(grads)
 
-    compiled = backend.jit(whole)
+    model.compiled.decide(x.shape[0], x.shape[0], layout.size)
+    compiled = backend.jit(whole, model.compiled, rows=(0, 1, 2))
 
     def evaluate(vector: Array) -> tuple[Array, Array]:
         if issparse(x):

@@ -64,6 +64,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         backend="auto",
         device=None,
         dtype=None,
+        compile="auto",
         dropout=0.0,
         normalization=None,
         weight_decay=None,

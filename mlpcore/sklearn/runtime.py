@@ -1,12 +1,14 @@
 """What a fitted estimator computes with: its network on a backend, asked block by block; pickled without a device."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.layers import Linear, Sequential
 from mlpcore.sklearn.sparse import dense_rows
@@ -14,7 +16,6 @@ from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Loss, Params, Tree
 
 ROWS = 2048  # a forward pass at a time: what it makes stays in the cache
-WORTH_TWO = 16 * 1024  # rows from which two halves are computed side by side
 
 
 def tree_from(net: Sequential, coefs: Sequence[Array], intercepts: Sequence[Array], others: Sequence[Params]) -> Params:
@@ -52,9 +53,10 @@ class Runtime:
         backend: Backend,
         dtype: str,
         place: tuple[str, str] | None,
+        compilation: Compilation | None = None,
     ) -> None:
         self.net, self.loss, self.others, self.backend, self.dtype = net, loss, list(others), backend, dtype
-        self.place = place
+        self.place, self.compilation = place, compilation or Compilation()
         self._compiled: dict[Any, Callable] = {}
 
     def __call__(
@@ -72,48 +74,39 @@ class Runtime:
         """
         with self.backend.scope(self.dtype):
             tree = tree_from(self.net, coefs, intercepts, self.others)
-            made = in_blocks(
-                lambda block, lane: self._function(function, depth, lane)(tree, block), x, self.backend, self.dtype
-            )
+            compiled = self._function(function, depth)
+            made = in_blocks(lambda block: compiled(tree, block), x, self.backend, self.dtype)
             return tree_map(lambda leaf: like(leaf, x, self.backend), made)
 
-    def _function(self, function: Callable, depth: int | None, lane: int) -> Callable:
-        """The compiled function of (parameters, rows), one for each lane, as a compiled one serves one at a time."""
-        key = (function, depth, lane)
+    def _function(self, function: Callable, depth: int | None) -> Callable:
+        """The compiled function of (parameters, rows)."""
+        key = (function, depth)
         if key not in self._compiled:
             part = Sequential(*self.net.layers[:depth])
             self._compiled[key] = self.backend.jit(
-                lambda params, rows: function(self.loss, part.forward(params[: len(part.layers)], rows)[0])
+                lambda params, rows: function(self.loss, part.forward(params[: len(part.layers)], rows)[0]),
+                self.compilation,
             )
         return self._compiled[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"net": self.net, "loss": self.loss, "others": on_host(tuple(self.others)), "dtype": self.dtype}
+        named = {"net": self.net, "loss": self.loss, "dtype": self.dtype}
+        named |= {"compilation": replace(self.compilation, sources=[])}
+        return named | {"others": on_host(tuple(self.others))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state, backend=get_backend("numpy"), place=None)  # type: ignore[misc]  # as pickle finds it: bare
 
 
-def in_blocks(function: Callable[[Array, int], Tree], x: Any, backend: Backend, dtype: str) -> Tree:
-    """``function(rows, lane)`` of the rows of x, some at a time: x is an array of any library, or a CSR table.
-
-    Many rows are done in two halves, lanes 0 and 1, which may run side by side.
-    """
+def in_blocks(function: Callable[[Array], Tree], x: Any, backend: Backend, dtype: str) -> Tree:
+    """``function(rows)`` of the rows of x, some at a time: x is an array of any library, or a CSR table."""
     count = x.shape[0]
     if count <= ROWS:
-        return function(to_backend(dense_rows(x, 0, count, backend), backend, dtype), 0)
-
-    def lane(number: int, begin: int, end: int) -> list[Tree]:
-        with backend.scope(dtype):
-            bounds = [(start, min(start + ROWS, end)) for start in range(begin, end, ROWS)]
-            return [function(to_backend(dense_rows(x, *bound, backend), backend, dtype), number) for bound in bounds]
-
-    if count < WORTH_TWO:
-        made = lane(0, 0, count)
-    else:
-        half = -(-count // (2 * ROWS)) * ROWS
-        first, second = backend.together([lambda: lane(0, 0, half), lambda: lane(1, half, count)])
-        made = first + second
+        return function(to_backend(dense_rows(x, 0, count, backend), backend, dtype))
+    made = [
+        function(to_backend(dense_rows(x, start, min(start + ROWS, count), backend), backend, dtype))
+        for start in range(0, count, ROWS)
+    ]
     return tree_map(lambda *parts: backend.xp.concat(parts, axis=0), *made)
 
 

@@ -14,7 +14,7 @@ from mlpcore.optimizers import SGD, Adagrad, Adam, AdamW, Lion, NAdam, RAdam, RM
 from mlpcore.schedules import CosineDecay, OneCycle, PolynomialDecay
 from mlpcore.sklearn.constraints import ACTIVATIONS, FULL_BATCH, RATES, REGRESSION_LOSSES
 from mlpcore.sklearn.reported import ClippedProbabilities, MeanOverOutputs
-from mlpcore.training.step import Rules
+from mlpcore.training.rules import Rules
 from mlpcore.typing import Layer, Loss, Optimizer
 
 LINK_LOSSES: dict[str, Loss] = {"softmax": SoftmaxCrossEntropy(), "logistic": SigmoidCrossEntropy()}

@@ -76,7 +76,7 @@ def validator(
         nonlocal target, told
         with backend.scope(dtype):
             state = model._trainer.state
-            z = in_blocks(lambda x, lane: model._score(state.params, state.statistics, x), held_out.x, backend, dtype)
+            z = in_blocks(lambda x: model._score(state.params, state.statistics, x), held_out.x, backend, dtype)
             if target is None:
                 target = loss.prepare(backend.asarray(held_out.target), z.shape[-1], backend.dtypes[dtype])
             total = (
@@ -101,7 +101,7 @@ def _seen(estimator: Any, model: Model, place: Any) -> Any:
     net: Sequential = model.net  # type: ignore[assignment]  # the one that `network` made
     coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, state.statistics))
     seen.coefs_, seen.intercepts_ = coefs, intercepts
-    seen._runtime = Runtime(net, model.loss, others, place.backend, place.dtype, place.name)
+    seen._runtime = Runtime(*(net, model.loss, others, place.backend, place.dtype, place.name), model.compiled)
     seen.n_layers_ = len(coefs) + 1
     vars(seen).pop("feature_names_in_", None)  # the rows are an array by now
     return seen

@@ -66,6 +66,7 @@ class Checkpoints:
             # As texts: a loss may be infinite, for which JSON has no number.
             "history": [{name: repr(float(value)) for name, value in row.items()} for row in history.rows],
             "stopped": history.stopped,
+            "compiled": trainer.compilation.kind,
         }
         write(self.path, "checkpoint", about, tensors)
 
@@ -97,6 +98,7 @@ class Checkpoints:
         except _UNREADABLE as error:
             raise ModelFileError(f"{who}: the state of a callback cannot be read: {error!r}") from None
         self._resumed = self._restored(tensors, who), progress, states, who
+        self.trainer.compilation.keep(about.get("compiled"), who, warn=True)
         return history
 
     def put(self) -> None:

@@ -201,7 +201,7 @@ def _evaluate(
 def _sized(vector: Array) -> _Direction:
     """The vector with its size."""
     largest = namespace(vector).max(namespace(vector).abs(vector))
-    return _Direction(vector, largest, square_scaling(vector, vector.shape[0])(largest)[0])
+    return _Direction(vector, largest, square_scaling(largest, vector.shape[0])[0])
 
 
 def _times(scale: float, vector: Array) -> Array:
@@ -211,7 +211,7 @@ def _times(scale: float, vector: Array) -> Array:
 def _pair(here: _Point, best: _Point, direction: Array, change: float) -> _Pair:
     """The pair of an iteration; ``change`` is the product of the direction and the change of the gradient."""
     s, sy = best.step * direction, best.step * change
-    a = float(square_scaling(s, s.shape[0])(np.float64(best.step * best.farthest))[0])
+    a = float(square_scaling(np.float64(best.step * best.farthest), s.shape[0])[0])
     b = min(here.scale, best.scale)
     y_sized = _times(b, best.gradient) - _times(b, here.gradient)
     return _Pair(s, _times(a, s), y_sized, b, sy, a * sy * b)

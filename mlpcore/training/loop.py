@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, ChunkError, Run
+from mlpcore.backends.backend import Backend, ChunkError, Run, StepNoise
+from mlpcore.backends.compilation import Compilation
 from mlpcore.errors import NonFiniteError, OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
 from mlpcore.training.memory import forget_frames, out_of_memory
-from mlpcore.trees import named_leaves
-from mlpcore.typing import Layer, State
+from mlpcore.trees import leaves
+from mlpcore.typing import Layer, Noise, State
 
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
 
@@ -100,9 +101,19 @@ def _mean_weight(weights: np.ndarray, batch_size: int) -> float:
 class Trainer:
     """A state that moves on: holds the compiled step, the state after the last whole step, and the progress."""
 
-    def __init__(self, backend: Backend, net: Layer, run: Run, state: State, seed: int, dtype: str, size: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        net: Layer,
+        run: Run,
+        state: State,
+        seed: int,
+        dtype: str,
+        size: int,
+        compilation: Compilation,
+    ) -> None:
         self.backend, self.net, self.run, self.state = backend, net, run, state
-        self.seed, self.dtype, self.size = seed, dtype, size
+        self.seed, self.dtype, self.size, self.compilation = seed, dtype, size, compilation
         self.progress = Progress()
 
     def epoch(
@@ -118,10 +129,12 @@ class Trainer:
         batch_weights: list[float] = []
         rows_in_order = order(self.progress.epoch)
         full = min(batch_size, rows_in_order.size)
+        self.compilation.decide(rows_in_order.size, full, self.size)
         each = 1.0 if unweighted else _mean_weight(weights[rows_in_order], full)
+        even = unweighted and rows_in_order.size % full == 0
         for chunk in self._chunks(rows_in_order, batch_size):
             # What a full batch weighs, and how much of it tells of a variance; unsaid where every batch is such a one.
-            usual = None if unweighted and chunk.shape[1] == full else (full * each, (full - 1) * each)
+            usual = None if even else (full * each, (full - 1) * each)
             losses += self._advance(data, chunk, usual).tolist()
             counts = [float(chunk.shape[1])] * chunk.shape[0]
             batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
@@ -151,14 +164,16 @@ class Trainer:
 
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
         """
-        first, shape = self.progress.step, (chunk.shape[1], data[0].shape[1])
-        stream = self.backend.stream(self.seed, "noise")
+        first, stream = self.progress.step, self.backend.stream(self.seed, "noise")
 
-        def draw(i: int) -> Any:
-            noise = self.net.noise(replace(stream, step=first + i), shape, self.dtype)
-            return noise if full_batch is None else beside_full_batch(noise, np.asarray([full_batch], self.dtype))
+        def noise(stream: Any, rows: Any, full: Any) -> Noise:
+            made = self.net.noise(stream, (rows, data[0].shape[1]), self.dtype)
+            return made if full is None else beside_full_batch(made, full)
 
-        if not list(named_leaves(still := draw(0))):  # nothing is random: the empty tree serves every step
+        full = None if full_batch is None else np.asarray([full_batch], self.dtype)
+        stream = replace(stream, step=first)
+        draw: Callable[[int], Noise] = StepNoise(noise, stream, chunk.shape[1], full)
+        if not leaves(still := noise(stream, 1, full)):  # nothing is random: the empty tree serves every step
 
             def draw(i: int) -> Any:
                 return still

@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 from libraries import NUMPY
-from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, assert_close, layer_arrays, loss_arrays
+from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINED, assert_close, layer_arrays, loss_arrays
 
 from mlpcore.layers import observe
+from mlpcore.losses import HalfSquaredError
+from mlpcore.optimizers import AdamW
 from mlpcore.random import Stream
 from mlpcore.schedules import rate_at
-from mlpcore.trees import named_leaves, tree_map
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
+from mlpcore.trees import Layout, named_leaves, tree_map
+from mlpcore.typing import Batch, State
 
 
 def run(layer, params, x, noise, dy):
@@ -54,13 +59,29 @@ def test_losses_leave_their_arguments_alone(case):
 
 
 @pytest.mark.parametrize("case", OPTIMIZERS)
-def test_optimizers_leave_gradient_and_rate_alone(case):
-    """Parameters and state are given up to the optimizer."""
+def test_optimizers_leave_their_arguments_alone(case):
     optimizer = OPTIMIZERS[case]
-    grads, rate = NUMPY.put((Stream(0).normal((4,)), np.asarray(0.1)))
-    params = np.ones(4)
-    params, state = optimizer.update(grads, optimizer.init(params), params, rate)
+    grads, rate, params = NUMPY.put((Stream(0).normal((4,)), np.asarray(0.1), np.ones(4)))
+    state = NUMPY.put(optimizer.init(params))
+    params, state = NUMPY.put(optimizer.update(grads, state, params, rate))
     optimizer.update(grads, state, params, rate)
+
+
+@pytest.mark.parametrize("case", TRAINED)
+def test_steps_leave_their_arguments_alone(case):
+    """Both where the step is done and where it is not."""
+    net = LAYERS[case](4)
+    params, x, noise, dy = layer_arrays(net, 4, 6, "float64")
+    layout = Layout(params)
+    optimizer, vector, zero = AdamW(0.1), layout.flat(params), np.zeros((), np.int32)
+    state = State(vector, layout.running(params), optimizer.init(vector), vector + 0, zero, np.ones(()), zero)
+    state, batch = NUMPY.put((state, Batch(x, dy, np.ones(6), noise)))
+    step = make_step(net, HalfSquaredError(), optimizer, layout, Rules(0.1, 0.5, 0.2, 0.9))
+    kept = copied(state)
+    for weights in (np.ones(6), np.zeros(6)):
+        new, _ = step(state, batch._replace(weights=weights))
+        assert new.count == np.max(weights)
+        tree_map(np.testing.assert_array_equal, state, kept)
 
 
 @pytest.mark.parametrize("case", LAYERS)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from mlpcore.layers import Linear, ReLU, Sequential, Tanh
-from mlpcore.losses import SoftmaxCrossEntropy
+from mlpcore.losses import SoftmaxCrossEntropy, SquaredError
 from mlpcore.model import Model
 from mlpcore.optimizers import SGD, Adam, AdamW
+from mlpcore.random import Stream
 from mlpcore.training.loop import shuffled
 from mlpcore.trees import named_leaves
 
@@ -93,3 +94,16 @@ def test_a_whole_run_has_the_loss_curve_of_torch(case: str, dtype: str, rtol: fl
     with torch.no_grad():
         expected = torch.softmax(net(torch.asarray(x)), dim=-1).numpy()
     np.testing.assert_allclose(model.predict(x), expected, rtol=0, atol=10 * rtol)
+
+
+def test_torch_compile_changes_rounding_only() -> None:
+    """``compile=True`` on the torch backend: the same plain step under torch's own compiler."""
+    net = Sequential(Linear(4, 5), Tanh(), Linear(5, 2))
+    x = Stream(1).normal((16, 4))
+    states = []
+    for words in ({"compile": True}, {}):
+        model = Model(net, SquaredError(), backend="torch", dtype="float64", **words)
+        model.fit(x, x[:, :2], epochs=2, batch_size=8)
+        states.append((model.compiled.kind, model.backend.to_numpy(model._trainer.state.params)))
+    assert [kind for kind, _ in states] == ["torch.compile", "eager"]
+    np.testing.assert_allclose(states[0][1], states[1][1], rtol=1e-12, atol=1e-14)

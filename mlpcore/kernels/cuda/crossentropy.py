@@ -1,6 +1,6 @@
 """Softmax cross-entropy and its gradient in one pass over the scores: groups of lanes for narrow rows, blocks for wide.
 
-The formula is that of `mlpcore.ops.softmax_cross_entropy`: the largest score's own term is exactly 1 and is left to
+The formula is that of `mlpcore.losses.SoftmaxCrossEntropy`: the largest score's own term is exactly 1 and is left to
 ``log1p``. Sums are taken in an order that depends on the shape alone, by shuffles, trees and a second, small kernel.
 """
 

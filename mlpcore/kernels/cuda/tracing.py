@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from mlpcore import namespace, ops
+from mlpcore import namespace
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Tree
 
@@ -212,7 +212,6 @@ class _Namespace:
 
 NAMESPACE = _Namespace()
 namespace.register(Symbol, NAMESPACE)
-ops.erf.register(Symbol)(NAMESPACE.erf)
 
 
 def _operators() -> None:

@@ -1,4 +1,4 @@
-"""A vector in pieces does what the vector does, or refuses; JAX runs chunks with it, and again where that fails."""
+"""A split vector does what the vector does, or refuses; JAX runs chunks with it, and again where that fails."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +10,9 @@ from fitting import EVERYTHING, NET, PLAIN, ROWS, X, Y, assert_same, differ, mak
 from members import OPTIMIZERS
 
 import mlpcore as mc
-from mlpcore.backends import pieces, scanning
+from mlpcore.backends import scanning, split_vector
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.pieces import Pieces
+from mlpcore.backends.split_vector import SplitVector
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import Layout, named_leaves, tree_map
@@ -29,7 +29,7 @@ def vector(name: str, stack: tuple[int, ...] = ()) -> np.ndarray:
 
 def whole(result: Any) -> np.ndarray:
     """The entries of the leaves, in the order of the vector."""
-    return np.concatenate(result.parts, axis=-1) if isinstance(result, Pieces) else np.asarray(result)
+    return np.concatenate(result.parts, axis=-1) if isinstance(result, SplitVector) else np.asarray(result)
 
 
 def entries(result: Any) -> np.ndarray:
@@ -56,12 +56,12 @@ FORMULAS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 @pytest.mark.parametrize("stack", [(), (3,)], ids=["alone", "stacked"])
 @pytest.mark.parametrize("name", FORMULAS)
-def test_pieces_do_what_the_vector_does(name: str, stack: tuple[int, ...]) -> None:
+def test_split_vectors_do_what_the_vector_does(name: str, stack: tuple[int, ...]) -> None:
     formula, (a, b) = FORMULAS[name], (vector("a", stack), vector("b", stack))
     expected = formula(namespace(a), a, b)
-    cut = [pieces.cut(LAYOUT, v) for v in (a, b)]
-    got = formula(namespace(cut[0]), *cut)
-    assert isinstance(got, Pieces) == (np.shape(expected)[-1:] == (LAYOUT.size,))
+    parts = [split_vector.split(LAYOUT, v) for v in (a, b)]
+    got = formula(namespace(parts[0]), *parts)
+    assert isinstance(got, SplitVector) == (np.shape(expected)[-1:] == (LAYOUT.size,))
     if "sum" in name:  # of parts, and then of their sums
         np.testing.assert_allclose(whole(got), entries(expected), rtol=1e-12)
     else:
@@ -70,27 +70,27 @@ def test_pieces_do_what_the_vector_does(name: str, stack: tuple[int, ...]) -> No
 
 def test_leaves_are_parts() -> None:
     v = vector("v")
-    tree = LAYOUT.view(pieces.cut(LAYOUT, v))
+    tree = LAYOUT.view(split_vector.split(LAYOUT, v))
     assert_same({"flat": LAYOUT.flat(tree)}, {"flat": v})
-    assert_same({"flat": whole(pieces.flat(LAYOUT, tree))}, {"flat": v[LEAVES]})
-    assert pieces.cut(LAYOUT, v).shape == (LEAVES.size,)
+    assert_same({"flat": whole(split_vector.flat(LAYOUT, tree))}, {"flat": v[LEAVES]})
+    assert split_vector.split(LAYOUT, v).shape == (LEAVES.size,)
 
 
 REFUSED: dict[str, Callable[[Any, Any], Any]] = {
-    "a cut within a leaf": lambda xp, v: v[..., :3],
+    "a slice within a leaf": lambda xp, v: v[..., :3],
     "an index": lambda xp, v: v[..., 0],
     "a mean": lambda xp, v: xp.mean(v, axis=-1),
     "a sum over all axes": lambda xp, v: xp.sum(v),
     "a cumulative sum": lambda xp, v: xp.cumulative_sum(v, axis=-1),
     "a whole vector": lambda xp, v: v + vector("v"),
-    "other pieces": lambda xp, v: v + v[..., : LAYOUT.decayed],
+    "another part of the vector": lambda xp, v: v + v[..., : LAYOUT.decayed],
     "a new shape": lambda xp, v: xp.reshape(v, (-1,)),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_pieces_cannot_do_is_refused(name: str) -> None:
-    v = pieces.cut(LAYOUT, vector("v"))
+def test_what_split_vectors_cannot_do_is_refused(name: str) -> None:
+    v = split_vector.split(LAYOUT, vector("v"))
     with pytest.raises((TypeError, AttributeError)):
         REFUSED[name](namespace(v), v)
 
@@ -98,18 +98,29 @@ def test_what_pieces_cannot_do_is_refused(name: str) -> None:
 # --- JAX's chunks
 
 
+class Noted:
+    """A step that tells which of its functions is called."""
+
+    def __init__(self, step: Any, note: Callable[[str], None]) -> None:
+        self.step, self.note = step, note
+
+    def propose(self, *arguments: Any, **words: Any) -> Any:
+        self.note("optimistic")
+        return self.step.propose(*arguments, **words)
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.note("guarded")
+        return self.step(*arguments)
+
+
 def watched() -> tuple[Backend, list[str]]:
-    """JAX, and how it traced each step that it has compiled: in hope or with care."""
+    """JAX, and which form of the step it traced for each chunk that it has compiled."""
     pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
     traced: list[str] = []
     backend = mc.get_backend("jax")
 
-    def compiled(step: Callable, layout: Layout) -> Callable:
-        def traced_step(state: Any, batch: Any, **ways: Any) -> Any:
-            traced.append("hope" if ways else "care")
-            return step(state, batch, **ways)
-
-        return backend.compile(traced_step, layout)
+    def compiled(step: Callable, *rest: Any) -> Callable:
+        return backend.compile(Noted(step, traced.append), *rest)
 
     return replace(backend, compile=compiled), traced
 
@@ -123,24 +134,24 @@ def assert_close(got: mc.Model, expected: mc.Model) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_steps_of_all_optimizers_are_run_in_hope(name: str) -> None:
+def test_steps_of_all_optimizers_run_without_the_check(name: str) -> None:
     backend, traced = watched()
     models = [make(NET, optimizer=OPTIMIZERS[name], **EVERYTHING, backend=one) for one in (backend, "numpy")]
     for model in models:
         for _ in range(3):
             model.fit(X[:20], Y[:20], epochs=1, batch_size=10)  # one shape, since each is compiled
-    assert set(traced) == {"hope"}
+    assert set(traced) == {"optimistic"}
     assert_close(*models)
 
 
-def test_a_step_that_is_not_to_be_done_is_run_again_with_care() -> None:
+def test_a_chunk_with_a_step_that_is_not_to_be_done_runs_again_with_the_check() -> None:
     backend, traced = watched()
     weights = np.where(np.arange(ROWS) < 5, 0.0, 1.0)  # the first batch weighs nothing
     models = [make(PLAIN, backend=one) for one in (backend, "numpy")]
     for given in (None, weights, None):
         for model in models:
             model.fit(X, Y, epochs=2, batch_size=5, shuffle=False, sample_weight=given)
-    assert set(traced) == {"hope", "care"}
+    assert set(traced) == {"optimistic", "guarded"}
     assert int(state_of(models[0])["4"]) == 3 * 2 * 5 - 2
     assert_close(*models)
 
@@ -153,7 +164,7 @@ def test_a_failed_step_keeps_the_state_before_it() -> None:
     with pytest.raises(mc.NonFiniteError):
         model.fit(X, Y * 1e200, epochs=1, batch_size=5)
     assert_same(state_of(model), before, but=("step",))
-    assert "care" in traced
+    assert "guarded" in traced
     model.fit(X, Y, epochs=1, batch_size=5)
 
 
@@ -192,7 +203,7 @@ def test_a_state_that_somebody_holds_is_left_alone() -> None:
 def test_memory_that_nobody_holds_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: list[bool] = []
     held_once = scanning._held_once
-    monkeypatch.setattr(scanning, "_held_once", lambda room: answers.append(held_once(room)) or answers[-1])
+    monkeypatch.setattr(scanning, "_held_once", lambda buffers: answers.append(held_once(buffers)) or answers[-1])
     backend, _ = watched()
     model = make(NET, **EVERYTHING, backend=backend)
     model.fit(X[:20], Y[:20], epochs=6, batch_size=10)
@@ -224,7 +235,7 @@ def test_a_failure_within_a_long_chunk_leaves_whole_steps(monkeypatch: pytest.Mo
 
 
 class Odd(NamedTuple):
-    """Gradient descent on what no vector in pieces can do."""
+    """Gradient descent on what no split vector can do."""
 
     learning_rate: float = 0.1
     weight_decay: float = 0.0
@@ -238,10 +249,10 @@ class Odd(NamedTuple):
         return params - rate * namespace(grads).cumulative_sum(grads, axis=-1), state
 
 
-def test_an_optimizer_that_needs_the_whole_vector_is_run_with_care() -> None:
+def test_an_optimizer_that_needs_the_whole_vector_runs_with_the_check() -> None:
     backend, traced = watched()
     models = [make(PLAIN, optimizer=Odd(), backend=one) for one in (backend, "numpy")]
     for model in models:
         model.fit(X, Y, epochs=2, batch_size=5)
-    assert traced[-1] == "care"
+    assert traced[-1] == "guarded"
     assert_close(*models)

@@ -1,0 +1,83 @@
+"""Random factors as operations: a stream whose step is an operand, and its Philox4x64-10 in C and by NumPy."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mlpcore.compiler.arrays import TracedArray
+from mlpcore.compiler.graph import Dim, Untraceable, label
+from mlpcore.random import Stream
+
+# 16 factors from every block of the cipher, with the bits of `mlpcore.random.Stream`. Salmon, Moraes, Dror & Shaw
+# (2011), "Parallel random numbers: as easy as 1, 2, 3".
+_TEXT = """
+// key: seed, hash of the path, first member, threshold of 65536. Factors of `count` entries for every member, from that
+// of number `start` on.
+static void factors_KIND(KIND *out, I members, I start, I count, const uint64_t *key, uint64_t step) {
+  const KIND kept = (KIND)(65536.0 / key[3]);
+  for (I member = 0; member < members; member++, out += count)
+    for (I begin = start / 16 * 16; begin < start + count; begin += 16) {
+      uint64_t c0 = begin / 16, c1 = step, c2 = key[2] + member, c3 = 0, k0 = key[0], k1 = key[1];
+      for (int round = 0; round < 10; round++) {
+        const unsigned __int128 p0 = (unsigned __int128)0xD2E7470EE14C6C93ULL * c0;
+        const unsigned __int128 p1 = (unsigned __int128)0xCA5A826395121157ULL * c2;
+        c0 = (uint64_t)(p1 >> 64) ^ c1 ^ k0;
+        c1 = (uint64_t)p1;
+        c2 = (uint64_t)(p0 >> 64) ^ c3 ^ k1;
+        c3 = (uint64_t)p0;
+        k0 += 0x9E3779B97F4A7C15ULL;
+        k1 += 0xBB67AE8584CAA73BULL;
+      }
+      const uint64_t words[4] = {c0, c1, c2, c3};
+      const int end = start + count - begin < 16 ? (int)(start + count - begin) : 16;
+      for (int i = begin < start ? (int)(start - begin) : 0; i < end; i++)
+        out[begin - start + i] = (words[i / 4] >> 16 * (i % 4) & 0xFFFF) < key[3] ? kept : 0;
+    }
+}
+"""
+TEXT = "".join(_TEXT.replace("KIND", kind) for kind in ("float", "double"))
+
+
+@dataclass(frozen=True)
+class TracedStream:
+    """`mlpcore.random.Stream` while a step is traced: ``step`` (1,) is an array of uint64, the rest is known.
+
+    It makes factors and ones, which become operations. What is drawn otherwise is `Untraceable`, and is drawn on the
+    host, ahead of the steps.
+    """
+
+    stream: Stream
+    step: TracedArray
+
+    def child(self, name: int | str) -> "TracedStream":
+        """The independent stream of a part."""
+        return replace(self, stream=self.stream.child(name))
+
+    def factors(self, shape: tuple[Dim, ...], keep: float, dtype: str) -> TracedArray:
+        """As `Stream.factors`."""
+        member = 0 if len(shape) > 2 else self.stream.member
+        tracer, key = self.step.tracer, [*self.stream.key(), member, round(keep * 65536)]
+        given = (tracer.asarray(np.array(key, np.uint64)).node, self.step.node)
+        return tracer.wrap(tracer.graph.add("factors", "draw", given, tuple(shape), dtype, label()))
+
+    def ones(self, shape: tuple[Dim, ...], dtype: str) -> TracedArray:
+        """As `Stream.ones`."""
+        return self.step.tracer.ones(shape, dtype=dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        raise Untraceable(f"{name} of a stream")
+
+
+def draw_factors(out: np.ndarray, key: np.ndarray, step: np.ndarray) -> None:
+    """What the C text does, into ``out`` (..., n, w)."""
+    seed, path, member, threshold = (int(word) for word in key)
+    factor = out.dtype.type(65536 / threshold)
+    count = math.prod(out.shape[-2:])
+    for number, part in enumerate(out.reshape(-1, count)):
+        before = (int(step[0]) << 64) + ((member + number) << 128) - 1
+        counter = np.array([before >> (64 * i) & ((1 << 64) - 1) for i in range(4)], np.uint64)
+        words = np.random.Philox(counter=counter, key=np.array([seed, path], np.uint64)).random_raw(-(-count // 4))
+        lanes = words.astype("<u8", copy=False).view("<u2")[:count]
+        np.multiply(lanes < threshold, factor, out=part)

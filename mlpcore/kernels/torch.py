@@ -1,7 +1,0 @@
-"""PyTorch bodies."""
-
-import torch
-
-from mlpcore import ops
-
-ops.erf.register(torch.Tensor)(torch.special.erf)

@@ -1,0 +1,102 @@
+"""Arrays in all their layouts, in both printers: tiles, views, constants, none at all."""
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.numpy as host
+import numpy as np
+import pytest
+from compiled import PRINTERS, bind, call
+
+from mlpcore.compiler.graph import N
+from mlpcore.compiler.program import Program
+from mlpcore.compiler.trace import Tracer
+
+
+@pytest.fixture(params=PRINTERS)
+def printer(request: Any) -> str:
+    """What a program is printed as."""
+    return request.param
+
+
+def test_arrays_of_many_tiles(printer: str) -> None:
+    """Reductions along rows, down columns and over all, and what reads them, for more than a cache holds."""
+    x = np.random.default_rng(0).normal(size=(3000, 50))
+
+    def function(xp: Any, x: Any) -> list[Any]:
+        y = xp.exp(0.1 * x) - 1.5
+        z = xp.where(xp.isfinite(y), y, 0.0) / xp.sum(y * y, axis=1, keepdims=True)
+        return [z, xp.max(z), xp.sum(z, axis=0), xp.any(z > 1.0, axis=0), xp.min(xp.sum(z, axis=1)), xp.maximum(z, 0.1)]
+
+    for got, right in zip(call(function, [x], [(N, 50)], 3000, printer), function(host, x), strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-11, atol=1e-11)
+
+
+VIEWS: dict[str, Callable] = {
+    "flat": lambda xp, y: xp.reshape(y, (-1,)),
+    "in parts": lambda xp, y: xp.reshape(y, (-1, 2, 3))[:, 1, :],
+    "reversed": lambda xp, y: y[:, ::-1],
+    "transposed": lambda xp, y: y.T,
+    "columns": lambda xp, y: y[:, 1:3],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_of_an_array_whose_rows_are_reduced(view: str, printer: str) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 6))
+
+    def function(xp: Any, x: Any) -> list[Any]:
+        y = xp.exp(x)
+        z = y / xp.sum(y, axis=1, keepdims=True)
+        return [3.0 * VIEWS[view](xp, z), VIEWS[view](xp, y)]
+
+    for got, right in zip(call(function, [x], [(40, 6)], 40, printer), function(host, x), strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-12)
+
+
+def test_constants_in_a_concatenation_outlast_a_call(printer: str) -> None:
+    tracer = Tracer()
+    x = tracer.input((3,), "float64")
+    result = 2.0 * tracer.concat([x + 1.0, tracer.ones(4), x], axis=0) + 1.0
+    bound = bind(Program(tracer, [result]), 0, {x.node: np.arange(3.0)}, printer)
+    for _ in range(3):
+        bound.call()
+        np.testing.assert_array_equal(bound.output(result.node), [3, 5, 7, 3, 3, 3, 3, 1, 3, 5])
+
+
+def test_the_largest_of_no_entries_is_below_all(printer: str) -> None:
+    """Eager NumPy refuses; a compiled step does not look."""
+    largest, smallest = call(lambda xp, x: [xp.max(x, axis=0), xp.min(x)], [np.ones((0, 4))], [(0, 4)], 0, printer)
+    assert largest.tolist() == [-np.inf] * 4 and smallest == np.inf
+
+
+def test_arrays_without_entries(printer: str) -> None:
+    def function(xp: Any, x: Any, w: Any) -> list[Any]:
+        y = xp.tanh(x @ w) + 1.0
+        return [y, xp.sum(y), xp.sum(y, axis=0), xp.all(y > 0, axis=0), xp.sum(y, axis=1), xp.argmax(y, axis=1)]
+
+    arrays = [np.ones((0, 4)), np.ones((4, 3))]
+    for got, right in zip(call(function, arrays, [(0, 4), (4, 3)], 0, printer), function(host, *arrays), strict=True):
+        assert got.shape == right.shape and got.dtype == right.dtype
+        np.testing.assert_array_equal(got, right)
+
+
+@pytest.mark.parametrize("name", ["isfinite", "isinf", "isnan", "signbit"])
+def test_questions_of_an_array_that_lies_another_way(name: str, printer: str) -> None:
+    """NumPy 2.4 writes wrong answers into an array with gaps; here the answers go column by column."""
+    x = np.random.default_rng(0).normal(size=(40, 33))
+    x[::3], x[1::3] = np.inf, np.nan
+
+    def function(xp: Any, x: Any) -> list[Any]:
+        answer = getattr(xp, name)(x)
+        return [answer, xp.max(xp.astype(answer, xp.float64), axis=1)]
+
+    for got, right in zip(call(function, [x], [(N, 33)], 40, printer), function(host, x), strict=True):
+        np.testing.assert_array_equal(got, right)
+
+
+def test_programs_tell_how_large_their_largest_product_is() -> None:
+    tracer = Tracer()
+    x, w = tracer.input((N, 5), "float32"), tracer.input((5, 7), "float32")
+    program = Program(tracer, [tracer.sum((x @ w) @ w.mT)])
+    assert program.largest_product(11) == 11 * 5 * 7
