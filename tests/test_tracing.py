@@ -187,3 +187,11 @@ def test_a_method_that_the_standard_lacks_or_that_needs_the_numbers_is_not_there
 def test_a_function_that_the_standard_lacks_is_refused_by_name(name: str) -> None:
     with pytest.raises(Untraceable, match=f"the function {name}"):
         getattr(Tracer(), name)
+
+
+@pytest.mark.parametrize("dtype", ["float16", np.dtype("float32").newbyteorder(), np.dtype("float64").newbyteorder()])
+def test_floats_of_another_width_or_byte_order_are_refused(dtype):
+    tracer = Tracer()
+    x = tracer.input((3,), np.dtype(dtype))
+    with pytest.raises(Untraceable, match="add of"):
+        tracer.add(x, x)

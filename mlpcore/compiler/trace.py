@@ -12,6 +12,7 @@ from mlpcore.compiler.reductions import Reductions
 from mlpcore.compiler.shaping import Shaping, broadcast
 
 Scalar = bool | int | float
+FLOATS = (np.dtype("float32"), np.dtype("float64"))  # in the byte order of the machine
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "pow", "remainder", "floor_divide")
 COMPARISONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
 LOGICAL = ("logical_and", "logical_or", "logical_xor", "logical_not")
@@ -162,7 +163,7 @@ def promoted(name: str, dtypes: list[np.dtype], scalars: list[Scalar]) -> np.dty
     if len(kinds) > 1:
         raise Untraceable(f"{name} of arrays of {' and '.join(sorted({str(one) for one in dtypes}))}")
     common = np.result_type(*dtypes)
-    if common.kind == "f" and any(one.itemsize not in (4, 8) for one in dtypes):
+    if common.kind == "f" and any(one not in FLOATS for one in dtypes):
         raise Untraceable(f"{name} of {common}")
     order = "bif"
     for value in scalars:
