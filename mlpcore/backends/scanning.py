@@ -35,12 +35,12 @@ def scanned(
     compilation.set("JAX", "under its own compiler")
     _register(jax)
 
-    def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Any]:
-        def body(state: State, step_inputs: tuple) -> tuple[State, Any]:
+    def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Array]:
+        def body(state: State, step_inputs: tuple) -> tuple[State, Array]:
             rows, draws = step_inputs
             # Rows are in range by construction, so nothing needs to be filled in for those outside.
-            x, target, weights = (jax.numpy.take(part, rows, axis=0, mode="clip") for part in data)
-            return advance(state, Batch(x, target, weights, draws))
+            x, target, *weights = (jax.numpy.take(part, rows, axis=0, mode="clip") for part in data)
+            return advance(state, Batch(x, target, *(weights or [jax.numpy.ones(rows.shape, x.dtype)]), draws))
 
         return jax.lax.scan(body, state, (order, noise))
 
@@ -50,12 +50,13 @@ def scanned(
 
     @partial(jax.jit, donate_argnums=0)
     def optimistic(vectors: list[SplitVector], state: State, *arguments: Any) -> tuple[State, Array, Array]:
-        def advance(state: State, batch: Batch) -> tuple[State, tuple]:
+        def advance(state: State, batch: Batch) -> tuple[State, Array]:
             new, ok, loss = step.propose(state, batch, flat=partial(split_vector.flat, layout))
-            return new, (loss, ok)
+            # A step that is not to be done is known by its loss alone; else the count of those skipped stays.
+            return new._replace(skipped=state.skipped), jax.numpy.where(ok, loss, jax.numpy.nan)
 
-        state, (losses, ok) = scan(advance, split_vector.with_vectors(layout, state, vectors), *arguments)
-        return state, losses, jax.numpy.all(ok)
+        state, losses = scan(advance, split_vector.with_vectors(layout, state, vectors), *arguments)
+        return state, losses, jax.numpy.all(jax.numpy.isfinite(losses))
 
     split = jax.jit(lambda vectors: [split_vector.split(layout, vector) for vector in vectors])
 
@@ -72,6 +73,7 @@ def scanned(
     last: list[Array] = []  # the vectors of the state that the last chunk returned
     last_split: list[SplitVector] = []  # the same, split
     buffers: list[Array] = []  # vectors of the state before it, whose memory is used again where nobody holds them
+    ones: Array | None = None  # the row weights that were last seen to be all 1
 
     def chunk(state: State, *arguments: Any) -> tuple[State, Array]:
         nonlocal splits, last, last_split, buffers
@@ -94,6 +96,10 @@ def scanned(
         return split_vector.with_vectors(layout, new, joined), losses
 
     def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+        nonlocal ones
+        if data[2] is not ones and bool(jax.numpy.all(data[2] == 1)):
+            ones = data[2]
+        data = data[:2] if data[2] is ones else data  # without weights: the program then has a constant in their place
         noise_bytes = sum(leaf.nbytes for leaf in leaves(draw(0)))
         losses: list[Array] = []
         done = 0
