@@ -54,14 +54,14 @@ def scanned(
         return whole
 
     @jax.jit
-    def optimistic(state: State, *arguments: Any) -> tuple[State, Array, Array]:
+    def optimistic(state: State, *arguments: Any) -> tuple[State, Array]:
         def advance(state: State, batch: Batch) -> tuple[State, Array]:
             new, ok, loss = step.propose(state, batch, flat=partial(split_vector.flat, layout))
             # The loss alone says that a step was not to be done; where all were, none was skipped.
             return new._replace(skipped=state.skipped), jnp.where(ok, loss, jnp.nan)
 
         state, losses = scan(advance, map_vectors(partial(split_vector.split, layout), layout, state), *arguments)
-        return map_vectors(join, layout, state), losses, jnp.all(jnp.isfinite(losses))
+        return map_vectors(join, layout, state), losses
 
     splits = True  # whether the step works on split vectors, as far as is known
     ones: Array | None = None  # the row weights that were last seen to be all 1
@@ -70,8 +70,8 @@ def scanned(
         nonlocal splits
         if splits:
             try:
-                new, losses, ok = optimistic(state, *arguments)
-                if bool(ok):
+                new, losses = optimistic(state, *arguments)
+                if np.all(np.isfinite(losses)):
                     return new, losses
             except Exception:  # whatever is wrong with the step shows when it runs with the check
                 splits = False
