@@ -79,9 +79,8 @@ def scanned(
 
     def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
         nonlocal ones
-        if data[2] is not ones and bool(jnp.all(data[2] == 1)):
-            ones = data[2]
-        data = data[:2] if data[2] is ones else data
+        if data[2] is ones or bool(jnp.all(data[2] == 1)):
+            ones, data = data[2], data[:2]
         noise_bytes = sum(leaf.nbytes for leaf in leaves(draw(0)))
         losses: list[Array] = []
         done = 0
