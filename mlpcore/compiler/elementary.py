@@ -45,21 +45,26 @@ static inline T mlp_expm1F(T x) {
   return x == 0 ? x : k > 30 ? far : near;
 }
 
-static inline T mlp_logF(T x) {
+// log(x) of a finite positive number.
+static inline T finite_logF(T x) {
   union { T x; U u; } b = { x < TINY ? x * RAISE : x };
   b.u += ONE - ROOT;  // so that the fraction m lies in [sqrt(1/2), sqrt(2))
   union { U u; T x; } k = { MAGIC_BITS + (b.u >> MANTISSA) };
   T e = (k.x - MAGIC) - (x < TINY ? BIAS + RAISED : BIAS);
   b.u = (b.u & FRACTION) + ROOT;
   T f = b.x - 1, s = f / (2 + f), z = s * s, half = HALF * f * f;
-  T y = e * LN2_HIGH - ((half - (s * (half + z * (H(z))) + e * LN2_LOW)) - f);
-  return x > 0 ? (x == INFINITY ? x : y) : x == 0 ? -INFINITY : x < 0 ? NAN : x;
+  return e * LN2_HIGH - ((half - (s * (half + z * (H(z))) + e * LN2_LOW)) - f);
+}
+
+static inline T mlp_logF(T x) {
+  T y = finite_logF(x), other = x < 0 ? NAN : x == 0 ? -INFINITY : x;
+  return (x > 0) & (x < INFINITY) ? y : other;
 }
 
 static inline T mlp_log1pF(T x) {
   T u = 1 + x, lost = fabsF(x) < 1 ? x - (u - 1) : 1 - (u - x);
-  T y = mlp_logF(u) + lost / u;
-  return x == 0 || x == INFINITY ? x : u == 0 ? -INFINITY : y;
+  T y = finite_logF(u) + lost / u, other = u < 0 ? NAN : u == 0 ? -INFINITY : x;
+  return (u > 0) & (u < INFINITY) & (x != 0) ? y : other;
 }
 
 static inline T mlp_tanhF(T x) {
