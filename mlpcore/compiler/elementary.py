@@ -64,13 +64,14 @@ static inline T finite_logF(T x) {
 
 static inline T mlp_logF(T x) {
   T y = finite_logF(x), other = x < 0 ? NAN : x == 0 ? -INFINITY : x;
-  return (x > 0) & (x < INFINITY) ? y : other;
+  return ((x > 0) & (x < INFINITY)) ? y : other;
 }
 
 static inline T mlp_log1pF(T x) {
   T u = 1 + x, lost = fabsF(x) < 1 ? x - (u - 1) : 1 - (u - x);
-  T y = finite_logF(u) + lost / u, other = u < 0 ? NAN : u == 0 ? -INFINITY : x;
-  return (u > 0) & (u < INFINITY) & (x != 0) ? y : other;
+  T y = finite_logF(u) + lost / u, other = u == 0 ? -INFINITY : NAN;
+  y = u > 0 ? y : other;
+  return ((x == 0) | (x == INFINITY) | (x != x)) ? x : y;
 }
 
 static inline T mlp_tanhF(T x) {
