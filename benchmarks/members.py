@@ -6,7 +6,7 @@ the median of the rounds' own. The last line is a user's own softmax cross-entro
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import mlpcore as mc
 from benchmarks import jax_members
 from benchmarks.jax_members import LEVELS, SMOOTHING
 from benchmarks.results import Writer
-from mlpcore.bench.measure import Run, alternate
+from mlpcore.bench.measure import alternate
 from mlpcore.bench.suite import Record
 from mlpcore.bench.tables import Table, as_text, cases, count, rate, ratio, times
 from mlpcore.bench.workloads import WORKLOADS, Task, make_task
@@ -92,18 +92,19 @@ CASES = (
     *(Case(name, loss=name) for name in LOSSES),
     *(Case(name, optimizer=name) for name in OPTIMIZERS),
 )
+Train = Callable[[int], list[tuple]]  # for whole epochs; gives back the pairs of weight and bias
 SCAN, OURS, USERS = "jax scan", "mlpcore numpy", "a user's loss"
 
 
-def target_of(case: Case) -> np.ndarray:
+def target_of(task: Task, case: Case) -> np.ndarray:
     """The raw target of the loss, for every row."""
     _, kind, columns = LOSSES[case.loss]
-    made = draw_targets(Stream(0), TABULAR.rows, columns)[kind]
+    made = draw_targets(Stream(0), task.workload.rows, columns)[kind]
     return made.astype("int32" if made.dtype.kind == "i" else "float32")
 
 
-def ours(task: Task, case: Case, loss: Any = None) -> Run:
-    """`Model.fit` for whole epochs, with a ``loss`` in the place of the case's; the first epoch is done."""
+def ours(task: Task, case: Case, loss: Any = None) -> Train:
+    """`Model.fit`, with a ``loss`` in the place of the case's."""
     loss = LOSSES[case.loss][0] if loss is None else loss
     layers: list[Any] = []
     params: list[dict] = []
@@ -112,33 +113,33 @@ def ours(task: Task, case: Case, loss: Any = None) -> Run:
         params += [{"weight": weight, "bias": bias}, {}]
     words: dict[str, Any] = {"dtype": task.dtype, "params": tuple(params[:-1])}
     model = mc.Model(mc.Sequential(*layers[:-1]), loss, OPTIMIZERS[case.optimizer], **words)
-    target = target_of(case)
+    target = target_of(task, case)
 
-    def run(epochs: int) -> None:
+    def train(epochs: int) -> list[tuple]:
         model.fit(task.x, target, epochs=epochs, batch_size=task.workload.batch)
+        return [(leaf["weight"], leaf["bias"]) for leaf in model.params if leaf]
 
-    run(1)
-    return run
+    return train
 
 
-def theirs(task: Task, case: Case) -> Run:
-    """The same in JAX; the first epoch is done."""
+def theirs(task: Task, case: Case) -> Train:
+    """The same in JAX."""
     formulas = (
         jax_members.ACTIVATIONS[case.activation],
         jax_members.LOSSES[case.loss],
         jax_members.OPTIMIZERS[case.optimizer],
     )
-    run = jax_members.trainer(task.params, task.x, target_of(case), task.workload.batch, *formulas)
-    run(1)
-    return run
+    return jax_members.trainer(task.params, task.x, target_of(task, case), task.workload.batch, *formulas)
 
 
 def measured(case: Case, rounds: int, seconds: float) -> Iterator[Record]:
     """A record of an epoch for each contender."""
     task = make_task(TABULAR)
-    runs = {SCAN: theirs(task, case), OURS: ours(task, case)}
+    runs: dict[str, Train] = {SCAN: theirs(task, case), OURS: ours(task, case)}
     if case == Case(case.loss):
         runs[USERS] = ours(task, case, ClassLikelihood())
+    for train in runs.values():
+        train(1)  # it compiles
     about = {"what": "member", "workload": case.name, "batch": TABULAR.batch, "dtype": task.dtype, "device": "cpu"}
     for name, taken in alternate(runs, rounds, seconds).items():
         yield about | {"rows": TABULAR.rows, "contender": name, "seconds": taken}
