@@ -68,14 +68,15 @@ def test_each_member_has_the_same_formula_in_jax():
         prepared = loss.prepare(target, 8, np.dtype("float32"))
         value, _ = loss.value_and_grad(x, prepared, np.ones(12, dtype="float32"))
         np.testing.assert_allclose(value, np.sum(jax_members.LOSSES[name](x, target)), **near, err_msg=name)
+    gradients = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
     for name, optimizer in members.OPTIMIZERS.items():
         update, rate, makers = jax_members.OPTIMIZERS[name]
         p, theirs, state = x[0], [x[0], *(make(x[0]) for make in makers)], optimizer.init(x[0])
         for step in range(3):
             p = p * np.float32(1 - rate * optimizer.weight_decay)  # a leaf with two axes would decay there as well
             theirs[0] = theirs[0] * np.float32(1 - rate * optimizer.weight_decay)
-            theirs = update(np.float32(step + 1), rate, x[step], *theirs)
-            p, state = optimizer.update(x[step], state, p, np.asarray(rate, dtype="float32"))
+            theirs = update(np.float32(step + 1), rate, gradients[step], *theirs)
+            p, state = optimizer.update(gradients[step], state, p, np.asarray(rate, dtype="float32"))
             theirs = list(theirs)
         np.testing.assert_allclose(p, theirs[0], **near, err_msg=name)
     ours, theirs = (make(task, members.CASES[1])(2) for make in (members.ours, members.theirs))
