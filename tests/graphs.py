@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import array_api_compat.numpy as host
@@ -140,7 +141,7 @@ def compiled(
         values = graph.run(tracer, inputs)
         outputs.append([values[i] for i in graph.outputs])
         pairs.append([(values[new], values[old]) for new, old in graph.replaced])
-    whole = Program(tracer, sum(outputs, []), sum(pairs, []), tiling)
+    whole = Program(tracer, list(chain(*outputs)), list(chain(*pairs)), tiling)
     bound = bind(whole, rows, given, printer, threads)
     bound.call()
     return [
