@@ -21,7 +21,7 @@ from rounding import differences
 
 from mlpcore.compiler.tiling import DEFAULT, Tiling
 
-PART, TOGETHER = 1000, 10  # graphs of a process, and of a program
+PART, TOGETHER = 500, 20  # graphs of a process, and of a program
 ROWS = (0, 1, 1, 2, 3, 5, 17, 40, 40, 70)
 # Tiles of a row, of an entry and of a column, three of them; sums over rows in both ways.
 FORCED = [Tiling(3, rows=1, many=1, work=1, entries=1, sum=most, columns=1) for most in (1, 1 << 30)]

@@ -1,4 +1,4 @@
-"""A thousand random graphs, ten in a program, as C and as NumPy calls, each also in tiles, against NumPy.
+"""A thousand random graphs, twenty in a program, as C and as NumPy calls, each also in tiles, against NumPy.
 
 ``python tests/fuzz.py`` does any number of them.
 """
@@ -25,7 +25,7 @@ ABOUT = {"finfo", "iinfo", "isdtype", "result_type", "empty", "empty_like"}
 @pytest.mark.parametrize("way", [pytest.param(name, marks=needs_compiler if name[0] == "C" else ()) for name in WAYS])
 @pytest.mark.parametrize("first", range(0, 1000, 100))
 def test_random_graphs_are_what_numpy_makes_of_them(first: int, way: str) -> None:
-    assert [line for seed in range(first, first + 100, 10) for line in fuzz.check(seed, WAYS[way])[0]] == []
+    assert [line for seed in range(first, first + 100, fuzz.TOGETHER) for line in fuzz.check(seed, WAYS[way])[0]] == []
 
 
 def test_the_graphs_use_all_that_can_be_traced(monkeypatch: pytest.MonkeyPatch) -> None:
