@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from test_compiler import KeepsTheOld, Looks, Swaps, Turns, batches, network
 
 import mlpcore as mc
 from mlpcore.compiler import blas, pool
+from mlpcore.compiler.blas_threads import single_threaded
 from mlpcore.compiler.draws import TracedStream
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.program import Bound, Program
@@ -31,6 +33,13 @@ pytestmark = needs_compiler
 # Tiles of a row, of an entry and of a column, three of them; sums over rows in both ways.
 FORCED = [Tiling(3, rows=1, many=1, work=1, entries=1, sum=most, columns=1) for most in (1, 1 << 30)]
 LOSS, _ = members.LOSSES["SoftmaxCrossEntropy"]
+
+
+@pytest.fixture(autouse=True)
+def products_on_one_thread() -> Iterator[None]:
+    """As in every call of the library that runs in tiles. OpenBLAS's own threads do not outlast a fork in a call."""
+    with single_threaded():
+        yield
 
 
 def assert_like_eager(net: Any, optimizer: Any, rules: Rules, forced: Tiling) -> None:
