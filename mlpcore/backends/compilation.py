@@ -67,7 +67,7 @@ class Compilation:
         if possible:
             self.set(kind, f"as {who}")
             return
-        if not warn:
+        if not warn or self.asked == (kind == C):  # asked for what it was
             return
         why = f"compile={self.asked}" if self.asked != "auto" else "there is no C compiler, or no BLAS could be found"
         warnings.warn(

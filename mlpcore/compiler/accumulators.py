@@ -1,7 +1,7 @@
 """A reduction while its loop goes on: where the partial results are, how they begin and how they become one."""
 
 from mlpcore.compiler.blocks import LANES
-from mlpcore.compiler.formulas import HELD, JOIN, begin
+from mlpcore.compiler.formulas import HELD, begin, join
 from mlpcore.compiler.schedule import Member
 
 EVERY_LANE = f"for (I l = 0; l < {LANES}; l++)"
@@ -61,7 +61,7 @@ class Accumulator:
     def step(self, value: str) -> list[str]:
         """One more entry."""
         if self.node.name != "argmax":
-            return [f"{self.target} = {JOIN[self.node.name].format(self.target, value)};"]
+            return [f"{self.target} = {join(self.node).format(self.target, value)};"]
         (axis,) = dict(self.node.attributes)["axes"]
         place = f"i{self.member.axes[axis]}" if self.member.axes[axis] >= 0 else "0"
         best, at, better = f"{self.name}_best{'[l]' * self.beside}", self.value, f"{self.name}_better"
@@ -76,14 +76,14 @@ class Accumulator:
         if not self.partial:
             return []
         parts = f"{self.name}_{''.join(f'[i{a}]' for a in self._kept)}"
-        join = JOIN[self.node.name]
+        joined = join(self.node)
         lines = [
             f"for (int k = {LANES // 2}; k; k /= 2) for (int l = 0; l < k; l++)",
-            f"  {parts}[l] = {join.format(f'{parts}[l]', f'{parts}[l + k]')};",
+            f"  {parts}[l] = {joined.format(f'{parts}[l]', f'{parts}[l + k]')};",
         ]
         if self.member.in_register:
             return [*lines, f"const {self.kind} {self.name} = {parts}[0];"]
-        whole = f"{self.entry} = {join.format(self.entry, f'{parts}[0]')};"
+        whole = f"{self.entry} = {joined.format(self.entry, f'{parts}[0]')};"
         return [*over(self._kept, dims, "{"), *lines, whole, "}"]
 
 

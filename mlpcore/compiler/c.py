@@ -7,7 +7,7 @@ import numpy as np
 
 from mlpcore.compiler.chunk import CHUNK, STEP
 from mlpcore.compiler.draws import TEXT
-from mlpcore.compiler.formulas import JOIN, STORED
+from mlpcore.compiler.formulas import STORED, join
 from mlpcore.compiler.graph import N, Node, Shape
 from mlpcore.compiler.loops import LoopPrinter
 from mlpcore.compiler.operands import Operands
@@ -89,7 +89,6 @@ class Printer:
         for node in phase.sums:
             kind, count = STORED[str(node.dtype)], size(node.shape).fixed
             each = -(-count // parts)
-            join = JOIN.get(node.name, JOIN["sum"]).format("a[i]", "b[i]")
             whole, start = self.storage.whole(node)
             argument = self.storage.arrays.index(whole)
             lines += [
@@ -99,7 +98,7 @@ class Printer:
                 f"  const {kind} *restrict const b = "
                 f"(const {kind} *)(s->sums[{number}] + t * {pointers.bytes} + {pointers.offsets[node]});",
                 f"  const I end = (part + 1) * {each} < {count} ? (part + 1) * {each} : {count};",
-                f"  for (I i = part * {each}; i < end; i++) a[i] = {join};",
+                f"  for (I i = part * {each}; i < end; i++) a[i] = {join(node).format('a[i]', 'b[i]')};",
                 "}",
             ]
         return _function(f"static PHASE void sums{number}(const void *context, I part)", lines)

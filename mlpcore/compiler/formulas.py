@@ -48,11 +48,19 @@ LIBRARY = (
     ),
 )
 INTEGERS = {
-    "maximum": "{0} > {1} ? {0} : {1}", "minimum": "{0} < {1} ? {0} : {1}", "abs": "{0} < 0 ? -{0} : {0}",
+    "maximum": "{0} > {1} ? {0} : {1}", "minimum": "{0} < {1} ? {0} : {1}",
+    "abs": "{0} < 0 ? (T)(0u - (U){0}) : {0}",
     "sign": "({0} > 0) - ({0} < 0)", "bitwise_invert": "~{0}", "ceil": "{0}", "floor": "{0}", "trunc": "{0}",
+    "remainder": "(T)remainder_of_W({0}, {1})", "floor_divide": "(T)floor_divide_W({0}, {1})",
+    "pow": "(T)power_of_whole({0}, {1})",
     "round": "{0}",  # a shift by as many bits as there are, or more, leaves the sign, as in NumPy
     "bitwise_left_shift": "(uint64_t){1} < BITS ? (uint64_t){0} << {1} : 0",
     "bitwise_right_shift": "(uint64_t){1} < BITS ? {0} >> {1} : {0} < 0 ? -1 : 0",
+}  # fmt: skip
+# Too large results wrap around, as in NumPy: C promises that for unsigned numbers alone.
+WRAPPING = {
+    "negative": "(T)(0u - (U){0})", "add": "(T)((U){0} + (U){1})", "subtract": "(T)((U){0} - (U){1})",
+    "multiply": "(T)(1u * (U){0} * (U){1})", "square": "(T)(1u * (U){0} * (U){0})",
 }  # fmt: skip
 BEGIN = {"sum": "0", "prod": "1", "any": "0", "all": "1", "max": "-INFINITY", "min": "INFINITY"}
 JOIN = {
@@ -84,15 +92,33 @@ def expression(node: Node, operands: list[str]) -> str:
         held = HELD[str(node.dtype)]
         return f"{operands[0]} ? ({held})1 : ({held})0" if source.dtype.kind == "b" else f"({held}){operands[0]}"
     kind = (node.inputs[-1] if node.inputs else node).dtype
-    template = template_of(node.name, kind)
-    single = kind == np.float32
-    return template.replace("F(", "f(" if single else "(").replace("(T)", f"({HELD[str(kind)]})").format(*operands)
+    template = _typed(template_of(node.name, kind), kind)
+    return template.replace("F(", "f(" if kind == np.float32 else "(").format(*operands)
+
+
+def join(node: Node) -> str:
+    """What a reduction, or a sum of partial results, makes of two values."""
+    name = node.name if node.name in JOIN else "sum"
+    wrapping = {"sum": "add", "prod": "multiply"}.get(name, "")
+    return _typed(WRAPPING[wrapping] if wrapping and node.dtype.kind in "iu" else JOIN[name], node.dtype)
+
+
+def _typed(template: str, dtype: np.dtype) -> str:
+    """The formula with its type in the place of T, the unsigned one of the same size as U, and the last of W."""
+    kind = HELD[str(dtype)]
+    return (
+        template.replace("(T)", f"({kind})")
+        .replace("(U)", f"({'u' * (dtype.kind == 'i')}{kind})")
+        .replace("_W(", "_unsigned(" if dtype.kind == "u" else "_whole(")
+    )
 
 
 def template_of(name: str, dtype: np.dtype) -> str:
     """The formula; `Untraceable` where C has none for the type."""
     if name == "bitwise_invert" and dtype.kind == "b":
         return "!{0}"
+    if dtype.kind in "iu" and name in WRAPPING:
+        return WRAPPING[name]
     if name in SAME:
         return SAME[name]
     if dtype.kind == "f" and (name in FLOATS or name in LIBRARY):

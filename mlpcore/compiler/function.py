@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.compiler.graph import N, Node, Shape, has_rows
+from mlpcore.compiler.graph import N, Node, Shape, Untraceable, has_rows, same_shape
 from mlpcore.compiler.program import Program
 from mlpcore.compiler.trace import Tracer
 from mlpcore.trees import leaves, tree_map
@@ -29,7 +29,8 @@ class TracedFunction:
 
     ``inputs`` and ``result`` are the same trees with the nodes of the graph in the place of arrays. With ``in_place``
     the function returns ``(new, rest)``: ``new`` is written over the first argument, and only ``rest`` is an output.
-    Errors: `Untraceable`; `RowsNeeded` where the function computes with the number of rows.
+    Errors: `Untraceable`, such as for a new value of another shape or dtype than the old one; `RowsNeeded` where the
+    function computes with the number of rows.
     """
 
     def __init__(self, function: Callable[..., Tree], arguments: tuple[Tree, ...], in_place: bool = False) -> None:
@@ -38,6 +39,9 @@ class TracedFunction:
         result = tree_map(tracer.asarray, function(*inputs))
         new, result = result if in_place else ((), result)
         replaced = list(zip(leaves(new), leaves(inputs[0]), strict=True)) if in_place else []
+        for one, old in replaced:
+            if one.dtype != old.dtype or not same_shape(one.shape, old.shape):
+                raise Untraceable(f"{one.dtype} {one.shape} in the place of {old.dtype} {old.shape}")
         self.program = Program(tracer, leaves(result), replaced)
         self.inputs: Any = tree_map(lambda one: one.node, inputs)
         self.result: Tree = tree_map(lambda one: one.node, result)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from mlpcore.compiler.graph import Dim, Graph, N, Node, RowsNeeded, Shape, long
+from mlpcore.compiler.graph import Dim, Graph, N, Node, RowsNeeded, Shape, empty, long
 
 
 class Size(NamedTuple):
@@ -131,6 +131,8 @@ def _viewed(node: Node, source: Place) -> Place | None:
 
 def _reshaped(old: Shape, strides: tuple[Size, ...], new: Shape) -> tuple[Size, ...] | None:
     """The strides under another shape, or None: axes that are joined or split must lie one behind the other."""
+    if empty(new):
+        return packed(new)
     here = [(dim, stride) for dim, stride in zip(old, strides, strict=True) if long(dim)]
     there = [(i, dim) for i, dim in enumerate(new) if long(dim)]
     made: dict[int, Size] = {}

@@ -18,6 +18,7 @@ class Reductions:
     squeeze: Any
     moveaxis: Any
     sqrt: Any
+    maximum: Any
 
     def reduction(self, name: str, x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         """``name`` over the axes, all of them by default."""
@@ -67,7 +68,10 @@ class Reductions:
     def var(self, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
         """The mean square of the distance to the mean."""
         apart = x - self.mean(x, axis=axis, keepdims=True)
-        return self.sum(apart * apart, axis=axis, keepdims=keepdims) / (self._count(x, axis) - correction)
+        count = self._count(x, axis)
+        if correction:
+            count = max(count - correction, 0.0) if isinstance(count, float) else self.maximum(count - correction, 0.0)
+        return self.sum(apart * apart, axis=axis, keepdims=keepdims) / count
 
     def std(self, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
         """The root of `var`."""

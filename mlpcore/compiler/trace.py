@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.arrays import TracedArray
-from mlpcore.compiler.graph import Dim, Graph, N, Node, Untraceable, label, same_shape
+from mlpcore.compiler.graph import Dim, Graph, N, Node, Untraceable, has_rows, label, same_shape
 from mlpcore.compiler.reductions import Reductions
 from mlpcore.compiler.shaping import Shaping, broadcast
 
@@ -65,6 +65,8 @@ class Tracer(Shaping, Reductions):
         if isinstance(x, TracedArray):
             return x if dtype is None else self.astype(x, dtype)
         values = np.asarray(x, dtype=dtype)
+        if has_rows(values.flat):
+            N.refuse()
         if values.dtype.kind not in "biuf":
             raise Untraceable(f"an array of {values.dtype}")
         node = self.graph.add("array", "constant", (), values.shape, values.dtype, label())

@@ -53,6 +53,10 @@ class Homes:
         target, at = self.home.get(self.places[part].root, (None, ZERO))
         return target is whole and at.at(self.layout.rows) == offset
 
+    def is_read_in_memory(self, scalar: Node) -> bool:
+        """Whether a node reads a scalar as an array."""
+        return any(not is_scalar(user) and user.kind != "elementwise" for user in self.schedule.users[scalar])
+
     def same_form(self, place: Place, node: Node) -> bool:
         """Whether a place is a whole array that lies as the result of a node does."""
         alike = (place.root in self.layout.column_major) == (node in self.layout.column_major)
@@ -86,12 +90,17 @@ class Homes:
                 self.home[root] = (node, ZERO)
 
     def _replace_state(self) -> None:
-        """New state over the old where nobody reads that any more; scalars are written when all else is done."""
+        """New state over the old where nobody reads that any more; scalars are written when all else is done, so that
+        nobody may read the new one there."""
         for new, old in self.old.items():
             makers = [new, *(node for node, (target, _) in self.home.items() if target is new)]
             if new in self.home or new in self.layout.column_major or new.dtype != old.dtype:
                 continue
-            if is_scalar(new) or all(self._may_overwrite(old, maker) for maker in makers):
+            if is_scalar(new):
+                written = not self.is_read_in_memory(new)
+            else:
+                written = all(self._may_overwrite(old, maker) for maker in makers)
+            if written:
                 self.home[new] = (old, ZERO)
 
     def _may_overwrite(self, old: Node, node: Node) -> bool:

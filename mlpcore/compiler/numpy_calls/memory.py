@@ -36,6 +36,8 @@ class Memory(Homes):
             dims[axis] = stop - start
             offset += 0 if local else start * strides[axis]
         dtype = place.root.dtype
+        if 0 in dims:  # the offset may lie beyond the memory
+            return np.empty(dims, dtype)
         size = dtype.itemsize
         return np.ndarray(tuple(dims), dtype, self.arrays[owner], offset * size, [size * step for step in strides])
 
@@ -45,8 +47,7 @@ class Memory(Homes):
 
     def is_stored(self, node: Node) -> bool:
         """Whether a scalar is also kept in memory, for somebody who reads arrays."""
-        users = self.schedule.users[node]
-        return node in self.outputs or any(not is_scalar(user) and user.kind != "elementwise" for user in users)
+        return node in self.outputs or self.is_read_in_memory(node)
 
     @staticmethod
     def _first_long(node: Node) -> int:

@@ -93,7 +93,7 @@ class Names:
     def set_scalar(self, node: Node, value: str) -> None:
         """The line that computes a scalar; where somebody reads it in memory also one that puts it there."""
         self.emit(f"v{node.number} = {value}")
-        if self.memory.is_stored(node) and node not in self.memory.old:
+        if self.memory.is_stored(node) and self.memory.whole(node)[0] is not self.memory.old.get(node):
             self.emit(f"{self.result(node)}[...] = v{node.number}")
 
     def filled(self, value: Any, like: np.ndarray) -> np.ndarray:

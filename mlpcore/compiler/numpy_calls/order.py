@@ -51,6 +51,9 @@ def _split(item: Item, nodes: list[Node], condition: Node | None) -> Iterator[Gr
     if isinstance(item, Node):
         yield Group(nodes, None, condition)
         return
+    if not item.axes and any(node.kind == "take" for node in nodes):  # of one entry, which scalars may read
+        yield Group(nodes, item, condition)
+        return
     scalars = [node for node in nodes if is_scalar(node) and not item.members[node].late]
     if scalars:
         yield Group(scalars, None, condition)

@@ -1,5 +1,6 @@
 """A schedule as the text of a Python function that consists of NumPy calls."""
 
+import math
 from itertools import groupby
 
 import numpy as np
@@ -89,7 +90,10 @@ class NumpyPrinter(ReductionPrinter):
                 axis = dict(node.attributes)["axis"]
                 self.emit(f'take({operands}, {axis}, {self.result(node)}, "clip")')
             else:
-                self.emit(f"{'dot' if node.ndim == 2 else 'matmul'}({operands}, {self.result(node)})")
+                # Where a factor has one entry and that is 0, dot is 0 too, even if the other has NaN or infinities.
+                single = any(math.prod(self.memory.layout.dims(one.shape)) == 1 for one in node.inputs)
+                function = "dot" if node.ndim == 2 and not single else "matmul"
+                self.emit(f"{function}({operands}, {self.result(node)})")
 
     def _elementwise(self, node: Node) -> None:
         operands = [self.operand(node, i) for i in range(len(node.inputs))]

@@ -1,0 +1,145 @@
+"""The bits of a whole fit: whatever the threads and the cores, after a fork, beside another fit, killed and resumed."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compiled import needs_compiler
+from fitting import state_of
+from safetensors.numpy import load_file
+from test_compiler_threads import ended
+
+import mlpcore as mc
+from mlpcore.random import Stream
+
+ROWS, EPOCHS = 800, 4
+X = Stream(1, "x").normal((ROWS, 20)).astype("float32")
+LABELS = (X[:, 0] > 0).astype("int64") + (X[:, 1] > 0.5)
+WAYS = pytest.mark.parametrize(
+    "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
+)
+
+
+def model(way: bool) -> mc.Model:
+    """Large enough for row tiles and for tiles of the vector of all parameters; with noise and statistics."""
+    layers = [mc.Linear(20, 512), mc.BatchNorm(512), mc.ReLU(), mc.Dropout(0.1), mc.Linear(512, 512), mc.Tanh()]
+    return mc.Model(mc.Sequential(*layers, mc.Linear(512, 3)), mc.SoftmaxCrossEntropy(), mc.Adam(0.01), compile=way)
+
+
+def digest(trained: mc.Model) -> str:
+    """Of all that training moves."""
+    state = state_of(trained)
+    return hashlib.sha256(b"".join(state[name].tobytes() for name in sorted(state))).hexdigest()
+
+
+def fit(way: bool, epochs: int = EPOCHS, **words: Any) -> str:
+    """Of a model after so many epochs of a full and a ragged batch."""
+    trained = model(way)
+    trained.fit(X, LABELS, epochs=epochs, batch_size=500, **words)
+    assert trained.compiled.kind == ("C" if way else "NumPy calls"), trained.compiled
+    return digest(trained)
+
+
+def start(lines: str, **words: str) -> subprocess.Popen[str]:
+    """A process of its own that runs these lines."""
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    environment = os.environ | {"PYTHONPATH": path} | words
+    command = [sys.executable, "-c", "import os, sys\n" + lines]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    """What it prints."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
+ONE_CORE = """
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+"""
+FIT = "import test_fit_bits; print(test_fit_bits.fit(True))"
+
+
+@needs_compiler
+def test_fits_with_any_number_of_threads_and_on_one_core_are_the_same() -> None:
+    expected = fit(True)
+    for threads in (1, 2, 4):
+        assert output(start(FIT, MLPCORE_NUM_THREADS=str(threads))) == expected
+    assert output(start(ONE_CORE + FIT, MLPCORE_NUM_THREADS="2")) == expected
+
+
+@WAYS
+def test_two_fits_at_once_are_those_of_one(way: bool) -> None:
+    expected, found = fit(way), {}
+    fits = [threading.Thread(target=lambda number=number: found.update({number: fit(way)})) for number in range(2)]
+    for one in fits:
+        one.start()
+    for one in fits:
+        one.join()
+    assert found == {0: expected, 1: expected}
+
+
+@WAYS
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fit_goes_on_in_a_forked_process_while_another_runs(way: bool) -> None:
+    whole, half = model(way), model(way)
+    words = {"batch_size": 500}
+    whole.fit(X, LABELS, epochs=4, **words)
+    half.fit(X, LABELS, epochs=2, **words)
+    over, began = threading.Event(), threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            fit(way, 1)
+            began.set()
+
+    other = threading.Thread(target=work)
+    other.start()
+    try:
+        began.wait()
+        for _ in range(3):
+            child = os.fork()
+            if not child:
+                try:
+                    half.fit(X, LABELS, epochs=2, **words)
+                    os._exit(0 if digest(half) == digest(whole) else 1)
+                finally:
+                    os._exit(2)
+            assert ended(child, 60) == 0
+    finally:
+        over.set()
+        other.join()
+
+
+KILLED = """
+import test_fit_bits
+test_fit_bits.fit({way}, 10**6, checkpoint={path!r})
+"""
+
+
+@WAYS
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_process_killed_at_any_moment_is_resumed_to_the_same_bits(way: bool, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    process = start(KILLED.format(way=way, path=str(path)))
+    limit = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < limit, process.communicate()
+        time.sleep(0.01)
+    time.sleep(0.2)  # into an epoch, or into the writing of the next checkpoint
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    done = int(load_file(path)["count"]) // 2  # epochs of two steps
+    resumed = model(way)
+    resumed.fit(X, LABELS, epochs=done + 2, batch_size=500, resume=path)
+    assert digest(resumed) == fit(way, done + 2)
