@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from mlpcore.compiler.blocks import LANES, Block, blocks, in_scope, lane_axis
-from mlpcore.compiler.graph import N, Node, long
+from mlpcore.compiler.graph import N, Node, has_rows, long
 from mlpcore.compiler.memory import replaceable, whole
 from mlpcore.compiler.phases import arrange
 from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
@@ -52,6 +52,7 @@ class Storage:
         free = [(new, old) for new, old in pairs if self.places[new].root not in self.home]
         replaced = replaceable(schedule, self.paths, free)
         self.home |= {new: (old, ZERO) for new, old in replaced.items()}
+        self._write_over_last_reads()
         self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
         self.touched = self._touched()
         self.kept = {self.places[one].root for one in schedule.graph.outputs}
@@ -114,6 +115,20 @@ class Storage:
                 if alone and whole and root.kind not in ("input", "constant", "concat") and root not in self.home:
                     self.home[root] = (node, begin)
                 begin = begin.plus(size(part.shape))
+
+    def _write_over_last_reads(self) -> None:
+        """What a loop makes of an array of rows that nobody needs any more goes into the memory of that array."""
+        pairs = []
+        for loop in (item for item in self.schedule.items if isinstance(item, Loop)):
+            read = {self.schedule.source(node, one).root: None for node in loop.members for one in node.inputs}
+            before = [one for one in read if one.kind in ("matmul", "elementwise") and one not in loop.members]
+            free = [one for one in loop.members if one in self.stored and has_rows(one.shape)]
+            pairs += [(new, old) for new in free for old in before if new not in self.home and old not in self.home]
+        taken: set[Node] = set()
+        for new, old in replaceable(self.schedule, self.paths, pairs).items():
+            if old not in taken:
+                self.home[new] = (old, ZERO)
+                taken.add(old)
 
     def whole(self, root: Node) -> tuple[Node, Size]:
         """The node whose array holds the entries of a root, and from which entry on."""
