@@ -1,5 +1,8 @@
 """How much memory a fit on 1 GB of float32 rows takes at its peak, the data included: a process of its own, on NumPy.
 
+With ``--steps`` it is what a fit of two batches takes at its peak beside its data, parameters and optimizer's state,
+eager and compiled, for every workload (NumPy's own count of its arrays).
+
 Run ``python -m benchmarks.memory --out benchmarks/results/memory-NAME.json``. The peak is the process's largest
 resident size, so that Python, the libraries and the labels count too. To be reached: the data and 300 MB.
 """
@@ -8,9 +11,15 @@ import argparse
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmarks.results import Writer
+from mlpcore.bench.workloads import WORKLOADS, Workload, make_task
+from mlpcore.losses import SoftmaxCrossEntropy
+from mlpcore.model import Model
+from mlpcore.optimizers import Adam
 
 PEAK = """
 import json, resource, sys
@@ -47,12 +56,33 @@ def measure(gigabytes: float = 1.0, widths: Sequence[int] = (256, 128, 10), batc
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+def of_a_step(workload: Workload, compiled: bool) -> int:
+    """Bytes that are taken at the peak of a fit of two batches and were not there before it."""
+    task = make_task(replace(workload, steps=2))
+    model = Model(workload.network(), SoftmaxCrossEntropy(), Adam(1e-3), compile=compiled)
+    model.fit(task.x, task.y, epochs=1, batch_size=workload.batch)  # what is made once
+    if compiled and model.compiled.kind != "C":
+        raise RuntimeError(f"{workload.name} is not compiled: {model.compiled}")
+    model = Model(workload.network(), SoftmaxCrossEntropy(), Adam(1e-3), compile=compiled)
+    tracemalloc.start()
+    model.fit(task.x, task.y, epochs=1, batch_size=workload.batch)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", help="the JSON file to write")
     parser.add_argument("--gigabytes", type=float, default=1.0)
+    parser.add_argument("--steps", action="store_true", help="measure the steps of all workloads instead")
     arguments = parser.parse_args(argv)
+    if arguments.steps:
+        for workload in WORKLOADS:
+            eager, compiled = (of_a_step(workload, way) / 1e6 for way in (False, True))
+            print(f"{workload.name:8} {workload.shape:24} eager {eager:8.2f} MB, compiled {compiled:8.2f} MB")
+        return
     bytes_of = measure(arguments.gigabytes)
 
     about = {"what": "memory", "workload": "256-128-10", "batch": 1024, "widths": [256, 128, 10], "dtype": "float32"}

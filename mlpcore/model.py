@@ -235,7 +235,7 @@ class Model:
             data, weights = self._data(x, y, sample_weight, class_weight)
             evaluate = None if validation_data is None else partial(self._evaluate, *self._held_out(validation_data))
             rows = data[0].shape[0]
-            order = shuffled(self.seed, rows) if shuffle else (lambda epoch: np.arange(rows))
+            order = (lambda epoch: np.arange(rows)) if not shuffle else shuffled(self.seed, rows, self.compiled.asked)
             plan = Plan(data, weights, order, min(batch_size, rows), epochs, evaluate)
             about = describe(self.specification) | {"rows": rows, "batch_size": plan.batch_size, "shuffle": shuffle}
             about = {name: value for name, value in about.items() if name not in ("metrics", "precision")}

@@ -26,6 +26,7 @@ from mlpcore.bench import about as facts  # noqa: E402
 from mlpcore.bench import contenders, limit, measure, suite, tables, workloads  # noqa: E402
 from mlpcore.cli import bench, main  # noqa: E402
 from mlpcore.errors import ConfigurationError, MissingDependency  # noqa: E402
+from mlpcore.layers.activation import Activation  # noqa: E402
 
 SMALL = workloads.Workload("small", 30, (5, 7, 6, 3), steps=1)
 # torch.compile is left out: it is torch eager's code with the model wrapped, and takes 15 s to compile.
@@ -47,6 +48,40 @@ def trained(task, epochs, eps_on):
     model = mc.Model(net, mc.SoftmaxCrossEntropy(), mc.Adam(workloads.LEARNING_RATE, eps_on=eps_on), **words)
     model.fit(task.x, task.y, epochs=epochs, batch_size=task.workload.batch)
     return [(leaf["weight"], leaf["bias"]) for leaf in model.params if leaf]
+
+
+@pytest.mark.oracle
+def test_each_member_has_the_same_formula_in_jax():
+    """Values of activations and losses, and three updates of every optimizer; one case is trained."""
+    need("jax")
+    from benchmarks import jax_members, members
+
+    kept = {name.split()[0].rstrip(",") for name in members.ACTIVATIONS | members.LOSSES | members.OPTIMIZERS}
+    activations = [layer for layer in mc.layers.LAYERS if issubclass(layer, Activation)]
+    assert {one.__name__ for one in (*activations, *mc.losses.LOSSES, *mc.optimizers.OPTIMIZERS)} == kept
+    task = workloads.make_task(workloads.Workload("small", 12, (5, 7, 6, 8), steps=1))
+    near, x = {"rtol": 1e-4, "atol": 1e-6}, np.linspace(-4, 4, 96, dtype="float32").reshape(12, 8)
+    for name, layer in members.ACTIVATIONS.items():
+        np.testing.assert_allclose(layer.activate(x)[0], jax_members.ACTIVATIONS[name](x), **near, err_msg=name)
+    for name, (loss, *_) in members.LOSSES.items():
+        target = members.target_of(task, members.Case(name, loss=name))
+        prepared = loss.prepare(target, 8, np.dtype("float32"))
+        value, _ = loss.value_and_grad(x, prepared, np.ones(12, dtype="float32"))
+        np.testing.assert_allclose(value, np.sum(jax_members.LOSSES[name](x, target)), **near, err_msg=name)
+    gradients = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
+    for name, optimizer in members.OPTIMIZERS.items():
+        update, rate, makers = jax_members.OPTIMIZERS[name]
+        p, theirs, state = x[0], [x[0], *(make(x[0]) for make in makers)], optimizer.init(x[0])
+        for step in range(3):
+            p = p * np.float32(1 - rate * optimizer.weight_decay)  # a leaf with two axes would decay there as well
+            theirs[0] = theirs[0] * np.float32(1 - rate * optimizer.weight_decay)
+            theirs = update(np.float32(step + 1), rate, gradients[step], *theirs)
+            p, state = optimizer.update(gradients[step], state, p, np.asarray(rate, dtype="float32"))
+            theirs = list(theirs)
+        np.testing.assert_allclose(p, theirs[0], **near, err_msg=name)
+    ours, theirs = (make(task, members.CASES[1])(2) for make in (members.ours, members.theirs))
+    for one, other in zip(sum(ours, ()), sum(theirs, ()), strict=True):
+        np.testing.assert_allclose(one, other, **near)
 
 
 @pytest.mark.oracle

@@ -2,18 +2,22 @@
 
 import ctypes
 import math
+import shutil
+import subprocess
 from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
 from compiled import needs_compiler
 
+from mlpcore.compiler.build import FLAGS, GCC_FLAGS
 from mlpcore.compiler.elementary import text
 from mlpcore.compiler.program import library
 
 pytestmark = needs_compiler
 LARGEST = {"exp": 1.0, "expm1": 1.7, "log": 0.9, "log1p": 1.5, "tanh": 2.5}  # units in the last place
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, -1.0, -2.0, 1e30, -1e30, 1e-40]
+INNER = ("", "fabsf", "-fabsf", *(f"mlp_{name}f" for name in LARGEST))
 KINDS = {"float32": ("float", "f"), "float64": ("double", "")}
 HEAD = "#include <math.h>\n#include <stdint.h>\n"
 
@@ -82,3 +86,23 @@ def test_special_values(name: str, dtype: str) -> None:
     np.testing.assert_allclose(y, expected, rtol=1e-6)
     zeros = x == 0
     assert np.array_equal(np.signbit(y[zeros]), np.signbit(expected[zeros]))
+
+
+def test_each_within_each_becomes_vectors(tmp_path) -> None:
+    """gcc says of which loops it makes vectors; a jump left in one of these functions makes a loop ten times slower."""
+    gcc = shutil.which("gcc")
+    if gcc is None or "Free Software" not in subprocess.run([gcc, "--version"], capture_output=True, text=True).stdout:
+        pytest.skip("gcc is not installed, and only gcc takes these flags")
+    calls = {f"mlp_{outer}f({inner}(x[i]))" for outer in LARGEST for inner in INNER}
+    calls |= {f"mlp_{outer}f(mlp_{inner}f(-fabsf(x[i])))" for outer in LARGEST for inner in LARGEST}
+    source = HEAD + text("float") + "\n"
+    numbers = {}
+    for number, call in enumerate(sorted(calls)):
+        numbers[source.count("\n") + 1] = call
+        source += f"void f{number}(float *restrict y, const float *restrict x, int64_t n) "
+        source += f"{{ for (int64_t i = 0; i < n; i++) y[i] = {call}; }}\n"
+    (tmp_path / "loops.c").write_text(source)
+    command = [gcc, *FLAGS, *GCC_FLAGS, "-fopt-info-vec-optimized", "loops.c", "-o", "loops.so", "-lm"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+    lines = {int(line.split(":")[1]) for line in said.splitlines() if "loop vectorized" in line}
+    assert [call for number, call in numbers.items() if number not in lines] == []

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from fitting import EVERYTHING, NET, PLAIN, ROWS, X, Y, assert_same, differ, make, state_of
+from fitting import EVERYTHING, NET, PLAIN, ROWS, X, Y, assert_same, make, state_of
 from members import OPTIMIZERS
 
 import mlpcore as mc
@@ -168,26 +168,6 @@ def test_a_failed_step_keeps_the_state_before_it() -> None:
     model.fit(X, Y, epochs=1, batch_size=5)
 
 
-def test_copies_outlive_the_memory_that_is_used_again() -> None:
-    backend, _ = watched()
-    model = make(NET, **EVERYTHING, backend=backend)
-    model.fit(X, Y, epochs=1, batch_size=5)
-    snapshot, before = model.snapshot(), state_of(model)
-    model.fit(X, Y, epochs=4, batch_size=5)
-    assert differ(state_of(model), before)
-    model.restore(snapshot)
-    assert_same({"params": state_of(model)["0"]}, {"params": before["0"]})
-    model.fit(X, Y, epochs=4, batch_size=5)
-
-
-def test_memory_that_is_not_its_own_is_left_alone() -> None:
-    backend, _ = watched()
-    model = make(PLAIN, backend=backend)
-    first, before = model._trainer.state, state_of(model)
-    model.fit(X, Y, epochs=4, batch_size=5)
-    np.testing.assert_array_equal(backend.to_numpy(first.params), before["0"])
-
-
 def test_a_state_that_somebody_holds_is_left_alone() -> None:
     """As another thread does that predicts, copies or saves while the model is trained."""
     backend, _ = watched()
@@ -200,18 +180,7 @@ def test_a_state_that_somebody_holds_is_left_alone() -> None:
             np.testing.assert_array_equal(backend.to_numpy(leaf), before[name])
 
 
-def test_memory_that_nobody_holds_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: list[bool] = []
-    held_once = scanning._held_once
-    monkeypatch.setattr(scanning, "_held_once", lambda buffers: answers.append(held_once(buffers)) or answers[-1])
-    backend, _ = watched()
-    model = make(NET, **EVERYTHING, backend=backend)
-    model.fit(X[:20], Y[:20], epochs=6, batch_size=10)
-    assert answers == [True] * 4, "all chunks but the first two, which have no spare memory yet"
-
-
 def test_a_failure_within_a_long_chunk_leaves_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The third piece of a chunk reuses the memory of the state that the chunk began with: nobody may see that one."""
     backend, _ = watched()
     model = make(NET, **EVERYTHING, backend=backend)
     model.fit(X[:20], Y[:20], epochs=2, batch_size=2)

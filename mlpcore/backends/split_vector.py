@@ -15,7 +15,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from mlpcore import namespace as namespaces
 from mlpcore.namespace import namespace
-from mlpcore.trees import Layout, Slot, leaves, named_leaves, tree_map
+from mlpcore.trees import Layout, Slot, named_leaves, tree_map
 from mlpcore.typing import Array, Params, State
 
 ELEMENTWISE = {"astype", "clip", "ones_like", "where", "zeros_like"}  # and what NumPy has as a ufunc of single numbers
@@ -106,25 +106,18 @@ def split(layout: Layout, vector: Array) -> SplitVector:
     return SplitVector(tuple(vector[..., slot.start : slot.stop] for slot in slots), slots)
 
 
-def vectors(layout: Layout, state: State) -> list[Any]:
-    """The vectors of a state, whole or split; a running statistic never is one, whatever its length."""
-    return [leaf for leaf in leaves(_fields_with_vectors(state)) if _is_vector(layout, leaf)]
+def map_vectors(function: Callable[[Any], Any], layout: Layout, state: State) -> State:
+    """The state with ``function(vector)`` in the place of each of its vectors, whole or split.
 
+    A running statistic never is one, whatever its length.
+    """
 
-def with_vectors(layout: Layout, state: State, vectors: list[Any]) -> State:
-    """The state with these vectors in the place of its own."""
-    new = iter(vectors)
-    return state._replace(
-        **tree_map(lambda leaf: next(new) if _is_vector(layout, leaf) else leaf, _fields_with_vectors(state))
-    )
+    def change(leaf: Any) -> Any:
+        is_vector = isinstance(leaf, SplitVector) or leaf.shape[-1:] == (layout.size,)
+        return function(leaf) if is_vector else leaf
 
-
-def _fields_with_vectors(state: State) -> dict[str, Any]:
-    return {"params": state.params, "optimizer": state.optimizer, "average": state.average}
-
-
-def _is_vector(layout: Layout, leaf: Any) -> bool:
-    return isinstance(leaf, SplitVector) or leaf.shape[-1:] == (layout.size,)
+    fields = {"params": state.params, "optimizer": state.optimizer, "average": state.average}
+    return state._replace(**tree_map(change, fields))
 
 
 _NAMESPACE = _Namespace()

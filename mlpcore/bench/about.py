@@ -22,6 +22,7 @@ def about(device: str = "cpu") -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions(),
         "blas": blas(),
+        "settings": {name: value for name, value in sorted(os.environ.items()) if name.startswith("OPENBLAS_")},
         "date": datetime.date.today().isoformat(),
         "commit": commit(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
@@ -66,8 +67,9 @@ def pools() -> list[dict[str, Any]]:
 
 
 def blas() -> list[str]:
-    """The pools, a line each."""
-    seen = (f"{one['internal_api']} {one.get('version') or ''} x {one['num_threads']}" for one in pools())
+    """The pools, a line each: library, version, the processor for which its kernels are, threads."""
+    words = ("internal_api", "version", "architecture")
+    seen = (" ".join([*(one.get(word) or "" for word in words), f"x {one['num_threads']}"]) for one in pools())
     return sorted({" ".join(one.split()) for one in seen})
 
 

@@ -15,7 +15,7 @@ def alternate(runs: Mapping[str, Run], rounds: int, seconds: float) -> dict[str,
 
     The order of the turns moves on by one from round to round, so that nobody always comes after the same one.
     """
-    times = {name: _times(run, seconds) for name, run in runs.items()}
+    times = {name: fitting(run, seconds) for name, run in runs.items()}
     taken: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for i in range(rounds):
@@ -42,7 +42,7 @@ def repeat(function: Callable[[], object]) -> Run:
     return run
 
 
-def _times(run: Run, seconds: float) -> int:
+def fitting(run: Run, seconds: float) -> int:
     """How many times fill ``seconds``."""
     times, took = 1, timed(run, 1)
     while took < seconds / 4 and times < MOST:

@@ -107,7 +107,8 @@ def where(about: dict[str, Any]) -> str:
     """The line under a table: machine, versions, date, commit."""
     gpu = f"{about['gpu']}; " if about.get("gpu") else ""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    pools = f"; {', '.join(about['blas'])}" if about.get("blas") else ""
+    settings = [f"{name}={value}" for name, value in about.get("settings", {}).items()]
+    pools = f"; {', '.join([*about['blas'], *settings])}" if about.get("blas") else ""
     return (
         f"{gpu}{about['cpu']}, {about['cores']} cores; {about['system']}, Python {about['python']}; {versions}{pools}; "
         f"{about['date']}; commit {about['commit'] or 'unknown'}"

@@ -33,7 +33,8 @@ FLAGS = (
     # which would keep loops from becoming vectors.
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
 )
-GCC_FLAGS = ("-fvect-cost-model=dynamic",)  # what -O3 has; clang, which refuses the word, decides so by itself
+# What -O3 has, and no jumps between conditions that belong together: a loop with such jumps does not become vectors.
+GCC_FLAGS = ("-fvect-cost-model=dynamic", "-fno-tree-pre", "-fno-thread-jumps")  # clang refuses these words
 # Lines of /proc/cpuinfo that say what a processor can do, on x86, Arm and RISC-V.
 _ABILITIES = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags"}
 _ABILITIES |= {"Features", "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "cpu", "isa", "uarch"}

@@ -10,34 +10,40 @@ from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.graph import Dim, Untraceable, label
 from mlpcore.random import Stream
 
-# 16 factors from every block of the cipher, with the bits of `mlpcore.random.Stream`. Salmon, Moraes, Dror & Shaw
-# (2011), "Parallel random numbers: as easy as 1, 2, 3".
-_TEXT = """
+# A block of the cipher: Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3".
+PHILOX = """
+static inline void philox(uint64_t *out, uint64_t c0, uint64_t c1, uint64_t c2, uint64_t k0, uint64_t k1) {
+  uint64_t c3 = 0;
+  for (int round = 0; round < 10; round++) {
+    const unsigned __int128 p0 = (unsigned __int128)0xD2E7470EE14C6C93ULL * c0;
+    const unsigned __int128 p1 = (unsigned __int128)0xCA5A826395121157ULL * c2;
+    c0 = (uint64_t)(p1 >> 64) ^ c1 ^ k0;
+    c1 = (uint64_t)p1;
+    c2 = (uint64_t)(p0 >> 64) ^ c3 ^ k1;
+    c3 = (uint64_t)p0;
+    k0 += 0x9E3779B97F4A7C15ULL;
+    k1 += 0xBB67AE8584CAA73BULL;
+  }
+  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+"""
+# 16 factors from every block, with the bits of `mlpcore.random.Stream`.
+_FACTORS = """
 // key: seed, hash of the path, first member, threshold of 65536. Factors of `count` entries for every member, from that
 // of number `start` on.
 static void factors_KIND(KIND *out, I members, I start, I count, const uint64_t *key, uint64_t step) {
   const KIND kept = (KIND)(65536.0 / key[3]);
   for (I member = 0; member < members; member++, out += count)
     for (I begin = start / 16 * 16; begin < start + count; begin += 16) {
-      uint64_t c0 = begin / 16, c1 = step, c2 = key[2] + member, c3 = 0, k0 = key[0], k1 = key[1];
-      for (int round = 0; round < 10; round++) {
-        const unsigned __int128 p0 = (unsigned __int128)0xD2E7470EE14C6C93ULL * c0;
-        const unsigned __int128 p1 = (unsigned __int128)0xCA5A826395121157ULL * c2;
-        c0 = (uint64_t)(p1 >> 64) ^ c1 ^ k0;
-        c1 = (uint64_t)p1;
-        c2 = (uint64_t)(p0 >> 64) ^ c3 ^ k1;
-        c3 = (uint64_t)p0;
-        k0 += 0x9E3779B97F4A7C15ULL;
-        k1 += 0xBB67AE8584CAA73BULL;
-      }
-      const uint64_t words[4] = {c0, c1, c2, c3};
+      uint64_t words[4];
+      philox(words, begin / 16, step, key[2] + member, key[0], key[1]);
       const int end = start + count - begin < 16 ? (int)(start + count - begin) : 16;
       for (int i = begin < start ? (int)(start - begin) : 0; i < end; i++)
         out[begin - start + i] = (words[i / 4] >> 16 * (i % 4) & 0xFFFF) < key[3] ? kept : 0;
     }
 }
 """
-TEXT = "".join(_TEXT.replace("KIND", kind) for kind in ("float", "double"))
+TEXT = PHILOX + "".join(_FACTORS.replace("KIND", kind) for kind in ("float", "double"))
 
 
 @dataclass(frozen=True)

@@ -23,43 +23,55 @@ _H = {
 }  # fmt: skip
 
 _TEXT = """
-// 2^k for a whole number k within the exponents of normal numbers: k lands in the last bits of a large sum.
-static inline T two_toF(T k) { union { T x; U u; } b = { k + MAGIC }; b.u = (b.u + BIAS) << MANTISSA; return b.x; }
+// 2^k, given the exponent k + BIAS as it stands in the bits of the number.
+static inline T powerF(U exponent) { union { U u; T x; } b = { exponent << MANTISSA }; return b.x; }
 
-// x = k log(2) + r; returns exp(r) - 1 and the two powers whose product is 2^k.
-static inline T reducedF(T x, T *k) {
-  x = x < LEAST ? LEAST : x > MOST ? MOST : x;
-  *k = (x * LOG2E + MAGIC) - MAGIC;
-  T r = (x - *k * LN2_HIGH) - *k * LN2_LOW;
+// x, held between its bounds, is k log(2) + r; returns exp(r) - 1. k is found in the last bits of a large sum.
+static inline T reducedF(T x, T least, U *k) {
+  x = x < least ? least : x;
+  x = x > MOST ? MOST : x;
+  union { T x; U u; } b = { x * LOG2E + MAGIC };
+  T whole = b.x - MAGIC, r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
+  *k = b.u - MAGIC_BITS;
   return r + r * r * (Q(r));
 }
 
 static inline T mlp_expF(T x) {
-  T k, e = reducedF(x, &k), half = (k * HALF + MAGIC) - MAGIC;
-  return (1 + e) * two_toF(half) * two_toF(k - half);
+  U k;
+  T e = reducedF(x, LEAST, &k);
+  U both = k + 2 * BIAS, half = both >> 1;  // of two powers whose product is 2^k, which may be no normal number
+  return (1 + e) * powerF(half) * powerF(both - half);
 }
 
+// exp(r) 2^k - 1 = (2 - 2^(1 - k) + 2 (exp(r) - 1)) 2^(k - 1), whose powers are numbers for every k there is.
 static inline T mlp_expm1F(T x) {
-  T k, e = reducedF(x, &k), half = (k * HALF + MAGIC) - MAGIC, one = two_toF(half), other = two_toF(k - half);
-  T far = (1 + e) * one * other - 1, near = e * (one * other) + (one * other - 1);
-  return x == 0 ? x : k > 30 ? far : near;
+  U k;
+  T e = reducedF(x, LEAST_BUT_ONE, &k);
+  T y = (2 - powerF(BIAS + 1 - k) + (e + e)) * powerF(BIAS - 1 + k);
+  return x == 0 ? x : y;
 }
 
-static inline T mlp_logF(T x) {
+// log(x) of a finite positive number.
+static inline T finite_logF(T x) {
   union { T x; U u; } b = { x < TINY ? x * RAISE : x };
   b.u += ONE - ROOT;  // so that the fraction m lies in [sqrt(1/2), sqrt(2))
   union { U u; T x; } k = { MAGIC_BITS + (b.u >> MANTISSA) };
   T e = (k.x - MAGIC) - (x < TINY ? BIAS + RAISED : BIAS);
   b.u = (b.u & FRACTION) + ROOT;
   T f = b.x - 1, s = f / (2 + f), z = s * s, half = HALF * f * f;
-  T y = e * LN2_HIGH - ((half - (s * (half + z * (H(z))) + e * LN2_LOW)) - f);
-  return x > 0 ? (x == INFINITY ? x : y) : x == 0 ? -INFINITY : x < 0 ? NAN : x;
+  return e * LN2_HIGH - ((half - (s * (half + z * (H(z))) + e * LN2_LOW)) - f);
+}
+
+static inline T mlp_logF(T x) {
+  T y = finite_logF(x), other = x < 0 ? NAN : x == 0 ? -INFINITY : x;
+  return ((x > 0) & (x < INFINITY)) ? y : other;
 }
 
 static inline T mlp_log1pF(T x) {
   T u = 1 + x, lost = fabsF(x) < 1 ? x - (u - 1) : 1 - (u - x);
-  T y = mlp_logF(u) + lost / u;
-  return x == 0 || x == INFINITY ? x : u == 0 ? -INFINITY : y;
+  T y = finite_logF(u) + lost / u, other = u == 0 ? -INFINITY : NAN;
+  y = u > 0 ? y : other;
+  return ((x == 0) | (x == INFINITY) | (x != x)) ? x : y;
 }
 
 static inline T mlp_tanhF(T x) {
@@ -70,14 +82,14 @@ static inline T mlp_tanhF(T x) {
 _WORDS = {
     "float": {
         "MAGIC_BITS": "0x4b400000u", "MAGIC": "0x1.8p23f", "BIAS": "127", "MANTISSA": "23", "LEAST": "-104.0f",
-        "MOST": "89.0f", "LOG2E": "1.44269504088896341f", "LN2_HIGH": "0x1.62e4p-1f",
+        "LEAST_BUT_ONE": "-40.0f", "MOST": "89.0f", "LOG2E": "1.44269504088896341f", "LN2_HIGH": "0x1.62e4p-1f",
         "LN2_LOW": "1.4286068203094173e-06f",
         "HALF": "0.5f", "TINY": "0x1p-126f", "RAISED": "23", "RAISE": "0x1p23f", "ONE": "0x3f800000u",
         "ROOT": "0x3f3504f3u", "FRACTION": "0x007fffffu", "LEVEL": "10.0f", "U": "uint32_t", "T": "float",
     },
     "double": {
         "MAGIC_BITS": "0x4338000000000000u", "MAGIC": "0x1.8p52", "BIAS": "1023", "MANTISSA": "52", "LEAST": "-746.0",
-        "MOST": "710.0", "LOG2E": "1.44269504088896341", "LN2_HIGH": "0.693147180559663",
+        "LEAST_BUT_ONE": "-40.0", "MOST": "710.0", "LOG2E": "1.44269504088896341", "LN2_HIGH": "0.693147180559663",
         "LN2_LOW": "2.8235290563031577e-13",
         "HALF": "0.5", "TINY": "0x1p-1022", "RAISED": "54", "RAISE": "0x1p54", "ONE": "0x3ff0000000000000u",
         "ROOT": "0x3fe6a09e667f3bcdu", "FRACTION": "0x000fffffffffffffu", "LEVEL": "20.0", "U": "uint64_t",

@@ -115,9 +115,10 @@ class Graph:
     ) -> Node:
         """The node of this operation, made anew where there is none yet."""
         given, attributes = tuple(inputs), tuple(words.items())
-        key = (name, given, shape, str(dtype), repr(attributes))
+        dtype = np.dtype(dtype)
+        key = (name, given, shape, dtype, repr(attributes))
         if key not in self._known or kind in ("input", "constant"):
-            node = Node(name, kind, given, shape, np.dtype(dtype), attributes, label, len(self.nodes))
+            node = Node(name, kind, given, shape, dtype, attributes, label, len(self.nodes))
             self.nodes.append(node)
             self._known[key] = node
         return self._known[key]

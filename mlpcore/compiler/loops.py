@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from mlpcore.compiler.accumulators import EVERY_LANE, over
 from mlpcore.compiler.blocks import LANES, Block
-from mlpcore.compiler.formulas import HELD, STORED, begin, expression
+from mlpcore.compiler.formulas import HELD, LIBRARY, STORED, begin, expression
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.operands import Operands
 from mlpcore.compiler.places import ZERO, size
@@ -25,7 +25,6 @@ class LoopPrinter:
         self.storage, self.loop, self.text = storage, loop, Text()
         self.operands = Operands(storage, loop, self.text)
         self.lanes = self.operands.lanes
-        self.single = False  # whether the indices after the last whole lanes are printed, one after the other
         self.lengths = (N, *loop.axes[1:]) if tiled else loop.axes  # n is the length of a tile
         self.dims = ["n" if dim is N else str(dim) for dim in self.lengths]
 
@@ -58,6 +57,8 @@ class LoopPrinter:
         stores: list[Member] = []  # after every value: what is overwritten may be read by another member
         for part in block.parts:
             if isinstance(part, Block) and part.lanes:
+                # Of entries with gaps between them gcc leaves the last out of its vectors, which functions make slow.
+                self.operands.apart = any(member.node.name in LIBRARY for member in part.members())
                 with self._beside():
                     self._parts(part)
             elif isinstance(part, Block):
@@ -98,15 +99,15 @@ class LoopPrinter:
         with self.text.braces(f"for (I j = 0; j < {whole}; j += {LANES})"):
             self._within(block)
         if dim is N or dim % LANES:
-            self.single = True
+            self.operands.single = True
             with self.text.braces(f"for (I {index} = {whole}, l = 0; {index} < {self.dims[axis]}; {index}++, l++)"):
                 self._within(block)
-            self.single = False
+            self.operands.single = False
 
     @contextmanager
     def _beside(self, lanes: bool = True) -> Iterator[None]:
         """What is emitted within is done for every lane."""
-        if lanes and not self.single:
+        if lanes and not self.operands.single:
             self.text.emit("LANEWISE")
             with self.text.braces(EVERY_LANE):
                 self.text.emit(f"const I i{self.lanes} = j + l;")

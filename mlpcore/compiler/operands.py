@@ -2,11 +2,11 @@
 
 import math
 
-from mlpcore.compiler.accumulators import Accumulator
-from mlpcore.compiler.blocks import in_scope, lane_axis
+from mlpcore.compiler.accumulators import EVERY_LANE, Accumulator
+from mlpcore.compiler.blocks import LANES, in_scope, lane_axis
 from mlpcore.compiler.formulas import HELD, literal
 from mlpcore.compiler.graph import N, Node, empty
-from mlpcore.compiler.places import ZERO, Place
+from mlpcore.compiler.places import ONE, ZERO, Place
 from mlpcore.compiler.schedule import Loop, Member, Strides, along
 from mlpcore.compiler.storage import ROOM, Storage
 from mlpcore.compiler.text import Text
@@ -17,6 +17,8 @@ class Operands:
 
     def __init__(self, storage: Storage, loop: Loop, text: Text | None = None) -> None:
         self.storage, self.loop, self.lanes = storage, loop, lane_axis(loop)
+        self.single = False  # whether the indices after the last whole lanes are printed, one after the other
+        self.apart = False  # whether what lies apart for neighbouring lanes is read in a loop of its own
         self._text = text or Text()
         self._count = 0  # of variables for entries that are read before inner loops
 
@@ -79,11 +81,19 @@ class Operands:
         depth = max((axis + 1 for axis, stride in enumerate(strides) if stride != ZERO), default=0)
         beside = self.lanes is not None and member.work > self.lanes
         within = len(self._text.scopes) - (not beside)  # a loop over lanes is one more, without a scope of its own
-        if depth >= within or (self.lanes is not None and beside and strides[self.lanes] != ZERO):
+        stride = strides[self.lanes] if self.lanes is not None and beside else ZERO  # from lane to lane
+        beside = stride != ZERO
+        if depth >= within or (beside and (self.single or stride == ONE or not self.apart)):
             return entry
         scope = self._text.scopes[depth]
         if entry not in scope.names:
-            scope.names[entry] = f"u{self._count}"
-            scope.declare(f"const {HELD[str(root.dtype)]} u{self._count} = {entry};")
+            name, kind = f"u{self._count}", HELD[str(root.dtype)]
+            scope.names[entry] = name + "[l]" * beside
+            if beside:
+                index = f"const I i{self.lanes} = j + l;"
+                scope.declare(f"{kind} {name}[{LANES}];")
+                scope.declare(f"LANEWISE {EVERY_LANE} {{ {index} {name}[l] = {entry}; }}")
+            else:
+                scope.declare(f"const {kind} {name} = {entry};")
             self._count += 1
         return scope.names[entry]

@@ -1,8 +1,9 @@
 """A traced function as a compiled library, with the memory that it works in."""
 
 import ctypes
+import threading
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,14 +45,18 @@ class Program:
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
         self.replaced = [(new.node, old.node) for new, old in pairs]
+        self._printing, self._text = threading.Lock(), ""
         self._printer = Printer(self.schedule, self.replaced, tiling)
         self.storage = self._printer.storage
         self.work = work(self.schedule, self.storage.phases)
 
-    @cached_property
+    @property
     def source(self) -> str:
-        """The C, printed when it is asked for; its arrays, numbers and sums are known from then on."""
-        return self._printer.text()
+        """The C, printed when it is first asked for; its arrays, numbers and sums are known from then on."""
+        with self._printing:  # once: models in other threads may share the program
+            if not self._text:
+                self._text = self._printer.text()
+            return self._text
 
     @property
     def sums(self) -> list[int]:

@@ -164,7 +164,7 @@ def promoted(name: str, dtypes: list[np.dtype], scalars: list[Scalar]) -> np.dty
     if len(kinds) > 1:
         raise Untraceable(f"{name} of arrays of {' and '.join(sorted({str(one) for one in dtypes}))}")
     common = np.result_type(*dtypes)
-    if common.kind == "f" and not {str(one) for one in dtypes} <= {"float32", "float64"}:
+    if common.kind == "f" and any(one.itemsize not in (4, 8) for one in dtypes):
         raise Untraceable(f"{name} of {common}")
     order = "bif"
     for value in scalars:

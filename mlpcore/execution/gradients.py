@@ -1,6 +1,6 @@
 """From a network and a loss to one function: the weighted loss of some rows and its gradient."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from mlpcore.layers.containers import observe
@@ -8,20 +8,28 @@ from mlpcore.namespace import namespace
 from mlpcore.typing import Array, Layer, Loss, Noise, Params
 
 
-def value_and_grad(net: Layer, loss: Loss) -> Callable:
+@dataclass(frozen=True)
+class ValueAndGrad:
     """The function ``(params, x, target, weights, noise) -> (value, weight, grads, observed)``.
 
     ``value = sum_i w_i loss_i`` (...), ``weight = sum_i w_i`` (), ``grads`` mirrors the parameters. All three are sums
     over rows: those of the parts of a batch add up to those of the whole. ``observed`` holds new running statistics.
     """
 
-    def function(params: Params, x: Array, target: Array, weights: Array, noise: Noise) -> tuple:
-        z, cache = net.forward(params, x, _weigh_rows(noise, weights))
-        value, dz = loss.value_and_grad(z, target, weights)
-        _, grads = net.backward(params, cache, dz, need_dx=False)
-        return value, namespace(weights).sum(weights), grads, observe(net, params, cache)
+    net: Layer
+    loss: Loss
 
-    return function
+    def __call__(self, params: Params, x: Array, target: Array, weights: Array, noise: Noise) -> tuple:
+        """One pass forward and one backward."""
+        z, cache = self.net.forward(params, x, _weigh_rows(noise, weights))
+        value, dz = self.loss.value_and_grad(z, target, weights)
+        _, grads = self.net.backward(params, cache, dz, need_dx=False)
+        return value, namespace(weights).sum(weights), grads, observe(self.net, params, cache)
+
+
+def value_and_grad(net: Layer, loss: Loss) -> ValueAndGrad:
+    """The loss of a network on some rows and its gradient, as a function of parameters and rows."""
+    return ValueAndGrad(net, loss)
 
 
 def _weigh_rows(noise: Noise, weights: Array) -> Noise:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mlpcore.backends.backend import Backend, ChunkError, Run, StepNoise
 from mlpcore.backends.compilation import Compilation
+from mlpcore.compiler.order import order as compiled_order
 from mlpcore.errors import NonFiniteError, OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
@@ -22,6 +23,7 @@ from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.trees import leaves
 from mlpcore.typing import Layer, Noise, State
 
+MANY_ROWS = 4096  # from which on drawing an order takes NumPy much longer than compiled code
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
 
 
@@ -74,19 +76,23 @@ class Interruption:
             signal.signal(signal.SIGINT, before)
 
 
-def shuffled(seed: int, rows: int) -> Callable[[int], np.ndarray]:
-    """The order of the rows in each epoch, drawn from the seed; while one is in use, a thread draws the next."""
-    drawer = ThreadPoolExecutor(1)
+def shuffled(seed: int, rows: int, compile: bool | str = "auto") -> Callable[[int], np.ndarray]:
+    """The order of the rows in each epoch, drawn from the seed; while one is in use, a thread draws the next.
+
+    Long ones are drawn in compiled code unless ``compile`` is False; the first is not, as it should not wait for that.
+    """
+    drawer, streams = ThreadPoolExecutor(1), Stream(seed, "order")
     drawn: dict[int, Future] = {}
 
     def draw(epoch: int) -> np.ndarray:
-        return replace(Stream(seed, "order"), step=epoch).order(rows)
+        stream = replace(streams, step=epoch)
+        return compiled_order(stream, rows) if compile and rows >= MANY_ROWS else stream.order(rows)
 
     def order(epoch: int) -> np.ndarray:
         now = drawn.pop(epoch, None)
         with contextlib.suppress(RuntimeError):  # the main thread has ended: the next order is drawn when asked for
             drawn[epoch + 1] = drawer.submit(draw, epoch + 1)
-        return draw(epoch) if now is None else now.result()
+        return replace(streams, step=epoch).order(rows) if now is None else now.result()
 
     return order
 

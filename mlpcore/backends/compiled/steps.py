@@ -10,6 +10,7 @@ from mlpcore.backends.ahead import NOISE_BYTES
 from mlpcore.backends.backend import ChunkError, Run, StepNoise, run_eagerly
 from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
+from mlpcore.backends.compiled.kept import Unknown, configuration_key, kept
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.streaming import pieces
 from mlpcore.compiler.chunk import Steps
@@ -89,9 +90,10 @@ class CompiledSteps:
         return self._prepare(data, rows, source), source
 
     def _prepare(self, data: tuple, rows: int, source: Source) -> BoundStep:
-        exact = self._arguments(data, rows, source)
-        key = (self.compilation.kind, str(exact))
+        kinds = tuple((part.shape[1:], part.dtype) for part in data)
+        key = (self.compilation.kind, rows, kinds, type(source), *leaves(source.inputs(rows)))
         if key not in self.bound:
+            exact = self._arguments(data, rows, source)
             if len(self.bound) >= ROW_COUNTS:
                 del self.bound[next(iter(self.bound))]
             self.bound[key] = self._bind(self._trace(data, exact, source), exact, rows)
@@ -112,12 +114,25 @@ class CompiledSteps:
         def step(state: State, batch: Batch, inputs: Tree) -> tuple[State, Array]:
             return self.step(state, batch._replace(noise=source.noise(inputs, batch.x.shape[0])))
 
+        configuration = self._configuration(exact[2])
+
+        def trace(arguments: tuple[Tree, ...]) -> TracedFunction:
+            key = None if configuration is None else (configuration, str(arguments))
+            return kept(key, lambda: TracedFunction(step, arguments, in_place=True))
+
         try:
-            traced = TracedFunction(step, self._arguments(data, N, source), in_place=True)
+            traced = trace(self._arguments(data, N, source))
         except RowsNeeded:
-            traced = TracedFunction(step, exact, in_place=True)
+            traced = trace(exact)
         self.traced.append(traced)
         return traced
+
+    def _configuration(self, noise: Tree) -> Any:
+        """The key of what the step does; None where nobody knows, as with noise, which depends on a seed."""
+        try:
+            return None if leaves(noise) else configuration_key(self.step)
+        except Unknown:
+            return None
 
     def _bind(self, traced: TracedFunction, exact: tuple[Tree, ...], rows: int) -> BoundStep:
         places = [aligned(leaf.shape, leaf.dtype) for leaf in leaves(exact[1:])]

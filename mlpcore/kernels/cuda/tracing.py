@@ -209,6 +209,10 @@ class _Namespace:
         """``x`` as another dtype."""
         return cast(x, dtype)
 
+    def finfo(self, dtype: Any) -> Any:
+        """The limits of a floating dtype."""
+        return np.finfo(dtype)
+
 
 NAMESPACE = _Namespace()
 namespace.register(Symbol, NAMESPACE)
