@@ -6,6 +6,7 @@ import array_api_compat.numpy as host
 import numpy as np
 import pytest
 from compiled import PRINTERS, bind, call
+from fuzz import FORCED
 
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable
@@ -70,6 +71,26 @@ def test_arrays_without_entries_take_any_shape(shape: tuple, printer: str) -> No
 
     x = np.ones(shape)
     for got, right in zip(call(function, [x], [shape], 0, printer), function(host, x), strict=True):
+        np.testing.assert_array_equal(got, right)
+
+
+def test_products_over_no_entries_are_zero(printer: str) -> None:
+    def function(xp: Any, x: Any, y: Any, z: Any) -> list[Any]:
+        of_rows = z[:, :0] @ xp.ones((0, 4)) + 1.0
+        return [
+            x @ x.mT,
+            x.mT @ x,
+            1.0 + x @ xp.zeros((0, 4)),
+            y @ x.mT,
+            xp.sum(y @ x.mT),
+            of_rows,
+            xp.sum(of_rows, axis=0),
+        ]
+
+    arrays, shapes = [np.ones((3, 0)), np.ones((2, 3, 0)), np.ones((9, 2))], [(3, 0), (2, 3, 0), (N, 2)]
+    for got, right in zip(
+        call(function, arrays, shapes, 9, printer, FORCED[0], 2), function(host, *arrays), strict=True
+    ):
         np.testing.assert_array_equal(got, right)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from mlpcore.compiler.chunk import CHUNK, STEP
 from mlpcore.compiler.draws import TEXT
 from mlpcore.compiler.formulas import STORED, join
-from mlpcore.compiler.graph import N, Node, Shape
+from mlpcore.compiler.graph import N, Node, Shape, empty
 from mlpcore.compiler.loops import LoopPrinter
 from mlpcore.compiler.operands import Operands
 from mlpcore.compiler.phases import Phase
@@ -107,6 +107,9 @@ class Printer:
         left, right = (self.schedule.source(node, one) for one in node.inputs)
         m, k, n = node.shape[-2], node.inputs[0].shape[-1], node.shape[-1]
         stack = node.shape[:-2]
+        if empty(node.inputs[0].shape) or empty(node.inputs[1].shape):  # BLAS refuses rows without entries
+            begin = self.storage.entry(Place(node, ZERO, packed(node.shape)), (ZERO,) * node.ndim)
+            return [] if empty(node.shape) else [f"memset(&{begin}, 0, ({size(node.shape)}) * sizeof {begin});"]
 
         def start(place: Place) -> str:
             strides = (ZERO,) * (node.ndim - len(place.strides)) + place.strides
