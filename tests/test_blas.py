@@ -2,16 +2,17 @@
 
 import ctypes
 import itertools
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 from compiled import needs_compiler
+from processes import holds_in_child, needs_fork
 
 from mlpcore.compiler import blas, blas_threads
 from mlpcore.compiler.blas import Blas
@@ -196,7 +197,8 @@ def test_an_error_inside_leaves_as_well(threads: Callable[[], list[int]]) -> Non
     assert set(threads()) == {3}
 
 
-def test_the_last_of_two_threads_restores(threads: Callable[[], list[int]]) -> None:
+@contextmanager
+def another_thread_inside() -> Iterator[None]:
     inside, leave = threading.Event(), threading.Event()
 
     def other() -> None:
@@ -205,12 +207,20 @@ def test_the_last_of_two_threads_restores(threads: Callable[[], list[int]]) -> N
             leave.wait()
 
     thread = threading.Thread(target=other)
-    with single_threaded():
-        thread.start()
-        inside.wait()
-    assert set(threads()) == {1}
-    leave.set()
-    thread.join()
+    thread.start()
+    inside.wait()
+    try:
+        yield
+    finally:
+        leave.set()
+        thread.join()
+
+
+def test_the_last_of_two_threads_restores(threads: Callable[[], list[int]]) -> None:
+    with ExitStack() as other:
+        with single_threaded():
+            other.enter_context(another_thread_inside())
+        assert set(threads()) == {1}
     assert set(threads()) == {3}
 
 
@@ -236,25 +246,8 @@ def test_many_threads_that_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == {1} and number == [3]
 
 
-def in_child(check: Callable[[], bool]) -> bool:
-    child = os.fork()
-    if not child:
-        try:
-            os._exit(0 if check() else 1)
-        finally:
-            os._exit(2)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@needs_fork
 def test_a_child_has_only_the_calls_of_the_thread_that_forked(threads: Callable[[], list[int]]) -> None:
-    inside, leave = threading.Event(), threading.Event()
-
-    def other() -> None:
-        with single_threaded():
-            inside.set()
-            leave.wait()
-
     def used_again() -> bool:
         with single_threaded():
             alone = set(threads()) == {1}
@@ -265,16 +258,10 @@ def test_a_child_has_only_the_calls_of_the_thread_that_forked(threads: Callable[
         single_threaded().__exit__()
         return stays and set(threads()) == {3}
 
-    thread = threading.Thread(target=other)
-    thread.start()
-    inside.wait()
-    try:
-        assert in_child(lambda: set(threads()) == {3} and used_again())
+    with another_thread_inside():
+        assert holds_in_child(lambda: set(threads()) == {3} and used_again())
         with single_threaded():
-            assert in_child(left)
+            assert holds_in_child(left)
             assert set(threads()) == {1}
         assert set(threads()) == {1}
-    finally:
-        leave.set()
-        thread.join()
     assert set(threads()) == {3} and used_again()

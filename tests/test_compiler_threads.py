@@ -2,10 +2,7 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,6 +11,7 @@ import members
 import numpy as np
 import pytest
 from compiled import CompiledStep, call, compiled_step, needs_compiler, network_step, steps
+from processes import holds_in_child, needs_fork, output, start
 from test_compiler import KeepsTheOld, Looks, Swaps, Turns, batches, network
 
 import mlpcore as mc
@@ -151,7 +149,7 @@ def test_python_threads_that_call_at_once_get_the_bits_of_one() -> None:
     assert found == [expected] * len(found)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@needs_fork
 def test_a_child_process_begins_anew_while_another_thread_is_in_a_call() -> None:
     expected, made, busy = bits(large_step(1)), large_step(3), large_step(3)
     over = threading.Event()
@@ -163,14 +161,11 @@ def test_a_child_process_begins_anew_while_another_thread_is_in_a_call() -> None
     caller = threading.Thread(target=work)
     caller.start()
     try:
-        start = tree_map(np.array, made.state)
+        first = tree_map(np.array, made.state)
         for _ in range(5):
-            for leaf, value in zip(leaves(made.state), leaves(start), strict=True):
+            for leaf, value in zip(leaves(made.state), leaves(first), strict=True):
                 leaf[...] = value
-            child = os.fork()
-            if not child:
-                os._exit(0 if bits(made) == expected and has_threads() else 1)
-            assert ended(child) == 0
+            assert holds_in_child(lambda: bits(made) == expected and has_threads(), 30)
     finally:
         over.set()
         caller.join()
@@ -180,19 +175,6 @@ def has_threads() -> bool:
     """Whether this process has more than one thread, where the system tells."""
     tasks = "/proc/self/task"
     return not os.path.isdir(tasks) or len(os.listdir(tasks)) > 1
-
-
-def ended(child: int, seconds: float = 30.0) -> int:
-    """The exit status of a child process, which is ended by force where it hangs."""
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return -1
 
 
 SCRIPT = """
@@ -209,12 +191,8 @@ if sys.argv[1] == "exit":  # in the middle of a call of a thread that nobody wai
 
 @pytest.mark.parametrize("how", ["one core", "exit"])
 def test_a_process_on_one_core_or_at_its_exit_has_the_same_bits_and_ends(how: str) -> None:
-    folder = os.path.dirname(__file__)
-    words = os.environ | {"PYTHONPATH": os.pathsep.join([folder, *sys.path])}
-    command = [sys.executable, "-c", SCRIPT, how]
-    done = subprocess.run(command, env=words, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == hashlib.sha256(b"".join(bits(large_step(1)))).hexdigest()
+    printed = output(start(SCRIPT, how), 120)
+    assert printed == hashlib.sha256(b"".join(bits(large_step(1)))).hexdigest()
 
 
 def test_a_stopped_step_leaves_the_state_as_it_was() -> None:

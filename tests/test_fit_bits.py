@@ -1,10 +1,7 @@
 """The bits of a whole fit: whatever the threads and the cores, after a fork, beside another fit, killed and resumed."""
 
 import hashlib
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,8 +12,8 @@ from typing import Any
 import pytest
 from compiled import needs_compiler
 from fitting import state_of
+from processes import holds_in_child, needs_fork, output, start
 from safetensors.numpy import load_file
-from test_compiler_threads import ended
 
 import mlpcore as mc
 from mlpcore.compiler.blas_threads import single_threaded
@@ -57,22 +54,8 @@ def fit(way: bool, epochs: int = EPOCHS, **words: Any) -> str:
     return digest(trained)
 
 
-def start(lines: str, **words: str) -> subprocess.Popen[str]:
-    """A process of its own that runs these lines."""
-    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    environment = os.environ | {"PYTHONPATH": path} | words
-    command = [sys.executable, "-c", "import os, sys\n" + lines]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def output(process: subprocess.Popen[str]) -> str:
-    """What it prints."""
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out.strip()
-
-
 ONE_CORE = """
+import os
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 """
@@ -99,13 +82,17 @@ def test_two_fits_at_once_are_those_of_one(way: bool) -> None:
 
 
 @WAYS
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@needs_fork
 def test_a_fit_goes_on_in_a_forked_process_while_another_runs(way: bool) -> None:
     whole, half = model(way), model(way)
     words = {"batch_size": 500}
     whole.fit(X, LABELS, epochs=4, **words)
     half.fit(X, LABELS, epochs=2, **words)
     over, began = threading.Event(), threading.Event()
+
+    def rest() -> bool:
+        half.fit(X, LABELS, epochs=2, **words)
+        return digest(half) == digest(whole)
 
     def work() -> None:
         while not over.is_set():
@@ -119,14 +106,7 @@ def test_a_fit_goes_on_in_a_forked_process_while_another_runs(way: bool) -> None
         try:
             began.wait()
             for _ in range(3):
-                child = os.fork()
-                if not child:
-                    try:
-                        half.fit(X, LABELS, epochs=2, **words)
-                        os._exit(0 if digest(half) == digest(whole) else 1)
-                    finally:
-                        os._exit(2)
-                assert ended(child, 60) == 0
+                assert holds_in_child(rest)
         finally:
             over.set()
             other.join()

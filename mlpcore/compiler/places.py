@@ -101,8 +101,6 @@ def as_it_lies(shape: Shape, strides: tuple[Size, ...]) -> tuple[int, Size | Dim
     """How BLAS can read a matrix: 111 where its rows are packed, 112 where its columns are, as CBLAS calls a matrix and
     its transpose, and how far apart these lie. None where neither is, or where they lie in reverse."""
     (rows, columns), (row, column) = shape[-2:], strides[-2:]
-    if empty(shape):  # nothing is read
-        return 111, columns
     if min(*row, *column) < 0:
         return None
     if (column == ONE or not long(columns)) and (row != ZERO or not long(rows)):

@@ -2,6 +2,25 @@
 
 from mlpcore.compiler import elementary
 
+# For T, "float" or "double"; F ends the names of functions of floats.
+_REAL = """
+static inline T remainder_ofF(T x, T y) {
+  T r = fmodF(x, y);
+  return r && (r < 0) != (y < 0) ? r + y : r ? r : copysignF(0, y);
+}
+static inline T floor_divideF(T x, T y) {
+  T r = fmodF(x, y), q = (x - r) / y, down;
+  if (y == 0) return x / y;
+  if (r && (r < 0) != (y < 0)) q -= 1;
+  down = floorF(q);
+  return q ? down + (q - down > (T)0.5) : copysignF(0, x / y);
+}
+static inline T logaddexpF(T x, T y) {
+  T m = x > y ? x : y;
+  return x == y ? x + (T)0.693147180559945309 : m + mlp_log1pF(mlp_expF(-fabsF(x - y)));
+}
+"""
+
 PREAMBLE = """\
 #include <math.h>
 #include <stdint.h>
@@ -20,29 +39,7 @@ typedef int64_t I;
 typedef void (*Gemm)(int, int, int, I, I, I, float, const float *, I, const float *, I, float, float *, I);
 typedef void (*Gemmd)(int, int, int, I, I, I, double, const double *, I, const double *, I, double, double *, I);
 
-ELEMENTARY
-static inline float remainder_off(float x, float y) {
-  float r = fmodf(x, y);
-  return r && (r < 0) != (y < 0) ? r + y : r ? r : copysignf(0, y);
-}
-static inline double remainder_of(double x, double y) {
-  double r = fmod(x, y);
-  return r && (r < 0) != (y < 0) ? r + y : r ? r : copysign(0, y);
-}
-static inline float floor_dividef(float x, float y) {
-  float r = fmodf(x, y), q = (x - r) / y, down;
-  if (y == 0) return x / y;
-  if (r && (r < 0) != (y < 0)) q -= 1;
-  down = floorf(q);
-  return q ? down + (q - down > 0.5f) : copysignf(0, x / y);
-}
-static inline double floor_divide(double x, double y) {
-  double r = fmod(x, y), q = (x - r) / y, down;
-  if (y == 0) return x / y;
-  if (r && (r < 0) != (y < 0)) q -= 1;
-  down = floor(q);
-  return q ? down + (q - down > 0.5) : copysign(0, x / y);
-}
+REAL
 // Of whole numbers; over zero 0, as NumPy has it. The least number over -1 is itself.
 static inline I remainder_of_whole(I x, I y) {
   I r = y == 0 || y == -1 ? 0 : x % y;
@@ -59,12 +56,4 @@ static inline uint64_t power_of_whole(uint64_t x, uint64_t n) {
   for (; n; n >>= 1, x *= x) y *= n & 1 ? x : 1;
   return y;
 }
-static inline float logaddexpf(float x, float y) {
-  float m = x > y ? x : y;
-  return x == y ? x + 0.693147180559945309f : m + mlp_log1pf(mlp_expf(-fabsf(x - y)));
-}
-static inline double logaddexp(double x, double y) {
-  double m = x > y ? x : y;
-  return x == y ? x + 0.693147180559945309 : m + mlp_log1p(mlp_exp(-fabs(x - y)));
-}
-""".replace("ELEMENTARY", elementary.text("float") + elementary.text("double"))
+""".replace("REAL", "".join(elementary.text(kind) + elementary.typed(_REAL, kind) for kind in ("float", "double")))

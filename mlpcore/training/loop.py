@@ -81,18 +81,15 @@ def shuffled(seed: int, rows: int, compile: bool | str = "auto") -> Callable[[in
 
     Long ones are drawn in compiled code unless ``compile`` is False; the first is not, as it should not wait for that.
     """
-    drawer, streams = ThreadPoolExecutor(1), Stream(seed, "order")
+    drawer, stream = ThreadPoolExecutor(1), Stream(seed, "order")
     drawn: dict[int, Future] = {}
-
-    def draw(epoch: int) -> np.ndarray:
-        stream = replace(streams, step=epoch)
-        return compiled_order(stream, rows) if compile and rows >= MANY_ROWS else stream.order(rows)
+    ahead = compiled_order if compile and rows >= MANY_ROWS else Stream.order
 
     def order(epoch: int) -> np.ndarray:
         now = drawn.pop(epoch, None)
         with contextlib.suppress(RuntimeError):  # the main thread has ended: the next order is drawn when asked for
-            drawn[epoch + 1] = drawer.submit(draw, epoch + 1)
-        return replace(streams, step=epoch).order(rows) if now is None else now.result()
+            drawn[epoch + 1] = drawer.submit(ahead, replace(stream, step=epoch + 1), rows)
+        return replace(stream, step=epoch).order(rows) if now is None else now.result()
 
     return order
 
