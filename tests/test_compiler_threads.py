@@ -195,15 +195,6 @@ def test_a_process_on_one_core_or_at_its_exit_has_the_same_bits_and_ends(how: st
     assert printed == hashlib.sha256(b"".join(bits(large_step(1)))).hexdigest()
 
 
-def test_a_stopped_step_leaves_the_state_as_it_was() -> None:
-    made = large_step(1)
-    before = [leaf.tobytes() for leaf in leaves(made.state)]
-    made.bound.stop[0] = 1
-    assert bits(made) == before
-    made.bound.stop[0] = 0
-    assert bits(made) != before
-
-
 def test_tiles_cost_the_memory_of_their_partial_gradients() -> None:
     for layer in (mc.ReLU(), mc.BatchNorm(512)):
         tiled, whole = (large_step(1, layers=(layer,), tiling=Tiling(most)) for most in (4, 1))

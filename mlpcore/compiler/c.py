@@ -32,10 +32,9 @@ class Printer:
 
     def text(self) -> str:
         """The whole file; `storage` then says with which arrays and numbers its functions are called."""
-        functions, calls, last = [], [], self._last_that_can_stop()
+        functions, calls = [], []
         for number, phase in enumerate(self.storage.phases):
             functions += self._phase(number, phase)
-            calls += ["if (*s->stop) return 1;"] if number <= last else []
             tiles = "s->tiles" if phase.length is N else str(phase.tiles(1))
             calls.append(f"phase{number}(s, 0);" if phase.length is None else f"in_tiles(s, phase{number}, {tiles});")
             if phase.sums:
@@ -50,19 +49,10 @@ class Printer:
             calls.append(f"memcpy(s->p[{target[1:]}], ({kind} *)s->p[{name[1:]}] + {begin}, sizeof({kind}) * {count});")
         for one in self.schedule.graph.outputs:
             self.storage.array(self.storage.places[one].root)
-        calls = ["const I n = s->rows;", *calls, "return 0;"]
+        calls = ["const I n = s->rows;", *calls]
         draws = TEXT * any(isinstance(item, Node) and item.kind == "draw" for item in self.schedule.items)
-        step = _function("static int one_step(const Step *s)", calls)
+        step = _function("static void one_step(const Step *s)", calls)
         return "\n".join([PREAMBLE, STEP, draws, *functions, *step, CHUNK])
-
-    def _last_that_can_stop(self) -> int:
-        """The number of the last phase before which the step may be abandoned: nothing of the state is written."""
-        first, over = 0, {node for node, (whole, _) in self.storage.home.items() if whole.kind == "input"}
-        for number, phase in enumerate(self.storage.phases):
-            if any(self.schedule.item_of[node] < first + len(phase.items) for node in over):
-                return number
-            first += len(phase.items)
-        return len(self.storage.phases)
 
     def _phase(self, number: int, phase: Phase) -> list[str]:
         pointers = self.storage.enter(number)

@@ -20,7 +20,6 @@ typedef struct {
   Gemm gemm;
   Gemmd gemmd;
   void (*run)(Phase, const void *, I tiles, I threads);  // NULL: one after the other
-  const int *stop;               // where not 0, the step is abandoned before the state is written
 } Step;
 
 #define PHASE __attribute__((noinline))
@@ -58,7 +57,7 @@ static void gather(char *restrict to, const char *restrict from, const I *rows, 
     }
 }
 
-I mlpcore_call(const Step *s) { return one_step(s); }
+void mlpcore_call(const Step *s) { one_step(s); }
 
 I mlpcore_run(const Step *step, const Chunk *k) {
   const I n = step->rows;
@@ -68,7 +67,7 @@ I mlpcore_run(const Step *step, const Chunk *k) {
     const I *rows = k->order + s * n;
     for (I part = 0; part < k->parts; part++) gather(k->batch[part], k->data[part], rows, n, k->row_bytes[part]);
     for (I d = 0; d < k->draws; d++) step->p[k->draw_at[d]] = k->drawn[d] + s * k->draw_bytes[d];
-    if (one_step(step)) return s;
+    one_step(step);
     memcpy(k->losses + s * k->loss_bytes, k->loss, k->loss_bytes);
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (now.tv_sec - begin.tv_sec + 1e-9 * (now.tv_nsec - begin.tv_nsec) > k->seconds) return s + 1;
@@ -84,7 +83,7 @@ class Step(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("p", "c")),
         *((name, ctypes.c_int64) for name in ("rows", "each", "tiles", "threads")),
-        *((name, ctypes.c_void_p) for name in ("strides", "sums", "gemm", "gemmd", "run", "stop")),
+        *((name, ctypes.c_void_p) for name in ("strides", "sums", "gemm", "gemmd", "run")),
     ]
 
 

@@ -107,15 +107,14 @@ class Bound:
         self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
         loaded = library(source)
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
-        self._once.restype = self._chunk.restype = ctypes.c_int64
+        self._once.restype, self._chunk.restype = None, ctypes.c_int64
         self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [ctypes.c_void_p] * 2
         threads = min(pool.threads() if threads is None else threads, tiling.most)
-        self.stop = np.zeros(1, np.int32)  # set to 1 by another thread, it ends a call before the state is written
         self._outputs: dict[tuple[Node, int], np.ndarray] = {}
         self._memory = memory
-        arrays = (self.addresses, self.numbers, memory.strides, memory.sums, self.stop)
-        p, c, strides, sums, stop = (one.ctypes.data for one in arrays)
-        self._step = Step(p, c, 0, 0, 0, threads, strides, sums, blas.sgemm, blas.dgemm, None, stop)
+        arrays = (self.addresses, self.numbers, memory.strides, memory.sums)
+        p, c, strides, sums = (one.ctypes.data for one in arrays)
+        self._step = Step(p, c, 0, 0, 0, threads, strides, sums, blas.sgemm, blas.dgemm, None)
         self._set_rows(rows)
 
     def _set_rows(self, rows: int) -> None:
