@@ -40,6 +40,8 @@ def test_frozen(name):
     for field in dataclasses.fields(made):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(made, field.name, None)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            delattr(made, field.name)
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.something_new = 1
 
