@@ -21,7 +21,7 @@ static inline T logaddexpF(T x, T y) {
 }
 """
 
-PREAMBLE = """\
+_HEAD = """\
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -39,6 +39,10 @@ typedef int64_t I;
 typedef void (*Gemm)(int, int, int, I, I, I, float, const float *, I, const float *, I, float, float *, I);
 typedef void (*Gemmd)(int, int, int, I, I, I, double, const double *, I, const double *, I, double, double *, I);
 
+"""
+
+# Functions that C lacks, for the processor and for devices.
+FUNCTIONS = """\
 REAL
 // Of whole numbers; over zero 0, as NumPy has it. The least number over -1 is itself.
 static inline I remainder_of_whole(I x, I y) {
@@ -57,3 +61,5 @@ static inline uint64_t power_of_whole(uint64_t x, uint64_t n) {
   return y;
 }
 """.replace("REAL", "".join(elementary.text(kind) + elementary.typed(_REAL, kind) for kind in ("float", "double")))
+
+PREAMBLE = _HEAD + FUNCTIONS
