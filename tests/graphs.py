@@ -9,12 +9,9 @@ import array_api_compat.numpy as host
 import instructions as do
 import numpy as np
 import rearrangements as move
-from compiled import bind
-from cuda_host import device
+from compiled import bind, program_of
 
-from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
 from mlpcore.compiler.graph import N, Node, Untraceable, same_shape
-from mlpcore.compiler.program import Program
 from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
 
@@ -143,12 +140,8 @@ def compiled(
         values = graph.run(tracer, inputs)
         outputs.append([values[i] for i in graph.outputs])
         pairs.append([(values[new], values[old]) for new, old in graph.replaced])
-    bound: Any
-    if printer == "CUDA":
-        vectors = {node: array.reshape(-1) for node, array in given.items()}
-        bound = BoundProgram(DeviceProgram(tracer, list(chain(*outputs)), list(chain(*pairs))), rows, vectors, device())
-    else:
-        bound = bind(Program(tracer, list(chain(*outputs)), list(chain(*pairs)), tiling), rows, given, printer, threads)
+    whole = program_of(printer, tiling)(tracer, list(chain(*outputs)), list(chain(*pairs)))
+    bound = bind(whole, rows, given, printer, threads)
     bound.call()
     return [
         [*(bound.output(one.node).copy() for one in made), *(given[old.node] for _, old in replaced)]

@@ -5,7 +5,7 @@ from typing import Any
 import array_api_compat.numpy as host
 import numpy as np
 import pytest
-from compiled import PRINTERS, bind, call
+from compiled import PRINTERS, bind, call, program_of
 from fuzz import FORCED
 
 from mlpcore.compiler.function import AbstractArray, TracedFunction
@@ -100,7 +100,7 @@ def test_a_number_that_replaces_state_may_also_be_read_as_an_array(printer: str)
     root = tracer.sqrt(x)
     both = tracer.concat([root, root * 2.0, root])
     held = np.array([4.0])
-    bound = bind(Program(tracer, [both], [(root, x)]), 0, {x.node: held}, printer)
+    bound = bind(program_of(printer)(tracer, [both], [(root, x)]), 0, {x.node: held}, printer)
     for value in (2.0, 2.0**0.5):
         bound.call()
         np.testing.assert_array_equal(bound.output(both.node), [value, 2 * value, value])

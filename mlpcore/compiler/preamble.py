@@ -6,14 +6,14 @@ from mlpcore.compiler import elementary
 _REAL = """
 static inline T remainder_ofF(T x, T y) {
   T r = fmodF(x, y);
-  return r && (r < 0) != (y < 0) ? r + y : r ? r : copysignF(0, y);
+  return r && (r < 0) != (y < 0) ? r + y : r ? r : copysignF((T)0, y);
 }
 static inline T floor_divideF(T x, T y) {
   T r = fmodF(x, y), q = (x - r) / y, down;
   if (y == 0) return x / y;
   if (r && (r < 0) != (y < 0)) q -= 1;
   down = floorF(q);
-  return q ? down + (q - down > (T)0.5) : copysignF(0, x / y);
+  return q ? down + (q - down > (T)0.5) : copysignF((T)0, x / y);
 }
 static inline T logaddexpF(T x, T y) {
   T m = x > y ? x : y;
