@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import members
 import numpy as np
 import pytest
-from compiled import CUDA, PRINTERS, bind, call, compiled_step, network_step, program_of, steps
+from compiled import ON_DEVICES, PRINTERS, bind, call, compiled_step, network_step, program_of, steps
 
 import mlpcore as mc
 from mlpcore.compiler.chunk import Steps
@@ -169,7 +169,7 @@ def test_a_step_that_does_not_count_leaves_the_state(damage: str, printer: str) 
 
 
 @pytest.mark.parametrize("seconds", [1e9, 0.0])
-@pytest.mark.parametrize("printer", [one for one in PRINTERS if one is not CUDA], indirect=True)
+@pytest.mark.parametrize("printer", [one for one in PRINTERS if one not in ON_DEVICES], indirect=True)
 def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(seconds: float, printer: str) -> None:
     """Rows are gathered by the order of each step, and draws are read where they lie."""
     net = network(mc.ReLU(), mc.Dropout(0.4))

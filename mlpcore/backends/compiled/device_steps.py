@@ -23,9 +23,8 @@ ROW_COUNTS = 4  # for which memory is kept: the full batch, the ragged last one,
 
 @dataclass
 class BoundStep:
-    """A traced step with memory for batches of one number of rows."""
+    """A step with memory for batches of one number of rows."""
 
-    traced: TracedFunction
     bound: BoundProgram
     loss_moves: bool  # whether it can be written where it belongs at once
 
@@ -41,14 +40,18 @@ def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run
             if compilation.kind not in (CUDA, EAGER):
                 asked = compilation.asked is not False
                 compilation.set(CUDA if asked else EAGER, "kernels printed from the step" if asked else "compile=False")
+            error: Exception | None = None
             if compilation.kind == CUDA:
                 try:
-                    prepared = steps.prepare(state, data, order.shape[1], draw)
-                except Untraceable as error:
-                    compilation.set(EAGER, f"a step cannot be traced, for it needs {error}")
+                    traced = steps.trace(state, data, order.shape[1], draw)
+                except Exception as raised:  # whatever is wrong with the step shows when it is run eagerly
+                    error = raised
                 else:
-                    return steps.run(prepared, state, data, order, draw)
-            return run_eagerly(state, data, order, draw)
+                    return steps.run(traced, state, data, order, draw)
+            result = run_eagerly(state, data, order, draw)
+            if error is not None:
+                compilation.set(EAGER, f"a step cannot be traced, for it needs {error}")
+            return result
 
         return run
 
@@ -61,20 +64,19 @@ class DeviceSteps:
     def __init__(self, step: Step, compilation: Compilation, device: Device) -> None:
         self.step, self.compilation, self.device = step, compilation, device
         self.home: State | None = None
-        self.bound: dict[Any, BoundStep] = {}
+        self.traced: dict[Any, TracedFunction] = {}
+        self.bound: dict[tuple[TracedFunction, int], BoundStep] = {}
 
-    def prepare(self, state: State, data: tuple, rows: int, draw: Callable[[int], Any]) -> BoundStep:
+    def trace(self, state: State, data: tuple, rows: int, draw: Callable[[int], Any]) -> TracedFunction:
         """The step for batches of so many rows; `Untraceable` where there is none."""
         if self.home is None:
             self.home = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), state)
         source = _source(draw, rows)
         kinds = tuple((part.shape[1:], part.dtype) for part in data)
         key = (rows, kinds, type(source), *leaves(source.inputs(rows)))
-        if key not in self.bound:
-            if len(self.bound) >= ROW_COUNTS:
-                del self.bound[next(iter(self.bound))]
-            self.bound[key] = self._bind(self._trace(data, rows, source), rows)
-        return self.bound[key]
+        if key not in self.traced:
+            self.traced[key] = self._trace(data, rows, source)
+        return self.traced[key]
 
     def _arguments(self, data: tuple, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
         """The abstract arguments: state, the whole data, of which the distance of rows alone counts, numbers of rows,
@@ -105,6 +107,13 @@ class DeviceSteps:
         except Unknown:
             return None
 
+    def _bound(self, traced: TracedFunction, rows: int) -> BoundStep:
+        if (traced, rows) not in self.bound:
+            if len(self.bound) >= ROW_COUNTS:
+                del self.bound[next(iter(self.bound))]
+            self.bound[traced, rows] = self._bind(traced, rows)
+        return self.bound[traced, rows]
+
     def _bind(self, traced: TracedFunction, rows: int) -> BoundStep:
         state, data, numbers, noise = traced.inputs
         given = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.home), strict=True)}
@@ -115,17 +124,18 @@ class DeviceSteps:
         )
         if traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
-        return BoundStep(traced, bound, loss_moves)
+        return BoundStep(bound, loss_moves)
 
     def run(
-        self, prepared: BoundStep, state: State, data: tuple, order: np.ndarray, draw: Callable
+        self, traced: TracedFunction, state: State, data: tuple, order: np.ndarray, draw: Callable
     ) -> tuple[State, Array]:
         """A chunk of steps as `run_eagerly` describes it; the new state is ``home``, which later calls write over."""
         assert self.home is not None
         for place, leaf in zip(leaves(self.home), leaves(state), strict=True):
             if leaf is not place:  # somebody else has changed the state since the last chunk
                 self.device.copy(leaf, place)
-        traced, bound = prepared.traced, prepared.bound
+        prepared = self._bound(traced, order.shape[1])
+        bound = prepared.bound
         _, nodes, numbers, noise = traced.inputs
         result: Any = traced.result
         steps, rows = order.shape

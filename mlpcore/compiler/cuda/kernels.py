@@ -172,6 +172,7 @@ class KernelPrinter:
         """The index of a result, and the place of a thread among those that make it."""
         across, outer = self.shape.threads, length(self.loop, self.shape.outer)
         return [
+            f"__shared__ double shared[{BLOCK}];",
             f"const int x = threadIdx.x % {across}, t = threadIdx.x / {across};",
             f"I row = blockIdx.x / chunks * {across} + x;",
             f"const bool stores = row < {outer};",
@@ -342,11 +343,11 @@ def _of_block(member: Member) -> list[str]:
 
 
 def _across(member: Member, across: int) -> list[str]:
-    """The results of threads that share the inner indices of one sum, as one."""
+    """The results of threads that share the inner indices of one sum, as one, by memory that the next sum takes too."""
     name, node = f"v{member.node.number}", member.node
     all_, at = f"{name}_all", "threadIdx.x"
     return [
-        f"__shared__ {HELD[str(node.dtype)]} {all_}[{BLOCK}];",
+        f"{HELD[str(node.dtype)]} *const {all_} = ({HELD[str(node.dtype)]} *)shared;",
         f"{all_}[{at}] = {name};",
         "__syncthreads();",
         f"for (int k = {BLOCK // across // 2}; k; k /= 2) {{",
