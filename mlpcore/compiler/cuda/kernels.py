@@ -172,7 +172,6 @@ class KernelPrinter:
         """The index of a result, and the place of a thread among those that make it."""
         across, outer = self.shape.threads, length(self.loop, self.shape.outer)
         return [
-            f"__shared__ double shared[{BLOCK}];",
             f"const int x = threadIdx.x % {across}, t = threadIdx.x / {across};",
             f"I row = blockIdx.x / chunks * {across} + x;",
             f"const bool stores = row < {outer};",

@@ -2,6 +2,7 @@
 
 import re
 
+from mlpcore.compiler.cuda.schedule import BLOCK
 from mlpcore.compiler.preamble import FUNCTIONS
 
 # CUDA C knows no names for whole numbers of so many bits, and its shuffles none for the shorter ones.
@@ -28,6 +29,7 @@ def device_text(text: str) -> str:
 
 PREAMBLE = device_text(
     "typedef long long I;\n"
+    f"__shared__ double shared[{BLOCK}];  // of the threads of a block, for sums\n"
     "#ifndef INFINITY\n#define INFINITY __int_as_float(0x7f800000)\n#endif\n"
     "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n"
     + FUNCTIONS.replace("static inline", "static __device__ inline").replace("(I)", "(long long)")
