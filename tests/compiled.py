@@ -68,7 +68,9 @@ def bind(
 ) -> Bound | NumpyCalls | BoundProgram | OnGpu:
     """A program of `program_of` with its memory; NumPy calls in tiles so small that all loops have some."""
     if printer == "CUDA":
-        return BoundProgram(program, rows, {node: array.reshape(-1) for node, array in given.items()}, device())
+        return BoundProgram(
+            program, rows, {node: array.reshape(-1) for node, array in given.items()}, device(backwards=True)
+        )
     if printer == "CUDA on a GPU":
         return OnGpu(program, rows, given)
     if printer == "C":

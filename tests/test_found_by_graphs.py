@@ -10,7 +10,6 @@ from fuzz import FORCED
 
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable
-from mlpcore.compiler.program import Program
 from mlpcore.compiler.trace import Tracer
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 3.5, -3.5, np.inf, -np.inf, np.nan])

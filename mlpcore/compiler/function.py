@@ -30,7 +30,7 @@ class TracedFunction:
     ``inputs`` and ``result`` are the same trees with the nodes of the graph in the place of arrays. With ``in_place``
     the function returns ``(new, rest)``: ``new`` is written over the first argument, and only ``rest`` is an output.
     Errors: `Untraceable`, such as for a new value of another shape or dtype than the old one; `RowsNeeded` where the
-    function computes with the number of rows. ``program`` makes a `Program`, or what another printer makes of the graph.
+    function computes with the number of rows. ``program`` makes a `Program`, or what another printer makes of a graph.
     """
 
     def __init__(

@@ -6,11 +6,11 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from mlpcore.compiler.blocks import LANES, Block, blocks, in_scope, lane_axis
-from mlpcore.compiler.graph import N, Node, has_rows, long
+from mlpcore.compiler.graph import N, Node, has_rows
 from mlpcore.compiler.memory import replaceable, whole
 from mlpcore.compiler.parts import placed_parts
 from mlpcore.compiler.phases import arrange
-from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
+from mlpcore.compiler.places import ONE, ZERO, Place, Size
 from mlpcore.compiler.pointers import Pointers, local
 from mlpcore.compiler.schedule import Loop, Member, Schedule, Strides, nodes_of
 from mlpcore.compiler.tiling import Tiling

@@ -30,8 +30,8 @@ class BoundStep:
 
 
 def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run]:
-    """``compile(step, layout, compilation)``: the ``run`` of `run_eagerly`, as kernels and products where the step can be
-    traced, else ``eager``."""
+    """``compile(step, layout, compilation)``: the ``run`` of `run_eagerly`, as kernels and products where the step can
+    be traced, else ``eager``."""
 
     def compile_step(step: Step, layout: Layout, compilation: Compilation) -> Run:
         run_eagerly, steps = eager(step, layout, Compilation()), DeviceSteps(step, compilation, device)
@@ -119,9 +119,7 @@ class DeviceSteps:
         given = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.home), strict=True)}
         moving = [*leaves(data), numbers, *leaves(noise)]
         loss_moves = _own(traced, traced.result)
-        bound = BoundProgram(
-            traced.program, rows, given, self.device, [*moving, *[traced.result] * loss_moves]
-        )
+        bound = BoundProgram(traced.program, rows, given, self.device, [*moving, *[traced.result] * loss_moves])
         if traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
         return BoundStep(bound, loss_moves)

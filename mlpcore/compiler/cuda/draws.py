@@ -1,8 +1,8 @@
 """The factors of Dropout on a device: a thread makes the 16 factors of a block of the cipher."""
 
+from mlpcore.compiler.cuda.schedule import BLOCK
 from mlpcore.compiler.formulas import STORED
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.cuda.schedule import BLOCK
 
 TOGETHER = 16
 

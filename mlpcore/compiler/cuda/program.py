@@ -149,14 +149,14 @@ class BoundProgram:
 
     def _loop(self, number: int, loop: Loop) -> None:
         for kernel in self.program.kernels[number]:
-            outer = length(loop, kernel.shape.outer).at(self.rows)
-            inner = length(loop, kernel.shape.inner).at(self.rows)
+            outer = length(loop, kernel.layout.outer).at(self.rows)
+            inner = length(loop, kernel.layout.inner).at(self.rows)
             numbers = [node.dtype.type(dict(node.attributes)["value"]) for node in kernel.numbers]
-            if not kernel.shape.sums:
-                blocks = -(-outer * kernel.shape.threads // BLOCK)
+            if not kernel.layout.sums:
+                blocks = -(-outer * kernel.layout.threads // BLOCK)
                 self._launch(kernel.name, blocks, kernel.arrays, [*numbers, self.rows])
                 continue
-            parts, blocks = chunks(kernel.shape, outer, inner), -(-outer // kernel.shape.threads)
+            parts, blocks = chunks(kernel.layout, outer, inner), -(-outer // kernel.layout.threads)
             if kernel.joins and parts == 1:
                 continue
             if not kernel.joins:

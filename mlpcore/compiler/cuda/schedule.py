@@ -21,13 +21,15 @@ class DeviceSchedule(Schedule):
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         items: list[Item] = []
-        waiting: Loop | None = None
+        waiting: Loop | None = None  # computes single numbers that nobody has read yet
         for item in self.items:
-            if waiting is not None and any(self._reads(node, waiting) for node in nodes_of(item)):
-                if isinstance(item, Loop) and not item.axes:
-                    item.members = waiting.members | item.members
-                else:
-                    items.append(waiting)
+            if waiting is None or not self._reads(item, waiting):
+                pass
+            elif isinstance(item, Loop) and not item.axes and not self._gathers(item, waiting):
+                item.members = waiting.members | item.members
+                waiting = None
+            else:
+                items.append(waiting)
                 waiting = None
             if isinstance(item, Loop) and not item.axes:
                 if waiting is not None:
@@ -35,10 +37,15 @@ class DeviceSchedule(Schedule):
                 waiting = item
             else:
                 items.append(item)
-        self.order([*items, *([waiting] if waiting is not None else [])])
+        self.order([*items, *([] if waiting is None else [waiting])])
 
-    def _reads(self, node: Node, loop: Loop) -> bool:
-        return any(self.source(node, one).root in loop.members for one in node.inputs)
+    def _reads(self, item: Item, loop: Loop) -> bool:
+        return any(self.source(node, one).root in loop.members for node in nodes_of(item) for one in node.inputs)
+
+    def _gathers(self, item: Item, loop: Loop) -> bool:
+        """Whether an item picks entries of what the loop makes: these must be in memory."""
+        taken = [node for node in nodes_of(item) if node.kind == "take"]
+        return any(self.places[node.inputs[0]].root in loop.members for node in taken)
 
     def _fitted(self, node: Node, loop: Loop) -> Member | None:
         member = super()._fitted(node, loop)
@@ -61,7 +68,7 @@ def _one_kernel(members: list[Member], axes: int) -> bool:
     return same and (not first.late or len(found) == 1 or all(one.node.name != "argmax" for one in found))
 
 
-class Shape(NamedTuple):
+class ThreadLayout(NamedTuple):
     """How the threads of a kernel share a loop.
 
     Of the ``outer`` indices each has ``threads`` threads side by side, which walk along the ``inner`` ones: a row and
@@ -75,25 +82,25 @@ class Shape(NamedTuple):
     sums: bool
 
 
-def shape(loop: Loop) -> Shape:
+def thread_layout(loop: Loop) -> ThreadLayout:
     """The axes of the loop as outer and inner ones, and the threads for each outer index."""
     axes = range(len(loop.axes))
     found = reductions(loop.members.values())
     if not found:
-        return Shape(tuple(axes), (), 1, False)
+        return ThreadLayout(tuple(axes), (), 1, False)
     reduced = found[0].reduced
     outer, inner = tuple(a for a in axes if a not in reduced), tuple(a for a in axes if a in reduced)
     count = size(tuple(loop.axes[a] for a in outer))
     if found[0].late and found[0].node.name != "argmax":
         across = 1 if axes[-1] in reduced else _power(count, WARP)
-        return Shape(outer, inner, across, True)
-    return Shape(outer, inner, _along(size(tuple(loop.axes[a] for a in inner))), False)
+        return ThreadLayout(outer, inner, across, True)
+    return ThreadLayout(outer, inner, _along(size(tuple(loop.axes[a] for a in inner))), False)
 
 
-def chunks(shape: Shape, outer: int, inner: int) -> int:
+def chunks(layout: ThreadLayout, outer: int, inner: int) -> int:
     """In how many pieces the inner indices of sums are cut: by their numbers alone, so that the bits are theirs."""
-    blocks = max(1, -(-outer // shape.threads))
-    return max(1, min(-(-inner // (32 * BLOCK // shape.threads)), 512 // blocks))
+    blocks = max(1, -(-outer // layout.threads))
+    return max(1, min(-(-inner // (32 * BLOCK // layout.threads)), 512 // blocks))
 
 
 def _along(count: Size) -> int:
