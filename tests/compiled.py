@@ -1,14 +1,21 @@
 """Functions compiled by `mlpcore.compiler`, for tests: trace, build, call."""
 
+import importlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from cuda_emulator import needed
+from cuda_host import device
+from devices import gpu, open_place
 
 from mlpcore.backends import get_backend
+from mlpcore.backends.cupy import printed_device
 from mlpcore.compiler import blas
 from mlpcore.compiler.build import find_compiler
+from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
 from mlpcore.compiler.graph import N, Node, RowsNeeded
 from mlpcore.compiler.numpy_calls import NumpyCalls, layout
 from mlpcore.compiler.program import Bound, Program
@@ -24,13 +31,48 @@ from mlpcore.typing import Batch, State
 needs_compiler = pytest.mark.skipif(
     find_compiler() is None or blas.find() is None, reason="no C compiler, or no BLAS that could be found"
 )
-PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in tiles"]
+ON_DEVICES = [pytest.param("CUDA", marks=needed), gpu("CUDA on a GPU")]  # the first on the CPU, by g++
+PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in tiles", *ON_DEVICES]
+
+
+def program_of(printer: str, tiling: Tiling = DEFAULT) -> Callable[..., Any]:
+    """What a printer makes of a graph."""
+    return DeviceProgram if printer.startswith("CUDA") else partial(Program, tiling=tiling)
+
+
+class OnGpu:
+    """A program on a CUDA device: every call sends the arrays ``given`` there and brings back what became of them."""
+
+    def __init__(self, program: DeviceProgram, rows: int, given: dict[Node, np.ndarray]) -> None:
+        self.backend, self.given = open_place("cupy"), given
+        with self.backend.scope("float64"):
+            cupy = importlib.import_module("cupy")
+            self.there = {node: cupy.asarray(array.reshape(-1)) for node, array in given.items()}
+            self.bound = BoundProgram(program, rows, self.there, printed_device(cupy))
+
+    def call(self) -> None:
+        """As `BoundProgram.call`."""
+        for node, array in self.given.items():
+            self.there[node].set(array.reshape(-1))
+        self.bound.call()
+        for node, array in self.given.items():
+            array[...] = self.there[node].get().reshape(array.shape)
+
+    def output(self, node: Node) -> np.ndarray:
+        """As `BoundProgram.output`."""
+        return self.bound.output(node).get()
 
 
 def bind(
-    program: Program, rows: int, given: dict[Node, np.ndarray], printer: str, threads: int = 1
-) -> Bound | NumpyCalls:
-    """A program with its memory, as C or as NumPy calls; in tiles so small that all loops have some."""
+    program: Any, rows: int, given: dict[Node, np.ndarray], printer: str, threads: int = 1
+) -> Bound | NumpyCalls | BoundProgram | OnGpu:
+    """A program of `program_of` with its memory; NumPy calls in tiles so small that all loops have some."""
+    if printer == "CUDA":
+        return BoundProgram(
+            program, rows, {node: array.reshape(-1) for node, array in given.items()}, device(backwards=True)
+        )
+    if printer == "CUDA on a GPU":
+        return OnGpu(program, rows, given)
     if printer == "C":
         return Bound(program, rows, given, blas.find(), threads)
     with pytest.MonkeyPatch.context() as patch:
@@ -53,7 +95,7 @@ def call(
     tracer = Tracer()
     inputs = [tracer.input(shape, array.dtype) for shape, array in zip(shapes, arrays, strict=True)]
     outputs = function(tracer, *inputs)
-    program = Program(tracer, outputs, (), tiling)
+    program = program_of(printer, tiling)(tracer, outputs)
     given = {one.node: np.array(array, order="C") for one, array in zip(inputs, arrays, strict=True)}
     bound = bind(program, rows, given, printer, threads)
     bound.call()
@@ -71,7 +113,7 @@ def network_step(net: Any, loss: Any, optimizer: Any, dtype: str, rules: Rules) 
 class CompiledStep(NamedTuple):
     """A step bound to the arrays ``state``, which it writes over, and ``batch``; their nodes, and that of the loss."""
 
-    bound: Bound | NumpyCalls
+    bound: Bound | NumpyCalls | BoundProgram | OnGpu
     state: State
     batch: Batch
     inputs: Batch
@@ -95,7 +137,7 @@ def compiled_step(
         new, loss = step(old, inputs)
     except RowsNeeded:
         return compiled_step(step, state, batch, printer, batch.x.shape[0], tiling, threads)
-    program = Program(tracer, [loss], list(zip(leaves(new), leaves(old), strict=True)), tiling)
+    program = program_of(printer, tiling)(tracer, [loss], list(zip(leaves(new), leaves(old), strict=True)))
     places = tree_map(np.array, batch)
     nodes = [one.node for one in (*leaves(old), *leaves(inputs))]
     given = dict(zip(nodes, [*leaves(state), *leaves(places)], strict=True))

@@ -23,7 +23,7 @@ static Triple threadIdx, blockIdx, blockDim, gridDim;
 constexpr int warpSize = 32;
 using std::isfinite; using std::isinf; using std::isnan;
 using std::exp; using std::expm1; using std::log; using std::log1p; using std::sqrt; using std::tanh; using std::fabs;
-using std::copysign; using std::erf; using std::log2; using std::log10;
+using std::copysign; using std::erf; using std::signbit; using std::log2; using std::log10;
 
 static inline double __longlong_as_double(long long bits) { double x; std::memcpy(&x, &bits, 8); return x; }
 static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {

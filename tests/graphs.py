@@ -9,10 +9,9 @@ import array_api_compat.numpy as host
 import instructions as do
 import numpy as np
 import rearrangements as move
-from compiled import bind
+from compiled import bind, program_of
 
 from mlpcore.compiler.graph import N, Node, Untraceable, same_shape
-from mlpcore.compiler.program import Program
 from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
 
@@ -141,7 +140,7 @@ def compiled(
         values = graph.run(tracer, inputs)
         outputs.append([values[i] for i in graph.outputs])
         pairs.append([(values[new], values[old]) for new, old in graph.replaced])
-    whole = Program(tracer, list(chain(*outputs)), list(chain(*pairs)), tiling)
+    whole = program_of(printer, tiling)(tracer, list(chain(*outputs)), list(chain(*pairs)))
     bound = bind(whole, rows, given, printer, threads)
     bound.call()
     return [

@@ -6,7 +6,7 @@ from typing import Any
 import array_api_compat.numpy as host
 import numpy as np
 import pytest
-from compiled import PRINTERS, bind, call
+from compiled import PRINTERS, bind, call, program_of
 
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.program import Program
@@ -58,7 +58,7 @@ def test_constants_in_a_concatenation_outlast_a_call(printer: str) -> None:
     tracer = Tracer()
     x = tracer.input((3,), "float64")
     result = 2.0 * tracer.concat([x + 1.0, tracer.ones(4), x], axis=0) + 1.0
-    bound = bind(Program(tracer, [result]), 0, {x.node: np.arange(3.0)}, printer)
+    bound = bind(program_of(printer)(tracer, [result]), 0, {x.node: np.arange(3.0)}, printer)
     for _ in range(3):
         bound.call()
         np.testing.assert_array_equal(bound.output(result.node), [3, 5, 7, 3, 3, 3, 3, 1, 3, 5])

@@ -5,7 +5,7 @@ from typing import Any
 import members
 import numpy as np
 import pytest
-from compiled import PRINTERS, bind
+from compiled import PRINTERS, bind, program_of
 from test_compiler import network
 
 import mlpcore as mc
@@ -60,7 +60,7 @@ def assert_like_eager(
     def abstract(leaf: Any) -> AbstractArray:
         return AbstractArray(tuple(N if dim == ROWS else dim for dim in leaf.shape), leaf.dtype)
 
-    traced = TracedFunction(step, tree_map(abstract, (held, steps[0])), in_place=True)
+    traced = TracedFunction(step, tree_map(abstract, (held, steps[0])), in_place=True, program=program_of(printer))
     bound = 1e-10 if dtype == "float64" else 1e-4
     for batch in steps:
         given = dict(zip(leaves(traced.inputs), [*leaves(held), *map(np.array, leaves(batch))], strict=True))

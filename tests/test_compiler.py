@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import members
 import numpy as np
 import pytest
-from compiled import PRINTERS, bind, call, compiled_step, network_step, steps
+from compiled import ON_DEVICES, PRINTERS, bind, call, compiled_step, network_step, program_of, steps
 
 import mlpcore as mc
 from mlpcore.compiler.chunk import Steps
@@ -141,7 +141,7 @@ def test_an_old_value_that_a_later_loop_reads_is_not_yet_written_over(printer: s
     new = 2.0 * x
     later = x * tracer.sum(new)
     values = np.arange(8.0)
-    bound = bind(Program(tracer, [later], [(new, x)]), 0, {x.node: values}, printer)
+    bound = bind(program_of(printer)(tracer, [later], [(new, x)]), 0, {x.node: values}, printer)
     bound.call()
     np.testing.assert_array_equal(values, 2 * np.arange(8.0))
     np.testing.assert_array_equal(bound.output(later.node), 56 * np.arange(8.0))
@@ -169,6 +169,7 @@ def test_a_step_that_does_not_count_leaves_the_state(damage: str, printer: str) 
 
 
 @pytest.mark.parametrize("seconds", [1e9, 0.0])
+@pytest.mark.parametrize("printer", [one for one in PRINTERS if one not in ON_DEVICES], indirect=True)
 def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(seconds: float, printer: str) -> None:
     """Rows are gathered by the order of each step, and draws are read where they lie."""
     net = network(mc.ReLU(), mc.Dropout(0.4))

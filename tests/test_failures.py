@@ -63,7 +63,7 @@ class Glutton:
 
 
 def make(backend: Backend | str, net: Any = None, **words: Any) -> mc.Model:
-    by_product = getattr(backend, "name", backend) in ("jax", "numpy")
+    by_product = getattr(backend, "name", backend) in ("jax", "numpy", "cupy")
     net = net or mc.Sequential(mc.Linear(5, 8), Glutton(2, by_product), mc.Tanh(), mc.Linear(8, 3))
     return mc.Model(net, mc.SquaredError(), mc.Adam(0.01), backend=backend, dtype="float64", **words)
 

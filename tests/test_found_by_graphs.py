@@ -5,12 +5,11 @@ from typing import Any
 import array_api_compat.numpy as host
 import numpy as np
 import pytest
-from compiled import PRINTERS, bind, call
+from compiled import PRINTERS, bind, call, program_of
 from fuzz import FORCED
 
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable
-from mlpcore.compiler.program import Program
 from mlpcore.compiler.trace import Tracer
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 3.5, -3.5, np.inf, -np.inf, np.nan])
@@ -100,7 +99,7 @@ def test_a_number_that_replaces_state_may_also_be_read_as_an_array(printer: str)
     root = tracer.sqrt(x)
     both = tracer.concat([root, root * 2.0, root])
     held = np.array([4.0])
-    bound = bind(Program(tracer, [both], [(root, x)]), 0, {x.node: held}, printer)
+    bound = bind(program_of(printer)(tracer, [both], [(root, x)]), 0, {x.node: held}, printer)
     for value in (2.0, 2.0**0.5):
         bound.call()
         np.testing.assert_array_equal(bound.output(both.node), [value, 2 * value, value])

@@ -1,4 +1,4 @@
-"""A thousand random graphs, twenty in a program, as C and as NumPy calls, each also in tiles, against NumPy.
+"""A thousand random graphs, twenty in a program, as C and as NumPy calls, each also in tiles, and as CUDA C.
 
 ``python tests/fuzz.py`` does any number of them.
 """
@@ -11,18 +11,20 @@ import graphs
 import numpy as np
 import pytest
 from compiled import needs_compiler
+from cuda_emulator import needed
 from graphs import compiled, expected, random_graph
 from rounding import differences
 
 from mlpcore.compiler.graph import has_rows
 from mlpcore.compiler.trace import Tracer
 
-WAYS = {"C": ("C",), "C in tiles": ("C in tiles",), "NumPy calls": ("NumPy", "NumPy in tiles")}
+WAYS = {"C": ("C",), "C in tiles": ("C in tiles",), "NumPy calls": ("NumPy", "NumPy in tiles"), "CUDA": ("CUDA",)}
+MARKS = {"C": needs_compiler, "C in tiles": needs_compiler, "CUDA": needed}
 # Of the standard's functions that can be traced, those that make no array of arrays.
 ABOUT = {"finfo", "iinfo", "isdtype", "result_type", "empty", "empty_like"}
 
 
-@pytest.mark.parametrize("way", [pytest.param(name, marks=needs_compiler if name[0] == "C" else ()) for name in WAYS])
+@pytest.mark.parametrize("way", [pytest.param(name, marks=MARKS.get(name, ())) for name in WAYS])
 @pytest.mark.parametrize("first", range(0, 1000, 100))
 def test_random_graphs_are_what_numpy_makes_of_them(first: int, way: str) -> None:
     assert [line for seed in range(first, first + 100, fuzz.TOGETHER) for line in fuzz.check(seed, WAYS[way])[0]] == []

@@ -40,6 +40,13 @@ class StepNoise:
         return self.make(replace(self.stream, step=self.stream.step + i), self.rows, self.full)
 
 
+def shifted(draw: Callable[[int], Any], start: int) -> Callable[[int], Any]:
+    """The noise of the steps from number ``start`` on."""
+    if isinstance(draw, StepNoise):
+        return replace(draw, stream=replace(draw.stream, step=draw.stream.step + start))
+    return lambda i: draw(start + i)
+
+
 class ChunkError(Exception):
     """A step of a chunk raised ``__cause__``; holds the state after the ``steps`` whole ones before it."""
 

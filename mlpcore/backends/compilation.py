@@ -10,7 +10,7 @@ from mlpcore.compiler.build import find_compiler
 from mlpcore.errors import BackendUnavailable, CompilerWarning, ConfigurationError, MlpcoreWarning
 
 CHOICES = ("auto", True, False)
-C, CALLS, EAGER = "C", "NumPy calls", "eager"  # kinds
+C, CALLS, EAGER, CUDA = "C", "NumPy calls", "eager", "CUDA"  # kinds
 # What compiled code saves: about 100 us for every step, and a quarter of the arithmetic of elementwise operations. A
 # compilation takes 0.2 to 0.4 s, once on a machine: it pays after some hundred epochs that save a millisecond each.
 STEP_SECONDS, MULTIPLICATION_SECONDS, WORTH_SECONDS = 1e-4, 1.5e-11, 1e-3

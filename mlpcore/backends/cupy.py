@@ -13,12 +13,15 @@ import numpy as np
 
 from mlpcore.backends.ahead import run_ahead
 from mlpcore.backends.backend import GPU_PACE, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.compiled.device_steps import device_steps
 from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
 from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
 from mlpcore.backends.gemm import multiplied
 from mlpcore.backends.lanes import Cuda
 from mlpcore.backends.precision import Precision, switched
 from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
+from mlpcore.compiler.cuda.device import Device
+from mlpcore.compiler.cuda.schedule import BLOCK
 from mlpcore.errors import MlpcoreError
 from mlpcore.namespace import register
 
@@ -71,6 +74,7 @@ def create(device: Any = None) -> Backend:
         return isinstance(x, cupy.ndarray)
 
     shortage, explain = failures(cupy, number)
+    printed = printed_device(cupy)
     return Backend(
         name="cupy",
         xp=xp,
@@ -81,7 +85,7 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
-        compile=lambda *step: streamed(run_ahead(xp, asarray, owns)(*step), lane, xp.concat),
+        compile=lambda *step: streamed(device_steps(run_ahead(xp, asarray, owns), printed)(*step), lane, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
         shortage=shortage,
         precisions=precisions(cupy, number),
@@ -91,6 +95,30 @@ def create(device: Any = None) -> Backend:
         place=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
         borrow=cupy.from_dlpack,
         stream=kernels.STREAM,
+    )
+
+
+def printed_device(cupy: Any) -> Device:
+    """What printed programs need of CuPy, on the current device and stream."""
+    view = cupy.lib.stride_tricks.as_strided
+
+    @cache
+    def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
+        # Without contraction the sums and products of a formula round as on the host.
+        compiled = cupy.RawKernel(code, name, options=("--std=c++17", "--fmad=false"))
+        return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
+
+    def copy(source: Any, target: Any) -> None:
+        target[...] = source
+
+    return Device(
+        kernel=kernel,
+        put=cupy.asarray,
+        empty=lambda count, dtype: cupy.empty(count, dtype),
+        view=lambda x, offset, shape, strides: view(x[offset:], shape, [one * x.itemsize for one in strides]),
+        product=lambda a, b, out: cupy.matmul(a, b, out=out),
+        copy=copy,
+        clear=lambda target: target.fill(0),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mlpcore.backends.backend import ChunkError, Run
+from mlpcore.backends.backend import ChunkError, Run, shifted
 from mlpcore.typing import Array, State
 
 PIECE_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory
@@ -142,7 +142,7 @@ def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Arr
                 slot, rows = slots[k % 2], (stop - start) * batch
                 slot.lane.computing_waits(slot.sent)
                 here = np.arange(rows).reshape(stop - start, batch)
-                state, some = run(state, slot.placed, here, lambda i, start=start: draw(start + i))
+                state, some = run(state, slot.placed, here, shifted(draw, start))
                 slot.used = slot.lane.computed()
                 losses.append(some)
                 done = stop

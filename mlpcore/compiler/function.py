@@ -30,10 +30,16 @@ class TracedFunction:
     ``inputs`` and ``result`` are the same trees with the nodes of the graph in the place of arrays. With ``in_place``
     the function returns ``(new, rest)``: ``new`` is written over the first argument, and only ``rest`` is an output.
     Errors: `Untraceable`, such as for a new value of another shape or dtype than the old one; `RowsNeeded` where the
-    function computes with the number of rows.
+    function computes with the number of rows. ``program`` makes a `Program`, or what another printer makes of a graph.
     """
 
-    def __init__(self, function: Callable[..., Tree], arguments: tuple[Tree, ...], in_place: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Tree],
+        arguments: tuple[Tree, ...],
+        in_place: bool = False,
+        program: Callable[..., Any] = Program,
+    ) -> None:
         tracer = Tracer()
         inputs = tree_map(lambda leaf: tracer.input(leaf.shape, leaf.dtype), arguments)
         result = tree_map(tracer.asarray, function(*inputs))
@@ -42,7 +48,7 @@ class TracedFunction:
         for one, old in replaced:
             if one.dtype != old.dtype or not same_shape(one.shape, old.shape):
                 raise Untraceable(f"{one.dtype} {one.shape} in the place of {old.dtype} {old.shape}")
-        self.program = Program(tracer, leaves(result), replaced)
+        self.program = program(tracer, leaves(result), replaced)
         self.inputs: Any = tree_map(lambda one: one.node, inputs)
         self.result: Tree = tree_map(lambda one: one.node, result)
 

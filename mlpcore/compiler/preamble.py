@@ -6,14 +6,14 @@ from mlpcore.compiler import elementary
 _REAL = """
 static inline T remainder_ofF(T x, T y) {
   T r = fmodF(x, y);
-  return r && (r < 0) != (y < 0) ? r + y : r ? r : copysignF(0, y);
+  return r && (r < 0) != (y < 0) ? r + y : r ? r : copysignF((T)0, y);
 }
 static inline T floor_divideF(T x, T y) {
   T r = fmodF(x, y), q = (x - r) / y, down;
   if (y == 0) return x / y;
   if (r && (r < 0) != (y < 0)) q -= 1;
   down = floorF(q);
-  return q ? down + (q - down > (T)0.5) : copysignF(0, x / y);
+  return q ? down + (q - down > (T)0.5) : copysignF((T)0, x / y);
 }
 static inline T logaddexpF(T x, T y) {
   T m = x > y ? x : y;
@@ -21,7 +21,7 @@ static inline T logaddexpF(T x, T y) {
 }
 """
 
-PREAMBLE = """\
+_HEAD = """\
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -39,6 +39,10 @@ typedef int64_t I;
 typedef void (*Gemm)(int, int, int, I, I, I, float, const float *, I, const float *, I, float, float *, I);
 typedef void (*Gemmd)(int, int, int, I, I, I, double, const double *, I, const double *, I, double, double *, I);
 
+"""
+
+# Functions that C lacks, for the processor and for devices.
+FUNCTIONS = """\
 REAL
 // Of whole numbers; over zero 0, as NumPy has it. The least number over -1 is itself.
 static inline I remainder_of_whole(I x, I y) {
@@ -57,3 +61,5 @@ static inline uint64_t power_of_whole(uint64_t x, uint64_t n) {
   return y;
 }
 """.replace("REAL", "".join(elementary.text(kind) + elementary.typed(_REAL, kind) for kind in ("float", "double")))
+
+PREAMBLE = _HEAD + FUNCTIONS

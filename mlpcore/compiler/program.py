@@ -41,7 +41,7 @@ class Program:
         tiling: Tiling = DEFAULT,
     ) -> None:
         self.tracer, self.tiling = tracer, tiling
-        pairs = _apart(tracer, replaced)
+        pairs = apart(tracer, replaced)
         tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
         self.replaced = [(new.node, old.node) for new, old in pairs]
@@ -165,9 +165,7 @@ def _shape(node: Node, rows: int) -> tuple[int, ...]:
     return tuple(dim if isinstance(dim, int) else rows for dim in node.shape)
 
 
-def _apart(
-    tracer: Tracer, replaced: Sequence[tuple[TracedArray, TracedArray]]
-) -> list[tuple[TracedArray, TracedArray]]:
+def apart(tracer: Tracer, replaced: Sequence[tuple[TracedArray, TracedArray]]) -> list[tuple[TracedArray, TracedArray]]:
     """The pairs that change anything; a new value that is no result of its own, such as another old one, is copied."""
     pairs, seen = [], set()
     for number, (new, old) in enumerate(replaced):

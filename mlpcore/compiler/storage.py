@@ -6,10 +6,11 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from mlpcore.compiler.blocks import LANES, Block, blocks, in_scope, lane_axis
-from mlpcore.compiler.graph import N, Node, has_rows, long
+from mlpcore.compiler.graph import N, Node, has_rows
 from mlpcore.compiler.memory import replaceable, whole
+from mlpcore.compiler.parts import placed_parts
 from mlpcore.compiler.phases import arrange
-from mlpcore.compiler.places import ONE, ZERO, Place, Size, packed, size
+from mlpcore.compiler.places import ONE, ZERO, Place, Size
 from mlpcore.compiler.pointers import Pointers, local
 from mlpcore.compiler.schedule import Loop, Member, Schedule, Strides, nodes_of
 from mlpcore.compiler.tiling import Tiling
@@ -47,8 +48,7 @@ class Storage:
         self.paths = {node: path for block in self.blocks.values() for node, path in block.paths()}
         self.buffers: dict[Node, Buffer] = {}
         self.stored = self._stored()
-        self.home: dict[Node, tuple[Node, Size]] = {}
-        self._place_parts()
+        self.home: dict[Node, tuple[Node, Size]] = placed_parts(schedule)
         free = [(new, old) for new, old in pairs if self.places[new].root not in self.home]
         replaced = replaceable(schedule, self.paths, free)
         self.home |= {new: (old, ZERO) for new, old in replaced.items()}
@@ -100,21 +100,6 @@ class Storage:
                 else:
                     self.buffers[root] = buffer
         return kept
-
-    def _place_parts(self) -> None:
-        """Parts of a concatenation that are computed here, whole and packed, get their place in it."""
-        for node in self.schedule.items:
-            if not isinstance(node, Node) or node.kind != "concat":
-                continue
-            axis, begin = dict(node.attributes)["axis"], ZERO
-            alone = not any(map(long, node.shape[:axis]))
-            for part in node.inputs:
-                place = self.places[part]
-                root = place.root
-                whole = place == Place(root, ZERO, packed(part.shape)) and size(part.shape) == size(root.shape)
-                if alone and whole and root.kind not in ("input", "constant", "concat") and root not in self.home:
-                    self.home[root] = (node, begin)
-                begin = begin.plus(size(part.shape))
 
     def _write_over_last_reads(self) -> None:
         """What a loop makes of an array of rows that nobody needs any more goes into the memory of that array."""

@@ -1,0 +1,26 @@
+"""What a printed program needs of a device: memory, launches, products."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mlpcore.typing import Array
+
+
+@dataclass(frozen=True)
+class Device:
+    """``kernel(code, name)`` is a kernel of a source, to be called with a number of blocks and its arguments: arrays
+    (their first entry), Python integers (64 bits) and NumPy numbers.
+
+    ``put(x)`` copies a host array there, ``empty(count, dtype)`` is new memory, ``view(x, offset, shape, strides)`` an
+    array in the memory of a vector ``x``, in entries; ``product(a, b, out)`` writes a product, ``copy(source, target)``
+    and ``clear(target)`` whole arrays.
+    """
+
+    kernel: Callable[[str, str], Callable[[int, tuple], None]]
+    put: Callable[[Any], Array]
+    empty: Callable[[int, Any], Array]
+    view: Callable[[Array, int, tuple[int, ...], tuple[int, ...]], Array]
+    product: Callable[[Array, Array, Array], None]
+    copy: Callable[[Array, Array], None]
+    clear: Callable[[Array], None]

@@ -1,0 +1,36 @@
+"""The text before the printed kernels: the functions of C that they call, for the device."""
+
+import re
+
+from mlpcore.compiler.cuda.schedule import BLOCK
+from mlpcore.compiler.preamble import FUNCTIONS
+
+# CUDA C knows no names for whole numbers of so many bits, and its shuffles none for the shorter ones.
+_WHOLE = {"8": "char", "16": "short", "32": "int", "64": "long long"}
+_BITS = {"8": 8, "16": 16, "32": 32, "64": 64}
+
+
+def device_text(text: str) -> str:
+    """C with the types and limits of whole numbers as CUDA C has them."""
+
+    def kind(match: re.Match) -> str:
+        sign, bits = match[1], match[2]
+        return ("unsigned " if sign else "signed " if bits == "8" else "") + _WHOLE[bits]
+
+    def limit(match: re.Match) -> str:
+        sign, bits, least = match[1], int(match[2]), match[3] == "MIN"
+        most = (1 << bits - (not sign)) - 1
+        suffix = "ull" if sign else "ll"
+        return f"(-{most}{suffix} - 1)" if least else f"{most}{suffix}"
+
+    text = re.sub(r"\b(u?)int(8|16|32|64)_t\b", kind, text)
+    return re.sub(r"\b(U?)INT(8|16|32|64)_(MIN|MAX)\b", limit, text)
+
+
+PREAMBLE = device_text(
+    "typedef long long I;\n"
+    f"__shared__ double shared[{BLOCK}];  // of the threads of a block, for sums\n"
+    "#ifndef INFINITY\n#define INFINITY __int_as_float(0x7f800000)\n#endif\n"
+    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n"
+    + FUNCTIONS.replace("static inline", "static __device__ inline").replace("(I)", "(long long)")
+)

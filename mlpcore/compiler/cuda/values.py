@@ -1,0 +1,131 @@
+"""The values of the members of a loop in a kernel: what they read, compute and store for an index."""
+
+from collections.abc import Iterable
+
+from mlpcore.compiler.cuda.joining import better
+from mlpcore.compiler.cuda.schedule import dims, reductions, thread_layout
+from mlpcore.compiler.cuda.storage import DeviceStorage
+from mlpcore.compiler.formulas import HELD, expression, join, literal
+from mlpcore.compiler.graph import Node
+from mlpcore.compiler.places import ONE, ZERO, Place, Size
+from mlpcore.compiler.schedule import Loop, Member, Strides, along
+
+
+class ValuePrinter:
+    """The lines of a kernel so far. The value of node 7 is the variable ``v7``, and ``u0``, ``u1`` are entries read.
+
+    ``rows`` are the members that are known for an outer index, ``entries`` those of an inner one, ``reduced`` the
+    reductions; ``arrays`` and ``numbers`` are the arguments asked for.
+    """
+
+    def __init__(self, storage: DeviceStorage, loop: Loop) -> None:
+        self.storage, self.loop = storage, loop
+        self.layout, self.dims = thread_layout(loop), dims(loop)
+        self.arrays: list[Node] = []
+        self.numbers: list[Node] = []
+        self.lines: list[str] = []
+        self.read: list[dict[str, str]] = [{}]  # entries and their variables, outside and inside a walk
+        self.count = 0
+        order = {node: i for i, node in enumerate(storage.schedule.nodes)}
+        members = sorted(loop.members.values(), key=lambda one: order[one.node])
+        self.reduced = reductions(members)
+        others = [one for one in members if one not in self.reduced]
+        depth = -1 if self.layout.sums else len(self.layout.outer)
+        self.rows = [one for one in others if one.work <= depth]
+        self.entries = [one for one in others if one.work > depth]
+
+    def _indices(self, axes: tuple[int, ...], flat: str) -> list[str]:
+        """The indices of some axes, from the number of the index among all of them."""
+        if len(axes) == 1:
+            return [f"const I i{axes[0]} = {flat};"]
+        lines = [f"I {flat}_left = {flat};"] if axes else []
+        for axis in reversed(axes[1:]):
+            lines.append(f"const I i{axis} = {flat}_left % {self.dims[axis]}; {flat}_left /= {self.dims[axis]};")
+        return [*lines, *(f"const I i{axis} = {flat}_left;" for axis in axes[:1])]
+
+    def _emit(self, line: str) -> None:
+        self.lines.append("  " * (len(self.read) - 1) + line)
+
+    def _value(self, member: Member) -> None:
+        node = member.node
+        if node.kind == "reduce":  # over axes of length 1
+            value = "0" if node.name == "argmax" else self._operand(member, 0)
+        elif node.kind == "take":
+            value = self._gathered(member)
+        else:
+            value = expression(node, [self._operand(member, i) for i in range(len(node.inputs))])
+        self._emit(f"const {HELD[str(node.dtype)]} v{node.number} = {value};")
+
+    def _step(self, member: Member) -> list[str]:
+        """One more entry of a reduction."""
+        value, name = self._operand(member, 0), f"v{member.node.number}"
+        if member.node.name != "argmax":
+            return [f"{name} = {join(member.node).format(name, value)};"]
+        (axis,) = dict(member.node.attributes)["axes"]
+        return [f"if ({better(value, f'{name}_best', f'i{member.axes[axis]}', name)}) "
+                f"{{ {name}_best = {value}; {name} = i{member.axes[axis]}; }}"]  # fmt: skip
+
+    def _operand(self, member: Member, position: int) -> str:
+        place = self.storage.places[member.node.inputs[position]]
+        return self._operand_at(member, place, member.axes[len(member.axes) - len(place.strides) :])
+
+    def _operand_at(self, member: Member, place: Place, axes: tuple[int, ...]) -> str:
+        root = place.root
+        if root.name == "number":
+            value = dict(root.attributes)["value"]
+            return self._number(root) if root.dtype.kind == "f" else literal(value, root.dtype)
+        if root in self.loop.members:
+            return f"v{root.number}"
+        strides = along(place.strides, axes, self.loop)
+        inside = any(strides[a] != ZERO for a in self.layout.inner) and len(self.read) > 1
+        return self._loaded(self._at(place, strides), root, self.read[-1 if inside else 0], inside)
+
+    def _loaded(self, entry: str, root: Node, known: dict[str, str], inside: bool) -> str:
+        for scope in self.read:
+            if entry in scope:
+                return scope[entry]
+        if not inside and len(self.read) > 1:
+            known = self.read[-1]  # first asked for within a walk
+        known[entry] = f"u{self.count}"
+        self.count += 1
+        self._emit(f"const {HELD[str(root.dtype)]} {known[entry]} = {entry};")
+        return known[entry]
+
+    def _gathered(self, member: Member) -> str:
+        node, axis = member.node, dict(member.node.attributes)["axis"]
+        source, index = (self.storage.places[one] for one in node.inputs)
+        count = node.inputs[1].ndim
+        strides = (*source.strides[:axis], *[ZERO] * count, *source.strides[axis + 1 :])
+        name, _, rest = self._at(source, along(strides, member.axes, self.loop)).partition("[")
+        taken = self._operand_at(member, index, member.axes[axis : axis + count])
+        return f"{name}[(I){taken} * {source.strides[axis]} + {rest}"
+
+    def _store(self, member: Member, value: str, conditions: Iterable[str]) -> None:
+        if member.node not in self.storage.stored:
+            return
+        axes = range(member.depth if member.node.kind == "reduce" and not member.short else member.work, len(self.dims))
+        reduced = self.layout.inner if member in self.reduced else ()
+        guards = [*conditions, *(f"i{a} == 0" for a in axes if a not in reduced and not (self._outside(member, a)))]
+        self._emit(f"if ({' && '.join(guards)}) {self._entry(member)} = {value};")
+
+    def _outside(self, member: Member, axis: int) -> bool:
+        """Whether an axis is walked within, where a member of rows is known before."""
+        return member in self.rows and axis in self.layout.inner
+
+    def _entry(self, member: Member) -> str:
+        return self._at(self.storage.places[member.node], member.strides)
+
+    def _at(self, place: Place, strides: Strides) -> str:
+        whole, begun = self.storage.whole(place.root)
+        if whole not in self.arrays:
+            self.arrays.append(whole)
+        start: Size = begun.plus(place.offset)
+        terms = [f"i{a}" if s == ONE else f"i{a} * {s}" for a, s in enumerate(strides) if s != ZERO]
+        if start != ZERO or not terms:
+            terms.append(str(start))
+        return f"a{self.arrays.index(whole)}[{' + '.join(terms)}]"
+
+    def _number(self, node: Node) -> str:
+        if node not in self.numbers:
+            self.numbers.append(node)
+        return f"c{self.numbers.index(node)}"

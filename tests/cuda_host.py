@@ -1,0 +1,75 @@
+"""A device of host memory for printed CUDA programs: g++ and cuda_shim.h compile their kernels for the CPU."""
+
+import ctypes
+import hashlib
+import re
+import subprocess
+from collections.abc import Callable
+from functools import cache, partial
+
+import numpy as np
+from cuda_emulator import COMPILER, FLAGS, SHIM, _folder
+
+from mlpcore.compiler.cuda.device import Device
+from mlpcore.compiler.cuda.schedule import BLOCK
+
+KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\(\d+\) (\w+)\(([^)]*)\) \{(.*?)\n\}', re.DOTALL)
+
+
+@cache
+def library(code: str) -> ctypes.CDLL:
+    """All kernels of a source as C functions ``run_NAME(grid, block, arguments)``."""
+    runners = []
+    for name, declared, body in KERNEL.findall(code):
+        names = [part.replace("*", " ").split()[-1] for part in declared.split(",")]
+        together = "true" if re.search(r"__sync|__shfl", body) else "false"
+        call = f"shim::run(g, b, {together}, [=] {{ {name}({', '.join(names)}); }});"
+        runners.append(f'extern "C" void run_{name}(const unsigned *g, const unsigned *b, {declared}) {{ {call} }}')
+    stem = _folder() / hashlib.sha1(code.encode()).hexdigest()
+    stem.with_suffix(".cpp").write_text("\n".join([f'#include "{SHIM.name}"', code, *runners]))
+    command = [COMPILER, *FLAGS, "-shared", f"{stem}.cpp", "-o", f"{stem}.so"]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[:3000] + code
+    return ctypes.CDLL(f"{stem}.so")
+
+
+@cache
+def kinds(code: str, name: str) -> list[str]:
+    """The C types of a kernel's parameters, ``*`` for pointers."""
+    (declared,) = [declared for one, declared, _ in KERNEL.findall(code) if one == name]
+    return ["*" if "*" in part else " ".join(part.split()[:-1]) for part in declared.split(",")]
+
+
+NUMBERS = {"float": ctypes.c_float, "double": ctypes.c_double, "I": ctypes.c_longlong}
+
+
+def device(backwards: bool = False) -> Device:
+    """The device; ``backwards``: the threads of a block take their turns from the last to the first."""
+
+    def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
+        return partial(launch, code, name)
+
+    def launch(code: str, name: str, blocks: int, arguments: tuple) -> None:
+        given = []
+        for kind, value in zip(kinds(code, name), arguments, strict=True):
+            if kind == "*":
+                assert isinstance(value, np.ndarray) and value.ndim == 1, (name, value)
+                given.append(ctypes.c_void_p(value.ctypes.data))
+            else:
+                assert isinstance(value, (int, np.generic)), (name, value)
+                given.append(NUMBERS[kind](value if isinstance(value, int) else value.item()))
+        sizes = [(ctypes.c_uint * 4)(one, 1, 1, backwards) for one in (blocks, BLOCK)]
+        getattr(library(code), f"run_{name}")(*sizes, *given)
+
+    def view(x: np.ndarray, offset: int, shape: tuple, strides: tuple) -> np.ndarray:
+        return np.lib.stride_tricks.as_strided(x[offset:], shape, [one * x.itemsize for one in strides])
+
+    return Device(
+        kernel=kernel,
+        put=np.array,
+        empty=lambda count, dtype: np.full(count * np.dtype(dtype).itemsize, 255, np.uint8).view(dtype),
+        view=view,
+        product=lambda a, b, out: np.matmul(a, b, out=out),
+        copy=lambda source, target: np.copyto(target, source),
+        clear=lambda target: target.fill(0),
+    )

@@ -1,0 +1,112 @@
+"""Training by printed CUDA, on a device of host memory: what eager steps compute, in few launches."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_emulator import needed
+from cuda_host import device
+from fitting import EAGER, assert_same, state_of
+
+import mlpcore as mc
+from mlpcore.backends import get_backend
+from mlpcore.backends.backend import Backend, run_eagerly
+from mlpcore.backends.compiled.device_steps import DeviceSteps, device_steps
+from mlpcore.random import Stream
+from mlpcore.trees import named_leaves
+
+pytestmark = needed
+ROWS, WIDTH = 29, 5
+X, LABELS = Stream(1, "x").normal((ROWS, WIDTH)), (Stream(2).bits(ROWS) % np.uint64(3)).astype("int64")
+
+
+def on_device() -> Backend:
+    """NumPy's arrays, with steps as they go on CuPy."""
+    numpy = get_backend("numpy")
+    return replace(numpy, compile=device_steps(run_eagerly(numpy.xp, numpy.asarray), device(backwards=True)))
+
+
+def fit(net: Any, backend: Any, epochs: int = 2, **words: Any) -> tuple[mc.Model, list[float]]:
+    """A model after some epochs of ragged batches with row weights, one of them zero, and its losses."""
+    weights = 0.5 + Stream(1, "weights").uniform((ROWS,))
+    weights[3] = 0
+    words = {"dtype": "float64", "seed": 4, **words}
+    model = mc.Model(net, mc.SoftmaxCrossEntropy(), mc.AdamW(0.01), backend=backend, **words)
+    return model, model.fit(X, LABELS, epochs=epochs, batch_size=8, sample_weight=weights).loss
+
+
+def deep(*between: Any) -> mc.Sequential:
+    """Two dense layers and what lies between them."""
+    return mc.Sequential(mc.Linear(WIDTH, 7), *between, mc.Linear(7, 3))
+
+
+@pytest.mark.parametrize(
+    "net",
+    [deep(mc.ReLU()), deep(mc.GELU(), mc.Dropout(0.3)), deep(mc.BatchNorm(7), mc.Dropout(0.5)), deep(mc.LayerNorm(7))],
+    ids=["ReLU", "Dropout", "BatchNorm and Dropout", "LayerNorm"],
+)
+@pytest.mark.parametrize("rules", [{}, {"l2": 0.1, "clip_norm": 0.5, "ema": 0.9}], ids=["plain", "all rules"])
+def test_a_fit_is_that_of_eager_steps(net: Any, rules: dict) -> None:
+    (model, losses), (other, expected) = fit(net, on_device(), **rules), fit(net, EAGER, **rules)
+    assert model.compiled.kind == "CUDA" and "__global__" in model.compiled.source
+    np.testing.assert_allclose(losses, expected, rtol=1e-10)
+    both = zip(named_leaves(model._trainer.state), named_leaves(other._trainer.state), strict=True)
+    for (name, got), (_, right) in both:
+        assert got.dtype == right.dtype and got.shape == right.shape
+        np.testing.assert_allclose(got, right, rtol=0, atol=1e-9 * max(1.0, np.max(np.abs(right))), err_msg=name)
+
+
+def test_two_calls_of_fit_are_one() -> None:
+    once, _ = fit(deep(mc.Dropout(0.4)), on_device(), epochs=4)
+    model, _ = fit(deep(mc.Dropout(0.4)), on_device(), epochs=1)
+    weights = 0.5 + Stream(1, "weights").uniform((ROWS,))
+    weights[3] = 0
+    model.fit(X, LABELS, epochs=3, batch_size=8, sample_weight=weights)
+    assert_same(state_of(model), state_of(once))
+
+
+@dataclass(frozen=True)
+class Looking(mc.ReLU):
+    """A layer that looks at numbers."""
+
+    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+        """The rectifier, for what is positive somewhere."""
+        return super().forward(params, x, noise) if bool((x > 0).any()) else (x, x)
+
+
+@pytest.mark.parametrize(("net", "words"), [(deep(mc.ReLU()), {"compile": False}), (deep(Looking()), {})])
+def test_what_is_not_compiled_runs_eagerly_and_says_so(net: Any, words: dict) -> None:
+    (model, losses), (_, expected) = fit(net, on_device(), **words), fit(net, EAGER)
+    assert model.compiled.kind == "eager" and losses == expected
+    assert ("compile=False" if words else "cannot be traced") in model.compiled.why
+
+
+# What a step is on a device: launches of kernels, products, and copies. Few of them is what makes it fast.
+CEILINGS = {
+    "ReLU": (deep(mc.ReLU()), mc.Adam(), {}, 14),
+    "two hidden layers": (mc.Sequential(mc.Linear(5, 9), mc.ReLU(), mc.Linear(9, 7), mc.ReLU(), mc.Linear(7, 3)),
+                          mc.Adam(), {}, 19),
+    "SGD": (deep(mc.ReLU()), mc.SGD(0.1, momentum=0.9), {}, 14),
+    "Dropout": (deep(mc.ReLU(), mc.Dropout(0.2)), mc.Adam(), {}, 15),
+    "LayerNorm": (deep(mc.LayerNorm(7), mc.ReLU()), mc.Adam(), {}, 16),
+    "BatchNorm": (deep(mc.BatchNorm(7), mc.ReLU()), mc.Adam(), {}, 25),
+    "all rules": (deep(mc.ReLU()), mc.AdamW(), {"l2": 0.1, "clip_norm": 0.5, "ema": 0.9}, 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CEILINGS)
+def test_a_step_is_few_launches(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, optimizer, rules, most = CEILINGS[case]
+    steps: list[DeviceSteps] = []
+    made = DeviceSteps.__init__
+
+    def noting(self: DeviceSteps, *given: Any) -> None:
+        steps.append(self)
+        made(self, *given)
+
+    monkeypatch.setattr(DeviceSteps, "__init__", noting)
+    model = mc.Model(net, mc.SoftmaxCrossEntropy(), optimizer, backend=on_device(), **rules)
+    model.fit(X[:24], LABELS[:24], epochs=1, batch_size=8)
+    (bound,) = steps[0].bound.values()
+    assert len(bound.bound.launches) <= most, bound.bound.launches
