@@ -43,7 +43,8 @@ SHAKES = 8
 class Shaken:
     """NumPy with other roundings: the results of inexact functions and of sums are moved a little.
 
-    Zeros that come of a sum or of a choice between zeros may have either sign.
+    Zeros that come of a sum or of a choice between zeros may have either sign, and so may what is no number. Two
+    numbers that differ by no more than the tolerance may be equal.
     """
 
     def __init__(self, seed: int, sign: float) -> None:
@@ -56,6 +57,8 @@ class Shaken:
 
         def shaken(*given: Any, **words: Any) -> Any:
             result = function(*given, **words)
+            if name in ("equal", "not_equal"):
+                return result ^ (self._nearly_equal(*given) & (self._draws.uniform(size=result.shape) < 0.5))
             if getattr(result, "dtype", np.dtype(int)).kind != "f":
                 return result
             arrays = [np.asarray(one) for one in given if hasattr(one, "dtype")]
@@ -68,9 +71,19 @@ class Shaken:
             least = 4 * float(np.finfo(result.dtype).smallest_subnormal) * (result != 0)
             by = moved * (SHAKE[str(result.dtype)] * (np.abs(result.astype(float)) + reach) + least)
             other = np.where(np.isfinite(result), result + by, result).astype(result.dtype)
+            other = np.where(np.isnan(other), np.copysign(other, moved), other)
             return np.where(other == 0, np.copysign(other, moved), other).astype(result.dtype)[()]
 
         return shaken
+
+    @staticmethod
+    def _nearly_equal(x: Any, y: Any) -> np.ndarray:
+        """Which entries differ, but by no more than the tolerance."""
+        x, y = np.broadcast_arrays(x, y)
+        if "f" not in (x.dtype.kind, y.dtype.kind):
+            return np.zeros(x.shape, bool)
+        small = TOLERANCE["float32" if np.float32 in (x.dtype, y.dtype) else "float64"]
+        return (x != y) & (np.abs(x - y) <= small * (np.abs(x) + np.abs(y)))
 
 
 def differences(found: list[np.ndarray], graph: RandomGraph) -> tuple[list[str], int]:

@@ -108,8 +108,10 @@ class Printer:
         (one, lda), (other, ldb) = map(_order, (left, right), [given.shape for given in node.inputs])
         made = start(Place(node, ZERO, packed(node.shape)))
         call = "s->gemm" if node.dtype == np.float32 else "s->gemmd"
+        # Where columns are cut, n is the number of those of a tile.
+        rows = "rows" if isinstance(phase.length, int) else "n"
         columns, terms = ("n", "rows") if isinstance(phase.length, int) else (n, k)
-        lda, ldb = (terms if one is N else one for one in (lda, ldb))
+        lda, ldb = (rows if one is N else one for one in (lda, ldb))
         return [
             f"// {node.label}: {m} x {k} times {k} x {n}",
             *(f"for (I i{axis} = 0; i{axis} < {dim}; i{axis}++)" for axis, dim in enumerate(stack)),

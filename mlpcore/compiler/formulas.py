@@ -135,5 +135,5 @@ TWO = ("atan2", "copysign", "hypot", "nextafter", "pow")
 
 
 def literal(value: bool | int | float, dtype: np.dtype) -> str:
-    """A whole number or a truth as C writes it."""
-    return str(int(value)) if dtype.kind != "u" else f"{value}u"
+    """A whole number or a truth as C writes it, of its own type: C's are as short as the number allows."""
+    return f"(({HELD[str(dtype)]}){int(value)}{'u' * (dtype.kind == 'u')})"

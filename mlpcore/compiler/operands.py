@@ -35,8 +35,17 @@ class Operands:
         count = node.inputs[1].ndim
         strides = (*source.strides[:axis], *[ZERO] * count, *source.strides[axis + 1 :])
         name, _, rest = self.storage.entry(source, along(strides, member.axes, self.loop)).partition("[")
-        taken = self._read(member, index, member.axes[axis : axis + count])
-        return f"{name}[(I){taken} * {source.strides[axis]} + {rest}"
+        taken = f"(I){self._read(member, index, member.axes[axis : axis + count])}"
+        if self._is_of_truths(index.root):
+            taken = f"as_it_is({taken})"
+        return f"{name}[{taken} * {source.strides[axis]} + {rest}"
+
+    def _is_of_truths(self, index: Node) -> bool:
+        """Whether a value depends on a truth that is known where it is computed."""
+        return index.dtype.kind == "b" or (
+            index in self.loop.members
+            and any(self._is_of_truths(self.storage.places[one].root) for one in index.inputs)
+        )
 
     def accumulator(self, member: Member) -> Accumulator:
         """The reduction that a member is."""

@@ -36,6 +36,12 @@ typedef int64_t I;
 #define INDEPENDENT _Pragma("GCC ivdep")
 #define LANEWISE _Pragma("GCC ivdep") _Pragma("GCC unroll 1")  // a loop over lanes becomes vectors, not copies
 #endif
+// A whole number of which the compiler does not know how it was made: gcc 12 takes wrong entries where their places are
+// 0 or 1 by comparisons, in vectors of AVX-512.
+static inline I as_it_is(I i) {
+  __asm__("" : "+r"(i));
+  return i;
+}
 typedef void (*Gemm)(int, int, int, I, I, I, float, const float *, I, const float *, I, float, float *, I);
 typedef void (*Gemmd)(int, int, int, I, I, I, double, const double *, I, const double *, I, double, double *, I);
 
