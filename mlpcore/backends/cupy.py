@@ -13,6 +13,7 @@ import numpy as np
 
 from mlpcore.backends.ahead import run_ahead
 from mlpcore.backends.backend import GPU_PACE, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_steps import device_steps
 from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
 from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
@@ -86,6 +87,7 @@ def create(device: Any = None) -> Backend:
         scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
         compile=lambda *step: streamed(device_steps(run_ahead(xp, asarray, owns), printed)(*step), lane, xp.concat),
+        jit=device_jit(printed),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
         shortage=shortage,
         precisions=precisions(cupy, number),

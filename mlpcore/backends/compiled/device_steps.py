@@ -13,7 +13,7 @@ from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction
-from mlpcore.compiler.graph import Dim, N, Node, RowsNeeded, Untraceable
+from mlpcore.compiler.graph import Dim, N, RowsNeeded, Untraceable
 from mlpcore.namespace import namespace
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
@@ -118,7 +118,7 @@ class DeviceSteps:
         state, data, numbers, noise = traced.inputs
         given = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.home), strict=True)}
         moving = [*leaves(data), numbers, *leaves(noise)]
-        loss_moves = _own(traced, traced.result)
+        loss_moves = traced.program.makes(traced.result)
         bound = BoundProgram(traced.program, rows, given, self.device, [*moving, *[traced.result] * loss_moves])
         if traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
@@ -171,11 +171,3 @@ def _source(draw: Callable[[int], Any], rows: int) -> TracedNoise | HostNoise:
     if leaves(source.first):
         raise Untraceable("noise that the host draws")
     return source
-
-
-def _own(traced: TracedFunction, node: Node) -> bool:
-    """Whether an output has an array of its own, from its first entry on."""
-    storage = traced.program.storage
-    place = storage.places[node]
-    alone = place.root is node and storage.whole(node)[0] is node and node.kind in ("elementwise", "reduce")
-    return alone and node not in traced.program.tracer.data

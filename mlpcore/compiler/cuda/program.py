@@ -47,6 +47,12 @@ class DeviceProgram:
                 texts.append(device_text(draws.printed(item, f"draw{number}")))
         self.source = "\n".join([*texts, ""])
 
+    def makes(self, output: Node) -> bool:
+        """Whether an output has an array of its own, from its first entry on, which may then move."""
+        place = self.storage.places[output]
+        alone = place == Place(output, Size(0), packed(output.shape)) and self.storage.whole(output)[0] is output
+        return alone and output.kind in ("elementwise", "reduce", "matmul", "take")
+
     def __str__(self) -> str:
         return str(self.schedule)
 
@@ -75,16 +81,17 @@ class BoundProgram:
             else:
                 {"matmul": self._product, "concat": self._join, "draw": self._draw}[item.kind](item, number)
         for new, old in self.storage.copies:
-            self._copy(self._view(Place(new, Size(0), packed(new.shape)), old.shape), self.arrays[old], "state")
+            place, target = (Place(one, Size(0), packed(one.shape)) for one in (new, old))
+            self._copy(place, old.shape, self._view(target, old.shape))
 
     def call(self, moved: dict[Node, Array] | None = None) -> None:
         """Compute the outputs from the inputs as they stand in their arrays."""
         for step in self._steps:
             step(moved or {})
 
-    def output(self, node: Node) -> Array:
+    def output(self, node: Node, moved: dict[Node, Array] | None = None) -> Array:
         """The array of an output, as it lies after a call."""
-        return self._view(self.storage.places[node], node.shape)
+        return self._view(self.storage.places[node], node.shape, moved)
 
     # --- memory
 
@@ -116,14 +123,18 @@ class BoundProgram:
         for owner, offset, (_, _, count) in zip(own, offsets, spans, strict=True):
             self.arrays[owner] = self._block[offset : offset + count].view(owner.dtype)
 
-    def _view(self, place: Place, shape: tuple) -> Array:
+    def _moves(self, *places: Place) -> bool:
+        return any(self.storage.whole(place.root)[0] in self.moving for place in places)
+
+    def _view(self, place: Place, shape: tuple, moved: dict[Node, Array] | None = None) -> Array:
         whole, begin = self.storage.whole(place.root)
+        array = (moved or {}).get(whole, self.arrays.get(whole))
         known = tuple(dim if isinstance(dim, int) else self.rows for dim in shape)
         strides = [one.at(self.rows) for one in place.strides]
         for axis in reversed(range(len(known))):  # of one entry: as if they were packed
             if known[axis] == 1:
                 strides[axis] = strides[axis + 1] * known[axis + 1] if axis + 1 < len(known) else 1
-        return self.device.view(self.arrays[whole], begin.plus(place.offset).at(self.rows), known, tuple(strides))
+        return self.device.view(array, begin.plus(place.offset).at(self.rows), known, tuple(strides))
 
     # --- what is done
 
@@ -171,17 +182,23 @@ class BoundProgram:
         return self.device.empty(count, np.dtype(np.int32) if node.dtype.kind == "b" else node.dtype)
 
     def _product(self, node: Node, _: int) -> None:
-        left, right = (self.program.schedule.source(node, one) for one in node.inputs)
-        made = self._view(Place(node, Size(0), packed(node.shape)), node.shape)
-        if not made.size:
+        places = [self.program.schedule.source(node, one) for one in node.inputs]
+        places.append(Place(node, Size(0), packed(node.shape)))
+        shapes = [*(one.shape for one in node.inputs), node.shape]
+
+        def views(moved: dict[Node, Array] | None = None) -> list[Array]:
+            return [self._view(place, shape, moved) for place, shape in zip(places, shapes, strict=True)]
+
+        sizes = [size(shape).at(self.rows) for shape in shapes]
+        if not sizes[2]:
             return
-        a, b = (self._view(place, one.shape) for place, one in zip((left, right), node.inputs, strict=True))
-        if not a.size:
-            self.launches.append("clear")
-            self._steps.append(lambda _: self.device.clear(made))
-            return
-        self.launches.append("product")
-        self._steps.append(lambda _: self.device.product(a, b, made))
+        self.launches.append("product" if sizes[0] else "clear")
+        do = self.device.product if sizes[0] else lambda _a, _b, made: self.device.clear(made)
+        if self._moves(*places):
+            self._steps.append(lambda moved: do(*views(moved)))
+        else:
+            fixed = views()
+            self._steps.append(lambda _: do(*fixed))
 
     def _draw(self, node: Node, number: int) -> None:
         whole, begin = self.storage.whole(node)
@@ -198,17 +215,19 @@ class BoundProgram:
             offset = whole[axis].times(begin) if begin else Size(0)
             inside = size((begin, *node.shape[axis + 1 :])) if begin else Size(0)
             if self.storage.home.get(self._root(part), (None, Size(0))) != (node, inside):
-                target = self._view(Place(node, offset, whole), part.shape)
-                source = self._view(self.storage.places[part], part.shape)
-                if self._root(part).kind == "constant":
-                    self.device.copy(source, target)
-                else:
-                    self._copy(source, target, "part")
+                self._copy(self.storage.places[part], part.shape, self._view(Place(node, offset, whole), part.shape))
             begin += part.shape[axis]
 
-    def _copy(self, source: Array, target: Array, what: str) -> None:
-        if not source.size:
+    def _copy(self, place: Place, shape: tuple, target: Array) -> None:
+        """A copy of what lies at a place, for every call; of a constant once, now."""
+        if not target.size:
             return
-        target = target.reshape(source.shape) if target.ndim == 1 and target.ndim != source.ndim else target
-        self.launches.append(f"copy of {what}")
-        self._steps.append(lambda _: self.device.copy(source, target))
+        if place.root.kind == "constant":
+            self.device.copy(self._view(place, shape), target)
+            return
+        self.launches.append("copy")
+        if self._moves(place):
+            self._steps.append(lambda moved: self.device.copy(self._view(place, shape, moved), target))
+        else:
+            source = self._view(place, shape)
+            self._steps.append(lambda _: self.device.copy(source, target))

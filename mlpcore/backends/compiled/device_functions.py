@@ -1,0 +1,96 @@
+"""``jit`` for a device: a pure function of arrays is traced and printed once for its shapes, and then launched."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.compilation import Compilation
+from mlpcore.compiler.cuda.device import Device
+from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
+from mlpcore.compiler.function import AbstractArray, TracedFunction
+from mlpcore.compiler.graph import N, RowsNeeded
+from mlpcore.trees import leaves, tree_map
+from mlpcore.typing import Tree
+
+KEPT = 4  # programs whose memory is kept
+
+
+def device_jit(device: Device) -> Callable[..., Callable[..., Tree]]:
+    """``jit(function, compilation, rows)``: the arguments numbered ``rows`` have a row each in their first axis.
+
+    What cannot be traced, or has no rows, is called as it is. Results are arrays of their own.
+    """
+
+    def jit(
+        function: Callable[..., Tree], compilation: Compilation | None = None, rows: tuple[int, ...] = (-1,)
+    ) -> Callable[..., Tree]:
+        return DeviceFunction(function, compilation or Compilation(), rows, device)
+
+    return jit
+
+
+@dataclass(eq=False)
+class DeviceFunction:
+    """A function with the programs that were printed for it."""
+
+    function: Callable[..., Tree]
+    compilation: Compilation
+    rows: tuple[int, ...]
+    device: Device
+    traced: dict[str, TracedFunction | Exception] = field(default_factory=dict)
+    bound: dict[tuple[TracedFunction, int], BoundProgram] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)  # a program works in memory of its own
+
+    def __call__(self, *arguments: Any) -> Tree:
+        """The function's result."""
+        count = leaves(arguments[self.rows[0]])[0].shape[:1]
+        if self.compilation.asked is False or count in ((), (0,)):
+            return self.function(*arguments)
+        with self.lock:
+            traced = self._trace(arguments)
+            return self.function(*arguments) if traced is None else self._run(traced, arguments, count[0])
+
+    def _trace(self, arguments: tuple) -> TracedFunction | None:
+        """The function traced for arguments like these, for any number of rows where it does not compute with it."""
+        at = {i % len(arguments) for i in self.rows}
+        exact = tree_map(lambda leaf: AbstractArray(leaf.shape, np.dtype(str(leaf.dtype))), arguments)
+        some = tuple(
+            tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), tree) if i in at else tree
+            for i, tree in enumerate(exact)
+        )
+        traced: TracedFunction | Exception | None = None
+        for shapes in (some, exact):
+            key = str(shapes)
+            if key not in self.traced:
+                try:
+                    self.traced[key] = TracedFunction(self.function, shapes, program=DeviceProgram)
+                except Exception as error:  # whatever is wrong with the function shows when it is called
+                    self.traced[key] = error
+            traced = self.traced[key]
+            if not isinstance(traced, RowsNeeded):
+                break
+        return None if isinstance(traced, Exception) else traced
+
+    def _run(self, traced: TracedFunction, arguments: tuple, rows: int) -> Tree:
+        inputs, results = leaves(traced.inputs), leaves(traced.result)
+        if (traced, rows) not in self.bound:
+            if len(self.bound) >= KEPT:
+                del self.bound[next(iter(self.bound))]
+            moving = [*inputs, *filter(traced.program.makes, results)]
+            self.bound[traced, rows] = BoundProgram(traced.program, rows, {}, self.device, moving)
+        bound = self.bound[traced, rows]
+        moved = {node: leaf.reshape(-1) for node, leaf in zip(inputs, leaves(arguments), strict=True)}
+        made = {}
+        for node in dict.fromkeys(results):
+            known = tuple(dim if isinstance(dim, int) else rows for dim in node.shape)
+            made[node] = self.device.empty(int(np.prod(known, dtype=int)), node.dtype).reshape(known)
+            if traced.program.makes(node):
+                moved[node] = made[node].reshape(-1)
+        bound.call(moved)
+        for node, array in made.items():
+            if not traced.program.makes(node):
+                self.device.copy(bound.output(node, moved), array)
+        return tree_map(lambda node: made[node], traced.result)
