@@ -23,20 +23,16 @@ class DeviceSchedule(Schedule):
         items: list[Item] = []
         waiting: Loop | None = None  # computes single numbers that nobody has read yet
         for item in self.items:
-            if waiting is None or not self._reads(item, waiting):
-                pass
-            elif isinstance(item, Loop) and not item.axes and not self._gathers(item, waiting):
-                item.members = waiting.members | item.members
-                waiting = None
-            else:
+            alone = isinstance(item, Loop) and not item.axes
+            if waiting is not None and self._reads(item, waiting) and (not alone or self._gathers(item, waiting)):
                 items.append(waiting)
                 waiting = None
-            if isinstance(item, Loop) and not item.axes:
-                if waiting is not None:
-                    item.members = waiting.members | item.members
-                waiting = item
-            else:
+            if not isinstance(item, Loop) or item.axes:
                 items.append(item)
+                continue
+            if waiting is not None:
+                item.members = waiting.members | item.members
+            waiting = item
         self.order([*items, *([] if waiting is None else [waiting])])
 
     def _reads(self, item: Item, loop: Loop) -> bool:
@@ -72,8 +68,8 @@ class ThreadLayout(NamedTuple):
     """How the threads of a kernel share a loop.
 
     Of the ``outer`` indices each has ``threads`` threads side by side, which walk along the ``inner`` ones: a row and
-    its entries. With ``sums`` the outer indices are those of the results, ``across`` of them side by side in a block,
-    whose other threads share the inner indices, as do ``chunks`` of blocks.
+    its entries. With ``sums`` the outer indices are those of the results, ``threads`` of them side by side in a block, whose
+    other threads share the inner indices, as `chunks` of blocks do.
     """
 
     outer: tuple[int, ...]
