@@ -68,8 +68,8 @@ class ThreadLayout(NamedTuple):
     """How the threads of a kernel share a loop.
 
     Of the ``outer`` indices each has ``threads`` threads side by side, which walk along the ``inner`` ones: a row and
-    its entries. With ``sums`` the outer indices are those of the results, ``threads`` of them side by side in a block, whose
-    other threads share the inner indices, as `chunks` of blocks do.
+    its entries. With ``sums`` the outer indices are those of the results, ``threads`` of them side by side in a block,
+    whose other threads share the inner indices, as `chunks` of blocks do.
     """
 
     outer: tuple[int, ...]
