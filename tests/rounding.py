@@ -1,6 +1,7 @@
 """How far two results of a random graph may lie apart: what rounding alone can change is not compared."""
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import array_api_compat.numpy as host
@@ -22,6 +23,7 @@ EXACT = {
     "positive",
     "abs",
     "copysign",
+    "nextafter",
 }
 EXACT |= {"floor", "ceil", "trunc", "round", "where", "clip", "astype", "asarray", "full", "zeros", "ones", "arange"}
 EXACT |= {
@@ -37,18 +39,34 @@ EXACT |= {
     "flip",
 }
 EXACT |= {"permute_dims", "matrix_transpose", "moveaxis", "broadcast_to", "broadcast_arrays", "unstack"}
+EQUALITIES = ("equal", "not_equal")
 SHAKES = 8
+
+
+class Noting:
+    """NumPy that notes, in order, the pairs of arrays whose entries it compares for equality."""
+
+    def __init__(self) -> None:
+        self.compared: list[tuple] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def noted(*given: Any) -> Any:
+            self.compared.append(given)
+            return getattr(host, name)(*given)
+
+        return noted if name in EQUALITIES else getattr(host, name)
 
 
 class Shaken:
     """NumPy with other roundings: the results of inexact functions and of sums are moved a little.
 
     Zeros that come of a sum or of a choice between zeros may have either sign, and so may what is no number. Two
-    numbers that differ by no more than the tolerance may be equal.
+    numbers that differ by no more than the tolerance may be equal if other roundings moved one of them: ``compared``
+    are all that NumPy itself compared (`Noting`).
     """
 
-    def __init__(self, seed: int, sign: float) -> None:
-        self._draws, self._sign = np.random.default_rng(seed), sign
+    def __init__(self, seed: int, sign: float, compared: Sequence[tuple]) -> None:
+        self._draws, self._sign, self._compared = np.random.default_rng(seed), sign, iter(compared)
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(host, name)
@@ -57,8 +75,10 @@ class Shaken:
 
         def shaken(*given: Any, **words: Any) -> Any:
             result = function(*given, **words)
-            if name in ("equal", "not_equal"):
-                return result ^ (self._nearly_equal(*given) & (self._draws.uniform(size=result.shape) < 0.5))
+            if name in EQUALITIES:
+                moved = np.logical_or(*(np.not_equal(*pair) for pair in zip(given, next(self._compared), strict=True)))
+                either = moved & self._nearly_equal(*given)
+                return result ^ (either & (self._draws.uniform(size=result.shape) < 0.5))
             if getattr(result, "dtype", np.dtype(int)).kind != "f":
                 return result
             arrays = [np.asarray(one) for one in given if hasattr(one, "dtype")]
@@ -92,10 +112,11 @@ def differences(found: list[np.ndarray], graph: RandomGraph) -> tuple[list[str],
     lines = _wrong(found, right, [np.zeros(one.shape, bool) for one in right], tolerance)
     if not lines:
         return [], 0
-    loose = [np.zeros(one.shape, bool) for one in right]
+    loose, calm = [np.zeros(one.shape, bool) for one in right], Noting()
+    expected(graph, calm)
     for i in range(SHAKES):
         for sign in (-1.0, 1.0):
-            moved = expected(graph, Shaken(zlib.crc32(f"{graph.seed} {i}".encode()), sign))
+            moved = expected(graph, Shaken(zlib.crc32(f"{graph.seed} {i}".encode()), sign, calm.compared))
             loose = [mask | _apart(one, other, tolerance) for mask, one, other in zip(loose, moved, right, strict=True)]
     return _wrong(found, right, loose, tolerance), sum(int(mask.sum()) for mask in loose)
 

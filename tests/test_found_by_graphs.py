@@ -172,19 +172,29 @@ def test_constant_parts_that_replace_state_do_not_spoil_it_before_it_is_read(pri
     np.testing.assert_array_equal(held, [1.0, 1.0, 0.0, 0.0])
 
 
+PLACES = {  # 0 or 1, of whole numbers
+    "a comparison": lambda xp, x: x > 0,
+    "a truth": lambda xp, x: xp.astype(x, xp.bool),
+    "a sign": lambda xp, x: xp.sign(x),
+    "the least": lambda xp, x: xp.minimum(x, xp.ones_like(x)),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("dtype", ["bool", "int32", "int64", "float32", "float64"])
-def test_entries_are_gathered_by_truths(dtype: str, printer: str) -> None:
-    """gcc 12 took others where the place was 0 or 1 by a comparison."""
+def test_entries_are_gathered_by_zero_or_one(dtype: str, place: str, printer: str) -> None:
+    """gcc 12 took others where it found out that they are the first or the second by a comparison."""
     draws = np.random.default_rng(0)
-    x, y = draws.normal(size=120).astype("float32"), draws.integers(0, 2, 120).astype(dtype)
+    y, arrays = draws.integers(0, 2, 120).astype(dtype), [draws.integers(0, 3, 120).astype(f"uint{b}") for b in (8, 32)]
     y[:2] = [1, 0]
-    for by in (lambda xp, x, y: x > 0.0, lambda xp, x, y: xp.astype(y, xp.bool)):
 
-        def function(xp: Any, x: Any, y: Any, by: Any = by) -> list[Any]:
-            return [xp.take(y, xp.astype(by(xp, x, y), xp.int64), axis=0)]
+    def function(xp: Any, y: Any, *arrays: Any) -> list[Any]:
+        return [xp.take(y, xp.astype(PLACES[place](xp, x), xp.int64), axis=0) for x in arrays]
 
-        (got,) = call(function, [x, y], [(120,)] * 2, 0, printer)
-        np.testing.assert_array_equal(got, *function(host, x, y))
+    for got, right in zip(
+        call(function, [y, *arrays], [(120,)] * 3, 0, printer), function(host, y, *arrays), strict=True
+    ):
+        np.testing.assert_array_equal(got, right)
 
 
 ONCE_WRONG = (7040, 11440, 28580, 32460, 37760, 37820, 38600, 46920, 50900, 55440, 59440)

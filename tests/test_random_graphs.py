@@ -13,7 +13,7 @@ import pytest
 from compiled import needs_compiler
 from cuda_emulator import needed
 from graphs import compiled, expected, random_graph
-from rounding import differences
+from rounding import Noting, Shaken, differences
 
 from mlpcore.compiler.graph import has_rows
 from mlpcore.compiler.trace import Tracer
@@ -71,6 +71,17 @@ def test_a_wrong_entry_is_seen_and_rounding_is_not() -> None:
             all_of_them += 1
             seen += bool(differences([*results[:i], wrong, *results[i + 1 :]], graph)[0])
     assert seen > 0.98 * all_of_them > 100  # but where rounding decides, as behind a floor
+
+
+def test_equality_is_open_only_where_rounding_moved_what_is_compared() -> None:
+    def function(xp: Any, x: np.ndarray) -> list[np.ndarray]:
+        return [xp.not_equal(one, xp.nextafter(one, xp.ones_like(one))) for one in (xp.mean(x, axis=0), x)]
+
+    x, calm = np.full((3, 9), 0.1), Noting()
+    right = function(calm, x)
+    other = [function(Shaken(seed, 1.0, calm.compared), x) for seed in range(8)]
+    assert any((mean != right[0]).any() for mean, _ in other)
+    assert all((same == right[1]).all() for _, same in other)
 
 
 @needs_compiler

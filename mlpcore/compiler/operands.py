@@ -36,16 +36,9 @@ class Operands:
         strides = (*source.strides[:axis], *[ZERO] * count, *source.strides[axis + 1 :])
         name, _, rest = self.storage.entry(source, along(strides, member.axes, self.loop)).partition("[")
         taken = f"(I){self._read(member, index, member.axes[axis : axis + count])}"
-        if self._is_of_truths(index.root):
+        if index.root in self.loop.members:
             taken = f"as_it_is({taken})"
         return f"{name}[{taken} * {source.strides[axis]} + {rest}"
-
-    def _is_of_truths(self, index: Node) -> bool:
-        """Whether a value depends on a truth that is known where it is computed."""
-        return index.dtype.kind == "b" or (
-            index in self.loop.members
-            and any(self._is_of_truths(self.storage.places[one].root) for one in index.inputs)
-        )
 
     def accumulator(self, member: Member) -> Accumulator:
         """The reduction that a member is."""

@@ -36,8 +36,8 @@ typedef int64_t I;
 #define INDEPENDENT _Pragma("GCC ivdep")
 #define LANEWISE _Pragma("GCC ivdep") _Pragma("GCC unroll 1")  // a loop over lanes becomes vectors, not copies
 #endif
-// A whole number of which the compiler does not know how it was made: gcc 12 takes wrong entries where their places are
-// 0 or 1 by comparisons, in vectors of AVX-512.
+// A whole number of which the compiler does not know how it was made: gcc 12, in vectors of AVX2 and AVX-512, takes
+// wrong entries where it finds out that their places are 0 or 1 by a comparison.
 static inline I as_it_is(I i) {
   __asm__("" : "+r"(i));
   return i;
