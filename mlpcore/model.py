@@ -56,8 +56,9 @@ class Model:
 
     ``compile`` is for NumPy: "auto" compiles training and predictions as C where a C compiler is there and an epoch is
     long enough to pay for it, which is decided at the first fit and kept; True always does (BackendUnavailable where it
-    cannot), False never. ``compiled`` says what runs and why, ``compiled.source`` is the printed C. The numbers agree
-    to rounding; they depend on data and configuration, never on how a fit is cut into calls.
+    cannot), False never. On CuPy all but False prints kernels. ``compiled`` says what runs and why, ``compiled.source``
+    is the printed text. The numbers agree to rounding; they depend on data and configuration, never on how a fit is cut
+    into calls.
 
     >>> import mlpcore as mc
     >>> net = mc.Sequential(mc.Linear(64, 128), mc.ReLU(), mc.Linear(128, 10))

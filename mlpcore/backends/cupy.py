@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import distributions
@@ -75,8 +76,8 @@ def create(device: Any = None) -> Backend:
         return isinstance(x, cupy.ndarray)
 
     shortage, explain = failures(cupy, number)
-    printed = printed_device(cupy)
-    return Backend(
+    ahead = run_ahead(xp, asarray, owns)
+    plain = Backend(
         name="cupy",
         xp=xp,
         device=f"cuda:{number}",
@@ -86,8 +87,7 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
-        compile=lambda *step: streamed(device_steps(run_ahead(xp, asarray, owns), printed)(*step), lane, xp.concat),
-        jit=device_jit(printed),
+        compile=lambda *step: streamed(ahead(*step), lane, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
         shortage=shortage,
         precisions=precisions(cupy, number),
@@ -98,6 +98,11 @@ def create(device: Any = None) -> Backend:
         borrow=cupy.from_dlpack,
         stream=kernels.STREAM,
     )
+    if cupy.cuda.runtime.is_hip:  # printed kernels were compiled for no device of AMD's yet
+        return plain
+    printed = printed_device(cupy)
+    steps = device_steps(ahead, printed)
+    return replace(plain, compile=lambda *step: streamed(steps(*step), lane, xp.concat), jit=device_jit(printed))
 
 
 def printed_device(cupy: Any) -> Device:
