@@ -1,4 +1,4 @@
-"""A thousand random graphs, twenty in a program, as C and as NumPy calls, each also in tiles, and as CUDA C.
+"""A thousand random graphs, twenty in a program, as C and as NumPy calls, each also in tiles, two hundred as CUDA C.
 
 ``python tests/fuzz.py`` does any number of them.
 """
@@ -24,8 +24,10 @@ MARKS = {"C": needs_compiler, "C in tiles": needs_compiler, "CUDA": needed}
 ABOUT = {"finfo", "iinfo", "isdtype", "result_type", "empty", "empty_like"}
 
 
-@pytest.mark.parametrize("way", [pytest.param(name, marks=MARKS.get(name, ())) for name in WAYS])
-@pytest.mark.parametrize("first", range(0, 1000, 100))
+CASES = [(first, way) for way in WAYS for first in range(0, 200 if way == "CUDA" else 1000, 100)]
+
+
+@pytest.mark.parametrize(("first", "way"), [pytest.param(*case, marks=MARKS.get(case[1], ())) for case in CASES])
 def test_random_graphs_are_what_numpy_makes_of_them(first: int, way: str) -> None:
     assert [line for seed in range(first, first + 100, fuzz.TOGETHER) for line in fuzz.check(seed, WAYS[way])[0]] == []
 
