@@ -12,7 +12,7 @@ from cuda_host import device
 from devices import gpu, open_place
 
 from mlpcore.backends import get_backend
-from mlpcore.backends.cupy import printed_device
+from mlpcore.backends.cupy_device import printed_device
 from mlpcore.compiler import blas
 from mlpcore.compiler.build import find_compiler
 from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram

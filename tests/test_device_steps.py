@@ -109,4 +109,4 @@ def test_a_step_is_few_launches(case: str, monkeypatch: pytest.MonkeyPatch) -> N
     model = mc.Model(net, mc.SoftmaxCrossEntropy(), optimizer, backend=on_device(), **rules)
     model.fit(X[:24], LABELS[:24], epochs=1, batch_size=8)
     (bound,) = steps[0].bound.values()
-    assert len(bound.bound.launches) <= most, bound.bound.launches
+    assert len(bound.launches) <= most, bound.launches

@@ -16,14 +16,13 @@ from mlpcore.backends.ahead import run_ahead
 from mlpcore.backends.backend import GPU_PACE, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
 from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_steps import device_steps
+from mlpcore.backends.cupy_device import printed_device
 from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
 from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
 from mlpcore.backends.gemm import multiplied
 from mlpcore.backends.lanes import Cuda
 from mlpcore.backends.precision import Precision, switched
 from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
-from mlpcore.compiler.cuda.device import Device
-from mlpcore.compiler.cuda.schedule import BLOCK
 from mlpcore.errors import MlpcoreError
 from mlpcore.namespace import register
 
@@ -103,30 +102,6 @@ def create(device: Any = None) -> Backend:
     printed = printed_device(cupy)
     steps = device_steps(ahead, printed)
     return replace(plain, compile=lambda *step: streamed(steps(*step), lane, xp.concat), jit=device_jit(printed))
-
-
-def printed_device(cupy: Any) -> Device:
-    """What printed programs need of CuPy, on the current device and stream."""
-    view = cupy.lib.stride_tricks.as_strided
-
-    @cache
-    def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
-        # Without contraction the sums and products of a formula round as on the host.
-        compiled = cupy.RawKernel(code, name, options=("--std=c++17", "--fmad=false"))
-        return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
-
-    def copy(source: Any, target: Any) -> None:
-        target[...] = source
-
-    return Device(
-        kernel=kernel,
-        put=cupy.asarray,
-        empty=lambda count, dtype: cupy.empty(count, dtype),
-        view=lambda x, offset, shape, strides: view(x[offset:], shape, [one * x.itemsize for one in strides]),
-        product=lambda a, b, out: cupy.matmul(a, b, out=out),
-        copy=copy,
-        clear=lambda target: target.fill(0),
-    )
 
 
 def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:

@@ -11,22 +11,25 @@ from mlpcore.compiler.graph import Dim, Untraceable, label
 from mlpcore.random import Stream
 
 # A block of the cipher: Salmon, Moraes, Dror & Shaw (2011), "Parallel random numbers: as easy as 1, 2, 3".
-PHILOX = """
+# It calls high_of(a, b), the upper half of a product, which C and CUDA have in their own ways.
+CIPHER = """
 static inline void philox(uint64_t *out, uint64_t c0, uint64_t c1, uint64_t c2, uint64_t k0, uint64_t k1) {
   uint64_t c3 = 0;
   for (int round = 0; round < 10; round++) {
-    const unsigned __int128 p0 = (unsigned __int128)0xD2E7470EE14C6C93ULL * c0;
-    const unsigned __int128 p1 = (unsigned __int128)0xCA5A826395121157ULL * c2;
-    c0 = (uint64_t)(p1 >> 64) ^ c1 ^ k0;
-    c1 = (uint64_t)p1;
-    c2 = (uint64_t)(p0 >> 64) ^ c3 ^ k1;
-    c3 = (uint64_t)p0;
+    const uint64_t high0 = high_of(0xD2E7470EE14C6C93ULL, c0), low0 = 0xD2E7470EE14C6C93ULL * c0;
+    const uint64_t high1 = high_of(0xCA5A826395121157ULL, c2), low1 = 0xCA5A826395121157ULL * c2;
+    c0 = high1 ^ c1 ^ k0;
+    c1 = low1;
+    c2 = high0 ^ c3 ^ k1;
+    c3 = low0;
     k0 += 0x9E3779B97F4A7C15ULL;
     k1 += 0xBB67AE8584CAA73BULL;
   }
   out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 """
+_HIGH = "static inline uint64_t high_of(uint64_t a, uint64_t b) { return (uint64_t)((unsigned __int128)a * b >> 64); }"
+PHILOX = _HIGH + CIPHER
 # 16 factors from every block, with the bits of `mlpcore.random.Stream`.
 _FACTORS = """
 // key: seed, hash of the path, first member, threshold of 65536. Factors of `count` entries for every member, from that

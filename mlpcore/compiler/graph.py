@@ -71,6 +71,11 @@ def same_shape(one: "Shape", other: "Shape") -> bool:
 Shape = tuple[Dim, ...]
 
 
+def known(shape: Shape, rows: int) -> tuple[int, ...]:
+    """The shape for so many rows."""
+    return tuple(dim if isinstance(dim, int) else rows for dim in shape)
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """One operation: its result has ``shape`` and ``dtype``; ``attributes`` are what it takes besides arrays.

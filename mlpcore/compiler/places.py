@@ -1,5 +1,6 @@
 """Where the entries of a node lie: in which array, from which offset on, and how far apart along every axis."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -37,6 +38,14 @@ class Size(NamedTuple):
 
 
 ZERO, ONE = Size(0), Size(1)
+
+
+def entry(name: str, begin: Size, strides: Iterable[Size]) -> str:
+    """An entry of an array in C, for strides along the axes of a loop, whose indices are ``i0``, ``i1`` and so on."""
+    terms = [f"i{a}" if s == ONE else f"i{a} * {s}" for a, s in enumerate(strides) if s != ZERO]
+    if begin != ZERO or not terms:
+        terms.append(str(begin))
+    return f"{name}[{' + '.join(terms)}]"
 
 
 def size(shape: Shape) -> Size:

@@ -13,7 +13,7 @@ from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
 from mlpcore.compiler.chunk import Step, Steps, chunk
-from mlpcore.compiler.graph import Node
+from mlpcore.compiler.graph import Node, known
 from mlpcore.compiler.phases import work
 from mlpcore.compiler.places import size
 from mlpcore.compiler.schedule import Schedule
@@ -97,7 +97,7 @@ class Bound:
         self.bytes = memory.length
         self.arrays = dict(given)
         for whole, piece in memory.pieces.items():
-            self.arrays[whole] = piece.reshape(_shape(whole, each if whole in storage.local else rows))
+            self.arrays[whole] = piece.reshape(known(whole.shape, each if whole in storage.local else rows))
         for whole in storage.arrays:
             if whole in data:
                 self.arrays[whole] = np.ascontiguousarray(data[whole])
@@ -157,12 +157,8 @@ class Bound:
         strides = tuple(one.at(rows) * base.itemsize for one in place.strides)
         if len(self._outputs) >= OUTPUTS:
             self._outputs.clear()
-        made = self._outputs[node, rows] = np.lib.stride_tricks.as_strided(base, _shape(node, rows), strides)
+        made = self._outputs[node, rows] = np.lib.stride_tricks.as_strided(base, known(node.shape, rows), strides)
         return made
-
-
-def _shape(node: Node, rows: int) -> tuple[int, ...]:
-    return tuple(dim if isinstance(dim, int) else rows for dim in node.shape)
 
 
 def apart(tracer: Tracer, replaced: Sequence[tuple[TracedArray, TracedArray]]) -> list[tuple[TracedArray, TracedArray]]:

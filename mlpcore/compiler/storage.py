@@ -10,7 +10,7 @@ from mlpcore.compiler.graph import N, Node, has_rows
 from mlpcore.compiler.memory import replaceable, whole
 from mlpcore.compiler.parts import placed_parts
 from mlpcore.compiler.phases import arrange
-from mlpcore.compiler.places import ONE, ZERO, Place, Size
+from mlpcore.compiler.places import ZERO, Place, Size, entry
 from mlpcore.compiler.pointers import Pointers, local
 from mlpcore.compiler.schedule import Loop, Member, Schedule, Strides, nodes_of
 from mlpcore.compiler.tiling import Tiling
@@ -128,13 +128,9 @@ class Storage:
         return self.pointers.name(root, whole, number, begin) if self.pointers else (f"a{number}", begin)
 
     def entry(self, place: Place, strides: Strides) -> str:
-        """An entry, for strides along the axes of a loop, whose indices are ``i0``, ``i1`` and so on."""
+        """An entry, for strides along the axes of a loop."""
         name, begin = self.array(place.root)
-        begin = begin.plus(place.offset)
-        terms = [f"i{a}" if s == ONE else f"i{a} * {s}" for a, s in enumerate(strides) if s != ZERO]
-        if begin != ZERO or not terms:
-            terms.append(str(begin))
-        return f"{name}[{' + '.join(terms)}]"
+        return entry(name, begin.plus(place.offset), strides)
 
     def number(self, node: Node) -> str:
         """The name of a floating constant: an operand, so that other constants make no other text."""

@@ -1,17 +1,17 @@
 """``jit`` for a device: a pure function of arrays is traced and printed once for its shapes, and then launched."""
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.compiled.functions import traced_for
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
-from mlpcore.compiler.function import AbstractArray, TracedFunction
-from mlpcore.compiler.graph import N, RowsNeeded
+from mlpcore.compiler.function import TracedFunction
+from mlpcore.compiler.graph import known
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Tree
 
@@ -50,29 +50,8 @@ class DeviceFunction:
         if self.compilation.asked is False or count in ((), (0,)):
             return self.function(*arguments)
         with self.lock:
-            traced = self._trace(arguments)
+            traced = traced_for(arguments, self.rows, self.traced, self.function, DeviceProgram)
             return self.function(*arguments) if traced is None else self._run(traced, arguments, count[0])
-
-    def _trace(self, arguments: tuple) -> TracedFunction | None:
-        """The function traced for arguments like these, for any number of rows where it does not compute with it."""
-        at = {i % len(arguments) for i in self.rows}
-        exact = tree_map(lambda leaf: AbstractArray(leaf.shape, np.dtype(str(leaf.dtype))), arguments)
-        some = tuple(
-            tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), tree) if i in at else tree
-            for i, tree in enumerate(exact)
-        )
-        traced: TracedFunction | Exception | None = None
-        for shapes in (some, exact):
-            key = str(shapes)
-            if key not in self.traced:
-                try:
-                    self.traced[key] = TracedFunction(self.function, shapes, program=DeviceProgram)
-                except Exception as error:  # whatever is wrong with the function shows when it is called
-                    self.traced[key] = error
-            traced = self.traced[key]
-            if not isinstance(traced, RowsNeeded):
-                break
-        return None if isinstance(traced, Exception) else traced
 
     def _run(self, traced: TracedFunction, arguments: tuple, rows: int) -> Tree:
         inputs, results = leaves(traced.inputs), leaves(traced.result)
@@ -85,8 +64,8 @@ class DeviceFunction:
         moved = {node: leaf.reshape(-1) for node, leaf in zip(inputs, leaves(arguments), strict=True)}
         made = {}
         for node in dict.fromkeys(results):
-            known = tuple(dim if isinstance(dim, int) else rows for dim in node.shape)
-            made[node] = self.device.empty(int(np.prod(known, dtype=int)), node.dtype).reshape(known)
+            shape = known(node.shape, rows)
+            made[node] = self.device.empty(math.prod(shape), node.dtype).reshape(shape)
             if traced.program.makes(node):
                 moved[node] = made[node].reshape(-1)
         bound.call(moved)

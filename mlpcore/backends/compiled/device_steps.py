@@ -1,15 +1,15 @@
 """``compile`` for a device: a step is traced and printed for the first batch of a kind, and then launched."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mlpcore.backends.backend import ChunkError, Run, StepNoise
 from mlpcore.backends.compilation import CUDA, EAGER, Compilation
-from mlpcore.backends.compiled.kept import Unknown, configuration_key, kept
+from mlpcore.backends.compiled.kept import kept, step_key
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
+from mlpcore.backends.compiled.steps import ROW_COUNTS, traced_or_eager
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction
@@ -18,42 +18,19 @@ from mlpcore.namespace import namespace
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
 
-ROW_COUNTS = 4  # for which memory is kept: the full batch, the ragged last one, and those of a second fit
-
-
-@dataclass
-class BoundStep:
-    """A step with memory for batches of one number of rows."""
-
-    bound: BoundProgram
-    loss_moves: bool  # whether it can be written where it belongs at once
-
 
 def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run]:
     """``compile(step, layout, compilation)``: the ``run`` of `run_eagerly`, as kernels and products where the step can
     be traced, else ``eager``."""
 
     def compile_step(step: Step, layout: Layout, compilation: Compilation) -> Run:
-        run_eagerly, steps = eager(step, layout, Compilation()), DeviceSteps(step, compilation, device)
-
-        def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+        def decide(*_: Any) -> None:
             if compilation.kind not in (CUDA, EAGER):
                 asked = compilation.asked is not False
                 compilation.set(CUDA if asked else EAGER, "kernels printed from the step" if asked else "compile=False")
-            error: Exception | None = None
-            if compilation.kind == CUDA:
-                try:
-                    traced = steps.trace(state, data, order.shape[1], draw)
-                except Exception as raised:  # whatever is wrong with the step shows when it is run eagerly
-                    error = raised
-                else:
-                    return steps.run(traced, state, data, order, draw)
-            result = run_eagerly(state, data, order, draw)
-            if error is not None:
-                compilation.set(EAGER, f"a step cannot be traced, for it needs {error}")
-            return result
 
-        return run
+        steps = DeviceSteps(step, compilation, device)
+        return traced_or_eager(steps, eager(step, layout, Compilation()), compilation, decide)
 
     return compile_step
 
@@ -65,10 +42,12 @@ class DeviceSteps:
         self.step, self.compilation, self.device = step, compilation, device
         self.home: State | None = None
         self.traced: dict[Any, TracedFunction] = {}
-        self.bound: dict[tuple[TracedFunction, int], BoundStep] = {}
+        self.bound: dict[tuple[TracedFunction, int], BoundProgram] = {}
 
-    def trace(self, state: State, data: tuple, rows: int, draw: Callable[[int], Any]) -> TracedFunction:
-        """The step for batches of so many rows; `Untraceable` where there is none."""
+    def prepare(
+        self, state: State, data: tuple, rows: int, draw: Callable[[int], Any]
+    ) -> tuple[TracedFunction, TracedNoise | HostNoise]:
+        """The step for batches of so many rows, and where its noise comes from; `Untraceable` where there is none."""
         if self.home is None:
             self.home = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), state)
         source = _source(draw, rows)
@@ -76,13 +55,13 @@ class DeviceSteps:
         key = (rows, kinds, type(source), *leaves(source.inputs(rows)))
         if key not in self.traced:
             self.traced[key] = self._trace(data, rows, source)
-        return self.traced[key]
+        return self.traced[key], source
 
     def _arguments(self, data: tuple, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
         """The abstract arguments: state, the whole data, of which the distance of rows alone counts, numbers of rows,
         and what the noise is made of."""
-        state = tree_map(lambda leaf: AbstractArray(leaf.shape, np.dtype(str(leaf.dtype))), self.home)
-        parts = tuple(AbstractArray((2, *part.shape[1:]), np.dtype(str(part.dtype))) for part in data)
+        state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.home)
+        parts = tuple(AbstractArray((2, *part.shape[1:]), part.dtype) for part in data)
         return state, parts, AbstractArray((rows,), np.dtype("int64")), source.inputs(rows)
 
     def _trace(self, data: tuple, rows: int, source: TracedNoise | HostNoise) -> TracedFunction:
@@ -90,7 +69,7 @@ class DeviceSteps:
             x, target, weights = (namespace(numbers).take(part, numbers, axis=0) for part in data)
             return self.step(state, Batch(x, target, weights, source.noise(inputs, numbers.shape[0])))
 
-        configuration = self._configuration(source.inputs(rows))
+        configuration = step_key(self.step, source.inputs(rows))
 
         def trace(arguments: tuple[Tree, ...]) -> TracedFunction:
             key = None if configuration is None else ("CUDA", configuration, str(arguments))
@@ -101,50 +80,41 @@ class DeviceSteps:
         except RowsNeeded:
             return trace(self._arguments(data, rows, source))
 
-    def _configuration(self, noise: Tree) -> Any:
-        try:
-            return None if leaves(noise) else configuration_key(self.step)
-        except Unknown:
-            return None
-
-    def _bound(self, traced: TracedFunction, rows: int) -> BoundStep:
+    def _bound(self, traced: TracedFunction, rows: int) -> BoundProgram:
         if (traced, rows) not in self.bound:
             if len(self.bound) >= ROW_COUNTS:
                 del self.bound[next(iter(self.bound))]
             self.bound[traced, rows] = self._bind(traced, rows)
         return self.bound[traced, rows]
 
-    def _bind(self, traced: TracedFunction, rows: int) -> BoundStep:
+    def _bind(self, traced: TracedFunction, rows: int) -> BoundProgram:
         state, data, numbers, noise = traced.inputs
         given = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.home), strict=True)}
-        moving = [*leaves(data), numbers, *leaves(noise)]
-        loss_moves = traced.program.makes(traced.result)
-        bound = BoundProgram(traced.program, rows, given, self.device, [*moving, *[traced.result] * loss_moves])
+        moving = [*leaves(data), numbers, *leaves(noise), *filter(traced.program.makes, [traced.result])]
         if traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
-        return BoundStep(bound, loss_moves)
+        return BoundProgram(traced.program, rows, given, self.device, moving)
 
     def run(
-        self, traced: TracedFunction, state: State, data: tuple, order: np.ndarray, draw: Callable
+        self, traced: TracedFunction, state: State, data: tuple, order: np.ndarray, source: TracedNoise | HostNoise
     ) -> tuple[State, Array]:
         """A chunk of steps as `run_eagerly` describes it; the new state is ``home``, which later calls write over."""
         assert self.home is not None
         for place, leaf in zip(leaves(self.home), leaves(state), strict=True):
             if leaf is not place:  # somebody else has changed the state since the last chunk
                 self.device.copy(leaf, place)
-        prepared = self._bound(traced, order.shape[1])
-        bound = prepared.bound
+        bound = self._bound(traced, order.shape[1])
         _, nodes, numbers, noise = traced.inputs
         result: Any = traced.result
         steps, rows = order.shape
         put = self.device.put
         moved = {node: part.reshape(-1) for node, part in zip(nodes, data, strict=True)}
         every = put(np.ascontiguousarray(order, np.int64).reshape(-1))
-        _, columns, _ = _source(draw, rows).stacks(range(steps))
+        _, columns, _ = source.stacks(range(steps))
         draws = [(node, put(column.reshape(-1)), column[0].size)
                  for node, column in zip(leaves(noise), columns, strict=True)]  # fmt: skip
         count = max(1, int(np.prod(result.shape, dtype=int)))
-        losses = self.device.empty(steps * count, result.dtype)
+        losses, moves = self.device.empty(steps * count, result.dtype), traced.program.makes(result)
         done = 0
         try:
             for i in range(steps):
@@ -152,10 +122,10 @@ class DeviceSteps:
                 for node, column, length in draws:
                     moved[node] = column[i * length : (i + 1) * length]
                 loss = losses[i * count : (i + 1) * count]
-                if prepared.loss_moves:
+                if moves:
                     moved[result] = loss
                 bound.call(moved)
-                if not prepared.loss_moves:
+                if not moves:
                     self.device.copy(bound.output(result).reshape(-1), loss)
                 done += 1
         except BaseException as error:

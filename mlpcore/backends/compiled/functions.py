@@ -12,6 +12,7 @@ from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable, has_rows
+from mlpcore.compiler.program import Program
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
@@ -132,27 +133,8 @@ class Function:
             del self.free[:-KEPT]
 
     def _trace(self, arguments: tuple) -> TracedFunction | None:
-        """The function traced for arguments like these, for any number of rows where it does not compute with it."""
-        at = {i % len(arguments) for i in self.rows}
-        exact = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), arguments)
-        some = tuple(
-            tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), tree) if i in at else tree
-            for i, tree in enumerate(exact)
-        )
         packed = all(leaf.flags.c_contiguous and leaf.flags.aligned for leaf in leaves(arguments[:-1]))
-        if not packed:
-            return None
-        for shapes in (some, exact):
-            key = str(shapes)
-            if key not in self.traced:
-                try:
-                    self.traced[key] = TracedFunction(self.function, shapes)
-                except Exception as error:  # whatever is wrong with the function shows when it is called
-                    self.traced[key] = error
-            traced = self.traced[key]
-            if not isinstance(traced, RowsNeeded):
-                break
-        return None if isinstance(traced, Exception) else traced
+        return traced_for(arguments, self.rows, self.traced, self.function) if packed else None
 
     def _bind(self, traced: TracedFunction, fixed: tuple, x: Array) -> BoundFunction:
         by_rows = has_rows(traced.inputs[-1].shape)
@@ -165,3 +147,32 @@ class Function:
         bound = bind(traced, rows, given, self.compilation, fewer=by_rows)
         product = traced.program.largest_product(rows)
         return BoundFunction(traced, bound, self.compilation.compiles, fixed, place, rows, product)
+
+
+def traced_for(
+    arguments: tuple,
+    rows: tuple[int, ...],
+    known: dict[str, TracedFunction | Exception],
+    function: Callable[..., Tree],
+    program: Callable[..., Any] = Program,
+) -> TracedFunction | None:
+    """The function traced for arguments like these, for any number of rows where it does not compute with it; ``known``
+    holds what was traced before, or why that could not be. None where it cannot."""
+    at = {i % len(arguments) for i in rows}
+    exact = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), arguments)
+    some = tuple(
+        tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), tree) if i in at else tree
+        for i, tree in enumerate(exact)
+    )
+    traced: TracedFunction | Exception | None = None
+    for shapes in (some, exact):
+        key = str(shapes)
+        if key not in known:
+            try:
+                known[key] = TracedFunction(function, shapes, program=program)
+            except Exception as error:  # whatever is wrong with the function shows when it is called
+                known[key] = error
+        traced = known[key]
+        if not isinstance(traced, RowsNeeded):
+            break
+    return None if isinstance(traced, Exception) else traced

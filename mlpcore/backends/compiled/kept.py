@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.function import TracedFunction
+from mlpcore.trees import leaves
+from mlpcore.typing import Tree
 
 KEPT = 32  # the least recently used is dropped; one takes some 100 kB
 _kept: OrderedDict[Hashable, TracedFunction] = OrderedDict()
@@ -31,6 +33,14 @@ def kept(key: Hashable, trace: Callable[[], TracedFunction]) -> TracedFunction:
             while len(_kept) > KEPT:
                 _kept.popitem(last=False)
     return traced
+
+
+def step_key(step: Any, noise: Tree) -> Hashable:
+    """The key of what a step does; None where nobody knows, as with noise, which depends on a seed."""
+    try:
+        return None if leaves(noise) else configuration_key(step)
+    except Unknown:
+        return None
 
 
 def configuration_key(value: Any) -> Hashable:

@@ -10,12 +10,12 @@ from mlpcore.backends.ahead import NOISE_BYTES
 from mlpcore.backends.backend import ChunkError, Run, StepNoise, run_eagerly
 from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
-from mlpcore.backends.compiled.kept import Unknown, configuration_key, kept
+from mlpcore.backends.compiled.kept import kept, step_key
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.streaming import pieces
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
-from mlpcore.compiler.graph import Dim, N, RowsNeeded
+from mlpcore.compiler.graph import Dim, N, RowsNeeded, known
 from mlpcore.errors import BackendUnavailable
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, Noise, State, Step, Tree
@@ -42,26 +42,38 @@ def compiled_steps(xp: Any) -> Callable[[Step, Layout, Compilation], Run]:
         eager = run_eagerly(xp, np.asarray)(step)
         steps = CompiledSteps(step, compilation)
 
-        def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+        def decide(state: State, data: tuple, order: np.ndarray) -> None:
             compilation.decide(data[0].shape[0], order.shape[1], state.params.shape[-1])
-            error: Exception | None = None
-            if compilation.kind != EAGER:
-                try:
-                    prepared, source = steps.prepare(state, data, order.shape[1], draw)
-                except BackendUnavailable:
-                    raise
-                except Exception as raised:  # whatever is wrong with the step shows when it is run eagerly
-                    error = raised
-                else:
-                    return steps.run(prepared, state, data, order, source)
-            result = eager(state, data, order, draw)
-            if error is not None:
-                compilation.set(EAGER, f"a step cannot be traced, for it needs {error}")
-            return result
 
-        return run
+        return traced_or_eager(steps, eager, compilation, decide)
 
     return compile_step
+
+
+def traced_or_eager(steps: Any, eager: Run, compilation: Compilation, decide: Callable[..., None]) -> Run:
+    """The ``run`` of ``steps`` where ``decide`` says so and a step can be traced, else ``eager``.
+
+    ``steps.prepare(state, data, rows, draw)`` gives what ``steps.run`` takes first and last.
+    """
+
+    def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+        decide(state, data, order)
+        error: Exception | None = None
+        if compilation.kind != EAGER:
+            try:
+                prepared, source = steps.prepare(state, data, order.shape[1], draw)
+            except BackendUnavailable:
+                raise
+            except Exception as raised:  # whatever is wrong with the step shows when it is run eagerly
+                error = raised
+            else:
+                return steps.run(prepared, state, data, order, source)
+        result = eager(state, data, order, draw)
+        if error is not None:
+            compilation.set(EAGER, f"a step cannot be traced, for it needs {error}")
+        return result
+
+    return run
 
 
 class CompiledSteps:
@@ -114,7 +126,7 @@ class CompiledSteps:
         def step(state: State, batch: Batch, inputs: Tree) -> tuple[State, Array]:
             return self.step(state, batch._replace(noise=source.noise(inputs, batch.x.shape[0])))
 
-        configuration = self._configuration(exact[2])
+        configuration = step_key(self.step, exact[2])
 
         def trace(arguments: tuple[Tree, ...]) -> TracedFunction:
             key = None if configuration is None else (configuration, str(arguments))
@@ -126,13 +138,6 @@ class CompiledSteps:
             traced = trace(exact)
         self.traced.append(traced)
         return traced
-
-    def _configuration(self, noise: Tree) -> Any:
-        """The key of what the step does; None where nobody knows, as with noise, which depends on a seed."""
-        try:
-            return None if leaves(noise) else configuration_key(self.step)
-        except Unknown:
-            return None
 
     def _bind(self, traced: TracedFunction, exact: tuple[Tree, ...], rows: int) -> BoundStep:
         places = [aligned(leaf.shape, leaf.dtype) for leaf in leaves(exact[1:])]
@@ -194,7 +199,7 @@ def _fits(inputs: Tree, exact: Tree, rows: int) -> bool:
     """Whether a step that was traced for ``inputs`` (nodes) takes such arguments."""
     nodes, given = leaves(inputs), leaves(exact)
     return len(nodes) == len(given) and all(
-        node.dtype == leaf.dtype and tuple(rows if dim is N else dim for dim in node.shape) == leaf.shape
+        node.dtype == leaf.dtype and known(node.shape, rows) == leaf.shape
         for node, leaf in zip(nodes, given, strict=True)
     )
 

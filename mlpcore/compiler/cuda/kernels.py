@@ -136,7 +136,7 @@ class KernelPrinter(ValuePrinter):
         across = self.layout.threads
         outer, inner = length(self.loop, self.layout.outer), length(self.loop, self.layout.inner)
         self.lines = [
-            *self._results(),
+            *self._results("blockIdx.x / chunks"),
             "const I chunk = blockIdx.x % chunks;",
             f"const I all = {inner}, each = (all + chunks - 1) / chunks;",
             "const I first = chunk * each, end = first + each < all ? first + each : all;",
@@ -158,12 +158,12 @@ class KernelPrinter(ValuePrinter):
             self.lines.append(f"if (stores && t == 0) {{ if (chunks == 1) {self._entry(one)} = {name}; else {part} }}")
         return self.lines
 
-    def _results(self) -> list[str]:
-        """The index of a result, and the place of a thread among those that make it."""
+    def _results(self, block: str) -> list[str]:
+        """The index of a result in this block of results, and the place of a thread among those that make it."""
         across, outer = self.layout.threads, length(self.loop, self.layout.outer)
         return [
             f"const int x = threadIdx.x % {across}, t = threadIdx.x / {across};",
-            f"I row = blockIdx.x / chunks * {across} + x;",
+            f"I row = (I)({block}) * {across} + x;",
             f"const bool stores = row < {outer};",
             f"row = stores ? row : {outer} - 1;",
             *self._indices(self.layout.outer, "row"),
@@ -171,7 +171,7 @@ class KernelPrinter(ValuePrinter):
 
     def _join(self) -> list[str]:
         across, outer = self.layout.threads, length(self.loop, self.layout.outer)
-        lines = [line.replace("blockIdx.x / chunks", "(I)blockIdx.x") for line in self._results()]
+        lines = self._results("blockIdx.x")
         for one in self.reduced:
             name, part = f"v{one.node.number}", f"s{one.node.number}[e * {outer} + row]"
             lines += joining.begun(one)

@@ -5,9 +5,8 @@ import re
 from mlpcore.compiler.cuda.schedule import BLOCK
 from mlpcore.compiler.preamble import FUNCTIONS
 
-# CUDA C knows no names for whole numbers of so many bits, and its shuffles none for the shorter ones.
+# The names that CUDA C has for whole numbers of so many bits.
 _WHOLE = {"8": "char", "16": "short", "32": "int", "64": "long long"}
-_BITS = {"8": 8, "16": 16, "32": 32, "64": 64}
 
 
 def device_text(text: str) -> str:
@@ -27,10 +26,14 @@ def device_text(text: str) -> str:
     return re.sub(r"\b(U?)INT(8|16|32|64)_(MIN|MAX)\b", limit, text)
 
 
+def on_device(text: str) -> str:
+    """Functions of C as functions of the device."""
+    return text.replace("static inline", "static __device__ inline")
+
+
 PREAMBLE = device_text(
     "typedef long long I;\n"
     f"__shared__ double shared[{BLOCK}];  // of the threads of a block, for sums\n"
     "#ifndef INFINITY\n#define INFINITY __int_as_float(0x7f800000)\n#endif\n"
-    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n"
-    + FUNCTIONS.replace("static inline", "static __device__ inline").replace("(I)", "(long long)")
+    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n" + on_device(FUNCTIONS)
 )

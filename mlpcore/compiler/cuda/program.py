@@ -12,7 +12,7 @@ from mlpcore.compiler.cuda.kernels import Kernel, KernelPrinter
 from mlpcore.compiler.cuda.preamble import PREAMBLE, device_text
 from mlpcore.compiler.cuda.schedule import BLOCK, DeviceSchedule, chunks, length
 from mlpcore.compiler.cuda.storage import DeviceStorage
-from mlpcore.compiler.graph import Node
+from mlpcore.compiler.graph import Node, known
 from mlpcore.compiler.memory import ALIGNMENT, arena
 from mlpcore.compiler.places import Place, Size, packed, size
 from mlpcore.compiler.program import apart
@@ -129,12 +129,12 @@ class BoundProgram:
     def _view(self, place: Place, shape: tuple, moved: dict[Node, Array] | None = None) -> Array:
         whole, begin = self.storage.whole(place.root)
         array = (moved or {}).get(whole, self.arrays.get(whole))
-        known = tuple(dim if isinstance(dim, int) else self.rows for dim in shape)
+        lengths = known(shape, self.rows)
         strides = [one.at(self.rows) for one in place.strides]
-        for axis in reversed(range(len(known))):  # of one entry: as if they were packed
-            if known[axis] == 1:
-                strides[axis] = strides[axis + 1] * known[axis + 1] if axis + 1 < len(known) else 1
-        return self.device.view(array, begin.plus(place.offset).at(self.rows), known, tuple(strides))
+        for axis in reversed(range(len(lengths))):  # of one entry: as if they were packed
+            if lengths[axis] == 1:
+                strides[axis] = strides[axis + 1] * lengths[axis + 1] if axis + 1 < len(lengths) else 1
+        return self.device.view(array, begin.plus(place.offset).at(self.rows), lengths, tuple(strides))
 
     # --- what is done
 

@@ -7,7 +7,7 @@ from mlpcore.compiler.cuda.schedule import dims, reductions, thread_layout
 from mlpcore.compiler.cuda.storage import DeviceStorage
 from mlpcore.compiler.formulas import HELD, expression, join, literal
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.places import ONE, ZERO, Place, Size
+from mlpcore.compiler.places import ZERO, Place, entry
 from mlpcore.compiler.schedule import Loop, Member, Strides, along
 
 
@@ -119,11 +119,7 @@ class ValuePrinter:
         whole, begun = self.storage.whole(place.root)
         if whole not in self.arrays:
             self.arrays.append(whole)
-        start: Size = begun.plus(place.offset)
-        terms = [f"i{a}" if s == ONE else f"i{a} * {s}" for a, s in enumerate(strides) if s != ZERO]
-        if start != ZERO or not terms:
-            terms.append(str(start))
-        return f"a{self.arrays.index(whole)}[{' + '.join(terms)}]"
+        return entry(f"a{self.arrays.index(whole)}", begun.plus(place.offset), strides)
 
     def _number(self, node: Node) -> str:
         if node not in self.numbers:

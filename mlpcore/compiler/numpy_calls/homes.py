@@ -94,7 +94,7 @@ class Homes:
         nobody may read the new one there."""
         for new, old in self.old.items():
             makers = [new, *(node for node, (target, _) in self.home.items() if target is new)]
-            if new in self.home or new in self.layout.column_major or new.dtype != old.dtype:
+            if new in self.home or new in self.padded or new in self.layout.column_major or new.dtype != old.dtype:
                 continue
             if is_scalar(new):
                 written = not self.is_read_in_memory(new)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from mlpcore.compiler.graph import Dim, Node, Shape, long
+from mlpcore.compiler.graph import Dim, Node, Shape, known, long
 from mlpcore.compiler.numpy_calls.order import Group
 from mlpcore.compiler.places import ONE, ZERO, Place, packed
 from mlpcore.compiler.schedule import Loop, Member, Schedule
@@ -22,7 +22,7 @@ class Layout:
 
     def dims(self, shape: Shape) -> tuple[int, ...]:
         """A shape in numbers."""
-        return tuple(dim if isinstance(dim, int) else self.rows for dim in shape)
+        return known(shape, self.rows)
 
     def tile_rows(self, group: Group) -> int | None:
         """How many rows of a loop make a tile; None for a group that is computed at once."""

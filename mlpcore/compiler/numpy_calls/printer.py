@@ -143,14 +143,13 @@ class NumpyPrinter(ReductionPrinter):
             self.emit(f"copyto({self.named(f'a{old.number}', target)}, {self.result(new)})")
 
     def _concatenation(self, node: Node) -> None:
-        """Copies of the parts that are not made in their place. Those that never change are put there now, unless it is
-        made over old state, which somebody reads before."""
+        """Copies of the parts that are not made in their place. Those that never change are put there now."""
         axis, begin, whole = dict(node.attributes)["axis"], 0, self.memory.result(node)
         for i, part in enumerate(node.inputs):
             place = self.places[part]
             stop = begin + self.memory.layout.dims(part.shape)[axis]
             target = whole[(*[slice(None)] * axis, slice(begin, stop))]
-            if place.root.kind == "constant" and self.memory.whole(node)[0].kind != "input":
+            if place.root.kind == "constant":
                 target[...] = self.memory.view(place, part.shape)
             elif not self.memory.is_part(node, part, begin):
                 self.emit(f"copyto({self.named(f'a{node.number}', target)}, {self.operand(node, i)})")

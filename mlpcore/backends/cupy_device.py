@@ -1,0 +1,32 @@
+"""CuPy as the device of printed programs."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from mlpcore.compiler.cuda.device import Device
+from mlpcore.compiler.cuda.schedule import BLOCK
+
+
+def printed_device(cupy: Any) -> Device:
+    """What printed programs need of CuPy, on the current device and stream."""
+    view = cupy.lib.stride_tricks.as_strided
+
+    @cache
+    def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
+        # Without contraction the sums and products of a formula round as on the host.
+        compiled = cupy.RawKernel(code, name, options=("--std=c++17", "--fmad=false"))
+        return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
+
+    def copy(source: Any, target: Any) -> None:
+        target[...] = source
+
+    return Device(
+        kernel=kernel,
+        put=cupy.asarray,
+        empty=lambda count, dtype: cupy.empty(count, dtype),
+        view=lambda x, offset, shape, strides: view(x[offset:], shape, [one * x.itemsize for one in strides]),
+        product=lambda a, b, out: cupy.matmul(a, b, out=out),
+        copy=copy,
+        clear=lambda target: target.fill(0),
+    )
