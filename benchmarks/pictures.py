@@ -51,17 +51,18 @@ def shares(merged: Found) -> Any:
     figure, axes = _figure(len(found), (1.75, 3.4), sharey=True)
     everyone = {name for some in found.values() for name in some}
     names = [name for name in COLORS if name in everyone and name != LIMIT]
-    highest = max(100.0, *(100 * (ratio(one, some[LIMIT]) or 0.0) for some in found.values() for one in some.values()))
     for axis, workload in zip(axes, (name for name in named if name in found), strict=True):
         some = found[workload]
+        highest = max(100.0, *(100 * (ratio(one, some[LIMIT]) or 0.0) for one in some.values()))
         for place, name in enumerate(names):
             value = ratio(some.get(name), some[LIMIT])
             if value is not None:
                 ours = name.startswith(OURS)
                 axis.barh(place, 100 * value, color=COLORS[name], alpha=1.0 if ours else 0.55, height=0.72)
                 clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-                axis.text(100 * value + 2, place, f"{100 * value:.0f}", va="center", fontsize=7.5, bbox=clear)
-        axis.set(title=workload, xlim=(0, 1.2 * highest), xticks=(0, 50, 100), ylim=(len(names) - 0.4, -0.6))
+                right = 100 * value + 0.02 * highest
+                axis.text(right, place, f"{100 * value:.0f}", va="center", fontsize=7.5, bbox=clear)
+        axis.set(title=workload, xlim=(0, 1.25 * highest), xticks=(0, 100), ylim=(len(names) - 0.4, -0.6))
         axis.axvline(100, color=COLORS[LIMIT], linewidth=1, linestyle="--")
         axis.set_yticks(range(len(names)), names)
         _plain(axis, "x")
