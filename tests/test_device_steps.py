@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_emulator import needed
-from cuda_host import device
+from cuda_host import device, needed
 from fitting import EAGER, assert_same, state_of
 
 import mlpcore as mc

@@ -66,7 +66,7 @@ def create(device: Any = None) -> Backend:
         return isinstance(x, torch.Tensor)
 
     cuda = place.type == "cuda"
-    steps = run_ahead(xp, asarray, owns) if cuda else run_eagerly(xp, asarray)
+    steps = run_ahead(xp, asarray) if cuda else run_eagerly(xp, asarray)
 
     def compile_step(step: Any, layout: Any = None, compilation: Compilation | None = None) -> Run:
         if compilation is not None and compilation.asked is True:
