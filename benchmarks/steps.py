@@ -7,7 +7,7 @@ from mlpcore.bench.measure import Run, alternate, repeat
 from mlpcore.bench.ours import build
 from mlpcore.bench.suite import Record, about_case
 from mlpcore.bench.workloads import Task, Workload, make_task
-from mlpcore.training.loop import Interruption
+from mlpcore.training.interruption import Interruption
 
 
 def step_run(task: Task, device: str, backend: str) -> Run:
@@ -19,7 +19,7 @@ def step_run(task: Task, device: str, backend: str) -> Run:
 
     def steps() -> None:
         with model.backend.scope(task.dtype):
-            model._trainer.epoch(data, weights, lambda epoch: rows, task.workload.batch, Interruption())
+            model.trainer.epoch(data, weights, lambda epoch: rows, task.workload.batch, Interruption())
             model.backend.synchronize()
 
     return repeat(steps)

@@ -16,7 +16,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import CHOICES, C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
-from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, MlpcoreWarning
+from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, MlpcoreWarning, TrainingInterrupted
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
@@ -32,14 +32,12 @@ from mlpcore.training.comparison import describe, describe_weights
 from mlpcore.training.data import as_data, as_number, as_pair, as_rows, as_weights, place_for, score_columns
 from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
-from mlpcore.training.loop import Trainer, shuffled
-from mlpcore.training.parameters import fresh_state, matched, named_state, predicting, with_snapshot
+from mlpcore.training.loop import Trainer
+from mlpcore.training.orders import shuffled
+from mlpcore.training.parameters import matched
 from mlpcore.training.rules import Rules
-from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
-
-PREDICT_ROWS = 4096  # rows per forward pass outside training, where the caller does not say
 
 
 class Model:
@@ -110,27 +108,21 @@ class Model:
         if params is not None:
             with self.backend.scope(dtype):
                 initial = matched(params, initial, self.layout, lambda leaf: np.array(to_host(leaf), dtype=dtype))
-        self._place(initial)
+        self.trainer = Trainer(
+            net,
+            loss,
+            optimizer,
+            initial,
+            backend=self.backend,
+            dtype=dtype,
+            precision=precision,
+            seed=seed,
+            rules=rules,
+            compilation=self.compiled,
+        )
 
     def __repr__(self) -> str:
         return f"Model({self.net!r}, {self.loss!r}, backend={self.backend.name!r})"
-
-    def _place(self, tree: Params) -> None:
-        """A fresh state on the backend, before the first step, with these (host) parameters."""
-        with self.backend.scope(self.dtype):
-            state = fresh_state(tree, self.layout, self.optimizer, self.backend, self.rules.ema is not None)
-            precision = self.backend.precisions[self.precision]
-            step = make_step(self.net, self.loss, self.optimizer, self.layout, self.rules)
-            run = precision.within(self.backend.compile(step, self.layout, self.compiled))
-            self._score = precision.within(self.backend.jit(self._forward, self.compiled))
-            answer = self.backend.jit(lambda *where: self.loss.predict(self._forward(*where)), self.compiled)
-            self._answer = precision.within(answer)
-            self._trainer = Trainer(
-                self.backend, self.net, run, state, self.seed, self.dtype, self.layout.size, self.compiled
-            )
-
-    def _forward(self, vector: Array, statistics: tuple, x: Array) -> Array:
-        return self.net.forward(self.layout.view(vector, statistics), x)[0]
 
     @property
     def params(self) -> Params:
@@ -139,8 +131,8 @@ class Model:
         Where an average is kept, reading gives the average, and assigning sets both.
         """
         with self.backend.scope(self.dtype):
-            running = tuple(leaf + 0 for leaf in self._trainer.state.statistics)
-            return self.layout.view(self._vector + 0, running)
+            running = tuple(leaf + 0 for leaf in self.trainer.state.statistics)
+            return self.layout.view(self.trainer.vector + 0, running)
 
     @params.setter
     def params(self, tree: Params) -> None:
@@ -151,49 +143,38 @@ class Model:
             )
             vector = self.layout.flat(placed)
             average = () if self.rules.ema is None else vector + 0
-            self._trainer.state = self._trainer.state._replace(
+            self.trainer.state = self.trainer.state._replace(
                 params=vector, average=average, statistics=self.layout.running(placed)
             )
 
     @property
-    def _vector(self) -> Array:
-        """What predicts: the average where one is kept, else the parameters."""
-        state = self._trainer.state
-        return state.params if self.rules.ema is None else state.average
-
-    @property
     def rate_scale(self) -> float:
         """The factor on the learning rate, 1 at first; what plateau rules change between epochs."""
-        return float(self.backend.to_numpy(self._trainer.state.scale))
+        return float(self.backend.to_numpy(self.trainer.state.scale))
 
     @rate_scale.setter
     def rate_scale(self, value: float) -> None:
         check_number("Model", rate_scale=value, above=0)
         with self.backend.scope(self.dtype):
-            state = self._trainer.state
-            self._trainer.state = state._replace(scale=state.scale * 0 + plain(value))
+            state = self.trainer.state
+            self.trainer.state = state._replace(scale=state.scale * 0 + plain(value))
 
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        count = self.backend.to_numpy(self._trainer.state.count).astype(np.float64)
+        count = self.backend.to_numpy(self.trainer.state.count).astype(np.float64)
         return float(rate_at(self.optimizer.learning_rate, count)) * self.rate_scale
 
     def snapshot(self) -> dict[str, Array]:
         """A copy of what predicts, arrays by name: parameters, average and running statistics."""
-        with self.backend.scope(self.dtype):
-            return dict(named_state(tree_map(lambda leaf: leaf + 0, predicting(self._trainer.state)), self.layout))
+        return self.trainer.snapshot()
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Put a copy of the snapshot back; optimizer state and progress stay as they are.
 
         Its arrays may be of any library; a DataError for a snapshot of another network.
         """
-        with self.backend.scope(self.dtype):
-            self._trainer.state = with_snapshot(
-                *(self._trainer.state, snapshot, self.layout),
-                lambda leaf: to_backend(leaf, self.backend, self.dtype) + 0,
-            )
+        self.trainer.restore(snapshot)
 
     def fit(
         self,
@@ -244,9 +225,16 @@ class Model:
             if checkpoint is not None or resume is not None:  # a digest of all weights, which nobody else asks for
                 given = weights if class_weight is None else as_weights(sample_weight, rows, self.dtype)
                 about_weights = describe_weights(class_weight, given, weights)
-            checkpoints = Checkpoints(self._trainer, self.layout, about, about_weights, callbacks, checkpoint)
+            checkpoints = Checkpoints(self.trainer, self.layout, about, about_weights, callbacks, checkpoint)
             history = History() if resume is None else checkpoints.resume(resume)
-            return train(self, self._trainer, plan, callbacks, checkpoints, history)
+            if train(self, plan, callbacks, history, checkpoints):
+                warnings.warn(
+                    f"training was interrupted in epoch {self.trainer.progress.epoch + 1}; the model stands at its "
+                    "last whole step, and fit goes on from there",
+                    TrainingInterrupted,
+                    stacklevel=2,
+                )
+            return history
 
     def _data(self, *given: Any) -> tuple[tuple, np.ndarray]:
         """Checked ``(x, target, weights)`` on the backend, and the weights on the host; see `as_data`."""
@@ -258,27 +246,13 @@ class Model:
         try:
             x, target, weights = self._data(*given)[0]
             if named := self.specification.metrics:
-                prediction = self._in_blocks(self._answer, x[:1, :])
+                prediction = self.trainer.predict(x[:1, :])
+                one, weight = map(self.trainer.on_backend, (target[:1, ...], weights[:1]))
                 for name in named:
-                    self.metrics[name](self._here(target[:1, ...]), prediction, self._here(weights[:1]))
+                    self.metrics[name](one, prediction, weight)
         except DataError as error:
             raise DataError(f"validation_data: {error}") from None
         return x, target, weights
-
-    def _in_blocks(self, function: Callable[..., Tree], x: Array, batch_size: int | None = None) -> Tree:
-        """The function of the parameters and of x, a block of rows at a time."""
-        rows, running = batch_size or PREDICT_ROWS, self._trainer.state.statistics
-        if x.shape[0] <= rows:
-            return function(self._vector, running, self._here(x))
-        blocks = [
-            function(self._vector, running, self._here(x[start : min(start + rows, x.shape[0]), :]))
-            for start in range(0, x.shape[0], rows)
-        ]
-        return tree_map(lambda *parts: self.backend.xp.concat(parts, axis=-2), *blocks)
-
-    def _here(self, x: Array) -> Array:
-        """The array on the backend: rows that its device has no room for come from the host a block at a time."""
-        return x if self.backend.owns(x) else self.backend.asarray(x)
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
         """What the loss's link makes of the scores: probabilities, means, quantiles. The same library as ``x``."""
@@ -289,7 +263,7 @@ class Model:
             if rows.shape[1] != self._columns:
                 score_columns(self.net, rows)
                 self._columns = rows.shape[1]
-            prediction = self._in_blocks(self._answer, rows, batch_size)
+            prediction = self.trainer.predict(rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
@@ -298,8 +272,8 @@ class Model:
             return self._evaluate(*self._data(x, y, sample_weight)[0])
 
     def _evaluate(self, x: Array, target: Array, weights: Array) -> dict[str, float]:
-        xp, scores = self.backend.xp, self._in_blocks(self._score, x)
-        target, weights = self._here(target), self._here(weights)
+        xp, scores = self.backend.xp, self.trainer.score(x)
+        target, weights = self.trainer.on_backend(target), self.trainer.on_backend(weights)
         values = {"loss": self.loss.value_and_grad(scores, target, weights)[0] / xp.sum(weights)}
         if self.metrics:
             prediction = self.loss.predict(scores)
@@ -359,11 +333,11 @@ class Model:
         Pickle moves models between processes. It is no file format: `save` is, and it is safe to read.
         """
         with self.backend.scope(self.dtype):
-            state = tree_map(lambda leaf: np.array(self.backend.to_numpy(leaf)), self._trainer.state)
+            state = tree_map(lambda leaf: np.array(self.backend.to_numpy(leaf)), self.trainer.state)
         return {
             "specification": self.specification,
             "state": state,
-            "progress": replace(self._trainer.progress),
+            "progress": replace(self.trainer.progress),
             "metrics": dict(self.metrics),
             "backend": (self.backend.name, str(self.backend.device)),
             "compiled": (self.compiled.asked, self.compiled.kind),
@@ -382,8 +356,8 @@ class Model:
         self.__init__(**vars(specification), **words)  # type: ignore[misc]  # as pickle finds it: bare
         self.compiled.keep(kind, "the copied model")
         with self.backend.scope(self.dtype):
-            self._trainer.state = tree_map(self.backend.asarray, state)
-        self._trainer.progress = replace(kept["progress"])
+            self.trainer.state = tree_map(self.backend.asarray, state)
+        self.trainer.progress = replace(kept["progress"])
         self.metrics = dict(kept["metrics"])
 
 

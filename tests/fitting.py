@@ -41,8 +41,8 @@ def classifier(**words: Any) -> mc.Model:
 
 def state_of(model: mc.Model) -> dict[str, np.ndarray]:
     """A copy of all that training moves, by name, the padding of the vectors too."""
-    leaves = {name: np.array(model.backend.to_numpy(leaf)) for name, leaf in named_leaves(model._trainer.state)}
-    progress = model._trainer.progress
+    leaves = {name: np.array(model.backend.to_numpy(leaf)) for name, leaf in named_leaves(model.trainer.state)}
+    progress = model.trainer.progress
     return leaves | {"epoch": np.array(progress.epoch), "step": np.array(progress.step)}
 
 

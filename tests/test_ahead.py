@@ -211,7 +211,7 @@ def used(net: Any, loss: Any, target: np.ndarray, **words: Any) -> set[str]:
     step = make_step(model.net, model.loss, model.optimizer, model.layout, model.rules)
     batch = Batch(X, target, np.ones(len(X)), net.noise(Stream(0), X.shape, "float64"))
     xp = Namespace()
-    step(*tree_map(lambda leaf: xp.input(np.shape(leaf), np.asarray(leaf).dtype), (model._trainer.state, batch)))
+    step(*tree_map(lambda leaf: xp.input(np.shape(leaf), np.asarray(leaf).dtype), (model.trainer.state, batch)))
     return xp.used
 
 

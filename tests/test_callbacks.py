@@ -327,7 +327,7 @@ def test_the_lower_rate_is_the_one_that_is_used() -> None:
     model, history = plateau([2.0, 2.0, 2.0, 1.0])
     first, second = make(PLAIN, optimizer=mc.SGD(0.1)), make(PLAIN, optimizer=mc.SGD(0.05))
     first.fit(X, Y, epochs=3)
-    second._trainer.state, second._trainer.progress = first._trainer.state, first._trainer.progress
+    second.trainer.state, second.trainer.progress = first.trainer.state, first.trainer.progress
     second.fit(X, Y, epochs=1)
     np.testing.assert_allclose(model.predict(X), second.predict(X), rtol=1e-12)
     assert history.learning_rate == pytest.approx([0.1, 0.1, 0.1, 0.05]), "as it was when the epoch's row was made"

@@ -65,12 +65,12 @@ def kill(path: Path, epoch: int, model: Model | None = None, rules: tuple = (), 
 
 
 def state_of(model: Model) -> dict[str, np.ndarray]:
-    return {name: model.backend.to_numpy(leaf) for name, leaf in named_leaves(model._trainer.state)}
+    return {name: model.backend.to_numpy(leaf) for name, leaf in named_leaves(model.trainer.state)}
 
 
 def assert_same_state(a: Model, b: Model) -> None:
     left, right = state_of(a), state_of(b)
-    assert left.keys() == right.keys() and a._trainer.progress == b._trainer.progress
+    assert left.keys() == right.keys() and a.trainer.progress == b.trainer.progress
     for name in left:
         assert left[name].dtype == right[name].dtype
         np.testing.assert_array_equal(left[name], right[name], err_msg=name)
@@ -254,7 +254,7 @@ def test_damaged_and_other_files_are_refused(tmp_path: Path) -> None:
     model.save(path)
     with pytest.raises(ModelFileError, match="is a model file"):
         model.fit(**FIT, resume=path)
-    assert model._trainer.progress.epoch == 0
+    assert model.trainer.progress.epoch == 0
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_forged_checkpoints_are_refused(change: Any, said: str, tmp_path: Path) 
     tensors.write(path, "checkpoint", about, arrays)
     with pytest.raises(ModelFileError, match=said):
         model.fit(**FIT, resume=path)
-    assert model._trainer.progress.epoch == 0 and not int(model._trainer.state.count)
+    assert model.trainer.progress.epoch == 0 and not int(model.trainer.state.count)
 
 
 def test_the_place_is_checked_before_training(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_the_place_is_checked_before_training(tmp_path: Path) -> None:
         model.fit(**FIT, checkpoint=tmp_path / "missing" / "run")
     with pytest.raises(ModelFileError, match="is a directory"):
         model.fit(**FIT, checkpoint=tmp_path)
-    assert model._trainer.progress.epoch == 0
+    assert model.trainer.progress.epoch == 0
 
 
 class StopAfter:
@@ -305,7 +305,7 @@ def test_a_fit_that_a_callback_ended_stays_ended(tmp_path: Path) -> None:
     assert len(history) == 2 and history.stopped == "enough"
     assert_same_state(again, model)
     again.fit(**FIT)
-    assert again._trainer.progress.epoch == 7
+    assert again.trainer.progress.epoch == 7
 
 
 def test_an_interrupted_epoch_leaves_the_checkpoint_of_the_one_before(
@@ -314,7 +314,7 @@ def test_an_interrupted_epoch_leaves_the_checkpoint_of_the_one_before(
     import signal
 
     path, model, whole = tmp_path / "run", make(), make()
-    run, calls = model._trainer.run, []
+    run, calls = model.trainer.run, []
 
     def interrupted(*args: Any) -> Any:
         calls.append(1)
@@ -322,7 +322,7 @@ def test_an_interrupted_epoch_leaves_the_checkpoint_of_the_one_before(
             signal.raise_signal(signal.SIGINT)
         return run(*args)
 
-    monkeypatch.setattr(model._trainer, "run", interrupted)
+    monkeypatch.setattr(model.trainer, "run", interrupted)
     with pytest.warns(TrainingInterrupted):
         history = model.fit(**FIT, checkpoint=path)
     assert len(history) == 2 and history.stopped == "interrupted"

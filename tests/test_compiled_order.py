@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlpcore.compiler import order as compiled
 from mlpcore.random import Stream
 from mlpcore.training import loop
-from mlpcore.training.loop import shuffled
+from mlpcore.training.orders import shuffled
 
 pytestmark = needs_compiler
 

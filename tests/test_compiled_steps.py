@@ -41,7 +41,7 @@ def assert_like_eager(way: bool, *given: Any, bound: float = 1e-10, **words: Any
     assert model.compiled.kind == ("C" if way else "NumPy calls"), model.compiled
     np.testing.assert_allclose(losses, expected, rtol=bound)
     for (name, got), (_, right) in zip(
-        named_leaves(model._trainer.state), named_leaves(other._trainer.state), strict=True
+        named_leaves(model.trainer.state), named_leaves(other.trainer.state), strict=True
     ):
         size = max(1.0, float(np.max(np.abs(right), initial=0)))
         np.testing.assert_allclose(got, right, rtol=0, atol=bound * size, err_msg=name)
@@ -229,7 +229,7 @@ def test_a_failed_step_changes_nothing(rate: float, way: bool) -> None:
         model = mc.Model(net, mc.Poisson(), mc.SGD(rate, momentum=0.5), dtype="float64", ema=0.5, **words)
         with pytest.raises(mc.NonFiniteError) as error:
             model.fit(Stream(1).normal((ROWS, WIDTH)), np.ones((ROWS, 2)), batch_size=8)
-        found.append((str(error.value), model._trainer.progress, state_of(model)))
+        found.append((str(error.value), model.trainer.progress, state_of(model)))
     assert found[0][:2] == found[1][:2]
     for name, right in found[1][2].items():
         assert np.isfinite(right).all()

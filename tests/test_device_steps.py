@@ -42,7 +42,7 @@ def test_a_fit_is_that_of_eager_steps(net: Any, rules: dict) -> None:
     (model, losses), (other, expected) = fit(net, backend(), **rules), fit(net, EAGER, **rules)
     assert model.compiled.kind == "CUDA" and "__global__" in model.compiled.source
     np.testing.assert_allclose(losses, expected, rtol=1e-10)
-    both = zip(named_leaves(model._trainer.state), named_leaves(other._trainer.state), strict=True)
+    both = zip(named_leaves(model.trainer.state), named_leaves(other.trainer.state), strict=True)
     for (name, got), (_, right) in both:
         assert got.dtype == right.dtype and got.shape == right.shape
         np.testing.assert_allclose(got, right, rtol=0, atol=1e-9 * max(1.0, np.max(np.abs(right))), err_msg=name)

@@ -89,7 +89,7 @@ def test_a_shortage_on_jax_leaves_the_last_whole_chunk() -> None:
     """Apart, because XLA on the CPU makes no such array at all: the error stands in for the one of a device."""
     jax = pytest.importorskip("jax", reason="jax is not installed")
     model = make(open_place("jax"), mc.Sequential(mc.Linear(5, 3)))
-    run, before = model._trainer.run, []
+    run, before = model.trainer.run, []
 
     def failing(state: Any, data: Any, order: np.ndarray, draw: Any) -> Any:
         if order.shape[1] == 2:
@@ -97,7 +97,7 @@ def test_a_shortage_on_jax_leaves_the_last_whole_chunk() -> None:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes.")
         return run(state, data, order, draw)
 
-    model._trainer.run = failing
+    model.trainer.run = failing
     with pytest.raises(mc.OutOfMemoryError, match=r"8\.0 GiB were asked for, in epoch 1, after step 3.*try half"):
         model.fit(X, Y, epochs=1, batch_size=16)
     assert_same(state_of(model), before[0])
@@ -119,7 +119,7 @@ def test_another_error_stays_what_it_is() -> None:
 
     for place in HERE:
         model = make(open_place(place), mc.Linear(5, 3))
-        model._trainer.run = fail
+        model.trainer.run = fail
         with pytest.raises(RuntimeError) as caught:
             model.fit(X, Y, epochs=1)
         assert caught.value is error, place
@@ -185,7 +185,7 @@ def test_the_estimate_is_above_what_a_step_takes_and_near_it(net: str, rows: int
         drawn = model.net.noise(Stream(0), (rows, 64), "float32")
         for _ in range(2):  # the second time, with all imported and remembered
             tracemalloc.start()
-            model._trainer.run(model._trainer.state, data, np.arange(rows)[None], lambda i: drawn)
+            model.trainer.run(model.trainer.state, data, np.arange(rows)[None], lambda i: drawn)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
     estimate = step_bytes(columns_kept(model.net, 64), model.layout.size, rows, 4)
@@ -238,14 +238,14 @@ def on_cupy(cupy: Any) -> Backend:
 
 def raising(model: mc.Model, error: Exception) -> mc.Model:
     """The model, whose second chunk raises the error."""
-    run = model._trainer.run
+    run = model.trainer.run
 
     def failing(state: Any, data: Any, order: np.ndarray, draw: Any) -> Any:
         if order.shape[1] == 2:
             raise error
         return run(state, data, order, draw)
 
-    model._trainer.run = failing
+    model.trainer.run = failing
     return model
 
 

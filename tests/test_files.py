@@ -76,7 +76,7 @@ def test_an_average_is_what_is_saved(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     names = dict(members.named_leaves(model.params))
     np.testing.assert_array_equal(load_file(tmp_path / "model")["0.weight"], names["0.weight"])
-    assert not np.array_equal(names["0.weight"], model.layout.view(model._trainer.state.params, (0, 0))[0]["weight"])
+    assert not np.array_equal(names["0.weight"], model.layout.view(model.trainer.state.params, (0, 0))[0]["weight"])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -103,10 +103,10 @@ def test_a_moved_model_goes_on_where_it_was(backend: str) -> None:
     members.assert_close(other.predict(x), model.predict(x))
     back = other.to("numpy")
     for (name, a), (_, b) in zip(
-        members.named_leaves(back._trainer.state), members.named_leaves(other._trainer.state), strict=True
+        members.named_leaves(back.trainer.state), members.named_leaves(other.trainer.state), strict=True
     ):
         np.testing.assert_array_equal(a, other.backend.to_numpy(b), err_msg=name)
-    assert back._trainer.progress == model._trainer.progress
+    assert back.trainer.progress == model.trainer.progress
 
 
 def test_what_is_attached_comes_back(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ from members import OPTIMIZERS, assert_close
 import mlpcore as mc
 from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
-from mlpcore.training.loop import _mean_weight, shuffled
+from mlpcore.training.loop import _mean_weight
+from mlpcore.training.orders import shuffled
 from mlpcore.training.step import make_step
 from mlpcore.trees import named_leaves
 from mlpcore.typing import Batch
@@ -44,7 +45,7 @@ def test_an_epoch_is_its_steps_one_after_the_other(shuffle: bool) -> None:
     weights = 0.5 + Stream(1).uniform((ROWS,))
     model, other = make(**EVERYTHING, backend=EAGER), make(**EVERYTHING, backend=EAGER)
     history = model.fit(X, Y, epochs=2, batch_size=5, shuffle=shuffle, sample_weight=weights)
-    state = other._trainer.state
+    state = other.trainer.state
     step = make_step(NET, model.loss, model.optimizer, model.layout, model.rules)
     number = count()
     for epoch in range(2):
@@ -59,7 +60,7 @@ def test_an_epoch_is_its_steps_one_after_the_other(shuffle: bool) -> None:
             total += float(loss) * weights[at].sum()
         assert history.loss[epoch] == pytest.approx(total / weights.sum(), rel=1e-12)
     for name, leaf in named_leaves(state):
-        np.testing.assert_array_equal(leaf, dict(named_leaves(model._trainer.state))[name], err_msg=name)
+        np.testing.assert_array_equal(leaf, dict(named_leaves(model.trainer.state))[name], err_msg=name)
 
 
 def test_every_epoch_has_another_order_and_every_seed_too() -> None:
@@ -138,8 +139,8 @@ def test_chunks_leave_no_trace(longest: int, monkeypatch: pytest.MonkeyPatch) ->
     history = whole.fit(X, Y, epochs=3, sample_weight=weights, **FIT)
     monkeypatch.setattr("mlpcore.training.loop.CHUNK_WORK", longest * 3 * 5 * cut.layout.size)
     lengths = []
-    run = cut._trainer.run
-    monkeypatch.setattr(cut._trainer, "run", lambda *args: lengths.append(len(args[2])) or run(*args))
+    run = cut.trainer.run
+    monkeypatch.setattr(cut.trainer, "run", lambda *args: lengths.append(len(args[2])) or run(*args))
     again = cut.fit(X, Y, epochs=3, sample_weight=weights, **FIT)
     assert lengths == 3 * {1: [1] * 5, 2: [2, 2, 1], 3: [2, 2, 1], 4: [4, 1]}[longest]
     assert_same(state_of(cut), state_of(whole))

@@ -117,7 +117,7 @@ def test_the_loss_falls() -> None:
 def test_where_an_average_is_kept_it_is_what_speaks(tmp_path: Path) -> None:
     model = make(ema=0.9, optimizer=mc.SGD(0.1))
     history = model.fit(X, Y, epochs=3, batch_size=5, validation_data=(X, Y))
-    state = model._trainer.state
+    state = model.trainer.state
     assert np.any(state.average != state.params)
     still = make(params=model.layout.view(state.average, state.statistics))
     moving = make(params=model.layout.view(state.params, state.statistics))
@@ -134,4 +134,4 @@ def test_training_does_not_see_the_average() -> None:
     """Except through it nobody looks: parameters and losses are those without one."""
     one, other = make(ema=0.9), make()
     assert one.fit(X, Y, epochs=3).loss == other.fit(X, Y, epochs=3).loss
-    np.testing.assert_array_equal(one._trainer.state.params, other._trainer.state.params)
+    np.testing.assert_array_equal(one.trainer.state.params, other.trainer.state.params)

@@ -13,7 +13,7 @@ from fitting import EAGER, NET, ROWS, X, Y, assert_same, make, state_of
 import mlpcore as mc
 from mlpcore.layers.activation import Activation
 from mlpcore.losses.elementwise import ElementwiseLoss
-from mlpcore.training.loop import shuffled
+from mlpcore.training.orders import shuffled
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 STEPS = 5  # in an epoch of batches of 5
@@ -74,7 +74,7 @@ def after_steps(steps: int, kind: Any = Trap, **words: Any) -> mc.Model:
     model = untouched(steps // STEPS, kind, **words)
     if rest := steps % STEPS:
         order = shuffled(model.seed, ROWS)(steps // STEPS)
-        model._trainer._advance((X, Y, np.ones(ROWS)), order[: 5 * rest].reshape(rest, 5), (5.0, 4.0))
+        model.trainer._advance((X, Y, np.ones(ROWS)), order[: 5 * rest].reshape(rest, 5), (5.0, 4.0))
     return model
 
 
@@ -297,21 +297,21 @@ def test_a_bad_row_stops_training_before_it_with_epoch_step_and_advice() -> None
     """The weights are to the bit those of a run that ends there; nothing after it in the chunk moves anything."""
     model = untouched(1)
     data = X.copy()
-    run = model._trainer.run
+    run = model.trainer.run
 
     def spoiled(state: Any, rows: Any, order: Any, draw: Any) -> Any:
         x = rows[0].copy()
         x[order[2][0]] = np.nan if len(order) == 4 else x[order[2][0]]
         return run(state, (x, *rows[1:]), order, draw)
 
-    model._trainer.run = spoiled
+    model.trainer.run = spoiled
     said = (
         r"became infinite or NaN in epoch 2, step 8; the model keeps the weights from before that step\. Try a smaller "
     )
     with pytest.raises(mc.NonFiniteError, match=said) as caught:
         model.fit(data, Y, epochs=4, batch_size=5)
     assert "clip_norm=1.0" in str(caught.value) and isinstance(caught.value, ArithmeticError)
-    model._trainer.run = run
+    model.trainer.run = run
     expected = after_steps(7)
     assert_same(state_of(model), state_of(expected), but=("step",))
     np.testing.assert_array_equal(model.predict(X), expected.predict(X))
@@ -328,12 +328,12 @@ def test_an_absurd_rate_diverges_and_a_smaller_one_goes_on(optimizer: Any, dtype
     first = model.snapshot()
     with pytest.raises(mc.NonFiniteError, match="became infinite or NaN in epoch"):
         model.fit(X, Y, epochs=500, batch_size=5)
-    assert np.all(np.isfinite(model._trainer.state.params)), "still finite, if useless"
-    assert not model._trainer.state.skipped
+    assert np.all(np.isfinite(model.trainer.state.params)), "still finite, if useless"
+    assert not model.trainer.state.skipped
     with pytest.raises(mc.NonFiniteError):
         model.fit(X, Y, epochs=500, batch_size=5)
     model.restore(first)
-    model._trainer.state = model._trainer.state._replace(optimizer=optimizer.init(model._trainer.state.params))
+    model.trainer.state = model.trainer.state._replace(optimizer=optimizer.init(model.trainer.state.params))
     model.rate_scale = 1e-3 / optimizer.learning_rate * 10
     losses = model.fit(X, Y, epochs=50, batch_size=5).loss
     assert losses[-1] < losses[0] and np.all(np.isfinite(losses))
@@ -369,7 +369,7 @@ def test_an_infinite_gradient_under_a_finite_loss_is_found_too() -> None:
     model = make(mc.Linear(3, 2), Cliff(), mc.SGD(0.05), clip_value=1.0)
     with pytest.raises(mc.NonFiniteError, match="the loss or its gradient became infinite or NaN in epoch"):
         model.fit(X, Y + 1, epochs=100, batch_size=5)
-    assert np.all(np.isfinite(model._trainer.state.params)) and np.isfinite(model.evaluate(X, Y)["loss"])
+    assert np.all(np.isfinite(model.trainer.state.params)) and np.isfinite(model.evaluate(X, Y)["loss"])
 
 
 def test_the_callbacks_end_where_the_loss_was_lost() -> None:
@@ -396,7 +396,7 @@ def test_the_epoch_and_the_step_are_counted_over_all_fits(epochs: int) -> None:
     step = STEPS * epochs + 2
     with pytest.raises(mc.NonFiniteError, match=f"in epoch {epochs + 1}, step {step};"):
         model.fit(X, Y, epochs=3, batch_size=5)
-    assert ROWS > 5 and int(model._trainer.state.count) == step - 1
+    assert ROWS > 5 and int(model.trainer.state.count) == step - 1
 
 
 def test_a_validation_loss_may_be_infinite_without_ending_training() -> None:

@@ -66,7 +66,7 @@ def test_a_clipped_step_is_as_long_as_the_limit_however_large_the_gradient(power
     x = np.ldexp(np.eye(3, dtype="float32")[:rows] + np.float32(0.25), power)
     model = mc.Model(mc.Linear(3, 1), loss=mc.AbsoluteError(), optimizer=mc.SGD(1.0), clip_norm=limit, seed=0)
     exact = np.r_[x.astype("float64").mean(axis=0), 1.0]  # the slope of |z - t| is 1 for z > t
-    model._trainer.state.params[...] = 0
+    model.trainer.state.params[...] = 0
     with np.errstate(all="ignore"):
         model.fit(x, np.full((rows, 1), -1.0), epochs=1, batch_size=rows)
     moved = np.concatenate([np.ravel(leaf) for leaf in (model.params["weight"], model.params["bias"])])

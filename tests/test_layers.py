@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mlpcore.layers.rounded import RoundedLinear
 
 import mlpcore.layers as layers
 from mlpcore.errors import ConfigurationError
@@ -32,7 +33,6 @@ from mlpcore.layers import (
     Softplus,
     Tanh,
 )
-from mlpcore.layers.rounded import RoundedLinear
 from mlpcore.random import Stream
 from mlpcore.trees import tree_map
 

@@ -82,7 +82,7 @@ def test_given_parameters_are_the_ones_that_predict(ema: float | None) -> None:
         later.params = given
         for model in (built, later):
             np.testing.assert_array_equal(model.predict(X), other.predict(X))
-            np.testing.assert_array_equal(model._trainer.state.params, other._trainer.state.params)
+            np.testing.assert_array_equal(model.trainer.state.params, other.trainer.state.params)
             model.fit(X, Y, epochs=1)
             assert np.any(model.predict(X) != other.predict(X))
     for name, leaf in leaves(tree).items():
@@ -96,7 +96,7 @@ def test_assigned_parameters_train_like_those_of_the_constructor(backend: Any) -
     one, other = make(ema=0.5, params=tree, backend=backend), assign(make(ema=0.5, backend=backend), tree)
     for model in (one, other):
         model.fit(X, Y, epochs=2)
-        assert np.any(model._trainer.state.average != model._trainer.state.params)
+        assert np.any(model.trainer.state.average != model.trainer.state.params)
     assert_same(state_of(one), state_of(other))
 
 
@@ -180,7 +180,7 @@ def test_evaluation_is_the_mean_over_rows_and_the_metrics_on_the_prediction() ->
 def test_evaluation_of_more_rows_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(metrics=["r2"])
     whole, prediction = model.evaluate(X, Y), model.predict(X)
-    monkeypatch.setattr("mlpcore.model.PREDICT_ROWS", 5)
+    monkeypatch.setattr("mlpcore.training.loop.PREDICT_ROWS", 5)
     assert model.evaluate(X, Y) == pytest.approx(whole, rel=1e-12)
     assert_close(model.predict(X), prediction, roundings=10)
 

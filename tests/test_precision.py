@@ -66,7 +66,7 @@ def trained(backend: Any, dtype: str, precision: str, digits: Any, epochs: int, 
 
 @pytest.fixture(scope="module")
 def in_float64(digits: Any) -> tuple[np.ndarray, float]:
-    vector = trained("numpy", "float64", "highest", digits, 5, 20 * 64)._trainer.state.params
+    vector = trained("numpy", "float64", "highest", digits, 5, 20 * 64).trainer.state.params
     whole = trained("numpy", "float64", "highest", digits, 20, 10**6)
     return vector, whole.evaluate(digits[1], digits[3])["accuracy"]
 
@@ -79,7 +79,7 @@ def test_a_run_stays_near_the_one_in_float64(
     backend = open_precise(place, precision)
     model = trained(backend, "float32", precision, digits, 5, 20 * 64)
     vector, accuracy = in_float64
-    away = np.linalg.norm(backend.to_numpy(model._trainer.state.params) - vector) / np.linalg.norm(vector)
+    away = np.linalg.norm(backend.to_numpy(model.trainer.state.params) - vector) / np.linalg.norm(vector)
     assert away < 32 * UNIT[precision]
     if precision != "highest":
         assert away > UNIT[precision] / 16, "nothing was rounded"

@@ -112,7 +112,7 @@ def trained(case: Training, data: tuple, words: dict[str, Any], by: float = 0.0,
         history = model.fit(x, target, sample_weight=weights, **words)
     if "compile" in way:
         assert model.compiled.kind == ("C" if way["compile"] else "NumPy calls"), model.compiled
-    return [np.array(history.loss), *map(np.asarray, leaves(model._trainer.state))]
+    return [np.array(history.loss), *map(np.asarray, leaves(model.trainer.state))]
 
 
 @pytest.mark.parametrize(

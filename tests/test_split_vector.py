@@ -174,7 +174,7 @@ def test_a_state_that_somebody_holds_is_left_alone() -> None:
     model = make(NET, **EVERYTHING, backend=backend)
     for _ in range(3):
         model.fit(X[:20], Y[:20], epochs=2, batch_size=10)
-        held, before = model._trainer.state, state_of(model)
+        held, before = model.trainer.state, state_of(model)
         model.fit(X[:20], Y[:20], epochs=3, batch_size=10)
         for name, leaf in named_leaves(held):
             np.testing.assert_array_equal(backend.to_numpy(leaf), before[name])
@@ -185,7 +185,7 @@ def test_a_failure_within_a_long_chunk_leaves_whole_steps(monkeypatch: pytest.Mo
     model = make(NET, **EVERYTHING, backend=backend)
     model.fit(X[:20], Y[:20], epochs=2, batch_size=2)
     monkeypatch.setattr(scanning, "NOISE_BYTES", 2 * 2 * (5 + 1) * 8)  # masks and row weights of two steps
-    run, begun = model._trainer.run, model._trainer.progress.step
+    run, begun = model.trainer.run, model.trainer.progress.step
 
     def failing(state: Any, data: Any, order: np.ndarray, draw: Any) -> Any:
         def drawn(i: int) -> Any:
@@ -196,10 +196,10 @@ def test_a_failure_within_a_long_chunk_leaves_whole_steps(monkeypatch: pytest.Mo
         return run(state, data, order, drawn)
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no entropy"):
-        patch.setattr(model._trainer, "run", failing)
+        patch.setattr(model.trainer, "run", failing)
         model.fit(X[:20], Y[:20], epochs=1, batch_size=2)
     state = state_of(model)
-    assert model._trainer.progress.step == int(state["4"]) == begun + 6
+    assert model.trainer.progress.step == int(state["4"]) == begun + 6
     model.fit(X[:20], Y[:20], epochs=1, batch_size=2)
 
 

@@ -187,7 +187,7 @@ def _memory(fitted: Any, made: Any, loss: Loss) -> Memory:
     def flat(leaves: list[np.ndarray]) -> np.ndarray:
         return model.layout.flat(tree_from(net, leaves[:layers], leaves[layers:], others))
 
-    state = model._trainer.state
+    state = model.trainer.state
     if isinstance(theirs, AdamOptimizer):
         count = np.asarray(theirs.t)
         moments: Any = AdamState(count.astype(runtime.dtype), flat(theirs.ms), flat(theirs.vs))
@@ -197,7 +197,7 @@ def _memory(fitted: Any, made: Any, loss: Loss) -> Memory:
         # Theirs is what is added to the parameters, ours what is taken away.
         state = state._replace(optimizer=SGDState(-flat(theirs.velocities)) if state.optimizer else ())
         rate = float(theirs.learning_rate)
-    model._trainer.state = state
+    model.trainer.state = state
     draws = Draws(_same_random(fitted.random_state, fitted._random_state))
     return Memory(model, draws, rate)
 
@@ -207,7 +207,7 @@ def _their_optimizer(made: Any, memory: Memory) -> Any:
     model = memory.model
     assert model is not None
     with model.backend.scope(model.dtype):
-        state = on_host(model._trainer.state)
+        state = on_host(model.trainer.state)
 
     net: Any = model.net
 

@@ -19,8 +19,8 @@ from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.runtime import Runtime, on_host, tree_from, tree_parts
 from mlpcore.sklearn.sparse import densified
-from mlpcore.sklearn.stochastic import Batches, Memory, Plan, Told, train, unharmed
-from mlpcore.sklearn.stopping import Rate, Watch, going_on
+from mlpcore.sklearn.stochastic import Batches, FitLog, Memory, Plan, rollback, train
+from mlpcore.sklearn.stopping import Rate, StoppingRule, going_on
 from mlpcore.sklearn.validation import HeldOut, validator
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.data import as_target
@@ -88,9 +88,9 @@ def fit(estimator: Any, problem: Problem, place: Place, *, first: bool, once: bo
             _check_units([n_in, *translation.hidden_sizes(estimator), n_out], coefs)
             tree = tree_from(net, coefs, intercepts, _others(estimator, net))
         solve = _in_full if estimator.solver == FULL_BATCH else _in_batches
-        with unharmed(None if first else memory, draws_too=isinstance(estimator.random_state, Integral)):
+        with rollback(None if first else memory, draws_too=isinstance(estimator.random_state, Integral)):
             model, attributes = solve(estimator, problem, place, net, tree, draws, memory, first, once)
-        state = model._trainer.state
+        state = model.trainer.state
         running = tuple(leaf + 0 for leaf in state.statistics)
         coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, running))
     attributes |= {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
@@ -148,7 +148,7 @@ def _in_full(
         tol=float(estimator.tol),
         verbose=bool(estimator.verbose),
     )
-    model._trainer.state = model._trainer.state._replace(params=solved.vector)
+    model.trainer.state = model.trainer.state._replace(params=solved.vector)
     return model, {"n_iter_": solved.iterations, "loss_": solved.loss, "t_": 0}
 
 
@@ -178,17 +178,17 @@ def _in_batches(
         model = _model(estimator, problem, place, net, tree, steps, draws.seed() if random else 0)
     rule = estimator.learning_rate if translation.decays(estimator) else "constant"
     rate = Rate(rule, float(estimator.learning_rate_init), float(estimator.power_t), now, factor)
-    watch = Watch(bool(estimator.early_stopping), float(estimator.tol), float(estimator.n_iter_no_change))
-    told = Told()
+    stopping = StoppingRule(bool(estimator.early_stopping), float(estimator.tol), float(estimator.n_iter_no_change))
+    log = FitLog()
     if not first:
-        watch, told.loss_curve = going_on(watch, estimator), list(getattr(estimator, "loss_curve_", ()))
-        told.rows_seen = getattr(estimator, "t_", 0)
-        told.validation_loss_curve = getattr(estimator, "validation_loss_curve_", None)
+        stopping, log.loss_curve = going_on(stopping, estimator), list(getattr(estimator, "loss_curve_", ()))
+        log.rows_seen = getattr(estimator, "t_", 0)
+        log.validation_loss_curve = getattr(estimator, "validation_loss_curve_", None)
     if first or estimator.compat is None:  # scikit-learn's warm start overwrites the best weights of the fit before
-        watch.begin(model)
+        stopping.begin(model)
     data = placed(problem, problem.loss.outputs(problem.targets), place)
-    if issparse(data[0]) and not getattr(model._trainer.run, "densifies", False):
-        model._trainer.run = densified(model._trainer.run, place.backend)
+    if issparse(data[0]) and not getattr(model.trainer.run, "densifies", False):
+        model.trainer.run = densified(model.trainer.run, place.backend)
     weights = np.ones(data[0].shape[0]) if problem.weights is None else problem.weights
     validate = None if held_out is None else validator(estimator, held_out, problem.loss, place)
     columns = ["loss", "learning_rate", "rows_per_second"]
@@ -202,21 +202,21 @@ def _in_batches(
         callbacks=check_callbacks(callbacks, columns),
         validate=validate,
     )
-    train(model, Batches(data, weights, rows, batch_size), draws, plan, rate, watch, told)
+    train(model, Batches(data, weights, rows, batch_size), draws, plan, rate, stopping, log)
     goes_on = once or estimator.warm_start or estimator.compat == "sklearn"
     attributes: dict[str, Any] = {
-        "n_iter_": told.epochs,
-        "t_": told.rows_seen,
-        "loss_curve_": told.loss_curve,
-        "validation_loss_curve_": told.validation_loss_curve,
-        "best_loss_": None if watch.early_stopping else watch.best_loss,
-        "validation_scores_": watch.scores if watch.early_stopping else None,
-        "best_validation_score_": watch.best_score if watch.early_stopping else None,
-        "_no_improvement_count": watch.count,
+        "n_iter_": log.epochs,
+        "t_": log.rows_seen,
+        "loss_curve_": log.loss_curve,
+        "validation_loss_curve_": log.validation_loss_curve,
+        "best_loss_": None if stopping.early_stopping else stopping.best_loss,
+        "validation_scores_": stopping.scores if stopping.early_stopping else None,
+        "best_validation_score_": stopping.best_score if stopping.early_stopping else None,
+        "_no_improvement_count": stopping.count,
         "_optimizer": Memory(model if goes_on else None, draws if goes_on else None, rate.now, rate.factor),
     }
-    if told.loss_curve:
-        attributes["loss_"] = told.loss_curve[-1]
+    if log.loss_curve:
+        attributes["loss_"] = log.loss_curve[-1]
     return model, attributes
 
 
@@ -255,14 +255,14 @@ def _gone_on(fresh: Model, old: Model, tree: Params) -> Model:
     if fresh.specification == old.specification and _where(fresh) == _where(old):
         old.params = tree
         return old
-    state, before = fresh._trainer.state, old._trainer.state
+    state, before = fresh.trainer.state, old.trainer.state
     fits = type(fresh.optimizer) is type(old.optimizer) and fresh.layout.slots == old.layout.slots
     if fits and type(state.optimizer) is type(before.optimizer):
         moments, count = tree_map(
             lambda leaf: to_backend(old.backend.to_numpy(leaf) + 0, fresh.backend), (before.optimizer, before.count)
         )
-        fresh._trainer.state = state._replace(optimizer=moments, count=count)
-        fresh._trainer.progress = replace(old._trainer.progress)
+        fresh.trainer.state = state._replace(optimizer=moments, count=count)
+        fresh.trainer.progress = replace(old.trainer.progress)
     return fresh
 
 

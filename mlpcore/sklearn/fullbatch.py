@@ -73,7 +73,7 @@ def solve(model: Model, data: tuple, *, max_iter: int, max_fun: int, tol: float,
     the parameters are not finite.
     """
     function = objective(model, data)
-    start = model._trainer.state.params + 0
+    start = model.trainer.state.params + 0
     last = Solved(start, math.nan, 0)
 
     def report(vector: Array, loss: float) -> None:

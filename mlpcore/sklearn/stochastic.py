@@ -1,4 +1,4 @@
-"""The epochs of a stochastic fit, with scikit-learn's order of rows, learning rates and rules for stopping."""
+"""A stochastic fit with scikit-learn's order of rows, losses, learning rates and rules for stopping."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from mlpcore.errors import NonFiniteError
 from mlpcore.model import Model
 from mlpcore.sklearn.draws import Draws
-from mlpcore.sklearn.stopping import Rate, Watch
-from mlpcore.training.events import Report, Stop, call, call_every
-from mlpcore.training.loop import EpochResult, Interruption
+from mlpcore.sklearn.stopping import Rate, StoppingRule
+from mlpcore.training import epochs
+from mlpcore.training.events import Report, Stop
+from mlpcore.training.history import History
+from mlpcore.training.loop import EpochResult
 from mlpcore.trees import tree_map
 
 NOT_FINITE = (
@@ -37,14 +39,14 @@ class Memory:
 
 
 @contextmanager
-def unharmed(memory: Memory | None, draws_too: bool) -> Iterator[None]:
+def rollback(memory: Memory | None, draws_too: bool) -> Iterator[None]:
     """Put the memory's model and draws back as they were, should anything be raised; steps write into their vectors.
 
     The draws only where they are the estimator's own (``draws_too``), not a `RandomState` of the caller.
     """
     model, draws = (None, None) if memory is None else (memory.model, memory.draws)
     if model is not None:
-        trainer = model._trainer
+        trainer = model.trainer
         with model.backend.scope(model.dtype):
             state, progress = tree_map(lambda leaf: leaf + 0, trainer.state), replace(trainer.progress)
     if draws is not None and draws_too:
@@ -69,25 +71,31 @@ class Batches(NamedTuple):
     rows: np.ndarray
     batch_size: int
 
-    def mean(self, result: EpochResult, order: np.ndarray) -> float:
+    def mean(self, result: EpochResult) -> float:
         """The mean of the batches' losses, each counted as its rows are: a batch without weight is left out."""
         sizes = np.full(len(result.losses), self.batch_size)
-        sizes[-1] = order.size - self.batch_size * (len(sizes) - 1)
+        sizes[-1] = result.order.size - self.batch_size * (len(sizes) - 1)
         starts = np.arange(len(sizes)) * self.batch_size
-        counted = sizes * (np.add.reduceat(self.weights[order], starts) > 0)
+        counted = sizes * (np.add.reduceat(self.weights[result.order], starts) > 0)
         return float(np.sum(np.multiply(result.losses, counted)) / max(np.sum(counted), 1))
 
 
 @dataclass
-class Told:
+class FitLog:
     """What the epochs have shown, as the fitted attributes name it."""
 
     loss_curve: list[float] = field(default_factory=list)
     validation_loss_curve: list[float] | None = None
     rows_seen: int = 0
     epochs: int = 0
-    interrupted: bool = False
-    diverged: bool = False
+
+    def note(self, values: dict[str, float], rows: int) -> None:
+        """One more epoch of so many rows."""
+        self.epochs += 1
+        self.rows_seen += rows
+        self.loss_curve.append(values["loss"])
+        if "val_loss" in values:
+            self.validation_loss_curve = [*(self.validation_loss_curve or []), values["val_loss"]]
 
 
 class Plan(NamedTuple):
@@ -104,92 +112,81 @@ class Plan(NamedTuple):
     validate: Callable[[Model], tuple[float, float | None]] | None
 
 
-def train(model: Model, batches: Batches, draws: Draws, plan: Plan, rate: Rate, watch: Watch, told: Told) -> None:
+@dataclass
+class Rules:
+    """scikit-learn's rules as a callback, the first one: it keeps the log, sets the learning rate and ends training."""
+
+    rate: Rate
+    stopping: StoppingRule
+    log: FitLog
+    rows: int
+    verbose: bool
+
+    def on_fit_begin(self, model: Model, epochs: int) -> None:
+        """Set the rate of the first epoch."""
+        self.rate.give(model)
+
+    def on_epoch_end(self, report: Report) -> Stop | None:
+        """Note the epoch, and set the rate of the next one."""
+        self.log.note(report.values, self.rows)
+        score = report.values.get("val_score")
+        if self.verbose:
+            print(f"Iteration {self.log.epochs}, loss = {report.values['loss']:.8f}")
+            if score is not None:
+                print(f"Validation score: {score:f}")
+        self.stopping.look(report.model, report.values["loss"], score)
+        self.rate.epoch_ends(self.log.rows_seen)
+        over = self.stopping.is_over
+        last = over and self.rate.is_last(self.stopping.said, self.verbose)
+        if over and not last:
+            self.stopping.count = 0
+        self.rate.give(report.model)
+        return Stop(self.stopping.said) if last else None
+
+
+def train(
+    model: Model, batches: Batches, draws: Draws, plan: Plan, rate: Rate, stopping: StoppingRule, log: FitLog
+) -> None:
     """Train the model for ``plan.max_iter`` epochs, or until the rule for stopping, a callback or Ctrl-C ends it.
 
-    ``told``, ``watch`` and ``rate`` are brought up to date. A loss that is not finite ends training too: a ValueError,
-    but where early stopping holds better weights to go back to.
+    ``log``, ``stopping`` and ``rate`` are brought up to date. A loss that is not finite ends training too: a
+    ValueError, but where early stopping holds better weights to go back to.
     """
-    begun: list[Any] = []
-    told.epochs = 0
-    rate.give(model)
-    try:
-        with Interruption().noted() as interruption:
-            for callback in plan.callbacks:
-                call([callback], "on_fit_begin", model, plan.max_iter)
-                begun.append(callback)
-            while told.epochs < plan.max_iter:
-                if _epoch(model, batches, draws, plan, rate, watch, told, interruption):
-                    break
-                if plan.once:
-                    break
-                if told.epochs == plan.max_iter:
-                    warnings.warn(
-                        f"Stochastic Optimizer: Maximum iterations ({plan.max_iter}) reached and the optimization "
-                        "hasn't converged yet.",
-                        ConvergenceWarning,
-                        stacklevel=6,
-                    )
-    except KeyboardInterrupt:
-        told.interrupted = True
-    except NonFiniteError as error:
-        if watch.best is None:
-            raise ValueError(NOT_FINITE) from error
-        told.diverged = True
-        told.loss_curve.append(float("nan"))
-        watch.scores.append(float("nan"))
-        told.epochs += 1
-        warnings.warn(f"Training diverged, and the best weights are kept: {error}", ConvergenceWarning, stacklevel=6)
-    finally:
-        call_every(begun, "on_fit_end", model)
-    rate.give(model)
-    if told.interrupted:
-        warnings.warn("Training interrupted by user.", stacklevel=6)
-    if watch.best is not None and (told.diverged or not watch.unscored):
-        model.restore(watch.best)
-
-
-def _epoch(
-    model: Model,
-    batches: Batches,
-    draws: Draws,
-    plan: Plan,
-    rate: Rate,
-    watch: Watch,
-    told: Told,
-    interruption: Interruption,
-) -> bool:
-    """One epoch and the look at what it brought; whether it was the last."""
     rows = batches.rows
-    order = rows[draws.order(rows.size)] if plan.shuffle else rows
-    with model.backend.scope(model.dtype):
-        result = model._trainer.epoch(
-            batches.data, batches.weights, lambda epoch: order, batches.batch_size, interruption
+    rules = Rules(rate, stopping, log, rows.size, plan.verbose)
+    log.epochs = 0
+
+    def order(epoch: int) -> np.ndarray:
+        return rows[draws.order(rows.size)] if plan.shuffle else rows
+
+    def evaluate() -> dict[str, float]:
+        assert plan.validate is not None
+        loss, score = plan.validate(model)
+        return {"loss": loss} | ({} if score is None else {"score": score})
+
+    most, watched = 1 if plan.once else plan.max_iter, None if plan.validate is None else evaluate
+    fit = epochs.Plan(batches.data, batches.weights, order, batches.batch_size, most, watched, batches.mean)
+    history, interrupted, diverged = History(), False, False
+    try:
+        with model.backend.scope(model.dtype):
+            interrupted = epochs.train(model, fit, [rules, *plan.callbacks], history)
+    except NonFiniteError as error:
+        if stopping.best is None:
+            raise ValueError(NOT_FINITE) from error
+        diverged = True
+        log.loss_curve.append(float("nan"))
+        stopping.scores.append(float("nan"))
+        log.epochs += 1
+        warnings.warn(f"Training diverged, and the best weights are kept: {error}", ConvergenceWarning, stacklevel=6)
+    if history.stopped is None and not plan.once and not diverged:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({plan.max_iter}) reached and the optimization "
+            "hasn't converged yet.",
+            ConvergenceWarning,
+            stacklevel=6,
         )
-    if not result.whole:
-        raise KeyboardInterrupt
-    loss = batches.mean(result, order)
-    told.epochs += 1
-    told.rows_seen += rows.size
-    told.loss_curve.append(loss)
-    if plan.verbose:
-        print(f"Iteration {told.epochs}, loss = {loss:.8f}")
-    values = {"loss": loss, "learning_rate": model.learning_rate, "rows_per_second": result.rows_per_second}
-    score = None
-    if plan.validate is not None:
-        held_out, score = plan.validate(model)
-        told.validation_loss_curve = [*(told.validation_loss_curve or []), held_out]
-        values |= {"val_loss": held_out} | ({} if score is None else {"val_score": score})
-        if plan.verbose and score is not None:
-            print(f"Validation score: {score:f}")
-    watch.look(model, loss, score)
-    rate.epoch_ends(told.rows_seen)
-    stopping = watch.is_over and rate.is_last(watch.said, plan.verbose)
-    if watch.is_over and not stopping:
-        watch.count = 0
     rate.give(model)
-    report = Report(model, told.epochs, plan.max_iter, values)
-    stops = [one for one in call(plan.callbacks, "on_epoch_end", report) if isinstance(one, Stop)]
-    if interruption:
-        raise KeyboardInterrupt
-    return stopping or bool(stops)
+    if interrupted:
+        warnings.warn("Training interrupted by user.", stacklevel=6)
+    if stopping.best is not None and (diverged or not stopping.unscored):
+        model.restore(stopping.best)

@@ -44,7 +44,7 @@ class Rate:
         return "Stopping" in ending
 
 
-class Watch:
+class StoppingRule:
     """Counts the epochs without progress: of the training loss, or with ``early_stopping`` of the validation score,
     whose best weights are kept in ``best``."""
 
@@ -90,14 +90,14 @@ class Watch:
         return f"{what} did not improve more than tol={self.tol:f} for {self.patience:g} consecutive epochs."
 
 
-def going_on(watch: Watch, estimator: Any) -> Watch:
-    """The watch with what an earlier fit of the estimator has counted."""
-    watch.count = getattr(estimator, "_no_improvement_count", 0)
-    if watch.early_stopping:
-        watch.scores = list(getattr(estimator, "validation_scores_", None) or [])
+def going_on(rule: StoppingRule, estimator: Any) -> StoppingRule:
+    """The rule with what an earlier fit of the estimator has counted."""
+    rule.count = getattr(estimator, "_no_improvement_count", 0)
+    if rule.early_stopping:
+        rule.scores = list(getattr(estimator, "validation_scores_", None) or [])
         best = getattr(estimator, "best_validation_score_", None)
-        watch.best_score = -math.inf if best is None else best
+        rule.best_score = -math.inf if best is None else best
     else:
         best = getattr(estimator, "best_loss_", None)
-        watch.best_loss = math.inf if best is None else best
-    return watch
+        rule.best_loss = math.inf if best is None else best
+    return rule

@@ -75,8 +75,7 @@ def validator(
     def look(model: Model) -> tuple[float, float | None]:
         nonlocal target, told
         with backend.scope(dtype):
-            state = model._trainer.state
-            z = in_blocks(lambda x: model._score(state.params, state.statistics, x), held_out.x, backend, dtype)
+            z = in_blocks(model.trainer.score, held_out.x, backend, dtype)
             if target is None:
                 target = loss.prepare(backend.asarray(held_out.target), z.shape[-1], backend.dtypes[dtype])
             total = (
@@ -88,7 +87,7 @@ def validator(
             found = score_of(model, z, value)
         if not told and not found > -math.inf:
             told = True
-            warnings.warn(NO_SCORE.format(estimator.scoring, rows, found), UndefinedMetricWarning, stacklevel=6)
+            warnings.warn(NO_SCORE.format(estimator.scoring, rows, found), UndefinedMetricWarning, stacklevel=7)
         return value, found
 
     return look
@@ -97,7 +96,7 @@ def validator(
 def _seen(estimator: Any, model: Model, place: Any) -> Any:
     """The estimator with the model's present parameters, as a scorer may ask it."""
     seen = copy.copy(estimator)
-    state = model._trainer.state
+    state = model.trainer.state
     net: Sequential = model.net  # type: ignore[assignment]  # the one that `network` made
     coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, state.statistics))
     seen.coefs_, seen.intercepts_ = coefs, intercepts

@@ -1,47 +1,52 @@
 """The epochs of a fit: each is trained, looked at on validation data, noted, shown to callbacks and kept on disk."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.errors import TrainingInterrupted
 from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.events import Report, Stop, call, call_every, every, has_state
 from mlpcore.training.history import History
-from mlpcore.training.loop import Interruption, Trainer
+from mlpcore.training.interruption import Interruption
+from mlpcore.training.loop import EpochResult
 
 
 class Plan(NamedTuple):
-    """What a fit trains on, checked and on the backend; ``evaluate`` is None where there is no validation data."""
+    """What a fit trains on, checked and on the backend.
+
+    ``order(epoch)`` are the numbers of its rows, ``epochs`` the most there are. ``evaluate`` gives what is measured
+    after an epoch, by name; None where there is no validation data. ``loss`` is the epoch's loss.
+    """
 
     data: tuple
     weights: np.ndarray
     order: Callable[[int], np.ndarray]
     batch_size: int
     epochs: int
-    evaluate: Callable[[], dict[str, float]] | None
+    evaluate: Callable[[], dict[str, float]] | None = None
+    loss: Callable[[EpochResult], float] = lambda result: result.loss
 
 
 def train(
-    model: Any, trainer: Trainer, plan: Plan, callbacks: Sequence[Any], checkpoints: Checkpoints, history: History
-) -> History:
-    """Train until the history has ``plan.epochs`` rows, or a callback or Ctrl-C ends it.
+    model: Any, plan: Plan, callbacks: Sequence[Any], history: History, checkpoints: Checkpoints | None = None
+) -> bool:
+    """Train until the history has ``plan.epochs`` rows, or a callback or Ctrl-C ends it; whether Ctrl-C did.
 
-    ``history`` holds the epochs done before a resume, and a fit that a callback has ended is over. A checkpoint is
-    written after the callbacks of an epoch, none within one. What callbacks with a state do to the model at the end of
-    the fit they do again after a resume; where another has changed it there, one more checkpoint is written.
+    ``history`` holds the epochs done before a resume, and a fit that a callback has ended is over. Rules for stopping
+    and for the learning rate are callbacks too. A checkpoint is written after the callbacks of an epoch, none within
+    one. What callbacks with a state do to the model at the end of the fit they do again after a resume; where another
+    has changed it there, one more checkpoint is written.
     """
-    begun: list[Any] = []
+    trainer, begun = model.trainer, list[Any]()
     try:
         with Interruption().noted() as interruption:
-            _begin(model, trainer, callbacks, plan.epochs - len(history), checkpoints, begun)
+            _begin(model, callbacks, plan.epochs - len(history), checkpoints, begun)
             while len(history) < plan.epochs and history.stopped is None:
                 result = trainer.epoch(plan.data, plan.weights, plan.order, plan.batch_size, interruption)
                 if result.whole:
-                    values = {"loss": result.loss, "learning_rate": model.learning_rate}
+                    values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
                     values["rows_per_second"] = result.rows_per_second
                     if plan.evaluate is not None:
                         values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
@@ -50,39 +55,37 @@ def train(
                     stops = [stop for stop in call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
                     if stops:
                         history.stopped = stops[0].reason
-                    checkpoints.save(history)
+                    if checkpoints is not None:
+                        checkpoints.save(history)
                 if interruption:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
         history.stopped = "interrupted"
-        warnings.warn(
-            f"training was interrupted in epoch {trainer.progress.epoch + 1}; the model stands at its last whole "
-            "step, and fit goes on from there",
-            TrainingInterrupted,
-            stacklevel=3,
-        )
-        return history
+        return True
     finally:
-        changed = _end(model, trainer, begun)
-    if changed:
+        changed = _end(model, begun)
+    if changed and checkpoints is not None:
         checkpoints.save(history)
-    return history
+    return False
 
 
 def _begin(
-    model: Any, trainer: Trainer, callbacks: Sequence[Any], epochs: int, checkpoints: Checkpoints, begun: list[Any]
+    model: Any, callbacks: Sequence[Any], epochs: int, checkpoints: Checkpoints | None, begun: list[Any]
 ) -> None:
     """Begin with every callback, and add it to ``begun``; in a resumed fit then put all where the checkpoint stands.
 
     A state that a callback cannot take leaves the model as it was.
     """
+    trainer = model.trainer
     before = trainer.state, trainer.progress
-    checkpoints.put()
+    if checkpoints is not None:
+        checkpoints.put()
     for callback in callbacks:
         call([callback], "on_fit_begin", model, epochs)
         begun.append(callback)
     try:
-        checkpoints.put_callbacks()
+        if checkpoints is not None:
+            checkpoints.put_callbacks()
     except BaseException:
         call_every(begun, "on_fit_end", model)
         begun.clear()
@@ -90,14 +93,14 @@ def _begin(
         raise
 
 
-def _end(model: Any, trainer: Trainer, begun: Sequence[Any]) -> bool:
+def _end(model: Any, begun: Sequence[Any]) -> bool:
     """End with every callback, whatever others raise; whether one without a state has changed the model."""
     changed = []
 
     def end(callback: Any) -> None:
-        before = trainer.state
+        before = model.trainer.state
         call([callback], "on_fit_end", model)
-        changed.append(trainer.state is not before and not has_state(callback))
+        changed.append(model.trainer.state is not before and not has_state(callback))
 
     every(partial(end, callback) for callback in begun)
     return any(changed)

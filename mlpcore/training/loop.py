@@ -1,13 +1,9 @@
-"""The training loop: epochs of chunks of steps, with every host read between the chunks."""
+"""The trainer: holds the state of training and moves it on, epoch by epoch, in chunks of steps."""
 
-import contextlib
 import math
 import operator
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,28 +11,33 @@ import numpy as np
 
 from mlpcore.backends.backend import Backend, ChunkError, Run, StepNoise
 from mlpcore.backends.compilation import Compilation
-from mlpcore.compiler.order import order as compiled_order
+from mlpcore.backends.transfer import to_backend
 from mlpcore.errors import NonFiniteError, OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
+from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
-from mlpcore.trees import leaves
-from mlpcore.typing import Layer, Noise, State
+from mlpcore.training.parameters import fresh_state, named_state, predicting, with_snapshot
+from mlpcore.training.rules import Rules
+from mlpcore.training.step import make_step
+from mlpcore.trees import Layout, leaves, tree_map
+from mlpcore.typing import Array, Layer, Loss, Noise, Optimizer, Params, State, Tree
 
-MANY_ROWS = 4096  # from which on drawing an order takes NumPy much longer than compiled code
+PREDICT_ROWS = 4096  # rows per forward pass outside training, where the caller does not say
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
 
 
 class EpochResult(NamedTuple):
     """The mean objective over the epoch's rows, and its speed; ``whole`` is False after an interruption.
 
-    ``losses`` are the objectives of the steps, for those who average them otherwise.
+    ``losses`` are the objectives of the steps and ``order`` the numbers of their rows, for other means.
     """
 
     loss: float
     rows_per_second: float
     whole: bool
     losses: list[float]
+    order: np.ndarray
 
 
 @dataclass
@@ -47,53 +48,6 @@ class Progress:
     step: int = 0
 
 
-class Interruption:
-    """True once Ctrl-C was pressed; inside the context the press is noted instead of raised."""
-
-    def __init__(self) -> None:
-        self.pressed = False
-
-    def __bool__(self) -> bool:
-        return self.pressed
-
-    @contextlib.contextmanager
-    def noted(self) -> Iterator["Interruption"]:
-        """Note SIGINT in the main thread, where Python delivers it; other threads never see one.
-
-        Where the program ignores it, or leaves it to the system, so it stays.
-        """
-        if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
-            yield self
-            return
-
-        def note(*_: Any) -> None:
-            self.pressed = True
-
-        before = signal.signal(signal.SIGINT, note)
-        try:
-            yield self
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-
-def shuffled(seed: int, rows: int, compile: bool | str = "auto") -> Callable[[int], np.ndarray]:
-    """The order of the rows in each epoch, drawn from the seed; while one is in use, a thread draws the next.
-
-    Long ones are drawn in compiled code unless ``compile`` is False; the first is not, as it should not wait for that.
-    """
-    drawer, stream = ThreadPoolExecutor(1), Stream(seed, "order")
-    drawn: dict[int, Future] = {}
-    ahead = compiled_order if compile and rows >= MANY_ROWS else Stream.order
-
-    def order(epoch: int) -> np.ndarray:
-        now = drawn.pop(epoch, None)
-        with contextlib.suppress(RuntimeError):  # the main thread has ended: the next order is drawn when asked for
-            drawn[epoch + 1] = drawer.submit(ahead, replace(stream, step=epoch + 1), rows)
-        return replace(stream, step=epoch).order(rows) if now is None else now.result()
-
-    return order
-
-
 def _mean_weight(weights: np.ndarray, batch_size: int) -> float:
     """The mean weight of rows in the order of their batches, those of batches left out that weigh nothing."""
     starts = np.arange(0, weights.size, batch_size)
@@ -102,29 +56,96 @@ def _mean_weight(weights: np.ndarray, batch_size: int) -> float:
 
 
 class Trainer:
-    """A state that moves on: holds the compiled step, the state after the last whole step, and the progress."""
+    """The state of training on one backend, and all that moves it or asks it.
+
+    ``params`` are the host parameters before the first step. ``state`` is the `mlpcore.typing.State` after the last
+    whole step; assigning one goes on from there. ``progress`` counts epochs and steps, ``layout`` says where the
+    parameters lie in the flat vectors of the state, and ``run`` does a chunk of steps, as `mlpcore.backends.backend`
+    defines it. Orders and noise are functions of ``seed`` and ``progress``.
+    """
 
     def __init__(
         self,
-        backend: Backend,
         net: Layer,
-        run: Run,
-        state: State,
-        seed: int,
-        dtype: str,
-        size: int,
-        compilation: Compilation,
+        loss: Loss,
+        optimizer: Optimizer,
+        params: Params,
+        *,
+        backend: Backend,
+        dtype: str = "float32",
+        precision: str = "highest",
+        seed: int = 0,
+        rules: Rules = Rules(),  # noqa: B008  # immutable
+        compilation: Compilation | None = None,
     ) -> None:
-        self.backend, self.net, self.run, self.state = backend, net, run, state
-        self.seed, self.dtype, self.size, self.compilation = seed, dtype, size, compilation
-        self.progress = Progress()
+        self.net, self.loss, self.rules = net, loss, rules
+        self.backend, self.dtype, self.seed = backend, dtype, seed
+        self.compilation = Compilation() if compilation is None else compilation
+        self.layout, self.progress = Layout(params), Progress()
+        within = backend.precisions[precision].within
+        with backend.scope(dtype):
+            self.state: State = fresh_state(params, self.layout, optimizer, backend, rules.ema is not None)
+            step = make_step(net, loss, optimizer, self.layout, rules)
+            self.run: Run = within(backend.compile(step, self.layout, self.compilation))
+            self._score = within(backend.jit(self._forward, self.compilation))
+            self._predict = within(backend.jit(lambda *where: loss.predict(self._forward(*where)), self.compilation))
+
+    def _forward(self, vector: Array, statistics: tuple, x: Array) -> Array:
+        return self.net.forward(self.layout.view(vector, statistics), x)[0]
+
+    @property
+    def vector(self) -> Array:
+        """The flat vector that predicts: the average where one is kept, else the parameters."""
+        return self.state.params if self.rules.ema is None else self.state.average
+
+    def score(self, x: Array, batch_size: int | None = None) -> Array:
+        """The raw scores (n, outputs) of the rows x (n, columns), in inference, so many rows at a time."""
+        return self._in_blocks(self._score, x, batch_size)
+
+    def predict(self, x: Array, batch_size: int | None = None) -> Tree:
+        """What the link of the loss makes of the scores of the rows x (n, columns)."""
+        return self._in_blocks(self._predict, x, batch_size)
+
+    def _in_blocks(self, function: Callable[..., Tree], x: Array, batch_size: int | None) -> Tree:
+        rows, backend = batch_size or PREDICT_ROWS, self.backend
+        starts = range(0, x.shape[0], rows) if x.shape[0] > rows else (0,)
+        with backend.scope(self.dtype):
+            blocks = (x if x.shape[0] <= rows else x[start : min(start + rows, x.shape[0]), :] for start in starts)
+            made = [function(self.vector, self.state.statistics, self.on_backend(block)) for block in blocks]
+            return made[0] if len(made) == 1 else tree_map(lambda *parts: backend.xp.concat(parts, axis=-2), *made)
+
+    def on_backend(self, x: Array) -> Array:
+        """The array on the backend: rows that its device has no room for come from the host a block at a time."""
+        return x if self.backend.owns(x) else self.backend.asarray(x)
+
+    def snapshot(self) -> dict[str, Array]:
+        """A copy of what predicts, arrays by name: parameters, average and running statistics."""
+        with self.backend.scope(self.dtype):
+            return dict(named_state(tree_map(lambda leaf: leaf + 0, predicting(self.state)), self.layout))
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Put a copy of the snapshot back; optimizer state and progress stay as they are.
+
+        Its arrays may be of any library; a DataError for a snapshot of another network.
+        """
+        with self.backend.scope(self.dtype):
+            self.state = with_snapshot(
+                self.state, snapshot, self.layout, lambda leaf: to_backend(leaf, self.backend, self.dtype) + 0
+            )
 
     def epoch(
-        self, data: tuple, weights: np.ndarray, order: Callable[[int], np.ndarray], batch_size: int, stop: Interruption
+        self,
+        data: tuple,
+        weights: np.ndarray,
+        order: Callable[[int], np.ndarray],
+        batch_size: int,
+        stop: Interruption | bool = False,
     ) -> EpochResult:
         """One pass over the rows of ``data`` that the epoch's order names, the last batch being as small as it must.
 
-        A non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
+        ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` (n,) are on
+        the host too. ``order(epoch)`` are the numbers of the rows. Between chunks of steps ``stop`` is looked at. A
+        non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
         """
         began, rows = time.perf_counter(), 0
         unweighted = bool(np.all(weights == 1))
@@ -132,7 +153,7 @@ class Trainer:
         batch_weights: list[float] = []
         rows_in_order = order(self.progress.epoch)
         full = min(batch_size, rows_in_order.size)
-        self.compilation.decide(rows_in_order.size, full, self.size)
+        self.compilation.decide(rows_in_order.size, full, self.layout.size)
         each = 1.0 if unweighted else _mean_weight(weights[rows_in_order], full)
         even = unweighted and rows_in_order.size % full == 0
         for chunk in self._chunks(rows_in_order, batch_size):
@@ -148,13 +169,15 @@ class Trainer:
         self.progress.epoch += whole
         # One sum over the steps, so that the cuts between chunks leave no trace in it.
         weight, total = math.fsum(batch_weights), math.fsum(map(operator.mul, losses, batch_weights))
-        return EpochResult(total / weight if weight else 0.0, rows / (time.perf_counter() - began), whole, losses)
+        return EpochResult(
+            total / weight if weight else 0.0, rows / (time.perf_counter() - began), whole, losses, rows_in_order
+        )
 
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""
         steps = order.size // batch_size
         work = CHUNK_WORK * self.backend.pace
-        most = max(1, min(int(work / (3 * batch_size * max(self.size, 1))), self.backend.most_steps))
+        most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.most_steps))
         length = -(-steps // -(-steps // most)) if steps else 1
         batches = order[: steps * batch_size].reshape(steps, batch_size)
         for start in range(0, steps, length):
@@ -221,4 +244,4 @@ class Trainer:
         shortage, itemsize = self.backend.shortage(error), np.dtype(self.dtype).itemsize
         where = f"epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         assert shortage is not None
-        return out_of_memory(shortage, self.net, columns, self.size, rows, itemsize, where)
+        return out_of_memory(shortage, self.net, columns, self.layout.size, rows, itemsize, where)

@@ -11,7 +11,7 @@ from mlpcore.losses import SoftmaxCrossEntropy, SquaredError
 from mlpcore.model import Model
 from mlpcore.optimizers import SGD, Adam, AdamW
 from mlpcore.random import Stream
-from mlpcore.training.loop import shuffled
+from mlpcore.training.orders import shuffled
 from mlpcore.trees import named_leaves
 
 torch = pytest.importorskip("torch", reason="the extra `oracles` is not installed")
@@ -104,6 +104,6 @@ def test_torch_compile_changes_rounding_only() -> None:
     for words in ({"compile": True}, {}):
         model = Model(net, SquaredError(), backend="torch", dtype="float64", **words)
         model.fit(x, x[:, :2], epochs=2, batch_size=8)
-        states.append((model.compiled.kind, model.backend.to_numpy(model._trainer.state.params)))
+        states.append((model.compiled.kind, model.backend.to_numpy(model.trainer.state.params)))
     assert [kind for kind, _ in states] == ["torch.compile", "eager"]
     np.testing.assert_allclose(states[0][1], states[1][1], rtol=1e-12, atol=1e-14)

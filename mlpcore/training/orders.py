@@ -1,0 +1,31 @@
+"""The order of the rows in each epoch, drawn ahead in a thread."""
+
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from mlpcore.compiler.order import order as compiled_order
+from mlpcore.random import Stream
+
+MANY_ROWS = 4096  # from which on drawing an order takes NumPy much longer than compiled code
+
+
+def shuffled(seed: int, rows: int, compile: bool | str = "auto") -> Callable[[int], np.ndarray]:
+    """The order of the rows in each epoch, drawn from the seed; while one is in use, a thread draws the next.
+
+    Long ones are drawn in compiled code unless ``compile`` is False; the first is not, as it should not wait for that.
+    """
+    drawer, stream = ThreadPoolExecutor(1), Stream(seed, "order")
+    drawn: dict[int, Future] = {}
+    ahead = compiled_order if compile and rows >= MANY_ROWS else Stream.order
+
+    def order(epoch: int) -> np.ndarray:
+        now = drawn.pop(epoch, None)
+        with contextlib.suppress(RuntimeError):  # the main thread has ended: the next order is drawn when asked for
+            drawn[epoch + 1] = drawer.submit(ahead, replace(stream, step=epoch + 1), rows)
+        return replace(stream, step=epoch).order(rows) if now is None else now.result()
+
+    return order
