@@ -10,9 +10,11 @@ from mlpcore.losses import LOSSES
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import OPTIMIZERS
 from mlpcore.schedules import SCHEDULES
+from mlpcore.training.loop import Trainer
 
 METHODS = ("fit", "predict", "evaluate", "save", "to", "summary", "params", "learning_rate", "rate_scale", "snapshot")
 METHODS += ("restore", "specification")
+TRAINER = ("epoch", "score", "predict", "vector", "snapshot", "restore")
 TRAINING = (mc.EarlyStopping, mc.ReduceOnPlateau, mc.Progress, mc.Report, mc.Stop, mc.History)
 EDGES = (mc.load, mc.Standardize, mc.check_gradients, mc.get_backend, mc.available_backends)
 
@@ -63,10 +65,11 @@ def page() -> str:
         "Errors and warnings": errors,
     }
     text = "# API\n\nThe public names, `import mlpcore as mc`. Formulas, shapes and sources stand in the docstrings.\n"
-    text += "Written by `python docs/make_api.py`.\n\n## Model\n\n" + line("Model", mc.Model) + "\n"
-    for name in METHODS:
-        attribute = inspect.getattr_static(mc.Model, name)
-        text += "  " + line(f"Model.{name}", attribute) + "\n"
+    text += "Written by `python docs/make_api.py`.\n\n## Model\n\n"
+    for kind, methods in ((mc.Model, METHODS), (Trainer, TRAINER)):
+        text += line(kind.__name__, kind) + "\n"
+        for name in methods:
+            text += "  " + line(f"{kind.__name__}.{name}", inspect.getattr_static(kind, name)) + "\n"
     for title, members in groups.items():
         text += f"\n## {title}\n\n" + "".join(line(member.__name__, member) + "\n" for member in members)
     text += "\n## Metrics, by name\n\n" + "".join(line(name, metric) + "\n" for name, metric in METRICS.items())

@@ -39,6 +39,8 @@ from mlpcore.training.rules import Rules
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
+FIXED = ("net", "loss", "optimizer", "backend", "dtype", "precision", "seed", "rules", "layout", "trainer", "compiled")
+
 
 class Model:
     """A network, its loss and its optimizer on one backend.
@@ -55,7 +57,8 @@ class Model:
     long enough to pay for it, which is decided at the first fit and kept; True always does (BackendUnavailable where it
     cannot), False never. On CuPy all but False prints kernels. ``compiled`` says what runs and why, ``compiled.source``
     is the printed text. The numbers agree to rounding; they depend on data and configuration, never on how a fit is cut
-    into calls.
+    into calls. ``trainer`` is the `mlpcore.training.loop.Trainer` that does all this. What a model is made of cannot be
+    set afterwards (AttributeError).
 
     >>> import mlpcore as mc
     >>> net = mc.Sequential(mc.Linear(64, 128), mc.ReLU(), mc.Linear(128, 10))
@@ -120,6 +123,14 @@ class Model:
             rules=rules,
             compilation=self.compiled,
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIXED and name in vars(self):
+            raise AttributeError(
+                f"Model.{name} cannot be set, for the step of training was made with it; make another model, "
+                f"mc.Model(net, loss, optimizer, params=model.params)"
+            )
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         return f"Model({self.net!r}, {self.loss!r}, backend={self.backend.name!r})"
@@ -353,6 +364,7 @@ class Model:
         params = layout.view(state.params, state.statistics)
         asked, kind = kept["compiled"]
         words = {"params": params, "backend": backend, "compile": "auto" if isinstance(place, Backend) else asked}
+        vars(self).clear()  # of a copy
         self.__init__(**vars(specification), **words)  # type: ignore[misc]  # as pickle finds it: bare
         self.compiled.keep(kind, "the copied model")
         with self.backend.scope(self.dtype):

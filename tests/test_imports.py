@@ -127,6 +127,47 @@ def plain(module):
     return part_of(module) in PLAIN or module in PLAIN_MODULES
 
 
+OF_LIBRARIES = {"_core", "_sign"}  # names that CuPy and scikit-learn have too
+
+
+def private(name):
+    return (
+        name.startswith("_")
+        and not name.endswith("_")
+        and name not in {"_replace", "_asdict", "_fields"} | OF_LIBRARIES
+    )
+
+
+def private_names_of_others(sources):
+    """``who reads which private name`` of another part, by an attribute or an import."""
+    defined = {}
+    for module, tree in sources.items():
+        names = defined.setdefault(part_of(module), set())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(getattr(node, "id", getattr(node, "attr", None)))
+    for module, tree in sources.items():
+        mine = defined[part_of(module)]
+        others = set().union(*(names for part, names in defined.items() if part != part_of(module)))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and private(node.attr) and node.attr in others - mine:
+                yield f"{module}:{node.lineno} reads {node.attr}"
+            theirs = (getattr(node, "module", None) or "").split(".") if isinstance(node, ast.ImportFrom) else [""]
+            if theirs[0] == "mlpcore" and theirs[1:2] != [part_of(module)]:
+                yield from (f"{module} imports {one.name}" for one in node.names if private(one.name))
+
+
+def test_no_part_reads_private_names_of_another():
+    assert not list(private_names_of_others(SOURCES))
+
+
+@pytest.mark.parametrize("line", ["model._columns", "from mlpcore.training.loop import _mean_weight"])
+def test_a_private_name_of_another_part_is_found(line):
+    assert list(private_names_of_others(SOURCES | {"sklearn.base": ast.parse(line)}))
+
+
 def test_members_and_the_step_know_no_compiler():
     assert {part_of(module) for module in SOURCES if plain(module)} == PLAIN | {"training", "numerics"}
     for module in filter(plain, SOURCES):

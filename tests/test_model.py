@@ -177,6 +177,15 @@ def test_evaluation_is_the_mean_over_rows_and_the_metrics_on_the_prediction() ->
         assert all(type(value) is float for value in found.values())
 
 
+@pytest.mark.parametrize("name", ["net", "loss", "optimizer", "backend", "dtype", "precision", "seed", "rules"])
+def test_what_a_model_is_made_of_cannot_be_set_afterwards(name: str) -> None:
+    """The compiled step would not know of it."""
+    model = make()
+    with pytest.raises(AttributeError, match=f"Model.{name} cannot be set, for the step"):
+        setattr(model, name, getattr(model, name))
+    model.note = "a user's own"  # type: ignore[attr-defined]
+
+
 def test_evaluation_of_more_rows_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(metrics=["r2"])
     whole, prediction = model.evaluate(X, Y), model.predict(X)
