@@ -258,7 +258,7 @@ class Model:
             x, target, weights = self._data(*given)[0]
             if named := self.specification.metrics:
                 prediction = self.trainer.predict(x[:1, :])
-                one, weight = map(self.trainer.on_backend, (target[:1, ...], weights[:1]))
+                one, weight = map(self.trainer.scores.on_backend, (target[:1, ...], weights[:1]))
                 for name in named:
                     self.metrics[name](one, prediction, weight)
         except DataError as error:
@@ -284,7 +284,7 @@ class Model:
 
     def _evaluate(self, x: Array, target: Array, weights: Array) -> dict[str, float]:
         xp, scores = self.backend.xp, self.trainer.score(x)
-        target, weights = self.trainer.on_backend(target), self.trainer.on_backend(weights)
+        target, weights = self.trainer.scores.on_backend(target), self.trainer.scores.on_backend(weights)
         values = {"loss": self.loss.value_and_grad(scores, target, weights)[0] / xp.sum(weights)}
         if self.metrics:
             prediction = self.loss.predict(scores)

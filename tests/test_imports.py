@@ -127,15 +127,11 @@ def plain(module):
     return part_of(module) in PLAIN or module in PLAIN_MODULES
 
 
-OF_LIBRARIES = {"_core", "_sign"}  # names that CuPy and scikit-learn have too
+OF_LIBRARIES = {"_replace", "_asdict", "_fields", "_core", "_sign"}  # of tuples, CuPy and scikit-learn
 
 
 def private(name):
-    return (
-        name.startswith("_")
-        and not name.endswith("_")
-        and name not in {"_replace", "_asdict", "_fields"} | OF_LIBRARIES
-    )
+    return name.startswith("_") and not name.endswith("_") and name not in OF_LIBRARIES
 
 
 def private_names_of_others(sources):

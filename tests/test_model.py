@@ -189,7 +189,7 @@ def test_what_a_model_is_made_of_cannot_be_set_afterwards(name: str) -> None:
 def test_evaluation_of_more_rows_than_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(metrics=["r2"])
     whole, prediction = model.evaluate(X, Y), model.predict(X)
-    monkeypatch.setattr("mlpcore.training.loop.PREDICT_ROWS", 5)
+    monkeypatch.setattr("mlpcore.training.scores.BLOCK_ROWS", 5)
     assert model.evaluate(X, Y) == pytest.approx(whole, rel=1e-12)
     assert_close(model.predict(X), prediction, roundings=10)
 

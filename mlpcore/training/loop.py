@@ -12,18 +12,19 @@ import numpy as np
 from mlpcore.backends.backend import Backend, ChunkError, Run, StepNoise
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.transfer import to_backend
-from mlpcore.errors import NonFiniteError, OutOfMemoryError
+from mlpcore.errors import OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
+from mlpcore.training.nonfinite import infinite_loss, infinite_weights
 from mlpcore.training.parameters import fresh_state, named_state, predicting, with_snapshot
 from mlpcore.training.rules import Rules
+from mlpcore.training.scores import Scores
 from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Layer, Loss, Noise, Optimizer, Params, State, Tree
 
-PREDICT_ROWS = 4096  # rows per forward pass outside training, where the caller does not say
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
 
 
@@ -82,16 +83,12 @@ class Trainer:
         self.backend, self.dtype, self.seed = backend, dtype, seed
         self.compilation = Compilation() if compilation is None else compilation
         self.layout, self.progress = Layout(params), Progress()
-        within = backend.precisions[precision].within
         with backend.scope(dtype):
             self.state: State = fresh_state(params, self.layout, optimizer, backend, rules.ema is not None)
             step = make_step(net, loss, optimizer, self.layout, rules)
-            self.run: Run = within(backend.compile(step, self.layout, self.compilation))
-            self._score = within(backend.jit(self._forward, self.compilation))
-            self._predict = within(backend.jit(lambda *where: loss.predict(self._forward(*where)), self.compilation))
-
-    def _forward(self, vector: Array, statistics: tuple, x: Array) -> Array:
-        return self.net.forward(self.layout.view(vector, statistics), x)[0]
+            run = backend.compile(step, self.layout, self.compilation)
+            self.run: Run = backend.precisions[precision].within(run)
+            self.scores = Scores(net, loss, self.layout, backend, precision, self.compilation)
 
     @property
     def vector(self) -> Array:
@@ -100,23 +97,15 @@ class Trainer:
 
     def score(self, x: Array, batch_size: int | None = None) -> Array:
         """The raw scores (n, outputs) of the rows x (n, columns), in inference, so many rows at a time."""
-        return self._in_blocks(self._score, x, batch_size)
+        return self._ask(self.scores.score, x, batch_size)
 
     def predict(self, x: Array, batch_size: int | None = None) -> Tree:
         """What the link of the loss makes of the scores of the rows x (n, columns)."""
-        return self._in_blocks(self._predict, x, batch_size)
+        return self._ask(self.scores.predict, x, batch_size)
 
-    def _in_blocks(self, function: Callable[..., Tree], x: Array, batch_size: int | None) -> Tree:
-        rows, backend = batch_size or PREDICT_ROWS, self.backend
-        starts = range(0, x.shape[0], rows) if x.shape[0] > rows else (0,)
-        with backend.scope(self.dtype):
-            blocks = (x if x.shape[0] <= rows else x[start : min(start + rows, x.shape[0]), :] for start in starts)
-            made = [function(self.vector, self.state.statistics, self.on_backend(block)) for block in blocks]
-            return made[0] if len(made) == 1 else tree_map(lambda *parts: backend.xp.concat(parts, axis=-2), *made)
-
-    def on_backend(self, x: Array) -> Array:
-        """The array on the backend: rows that its device has no room for come from the host a block at a time."""
-        return x if self.backend.owns(x) else self.backend.asarray(x)
+    def _ask(self, function: Callable[..., Tree], x: Array, batch_size: int | None) -> Tree:
+        with self.backend.scope(self.dtype):
+            return function(self.vector, self.state.statistics, x, batch_size)
 
     def snapshot(self) -> dict[str, Array]:
         """A copy of what predicts, arrays by name: parameters, average and running statistics."""
@@ -221,19 +210,10 @@ class Trainer:
             self.state = self.state._replace(skipped=self.state.skipped * 0)
         xp, epoch = self.backend.xp, self.progress.epoch + 1
         if not bool(xp.all(xp.isfinite(self.state.params))):
-            raise NonFiniteError(
-                f"the weights became infinite in epoch {epoch}, at step {self.progress.step} or shortly before: an "
-                f"update was larger than {self.dtype} can hold. Make the model anew, or restore a snapshot, and take "
-                "a smaller learning rate"
-            )
+            raise infinite_weights(epoch, self.progress.step, self.dtype)
         if failed:
             step = first + int(np.argmax(~np.isfinite(host))) + 1
-            raise NonFiniteError(
-                f"the loss or its gradient became infinite or NaN in epoch {epoch}, step {step}; the model keeps the "
-                "weights from before that step. Try a smaller learning rate, clip_norm=1.0, or columns scaled to "
-                "similar size (mc.Standardize). Squares count too: those that optimizers such as Adam take of the "
-                "gradient, and BatchNorm's variances"
-            )
+            raise infinite_loss(epoch, step)
         return host
 
     def _explained(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:

@@ -1,0 +1,48 @@
+"""The network in inference: raw scores, and what the link of the loss makes of them, some rows at a time."""
+
+from collections.abc import Callable
+
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.compilation import Compilation
+from mlpcore.trees import Layout, tree_map
+from mlpcore.typing import Array, Layer, Loss, Tree
+
+BLOCK_ROWS = 4096  # in a forward pass, where the caller does not say
+
+
+class Scores:
+    """Compiled functions of the flat vector of parameters, the running statistics, and rows x (n, columns)."""
+
+    def __init__(
+        self, net: Layer, loss: Loss, layout: Layout, backend: Backend, precision: str, compilation: Compilation
+    ) -> None:
+        def score(vector: Array, statistics: tuple, x: Array) -> Array:
+            return net.forward(layout.view(vector, statistics), x)[0]
+
+        def predict(vector: Array, statistics: tuple, x: Array) -> Tree:
+            return loss.predict(score(vector, statistics, x))
+
+        within = backend.precisions[precision].within
+        self.backend = backend
+        self.score, self.predict = (
+            self._in_blocks(within(backend.jit(function, compilation))) for function in (score, predict)
+        )
+
+    def _in_blocks(self, function: Callable[[Array, tuple, Array], Tree]) -> Callable[..., Tree]:
+        """``in_blocks(vector, statistics, x, rows)`` calls the function for so many rows at a time."""
+
+        def in_blocks(vector: Array, statistics: tuple, x: Array, rows: int | None = None) -> Tree:
+            rows, count = rows or BLOCK_ROWS, x.shape[0]
+            if count <= rows:
+                return function(vector, statistics, self.on_backend(x))
+            blocks = [
+                function(vector, statistics, self.on_backend(x[start : min(start + rows, count), :]))
+                for start in range(0, count, rows)
+            ]
+            return tree_map(lambda *parts: self.backend.xp.concat(parts, axis=-2), *blocks)
+
+        return in_blocks
+
+    def on_backend(self, x: Array) -> Array:
+        """The array on the backend: rows that its device has no room for come from the host a block at a time."""
+        return x if self.backend.owns(x) else self.backend.asarray(x)
