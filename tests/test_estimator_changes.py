@@ -14,6 +14,7 @@ from sklearn.utils import compute_sample_weight  # noqa: E402
 from mlpcore.losses import Poisson  # noqa: E402
 from mlpcore.optimizers import Adam  # noqa: E402
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
+from mlpcore.trees import leaves  # noqa: E402
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4))
@@ -237,3 +238,24 @@ def test_their_partial_fit_keeps_its_first_rate(solver: str) -> None:
         one.partial_fit(X, LABELS, classes=CLASSES)
         one.set_params(learning_rate_init=0.3).partial_fit(X, LABELS)
     np.testing.assert_allclose(flat(ours), flat(theirs), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_another_dtype_goes_on_from_where_the_first_stood(solver: str) -> None:
+    """Weights, moments and count of a fit in float32: what follows is near a fit that was in float64 all along."""
+    changed, whole = (classifier(solver=solver, warm_start=True, dtype=dtype) for dtype in ("float32", "float64"))
+    changed.fit(X, LABELS).set_params(dtype="float64").fit(X, LABELS)
+    whole.fit(X, LABELS).fit(X, LABELS)
+    for one, other in zip(changed.coefs_, whole.coefs_, strict=True):
+        assert one.dtype == np.float64
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert changed.predict_proba(X).dtype == np.float64
+    states = [one._optimizer.model.trainer.state for one in (changed, whole)]
+    assert [leaf.dtype for leaf in leaves(states[0])] == [leaf.dtype for leaf in leaves(states[1])]
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_an_unknown_name_of_a_score_is_found_before_training(early_stopping: bool) -> None:
+    estimator = classifier(scoring="acuracy", early_stopping=early_stopping, max_iter=10**6)
+    with pytest.raises(ValueError, match="'acuracy' is not a valid scoring value"):
+        estimator.fit(X, LABELS)

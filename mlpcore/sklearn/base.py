@@ -58,7 +58,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
                 problem = problem._replace(given=self._given(validation_data, problem))
             # Early, as a scorer may ask for them between the epochs.
             self.n_outputs_, self.out_activation_ = problem.columns, self._link()
-            dtype = inputs.dtype_of(problem.x, self.dtype) if first else inputs.dtype_of(self.coefs_[0], None)
+            dtype = inputs.dtype_of(problem.x if first else self.coefs_[0], self.dtype)
             place = Place(inputs.backend_for(self, X), dtype, inputs.place_of(X))
             attributes = fit(self, problem, place, first=first, once=once)
             if first:

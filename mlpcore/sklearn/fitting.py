@@ -258,9 +258,12 @@ def _gone_on(fresh: Model, old: Model, tree: Params) -> Model:
     state, before = fresh.trainer.state, old.trainer.state
     fits = type(fresh.optimizer) is type(old.optimizer) and fresh.layout.slots == old.layout.slots
     if fits and type(state.optimizer) is type(before.optimizer):
-        moments, count = tree_map(
-            lambda leaf: to_backend(old.backend.to_numpy(leaf) + 0, fresh.backend), (before.optimizer, before.count)
-        )
+
+        def moved(leaf: Any, own: Any) -> Any:
+            return fresh.backend.asarray(old.backend.to_numpy(leaf).astype(fresh.backend.to_numpy(own).dtype))
+
+        moments = tree_map(moved, before.optimizer, state.optimizer)
+        count = moved(before.count, state.count)
         fresh.trainer.state = state._replace(optimizer=moments, count=count)
         fresh.trainer.progress = replace(old.trainer.progress)
     return fresh

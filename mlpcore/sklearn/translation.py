@@ -5,6 +5,7 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.metrics import get_scorer
 
 from mlpcore.configuration import check_number
 from mlpcore.errors import ConfigurationError
@@ -169,6 +170,8 @@ def check_together(estimator: Any) -> None:
                     f"{name}={given!r} cannot be used with solver={estimator.solver!r}, expected {default!r}; "
                     "say it to that optimizer"
                 )
+    if isinstance(estimator.scoring, str) and estimator.scoring != "loss":
+        get_scorer(estimator.scoring)  # a ValueError for a name that nobody knows, watched or not
     if estimator.solver != FULL_BATCH:
         return
     for name, ok in (
