@@ -3,11 +3,10 @@
 import io
 import math
 import os
-from typing import Any
+from typing import Any, Protocol
 
 from mlpcore.errors import DataError, MissingDependency
 from mlpcore.files.writing import Path, replace_file
-from mlpcore.training.history import History
 
 PANEL = (5.4, 3.6)  # inches
 LOG_FROM = 10  # losses that span more than this factor are drawn on a logarithmic scale
@@ -16,7 +15,20 @@ METRIC_COLORS = ("#2e8b57", "#8455a3", "#a8823a", "#c2477f")
 NOT_CURVES = ("learning_rate", "rows_per_second")
 
 
-def plot_history(history: History, ax: Any = None) -> tuple[Any, ...]:
+class Curves(Protocol):
+    """What is drawn of a `mlpcore.training.history.History`: its rows of numbers by name, and its columns."""
+
+    rows: list[dict[str, float]]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+
+    def __getitem__(self, column: str) -> list[float]:
+        """A column."""
+
+
+def plot_history(history: Curves, ax: Any = None) -> tuple[Any, ...]:
     """Draw the learning curves: losses in one panel, metrics in another. Returns the axes, that of the losses first.
 
     ``ax`` is an axes for the losses, which then get the metrics' axis on their right; or a pair of axes. Without it
@@ -58,7 +70,7 @@ def plot_history(history: History, ax: Any = None) -> tuple[Any, ...]:
     return axes
 
 
-def save_history(history: History, path: Path, title: str = "") -> None:
+def save_history(history: Curves, path: Path, title: str = "") -> None:
     """Write the learning curves to a picture file, without pyplot and without a screen.
 
     The picture is of the kind that the name ends in, PNG where it ends in none, and is written whole or not at all.
@@ -100,7 +112,7 @@ def _axes(ax: Any, twin: bool, panels: int) -> tuple[Any, ...]:
     return axes[:panels]
 
 
-def _curve(axis: Any, history: History, name: str, label: str, color: str) -> None:
+def _curve(axis: Any, history: Curves, name: str, label: str, color: str) -> None:
     """One column over the epochs that have it; a few epochs are dots too."""
     points = [(epoch, row[name]) for epoch, row in enumerate(history.rows, start=1) if name in row]
     epochs = [epoch - 0.5 if name == "loss" else epoch for epoch, _ in points]
@@ -110,7 +122,7 @@ def _curve(axis: Any, history: History, name: str, label: str, color: str) -> No
     )
 
 
-def _ring(axis: Any, history: History) -> None:
+def _ring(axis: Any, history: Curves) -> None:
     """A ring round the lowest validation loss: the weights that early stopping keeps."""
     points = [(row["val_loss"], epoch) for epoch, row in enumerate(history.rows, start=1) if "val_loss" in row]
     value, epoch = min(points)
