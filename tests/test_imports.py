@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,26 @@ def test_members_and_the_step_know_no_compiler():
     assert {part_of(module) for module in SOURCES if plain(module)} == PLAIN | {"training", "numerics"}
     for module in filter(plain, SOURCES):
         assert not [name for name, _ in imports_of(SOURCES[module]) if name.startswith("mlpcore.compiler")], module
+
+
+def imported(sources):
+    """The modules that each module imports, late imports too."""
+    edges = {}
+    for module, tree in sources.items():
+        names = [name.removeprefix("mlpcore.") for name, _ in imports_of(tree) if name.startswith("mlpcore.")]
+        found = {next((one for one in (name, name.rpartition(".")[0]) if one in sources), None) for name in names}
+        edges[module] = found - {module, None}
+    return edges
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    TopologicalSorter(imported(SOURCES)).prepare()
+
+
+def test_a_circle_is_found():
+    late = {"typing": ast.parse("def f():\n    from mlpcore.model import Model")}
+    with pytest.raises(CycleError, match="typing"):
+        TopologicalSorter(imported(SOURCES | late)).prepare()
 
 
 def test_imports_go_one_way():

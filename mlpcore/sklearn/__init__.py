@@ -14,7 +14,7 @@ except ImportError as error:
     ) from None
 
 from mlpcore.sklearn.classifier import MLPClassifier
-from mlpcore.sklearn.conversion import from_sklearn
+from mlpcore.sklearn.conversion.ours import from_sklearn
 from mlpcore.sklearn.display import LearningCurve
 from mlpcore.sklearn.regressor import MLPRegressor
 

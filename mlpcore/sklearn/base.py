@@ -13,6 +13,8 @@ from mlpcore.model import Model
 from mlpcore.sklearn import inputs, translation
 from mlpcore.sklearn.casts import is_foreign
 from mlpcore.sklearn.constraints import FULL_BATCH
+from mlpcore.sklearn.conversion.export import to_onnx
+from mlpcore.sklearn.conversion.theirs import to_sklearn
 from mlpcore.sklearn.fitting import Place, Problem, fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
 from mlpcore.sklearn.runtime import on_host, tree_from
@@ -111,15 +113,11 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         )
 
     def to_sklearn(self) -> Any:
-        """scikit-learn's own estimator with these numbers, see `mlpcore.sklearn.conversion.to_sklearn`."""
-        from mlpcore.sklearn.conversion import to_sklearn  # that module knows both estimators
-
+        """scikit-learn's own estimator with these numbers, see `mlpcore.sklearn.conversion.theirs`."""
         return to_sklearn(self)
 
     def to_onnx(self, path: Any = None) -> Any:
-        """An ONNX model, see `mlpcore.sklearn.conversion.to_onnx`; written to ``path`` where one is given."""
-        from mlpcore.sklearn.conversion import to_onnx
-
+        """An ONNX model, see `mlpcore.sklearn.conversion.export`; written to ``path`` where one is given."""
         return to_onnx(self, path)
 
     def _check_solver(self) -> bool:

@@ -14,6 +14,7 @@ from mlpcore.sklearn import inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
 from mlpcore.sklearn.constraints import REGRESSOR
 from mlpcore.sklearn.fitting import Problem
+from mlpcore.sklearn.points import expected, point
 from mlpcore.sklearn.translation import regression_loss
 from mlpcore.typing import Array, Loss, Tree
 
@@ -113,7 +114,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if return_std:
             mean, deviation = self._outputs(X, _with_deviation, "predict")
             return _flat(mean), _flat(deviation)
-        return _flat(self._outputs(X, _expected, "predict"))
+        return _flat(self._outputs(X, expected, "predict"))
 
     @available_if(lambda self: isinstance(_loss_of(self), Quantile))
     def predict_quantiles(self, X: Any) -> Any:
@@ -137,7 +138,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
         # In float64, as squares of large float32 numbers overflow.
-        predicted = to_host(_point(regression_loss(self.loss), prediction)).astype(np.float64)
+        predicted = to_host(point(regression_loss(self.loss), prediction)).astype(np.float64)
         if not np.all(np.isfinite(predicted)):
             return float("nan")
         shown = predicted if y.ndim == 2 else predicted[:, 0]
@@ -156,23 +157,6 @@ def _predicted(loss: Loss, z: Array) -> Tree:
 def _with_deviation(loss: Loss, z: Array) -> tuple[Array, Array]:
     """Mean and standard deviation; half the log-variance gives the deviation even where the variance overflows."""
     return loss.predict(z)[0], loss.predict(0.5 * z)[1]
-
-
-def _expected(loss: Loss, z: Array) -> Array:
-    return _point(loss, loss.predict(z))
-
-
-def _point(loss: Loss, prediction: Tree) -> Array:
-    """One number for every target column: the mean, or the quantile nearest to the median."""
-    if isinstance(prediction, tuple):
-        return prediction[0]
-    if not isinstance(loss, Quantile):
-        return prediction
-    levels = loss.quantiles
-    middle = min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
-    n, columns = prediction.shape
-    split = namespace(prediction).reshape(prediction, (n, columns // len(levels), len(levels)))
-    return split[:, :, middle]
 
 
 def _flat(columns: Array) -> Array:

@@ -1,0 +1,1 @@
+"""Fitted models between scikit-learn and mlpcore, both ways, and to ONNX."""

@@ -1,0 +1,23 @@
+"""One number for every target column of a regression, from the raw scores or from what the loss predicts."""
+
+from mlpcore.losses import Quantile
+from mlpcore.namespace import namespace
+from mlpcore.typing import Array, Loss, Tree
+
+
+def expected(loss: Loss, z: Array) -> Array:
+    """The point that the loss predicts for the raw scores z: (n, outputs) -> (n, columns)."""
+    return point(loss, loss.predict(z))
+
+
+def point(loss: Loss, prediction: Tree) -> Array:
+    """One number for every target column: the mean, or the quantile nearest to the median."""
+    if isinstance(prediction, tuple):
+        return prediction[0]
+    if not isinstance(loss, Quantile):
+        return prediction
+    levels = loss.quantiles
+    middle = min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
+    n, columns = prediction.shape
+    split = namespace(prediction).reshape(prediction, (n, columns // len(levels), len(levels)))
+    return split[:, :, middle]
