@@ -16,7 +16,7 @@ from mlpcore.bench.about import cores
 from mlpcore.bench.contenders import OURS, Skipped, ready
 from mlpcore.bench.measure import Run, fitting, timed
 from mlpcore.bench.suite import Record, about_case
-from mlpcore.bench.tables import Table, as_text, count, rate, ratio
+from mlpcore.bench.tables import TextTable, as_text, count, rate, ratio
 from mlpcore.bench.workloads import WORKLOADS, Workload, make_task
 
 NAMES = (OURS + "numpy", "jax scan", "torch eager", "scikit-learn")
@@ -68,7 +68,7 @@ def turn(train: Run, epochs: int, seconds: float) -> float:
     return took / done
 
 
-def busy_table(records: Sequence[Record]) -> Table:
+def busy_table(records: Sequence[Record]) -> TextTable:
     """Rows/s of each contender when all is quiet, and the share that is left."""
     found: dict[str, dict[str, list[Record]]] = {}
     for record in records:
@@ -82,7 +82,9 @@ def busy_table(records: Sequence[Record]) -> Table:
             share = ratio(beside, quiet)
             cells.append("-" if share is None else f"{count(rate(quiet))}, {share:.2f}")
         rows.append([workload, *cells])
-    return Table("rows/s when all is quiet, and the share beside as many busy processes as cores", ["", *NAMES], rows)
+    return TextTable(
+        "rows/s when all is quiet, and the share beside as many busy processes as cores", ["", *NAMES], rows
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.results import Writer
 from mlpcore.bench.contenders import OURS, PEERS
 from mlpcore.bench.suite import LIMIT, epochs, predictions
-from mlpcore.bench.tables import Table, as_text, cases, count, rate, ratio, share, table
+from mlpcore.bench.tables import TextTable, as_text, cases, count, rate, ratio, share, table
 from mlpcore.bench.workloads import SWEEP, WORKLOADS
 
 PARTS = ("epochs", "predict", "sweep")
@@ -56,7 +56,7 @@ def show(records: list) -> None:
         print(as_text(table(found)), flush=True, end="\n\n")
 
 
-def sweep_table(records: list, names: Sequence[str]) -> Table:
+def sweep_table(records: list, names: Sequence[str]) -> TextTable:
     """Rows/s of each backend at each batch size of the sweep, with its share of the limit."""
     rows = []
     swept = {one.name for one in SWEEP}
@@ -65,7 +65,7 @@ def sweep_table(records: list, names: Sequence[str]) -> Table:
             limit, own = found.get(LIMIT), [found.get(one) for one in names]
             cells = [f"{count(rate(one))} ({share(ratio(one, limit))})" for one in own]
             rows.append([f"{name} {'-'.join(map(str, next(iter(found.values()))['widths']))}", f"{batch:,}", *cells])
-    return Table("throughput against batch size, rows/s (share of the limit)", ["network", "batch", *names], rows)
+    return TextTable("throughput against batch size, rows/s (share of the limit)", ["network", "batch", *names], rows)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from benchmarks.targets import prediction_table, summary_tables
 from mlpcore.bench.about import about
 from mlpcore.bench.contenders import OURS, PEERS
 from mlpcore.bench.suite import Record, epochs, predictions
-from mlpcore.bench.tables import Table, as_text, count, rate, where
+from mlpcore.bench.tables import TextTable, as_text, count, rate, where
 from mlpcore.bench.workloads import SWEEP, WORKLOADS
 
 BACKEND = os.environ.get("MLPCORE_GPU_BACKEND", "cupy")
@@ -52,17 +52,17 @@ class Clock:
             self.longest = max(self.longest, time.perf_counter() - start)
 
 
-def tests(folder: Path, clock: Clock) -> list[Table]:
+def tests(folder: Path, clock: Clock) -> list[TextTable]:
     """The tests that need a GPU, but for the laws of single parts."""
     return _tests(folder, "tests", "tests", "--ignore=tests/laws")
 
 
-def laws(folder: Path, clock: Clock) -> list[Table]:
+def laws(folder: Path, clock: Clock) -> list[TextTable]:
     """The laws of layers, losses and optimizers on a GPU."""
     return _tests(folder, "laws", "tests/laws")
 
 
-def _tests(folder: Path, part: str, *where: str) -> list[Table]:
+def _tests(folder: Path, part: str, *where: str) -> list[TextTable]:
     report, before = folder / f"gpu-{part}.xml", time.perf_counter()
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *where, f"--junitxml={report}"]
     # The tests keep JAX on the CPU where nothing is said; here it takes what there is.
@@ -79,20 +79,22 @@ def _tests(folder: Path, part: str, *where: str) -> list[Table]:
     seconds = time.perf_counter() - before
     case = {"what": "tests", "workload": "tests", "batch": 0, "widths": [], "dtype": "-", "device": DEVICE}
     writer(folder, part).add([case | {"contender": OURS + BACKEND, "counts": counts}])
-    return [Table(f"{part} that need a GPU", [*counts, "seconds"], [[*map(str, counts.values()), f"{seconds:.0f}"]])]
+    return [
+        TextTable(f"{part} that need a GPU", [*counts, "seconds"], [[*map(str, counts.values()), f"{seconds:.0f}"]])
+    ]
 
 
-def step(folder: Path, clock: Clock) -> list[Table]:
+def step(folder: Path, clock: Clock) -> list[TextTable]:
     """Steps of the six workloads, and the sweep of batch sizes beside the limit."""
     out = writer(folder, "step")
     clock.each(partial(_keep, out, steps, one, BACKEND, "float32", **WORDS) for one in WORKLOADS)
     clock.each(partial(_keep, out, epochs, one, [OURS + BACKEND], **WORDS) for one in SWEEP)
     rows = [[one["workload"], f"{one['batch']:,}", count(rate(one))] for one in out.records if one["what"] == "step"]
-    made = Table("training steps", ["workload", "batch", "rows/s"], rows)
+    made = TextTable("training steps", ["workload", "batch", "rows/s"], rows)
     return [made, sweep_table(out.records, [OURS + BACKEND])]
 
 
-def peers(folder: Path, clock: Clock) -> list[Table]:
+def peers(folder: Path, clock: Clock) -> list[TextTable]:
     """Whole shuffled epochs and predictions beside torch, eager and compiled, and JAX."""
     out = writer(folder, "peers")
     ours = [OURS + name for name in dict.fromkeys((BACKEND, *BACKENDS[DEVICE]))]

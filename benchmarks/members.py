@@ -17,7 +17,7 @@ from benchmarks.jax_members import LEVELS, SMOOTHING
 from benchmarks.results import Writer
 from mlpcore.bench.measure import alternate
 from mlpcore.bench.suite import Record
-from mlpcore.bench.tables import Table, as_text, cases, count, rate, ratio, times
+from mlpcore.bench.tables import TextTable, as_text, cases, count, rate, ratio, times
 from mlpcore.bench.workloads import WORKLOADS, Task, make_task
 from mlpcore.gradient_check import draw_targets
 from mlpcore.namespace import namespace
@@ -145,7 +145,7 @@ def measured(case: Case, rounds: int, seconds: float) -> Iterator[Record]:
         yield about | {"rows": TABULAR.rows, "contender": name, "seconds": taken}
 
 
-def members_table(records: Sequence[Record]) -> Table:
+def members_table(records: Sequence[Record]) -> TextTable:
     """Rows/s of both for every member, and their ratio."""
     rows = []
     for (what, name, *_), found in cases(records).items():
@@ -155,7 +155,7 @@ def members_table(records: Sequence[Record]) -> Table:
                 speeds = [count(rate(found[one])) for one in (contender, SCAN)]
                 rows.append([label, *speeds, times(ratio(found[contender], found[SCAN]))])
     title = f"one member exchanged at {TABULAR.shape}, batch {TABULAR.batch}, float32"
-    return Table(title, ["in its place", "mlpcore numpy, rows/s", "jax scan, rows/s", "against jax scan"], rows)
+    return TextTable(title, ["in its place", "mlpcore numpy, rows/s", "jax scan, rows/s", "against jax scan"], rows)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from benchmarks.results import FOLDER, Results, read
 from benchmarks.targets import prediction_table, summary_tables
 from mlpcore.bench.contenders import OURS
 from mlpcore.bench.suite import Record
-from mlpcore.bench.tables import Table, as_markdown, cases, count, rate, table, where
+from mlpcore.bench.tables import TextTable, as_markdown, cases, count, rate, table, where
 from mlpcore.bench.workloads import SWEEP, WORKLOADS
 from mlpcore.files.writing import check_target, replace_file
 
@@ -54,7 +54,7 @@ def page(sources: Sequence[Results], images: Path) -> str:
     return "\n".join(parts)
 
 
-def _captioned(source: Results, one: Table) -> str:
+def _captioned(source: Results, one: TextTable) -> str:
     return f"**{one.title}**\n\n{as_markdown(one)}\n\n*{where(source.about)}; {source.name}.json*\n"
 
 
@@ -77,7 +77,7 @@ def _steps(source: Results) -> Iterator[str]:
         rows = [
             [k[1], f"{k[2]:,}", k[3], *(count(rate(some.get(name))) for name in names)] for k, some in found.items()
         ]
-        yield _captioned(source, Table("training steps, rows/s", ["workload", "batch", "dtype", *names], rows))
+        yield _captioned(source, TextTable("training steps, rows/s", ["workload", "batch", "dtype", *names], rows))
 
 
 def _prediction(source: Results) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from mlpcore.bench.contenders import OURS
 from mlpcore.bench.suite import LIMIT, Record
-from mlpcore.bench.tables import NONE, Table, best, cases, count, is_peer, rate, ratio, share, times
+from mlpcore.bench.tables import NONE, TextTable, best, cases, count, is_peer, rate, ratio, share, times
 from mlpcore.bench.workloads import WORKLOADS
 
 # share of the limit; times the better of torch eager and scikit-learn; times JAX with a scanned epoch
@@ -22,7 +22,7 @@ BETTER = "against the better of torch eager, scikit-learn"
 HEAD = ("workload", "rows/s", "GFLOP/s", "of the limit", BETTER, "against jax scan", "against the best peer")
 
 
-def summary_tables(records: Sequence[Record]) -> Iterator[Table]:
+def summary_tables(records: Sequence[Record]) -> Iterator[TextTable]:
     """For each of mlpcore's backends one row a workload: speed, share of the limit, ratios; targets in brackets."""
     named = {workload.name for workload in WORKLOADS}
     found = {key: some for key, some in cases(records).items() if key[0] == "epoch" and key[1] in named}
@@ -31,7 +31,7 @@ def summary_tables(records: Sequence[Record]) -> Iterator[Table]:
         for name in dict.fromkeys(name for some in here.values() for name in some if name.startswith(OURS)):
             rows = [_row(workload, some, name, dtype) for workload, some in here.items() if rate(some.get(name))]
             if rows:
-                yield Table(f"{name} on {device}, {dtype} (in brackets: the target)", HEAD, rows)
+                yield TextTable(f"{name} on {device}, {dtype} (in brackets: the target)", HEAD, rows)
 
 
 def _row(workload: str, found: dict[str, Record], name: str, dtype: str) -> list[str]:
@@ -55,7 +55,7 @@ def _beside(write, value: float | None, goal: float | None) -> str:
     return write(value) + (f" ({write(goal)})" if goal is not None and value is not None else "")
 
 
-def prediction_table(records: Sequence[Record]) -> Table:
+def prediction_table(records: Sequence[Record]) -> TextTable:
     """Rows/s of everybody, and the ratio of the first of mlpcore's backends to the better of torch and scikit-learn."""
     found = cases(records)
     names = list(dict.fromkeys(name for some in found.values() for name in some))
@@ -65,4 +65,4 @@ def prediction_table(records: Sequence[Record]) -> Table:
         gain = times(ratio(some.get(own), best(some, EAGER)))
         rows.append([workload, f"{batch:,}", dtype, *(count(rate(some.get(name))) for name in names), gain])
     head = ["workload", "batch", "dtype", *names, f"{own} {BETTER} (1.00 x)"]
-    return Table("prediction of class probabilities, rows/s", head, rows)
+    return TextTable("prediction of class probabilities, rows/s", head, rows)

@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPRegressor as TheirRegressor  # noqa: E402
 from sklearn.utils.fixes import parse_version  # noqa: E402
 
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
-from mlpcore.sklearn.fitting import Place, placed  # noqa: E402
+from mlpcore.sklearn.fitting import DeviceAndDtype, placed  # noqa: E402
 from mlpcore.sklearn.fullbatch import objective  # noqa: E402
 from mlpcore.sklearn.translation import reported  # noqa: E402
 
@@ -131,7 +131,7 @@ def test_loss_and_gradient_at_given_points(kind: str, activation: str) -> None:
     theirs, ours = both_fitted(kind, False, solver="lbfgs", activation=activation, max_iter=1)
     model = ours.to_model()
     problem = ours._problem(rows(), TARGETS[kind], None, once=True, first=False)
-    place = Place(model.backend, "float64", ("numpy", "cpu"))
+    place = DeviceAndDtype(model.backend, "float64", ("numpy", "cpu"))
     model.loss = reported(model.loss, "sklearn")
     function = objective(model, placed(problem, model.net.widths(6), place))
     encoded = (

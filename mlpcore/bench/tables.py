@@ -11,7 +11,7 @@ HEAD = ("contender", "rows/s", "GFLOP/s", "of the limit", "against the best peer
 NONE = "-"
 
 
-class Table(NamedTuple):
+class TextTable(NamedTuple):
     """A title, the names of the columns, and the cells as text."""
 
     title: str
@@ -56,7 +56,7 @@ def is_peer(name: str) -> bool:
     return name != LIMIT and not name.startswith(OURS)
 
 
-def table(found: dict[str, Record]) -> Table:
+def table(found: dict[str, Record]) -> TextTable:
     """The table of one case, the fastest first, then the limit, then those that could not run."""
     first = next(iter(found.values()))
     peer, limit = best(found, filter(is_peer, found)), found.get(LIMIT)
@@ -66,7 +66,7 @@ def table(found: dict[str, Record]) -> Table:
     rows += [(one["contender"], f"skipped: {one['skipped']}", *[NONE] * 3) for one in found.values() if not rate(one)]
     what = {"epoch": "training", "predict": "prediction"}[first["what"]]
     shape = "-".join(map(str, first["widths"]))
-    return Table(f"{first['workload']}: {what}, {shape}, batch {first['batch']}, {first['dtype']}", HEAD, rows)
+    return TextTable(f"{first['workload']}: {what}, {shape}, batch {first['batch']}, {first['dtype']}", HEAD, rows)
 
 
 def _row(record: Record, limit: Record | None, peer: Record | None) -> tuple[str, ...]:
@@ -90,14 +90,14 @@ def times(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f} x"
 
 
-def as_text(one: Table) -> str:
+def as_text(one: TextTable) -> str:
     """The table for a terminal."""
     wide = [max(len(cell[i]) for cell in (one.head, *one.rows) if not _long(cell)) for i in range(len(one.head))]
     lines = [_line(cells, wide) for cells in (one.head, *one.rows)]
     return "\n".join([one.title, lines[0], "-" * (sum(wide) + 2 * len(wide) - 2), *lines[1:]])
 
 
-def as_markdown(one: Table) -> str:
+def as_markdown(one: TextTable) -> str:
     """The table for a page, without its title."""
     lines = (one.head, ("---", *["---:"] * (len(one.head) - 1)), *one.rows)
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)

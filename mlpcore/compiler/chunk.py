@@ -77,7 +77,7 @@ I mlpcore_run(const Step *step, const Chunk *k) {
 """
 
 
-class Step(ctypes.Structure):
+class StepStruct(ctypes.Structure):
     """The struct of that name."""
 
     _fields_ = [

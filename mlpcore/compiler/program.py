@@ -12,14 +12,14 @@ from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
 from mlpcore.compiler.c import Printer
-from mlpcore.compiler.chunk import Step, Steps, chunk
+from mlpcore.compiler.chunk import Steps, StepStruct, chunk
 from mlpcore.compiler.graph import Node, known
 from mlpcore.compiler.phases import work
 from mlpcore.compiler.places import size
 from mlpcore.compiler.schedule import Schedule
 from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
-from mlpcore.compiler.workspace import Memory
+from mlpcore.compiler.workspace import Workspace
 
 OUTPUTS = 64  # views of outputs that are kept, as making one takes longer than a small function
 
@@ -93,7 +93,7 @@ class Bound:
         each = tiling.largest(rows, program.work) if fewer else tiling.of_rows(rows, program.work.at(rows))
         tiles = min(tiling.most, rows) if fewer else -(-rows // each) if each else 1
         own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
-        memory = Memory(storage, program.sums, own, rows, each, tiles)
+        memory = Workspace(storage, program.sums, own, rows, each, tiles)
         self.bytes = memory.length
         self.arrays = dict(given)
         for whole, piece in memory.pieces.items():
@@ -114,7 +114,7 @@ class Bound:
         self._memory = memory
         arrays = (self.addresses, self.numbers, memory.strides, memory.sums)
         p, c, strides, sums = (one.ctypes.data for one in arrays)
-        self._step = Step(p, c, 0, 0, 0, threads, strides, sums, blas.sgemm, blas.dgemm, None)
+        self._step = StepStruct(p, c, 0, 0, 0, threads, strides, sums, blas.sgemm, blas.dgemm, None)
         self._set_rows(rows)
 
     def _set_rows(self, rows: int) -> None:

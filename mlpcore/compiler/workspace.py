@@ -12,7 +12,7 @@ from mlpcore.compiler.pointers import padded
 from mlpcore.compiler.storage import Storage
 
 
-class Memory:
+class Workspace:
     """``pieces`` of the arrays ``own``; by phase, ``strides`` from one tile to the next, and where ``sums`` lie.
 
     A tile has memory for its own rows of what only its phase uses, so that all tiles together take what the whole

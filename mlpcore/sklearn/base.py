@@ -15,7 +15,7 @@ from mlpcore.sklearn.casts import is_foreign
 from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.conversion.export import to_onnx
 from mlpcore.sklearn.conversion.theirs import to_sklearn
-from mlpcore.sklearn.fitting import Place, Problem, fit
+from mlpcore.sklearn.fitting import DeviceAndDtype, Problem, fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
 from mlpcore.sklearn.runtime import on_host, tree_from
 from mlpcore.training.data import as_pair
@@ -61,7 +61,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
             # Early, as a scorer may ask for them between the epochs.
             self.n_outputs_, self.out_activation_ = problem.columns, self._link()
             dtype = inputs.dtype_of(problem.x if first else self.coefs_[0], self.dtype)
-            place = Place(inputs.backend_for(self, X), dtype, inputs.place_of(X))
+            place = DeviceAndDtype(inputs.backend_for(self, X), dtype, inputs.place_of(X))
             attributes = fit(self, problem, place, first=first, once=once)
             if first:
                 for name in _OF_EPOCHS:

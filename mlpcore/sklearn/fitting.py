@@ -19,7 +19,7 @@ from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.runtime import Runtime, on_host, tree_from, tree_parts
 from mlpcore.sklearn.sparse import densified
-from mlpcore.sklearn.stochastic import Batches, FitLog, Memory, Plan, rollback, train
+from mlpcore.sklearn.stochastic import Batches, FitLog, FitPlan, WarmStart, rollback, train
 from mlpcore.sklearn.stopping import Rate, StoppingRule, going_on
 from mlpcore.sklearn.validation import HeldOut, validator
 from mlpcore.training.callbacks import check_callbacks
@@ -44,7 +44,7 @@ class Problem(NamedTuple):
     given: "Problem | None" = None
 
 
-class Place(NamedTuple):
+class DeviceAndDtype(NamedTuple):
     """Where and in what dtype it is computed; ``name`` is library and device of X."""
 
     backend: Backend
@@ -52,7 +52,7 @@ class Place(NamedTuple):
     name: tuple[str, str]
 
 
-def placed(problem: Problem, outputs: int, place: Place) -> tuple:
+def placed(problem: Problem, outputs: int, place: DeviceAndDtype) -> tuple:
     """``(x, target, weights)`` on the backend; a sparse x stays on the host."""
     backend, dtype = place.backend, place.dtype
     rows = problem.x.shape[0]
@@ -70,7 +70,7 @@ def initial_tree(estimator: Any, net: Sequential, n_in: int, n_out: int, draws: 
     return tree_from(net, [weight for weight, _ in drawn], [bias for _, bias in drawn], others)
 
 
-def fit(estimator: Any, problem: Problem, place: Place, *, first: bool, once: bool) -> dict[str, Any]:
+def fit(estimator: Any, problem: Problem, place: DeviceAndDtype, *, first: bool, once: bool) -> dict[str, Any]:
     """Train, and return the fitted attributes by name.
 
     ``first`` begins with drawn parameters, otherwise the estimator's own go on; ``once`` is a ``partial_fit``.
@@ -119,7 +119,7 @@ def _others(estimator: Any, net: Sequential) -> Sequence[Params]:
 
 
 def _model(
-    estimator: Any, problem: Problem, place: Place, net: Sequential, tree: Params, steps: int, seed: int
+    estimator: Any, problem: Problem, place: DeviceAndDtype, net: Sequential, tree: Params, steps: int, seed: int
 ) -> Model:
     """A model to train, with the tree's numbers; the seed is that of the masks of dropout."""
     return Model(
@@ -136,7 +136,7 @@ def _model(
 
 
 def _in_full(
-    estimator: Any, problem: Problem, place: Place, net: Sequential, tree: Params, draws: Draws, *rest: Any
+    estimator: Any, problem: Problem, place: DeviceAndDtype, net: Sequential, tree: Params, draws: Draws, *rest: Any
 ) -> tuple[Model, dict[str, Any]]:
     """L-BFGS."""
     model = _model(estimator, problem, place, net, tree, 1, 0)
@@ -155,11 +155,11 @@ def _in_full(
 def _in_batches(
     estimator: Any,
     problem: Problem,
-    place: Place,
+    place: DeviceAndDtype,
     net: Sequential,
     tree: Params,
     draws: Draws,
-    memory: Memory | None,
+    memory: WarmStart | None,
     first: bool,
     once: bool,
 ) -> tuple[Model, dict[str, Any]]:
@@ -194,7 +194,7 @@ def _in_batches(
     columns = ["loss", "learning_rate", "rows_per_second"]
     columns += [] if validate is None else ["val_loss", "val_score"]
     callbacks = [*estimator.callbacks, *([Progress()] if estimator.progress else [])]
-    plan = Plan(
+    plan = FitPlan(
         max_iter=int(estimator.max_iter),
         shuffle=bool(estimator.shuffle),
         once=once,
@@ -213,7 +213,7 @@ def _in_batches(
         "validation_scores_": stopping.scores if stopping.early_stopping else None,
         "best_validation_score_": stopping.best_score if stopping.early_stopping else None,
         "_no_improvement_count": stopping.count,
-        "_optimizer": Memory(model if goes_on else None, draws if goes_on else None, rate.now, rate.factor),
+        "_optimizer": WarmStart(model if goes_on else None, draws if goes_on else None, rate.now, rate.factor),
     }
     if log.loss_curve:
         attributes["loss_"] = log.loss_curve[-1]

@@ -25,7 +25,7 @@ NOT_FINITE = (
 
 
 @dataclass
-class Memory:
+class WarmStart:
     """What one fit leaves to the next: the model with the optimizer's state, the draws, and the learning rate with
     the factor of callbacks.
 
@@ -38,8 +38,11 @@ class Memory:
     factor: float = 1.0
 
 
+Memory = WarmStart  # its name in pickles written before December 2026
+
+
 @contextmanager
-def rollback(memory: Memory | None, draws_too: bool) -> Iterator[None]:
+def rollback(memory: WarmStart | None, draws_too: bool) -> Iterator[None]:
     """Put the memory's model and draws back as they were, should anything be raised; steps write into their vectors.
 
     The draws only where they are the estimator's own (``draws_too``), not a `RandomState` of the caller.
@@ -98,7 +101,7 @@ class FitLog:
             self.validation_loss_curve = [*(self.validation_loss_curve or []), values["val_loss"]]
 
 
-class Plan(NamedTuple):
+class FitPlan(NamedTuple):
     """How a fit goes: the arguments of the estimator that the epochs need, and the functions that look at the model.
 
     ``validate`` gives ``(loss, score)`` on held-out rows, where there are some; a score that nobody watches is None.
@@ -113,7 +116,7 @@ class Plan(NamedTuple):
 
 
 @dataclass
-class Rules:
+class EpochRules:
     """scikit-learn's rules as a callback, the first one: it keeps the log, sets the learning rate and ends training."""
 
     rate: Rate
@@ -145,7 +148,7 @@ class Rules:
 
 
 def train(
-    model: Model, batches: Batches, draws: Draws, plan: Plan, rate: Rate, stopping: StoppingRule, log: FitLog
+    model: Model, batches: Batches, draws: Draws, plan: FitPlan, rate: Rate, stopping: StoppingRule, log: FitLog
 ) -> None:
     """Train the model for ``plan.max_iter`` epochs, or until the rule for stopping, a callback or Ctrl-C ends it.
 
@@ -153,7 +156,7 @@ def train(
     ValueError, but where early stopping holds better weights to go back to.
     """
     rows = batches.rows
-    rules = Rules(rate, stopping, log, rows.size, plan.verbose)
+    rules = EpochRules(rate, stopping, log, rows.size, plan.verbose)
     log.epochs = 0
 
     def order(epoch: int) -> np.ndarray:

@@ -20,7 +20,7 @@ from mlpcore.files.writing import Path, check_target, same_file
 from mlpcore.training.comparison import describe_callback, differences
 from mlpcore.training.events import has_state
 from mlpcore.training.history import History
-from mlpcore.training.loop import Progress, Trainer
+from mlpcore.training.loop import Position, Trainer
 from mlpcore.training.parameters import named_state
 from mlpcore.training.values import decode_tree, encode_tree
 from mlpcore.trees import Layout, tree_map
@@ -49,7 +49,7 @@ class Checkpoints:
         self.trainer, self.layout, self.about, self.weights = trainer, layout, about, weights
         self.stateful = [callback for callback in callbacks if has_state(callback)]
         self.path = None if path is None else check_target(path)
-        self._resumed: tuple[State, Progress, list[Any], str] | None = None
+        self._resumed: tuple[State, Position, list[Any], str] | None = None
 
     def save(self, history: History) -> None:
         """Write the state, the progress, the history and the callbacks of this fit; nothing where no path was given."""
@@ -86,7 +86,7 @@ class Checkpoints:
                 "resume with the same model, data, arguments and callbacks"
             )
         try:
-            progress = Progress(**{name: _count(about["progress"][name]) for name in ("epoch", "step")})
+            progress = Position(**{name: _count(about["progress"][name]) for name in ("epoch", "step")})
             rows = [{str(name): float(value) for name, value in row.items()} for row in about["history"]]
             if not isinstance(stopped := about["stopped"], str | None):
                 raise ValueError(f"stopped is {short(stopped)}")

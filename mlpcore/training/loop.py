@@ -42,11 +42,14 @@ class EpochResult(NamedTuple):
 
 
 @dataclass
-class Progress:
+class Position:
     """How far a model has come: whole epochs, and steps begun. Orders and noise are functions of these numbers."""
 
     epoch: int = 0
     step: int = 0
+
+
+Progress = Position  # its name in pickles written before December 2026
 
 
 def _mean_weight(weights: np.ndarray, batch_size: int) -> float:
@@ -82,7 +85,7 @@ class Trainer:
         self.net, self.loss, self.rules = net, loss, rules
         self.backend, self.dtype, self.seed = backend, dtype, seed
         self.compilation = Compilation() if compilation is None else compilation
-        self.layout, self.progress = Layout(params), Progress()
+        self.layout, self.progress = Layout(params), Position()
         with backend.scope(dtype):
             self.state: State = fresh_state(params, self.layout, optimizer, backend, rules.ema is not None)
             step = make_step(net, loss, optimizer, self.layout, rules)

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.numpy_calls.memory import Memory
+from mlpcore.compiler.numpy_calls.memory import ArrayMemory
 from mlpcore.compiler.numpy_calls.order import groups
 from mlpcore.compiler.numpy_calls.printer import NumpyPrinter
 from mlpcore.compiler.program import Program
@@ -19,7 +19,7 @@ class NumpyCalls:
     """
 
     def __init__(self, program: Program, rows: int, given: dict[Node, np.ndarray]) -> None:
-        self._memory = Memory(program, groups(program.schedule), rows, given)
+        self._memory = ArrayMemory(program, groups(program.schedule), rows, given)
         printer = NumpyPrinter(self._memory)
         self.source = printer.text()
         exec(compile(self.source, "<NumPy calls>", "exec"), printer.scope)

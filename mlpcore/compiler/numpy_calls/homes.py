@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.memory import whole
-from mlpcore.compiler.numpy_calls.layout import Layout
+from mlpcore.compiler.numpy_calls.layout import ArrayLayout
 from mlpcore.compiler.numpy_calls.order import Group, is_choice, is_scalar, reads_in_step, sources
 from mlpcore.compiler.places import ZERO, Place, Size, packed
 from mlpcore.compiler.program import Program
@@ -19,7 +19,7 @@ class Homes:
 
     def __init__(self, program: Program, order: Sequence[Group], rows: int) -> None:
         self.program, self.schedule, self.order = program, program.schedule, order
-        self.places, self.layout = self.schedule.places, Layout(program.schedule, order, rows)
+        self.places, self.layout = self.schedule.places, ArrayLayout(program.schedule, order, rows)
         self.group_of = {node: group for group in order for node in group.nodes}
         self.position = {node: i for i, node in enumerate(self.group_of)}
         self.outputs = {self.places[one].root for one in self.schedule.graph.outputs}

@@ -13,7 +13,7 @@ MOST_TILES = 1 << 16  # for each of which there are views
 TALL, NARROW = 16, 64  # rows and columns, from where on sums along rows are faster as sums of whole columns
 
 
-class Layout:
+class ArrayLayout:
     """What follows from the shapes, once the number of rows is known. ``column_major`` are the arrays that lie so."""
 
     def __init__(self, schedule: Schedule, order: Sequence[Group], rows: int) -> None:

@@ -15,7 +15,7 @@ from mlpcore.compiler.program import Program
 AxisSlice = tuple[int, int, int]  # of an axis the indices from the second number to the third
 
 
-class Memory(Homes):
+class ArrayMemory(Homes):
     """An array for every node that needs one. ``given`` are those of the inputs; of ``local`` nodes memory holds one
     tile at a time."""
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mlpcore.compiler.graph import Node, long
 from mlpcore.compiler.numpy_calls.functions import scope
-from mlpcore.compiler.numpy_calls.memory import AxisSlice, Memory
+from mlpcore.compiler.numpy_calls.memory import ArrayMemory, AxisSlice
 from mlpcore.compiler.numpy_calls.order import is_scalar
 from mlpcore.compiler.places import Place
 
@@ -27,7 +27,7 @@ class Names:
     tile. ``partials`` are the reductions of the tiles. ``lines`` are the body of the function.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: ArrayMemory) -> None:
         self.memory, self.schedule, self.places = memory, memory.schedule, memory.places
         self.lines: list[str] = []
         self.scope: dict[str, Any] = scope()

@@ -21,7 +21,7 @@ from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.labels import Labels
 from mlpcore.sklearn.regressor import MLPRegressor
 from mlpcore.sklearn.runtime import Runtime, on_host, tree_from
-from mlpcore.sklearn.stochastic import Memory
+from mlpcore.sklearn.stochastic import WarmStart
 from mlpcore.typing import Loss
 
 _PAIRS = ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor))
@@ -64,7 +64,7 @@ def from_sklearn(fitted: Any) -> MLPClassifier | MLPRegressor:
     return made
 
 
-def _memory(fitted: Any, made: Any, loss: Loss) -> Memory:
+def _memory(fitted: Any, made: Any, loss: Loss) -> WarmStart:
     """What our next fit goes on from: a model with the state of scikit-learn's optimizer, its draws and its rate."""
     theirs, runtime = fitted._optimizer, made._runtime
     net, others = runtime.net, runtime.others
@@ -93,4 +93,4 @@ def _memory(fitted: Any, made: Any, loss: Loss) -> Memory:
         rate = float(theirs.learning_rate)
     model.trainer.state = state
     draws = Draws(same_random(fitted.random_state, fitted._random_state))
-    return Memory(model, draws, rate)
+    return WarmStart(model, draws, rate)

@@ -19,7 +19,7 @@ from mlpcore.sklearn.constraints import FULL_BATCH, RATES
 from mlpcore.sklearn.conversion.shared import copies, same_random, take_over
 from mlpcore.sklearn.labels import Labels
 from mlpcore.sklearn.runtime import on_host, tree_parts
-from mlpcore.sklearn.stochastic import Memory
+from mlpcore.sklearn.stochastic import WarmStart
 from mlpcore.typing import Layer
 
 _THEIR_ACTIVATIONS: dict[Layer, str] = {Identity(): "identity", Sigmoid(): "logistic", Tanh(): "tanh", ReLU(): "relu"}
@@ -56,7 +56,7 @@ def to_sklearn(estimator: Any) -> Any:
     return made
 
 
-def _their_optimizer(made: Any, memory: Memory) -> Any:
+def _their_optimizer(made: Any, memory: WarmStart) -> Any:
     """scikit-learn's optimizer in the state that ours is in."""
     model = memory.model
     assert model is not None
