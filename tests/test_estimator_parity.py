@@ -12,6 +12,7 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier  # noqa: E40
 from sklearn.neural_network import MLPRegressor as TheirRegressor  # noqa: E402
 from sklearn.utils.fixes import parse_version  # noqa: E402
 
+from mlpcore.model import Model  # noqa: E402
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 from mlpcore.sklearn.fitting import DeviceAndDtype, placed  # noqa: E402
 from mlpcore.sklearn.fullbatch import objective  # noqa: E402
@@ -132,7 +133,8 @@ def test_loss_and_gradient_at_given_points(kind: str, activation: str) -> None:
     model = ours.to_model()
     problem = ours._problem(rows(), TARGETS[kind], None, once=True, first=False)
     place = DeviceAndDtype(model.backend, "float64", ("numpy", "cpu"))
-    model.loss = reported(model.loss, "sklearn")
+    words = vars(model.specification) | {"loss": reported(model.loss, "sklearn")}
+    model = Model(**words, params=model.params)
     function = objective(model, placed(problem, model.net.widths(6), place))
     encoded = (
         theirs._label_binarizer.transform(TARGETS[kind]) if hasattr(theirs, "_label_binarizer") else problem.target
