@@ -7,6 +7,9 @@ from typing import Any
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
+# Without contraction the sums and products of a formula round as on the host. CuPy adds -ftz=true and the architecture.
+OPTIONS = ("--std=c++17", "--fmad=false")
+
 
 def printed_device(cupy: Any) -> Device:
     """What printed programs need of CuPy, on the current device and stream."""
@@ -14,8 +17,7 @@ def printed_device(cupy: Any) -> Device:
 
     @cache
     def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
-        # Without contraction the sums and products of a formula round as on the host.
-        compiled = cupy.RawKernel(code, name, options=("--std=c++17", "--fmad=false"))
+        compiled = cupy.RawKernel(code, name, options=OPTIONS)
         return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
 
     def copy(source: Any, target: Any) -> None:
