@@ -133,13 +133,19 @@ CASES: dict[str, Case] = {
 }
 
 
+def rows_of(case: Case, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and targets to train on."""
+    stream = Stream(1)
+    return stream.normal((rows, case.columns)), draw_targets(stream, rows, case.classes)[case.target]
+
+
 def programs(case: Case, dtype: str) -> tuple[list[Printed], list[Printed]]:
     """What is printed for a fit, whose last batch is ragged, and for predictions of as many rows."""
     made: list[Printed] = []
-    rows, stream = 2 * case.batch + case.batch // 2, Stream(1)
-    x, target = stream.normal((rows, case.columns)), draw_targets(stream, rows, case.classes)[case.target]
+    rows = 2 * case.batch + case.batch // 2
+    x, target = rows_of(case, rows)
     model = mc.Model(case.net, case.loss, case.optimizer, backend=printing(made), dtype=dtype, **case.words)
-    model.fit(x, target, epochs=1, batch_size=case.batch, sample_weight=0.5 + stream.uniform((rows,)))
+    model.fit(x, target, epochs=1, batch_size=case.batch, sample_weight=0.5 + Stream(2).uniform((rows,)))
     steps = len(made)
     model.predict(x)
     return made[:steps], made[steps:]
