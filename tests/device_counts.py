@@ -1,7 +1,7 @@
 """What training costs on a CUDA device, in a committed table: ``python tests/device_counts.py`` writes it anew.
 
 A step's and a prediction's kernels, products and copies are read off what is printed. What a chunk of steps and an
-epoch cost besides their steps is counted in fits on CuPy, which need a device, be it emulated; ``--printed`` keeps that.
+epoch cost besides their steps is counted in fits on CuPy, which need a device, be it emulated; ``--printed`` keeps it.
 """
 
 import argparse
