@@ -25,6 +25,7 @@ from mlpcore.layers.rounded import with_products
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
+from mlpcore.schedules import rate_at
 from mlpcore.summary import summary
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints
@@ -175,10 +176,8 @@ class Model:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        rate = self.optimizer.learning_rate
-        if callable(rate):
-            rate = rate(self.backend.to_numpy(self._trainer.state.count).astype(np.float64))
-        return float(rate) * self.rate_scale
+        count, scale = self.backend.read(self._trainer.state.count, self._trainer.state.scale)
+        return float(rate_at(self.optimizer.learning_rate, count.astype(np.float64))) * float(scale)
 
     def snapshot(self) -> dict[str, Array]:
         """A copy of what predicts, arrays by name: parameters, average and running statistics."""

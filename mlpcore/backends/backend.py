@@ -70,7 +70,8 @@ class Backend:
     then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
     right for two cores, and ``most_steps`` steps at most. ``place`` is the device as DLPack counts it (type and
     number) where arrays of other libraries are taken without a copy by ``borrow(x)``. ``stream`` makes the draws of a
-    step, on the device where a kernel reproduces their bits.
+    step, on the device where a kernel reproduces their bits. ``together(*arrays)`` brings several arrays to the host in
+    one transfer, where each would cost a wait.
     """
 
     name: str
@@ -92,6 +93,11 @@ class Backend:
     place: tuple[int, int] | None = field(repr=False, default=None)
     borrow: Callable[[Any], Array] | None = field(repr=False, default=None)
     stream: type[Stream] = field(repr=False, default=Stream)
+    together: Callable[..., list[np.ndarray]] | None = field(repr=False, default=None)
+
+    def read(self, *arrays: Array) -> list[np.ndarray]:
+        """The arrays on the host."""
+        return [self.to_numpy(one) for one in arrays] if self.together is None else self.together(*arrays)
 
 
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:

@@ -21,7 +21,7 @@ from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
 from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.trees import leaves
-from mlpcore.typing import Array, Layer, Noise, State
+from mlpcore.typing import Layer, Noise, State
 
 MANY_ROWS = 4096  # from which on drawing an order takes NumPy much longer than compiled code
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
@@ -192,7 +192,9 @@ class Trainer:
                 raise known from cause
             raise cause from cause.__cause__
         self.progress.step += chunk.shape[0]
-        host, failed, finite = self._look(losses)
+        xp = self.backend.xp
+        read = self.backend.read(losses, self.state.skipped, xp.all(xp.isfinite(self.state.params)))
+        host, failed, finite = read[0].astype(np.float64), bool(read[1].any()), bool(read[2])
         if failed:
             self.state = self.state._replace(skipped=self.state.skipped * 0)
         epoch = self.progress.epoch + 1
@@ -211,15 +213,6 @@ class Trainer:
                 "gradient, and BatchNorm's variances"
             )
         return host
-
-    def _look(self, losses: Array) -> tuple[np.ndarray, bool, bool]:
-        """The losses as float64, whether a step failed, and whether all weights are finite: in one read by the host."""
-        xp, state = self.backend.xp, self.state
-        parts = (losses, state.skipped, xp.all(xp.isfinite(state.params)))
-        read = xp.concat([xp.reshape(xp.astype(part, losses.dtype, copy=False), (-1,)) for part in parts])
-        host = self.backend.to_numpy(read).astype(np.float64)
-        count = math.prod(losses.shape)
-        return host[:count].reshape(losses.shape), bool(host[count:-1].any()), bool(host[-1])
 
     def _explained(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
         """The error to raise for one that tells of too little memory, None for any other."""
