@@ -36,12 +36,12 @@ def compiler() -> Any:
     return module
 
 
-def machine_code(code: str, architecture: str) -> bytes:
-    """The text compiled by CuPy's own call, with its own options. Only the question for which device is answered here:
-    CuPy asks the driver for it."""
+def machine_code(code: str, architecture: str, form: str = "cubin") -> bytes:
+    """The text compiled by CuPy's own call, with its own options, or as "ptx". Only the question for which device is
+    answered here: CuPy asks the driver for it."""
     module = compiler()
     with pytest.MonkeyPatch.context() as patch:
-        answer = f"-arch=sm_{architecture}", "cubin"
+        answer = f"-arch={'sm' if form == 'cubin' else 'compute'}_{architecture}", form
         patch.setattr(module, "_get_arch_for_options_for_nvrtc", lambda arch=None: answer)
         options = (*OPTIONS, "-ftz=true")  # added where CuPy looks the text up among those that it keeps
         made, _ = module.compile_using_nvrtc(code, options, architecture, cache_in_memory=True)

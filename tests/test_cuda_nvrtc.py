@@ -5,6 +5,7 @@ from functools import cache
 
 import nvrtc
 import pytest
+from cuda_host import KERNEL
 from printing import CASES, programs
 
 DTYPES = ("float32", "float64")
@@ -30,6 +31,26 @@ def test_random_graphs_compile(architecture: str) -> None:
     nvrtc.compiler()
     for first in range(0, 100, nvrtc.GRAPHS):
         nvrtc.machine_code(nvrtc.random_source(first, first + nvrtc.GRAPHS), architecture)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_entries_side_by_side_are_read_and_written_at_once(dtype: str) -> None:
+    """As often as the text says so, in every kernel: the compiler may take such accesses apart, and did for some forms
+    of an address."""
+    nvrtc.compiler()
+    seen = 0
+    for text in texts(dtype):
+        code = nvrtc.machine_code(text, "80", "ptx").decode()
+        bodies = {body.partition("(")[0]: body for body in code.split(".visible .entry ")[1:]}
+        for kernel in KERNEL.finditer(text):
+            for asked, done in (
+                ("read_entries<", r"ld\.global\.(nc\.)?v[24]"),
+                ("write_entries<", r"st\.global\.v[24]"),
+            ):
+                count = kernel[3].count(asked)
+                assert len(re.findall(done, bodies[kernel[1]])) >= count, kernel[0]
+                seen += count
+    assert seen > 500
 
 
 def test_what_is_wrong_is_seen() -> None:

@@ -31,28 +31,33 @@ def on_device(text: str) -> str:
     return text.replace("static inline", "static __device__ inline")
 
 
-# Entries that lie side by side, wherever they begin. Where some of them are missing, the first is read in their place.
+# Entries that lie side by side, read and written at once where they begin at a multiple of their size. Where some of
+# them are missing, behind the last index, the first is read in their place.
 _ENTRIES = """
 template <int WIDTH, typename T> struct alignas(WIDTH * sizeof(T)) Entries { T at[WIDTH]; };
 template <int WIDTH, typename T> static __device__ inline void read_entries(T *to, const T *from, int count) {
   typedef Entries<WIDTH, T> All;
-  const bool at_once = count == WIDTH && (size_t)from % sizeof(All) == 0;
-  const All all = at_once ? *(const All *)from : All();
+  if (count == WIDTH && (size_t)from % sizeof(All) == 0) {
+    const All all = *(const All *)from;
 #pragma unroll
-  for (int k = 0; k < WIDTH; k++) to[k] = at_once ? all.at[k] : from[k < count ? k : 0];
+    for (int k = 0; k < WIDTH; k++) to[k] = all.at[k];
+  } else {
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++) to[k] = from[k < count ? k : 0];
+  }
 }
 template <int WIDTH, typename T> static __device__ inline void write_entries(T *to, const T *from, int count) {
   typedef Entries<WIDTH, T> All;
-  All all;
-#pragma unroll
-  for (int k = 0; k < WIDTH; k++) all.at[k] = from[k];
   if (count == WIDTH && (size_t)to % sizeof(All) == 0) {
-    *(All *)to = all;
-    return;
-  }
+    All all;
 #pragma unroll
-  for (int k = 0; k < WIDTH; k++)
-    if (k < count) to[k] = from[k];
+    for (int k = 0; k < WIDTH; k++) all.at[k] = from[k];
+    *(All *)to = all;
+  } else {
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++)
+      if (k < count) to[k] = from[k];
+  }
 }
 """
 PREAMBLE = device_text(

@@ -108,7 +108,7 @@ class WidePrinter(ValuePrinter):
         return all(strides[axis] == ZERO for axis in self.axes)
 
     def _address(self, place: Place, strides: Strides) -> str:
-        if self.whole:
+        if strides != packed(self.loop.axes):
             return f"&{self._at(place, strides)}"
         name, _, begin = self._at(place, ())[:-1].partition("[")
         return f"&{name}[first]" if begin == "0" else f"&{name}[first + {begin}]"
