@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import array_api_compat.numpy as host
@@ -111,6 +112,17 @@ def test_any_layout(dtype: str, printer: str) -> None:
             _, found = run(printer, function, arrays, shapes, 9, offsets)
             for name, one, right in zip(["over", *LAYOUTS, *LAYOUTS], found, function(host, *arrays), strict=True):
                 np.testing.assert_array_equal(one, right, err_msg=f"{name}, {columns} columns")
+
+
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_as_few_threads_as_there_are_groups_of_entries(dtype: str) -> None:
+    blocks = []
+    there = replace(device(), kernel=lambda code, name: lambda count, given: blocks.append(count))
+    for length in (1, 1024, 1025, 4096, 4097):
+        tracer = Tracer()
+        x = tracer.input((N,), dtype)
+        BoundProgram(DeviceProgram(tracer, [x * 2.0]), length, {x.node: draws(length, dtype=dtype)}, there).call()
+    assert blocks == ([1, 1, 2, 4, 5] if dtype == "float32" else [1, 2, 3, 8, 9])
 
 
 @pytest.mark.parametrize("dtype", WIDTHS)

@@ -83,6 +83,7 @@ class WidePrinter(ValuePrinter):
     def _own_indices(self) -> list[str]:
         """The indices of number k."""
         if not self.whole:
+            # Behind the last index the first one's work is done once more.
             return ["const I e = first + (k < count ? k : 0);", *self._indices(self.layout.outer, "e")]
         (last,) = self.axes
         self.before.append(f"const I begin = i{last};")
@@ -157,7 +158,7 @@ class WidePrinter(ValuePrinter):
             self.behind.append(f"write_entries<{self.width}>({address}, {name}, {self.many});")
             return
         guards = [f"i{axis} == 0" for axis in axes]
-        if not self.whole:
-            guards = ["first == 0"] if member in self.rows else ["k < count", *guards]
+        if not self.whole and member in self.rows:
+            guards = ["first == 0"]
         condition = f"if ({' && '.join(guards)}) " if guards else ""
         self._emit(f"{condition}{self._entry(member)} = {value};")
