@@ -18,11 +18,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks.compare import BACKENDS, BATCHES, PREDICTORS, sweep_table
-from benchmarks.operations import operations, operations_table
 from benchmarks.results import Writer
 from benchmarks.steps import steps
 from benchmarks.targets import prediction_table, summary_tables
-from mlpcore.backends import get_backend
 from mlpcore.bench.about import about
 from mlpcore.bench.contenders import OURS, PEERS
 from mlpcore.bench.suite import Record, epochs, predictions
@@ -84,14 +82,6 @@ def _tests(folder: Path, part: str, *where: str) -> list[Table]:
     return [Table(f"{part} that need a GPU", [*counts, "seconds"], [[*map(str, counts.values()), f"{seconds:.0f}"]])]
 
 
-def ops(folder: Path, clock: Clock) -> list[Table]:
-    """Single operations: faster bodies beside reference bodies."""
-    out = writer(folder, "ops")
-    for records in operations(get_backend(BACKEND), ROUNDS, SECONDS / 3, until=clock.began + 0.9 * BUDGET):
-        out.add(records)
-    return [operations_table(out.records)]
-
-
 def step(folder: Path, clock: Clock) -> list[Table]:
     """Steps of the six workloads, and the sweep of batch sizes beside the limit."""
     out = writer(folder, "step")
@@ -118,7 +108,7 @@ def _keep(out: Writer, measure: Callable[..., Iterable[Record]], *given: Any, **
     out.add(measure(*given, **words))
 
 
-PARTS = {"tests": tests, "laws": laws, "ops": ops, "step": step, "peers": peers}
+PARTS = {"tests": tests, "laws": laws, "step": step, "peers": peers}
 
 
 def writer(folder: Path, part: str) -> Writer:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The one command for a machine with one NVIDIA GPU: benchmarks/gpu.sh PART FOLDER; PART is one of tests, laws, ops,
-# step, peers, or all of them.
+# The one command for a machine with one NVIDIA GPU: benchmarks/gpu.sh PART FOLDER; PART is one of tests, laws, step,
+# peers, or all of them.
 # Each part but `all` ends within nine minutes, writes FOLDER/gpu-PART.json and prints a short table last.
 # PYTHON names the interpreter; MLPCORE_GPU_BACKEND=numpy tries the script without a GPU (see benchmarks/gpu.py).
 set -u
-parts="tests laws ops step peers"
+parts="tests laws step peers"
 part=${1:-} folder=${2:-}
 case " $parts all " in *" ${part:-?} "*) ;; *) folder="" ;; esac
 if [ -z "$folder" ]; then

@@ -1,7 +1,7 @@
 """docs/benchmarks.md and its pictures from result files.
 
 ``python -m benchmarks.report [results.json ...]`` reads the files named, else all of benchmarks/results/: those of
-`benchmarks.compare`, `benchmarks.operations`, `benchmarks.memory`, `benchmarks.gpu`, ``mlpcore bench --json`` and
+`benchmarks.compare`, `benchmarks.memory`, `benchmarks.gpu`, ``mlpcore bench --json`` and
 ``pytest benchmarks --benchmark-json``.
 """
 
@@ -11,7 +11,6 @@ from pathlib import Path
 
 from benchmarks import memory, pictures
 from benchmarks.compare import sweep_table
-from benchmarks.operations import operations_table
 from benchmarks.results import FOLDER, Results, read
 from benchmarks.targets import prediction_table, summary_tables
 from mlpcore.bench.contenders import OURS
@@ -94,12 +93,6 @@ def _sweep(source: Results) -> Iterator[str]:
         yield _captioned(source, sweep_table(some, names))
 
 
-def _operations(source: Results) -> Iterator[str]:
-    one = operations_table(source.records)
-    if one.rows:
-        yield _captioned(source, one)
-
-
 def _memory(source: Results) -> Iterator[str]:
     for record in source.records:
         if record["what"] == "memory":
@@ -119,7 +112,6 @@ SECTIONS: tuple[tuple[str, Callable[[Results], Iterator[str]]], ...] = (
     ("Memory", _memory),
     ("Training, all contenders", _training),
     ("Training steps", _steps),
-    ("Single operations", _operations),
 )
 
 

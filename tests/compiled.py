@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cuda_emulator import needed
-from cuda_host import device
+from cuda_host import device, needed
 from devices import gpu, open_place
 
 from mlpcore.backends import get_backend

@@ -1,19 +1,46 @@
 """A device of host memory for printed CUDA programs: g++ and cuda_shim.h compile their kernels for the CPU."""
 
+import atexit
 import ctypes
 import hashlib
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
-from cuda_emulator import COMPILER, FLAGS, SHIM, _folder
+import pytest
 
+from mlpcore.backends import get_backend
+from mlpcore.backends.backend import Backend, run_eagerly
+from mlpcore.backends.compiled.device_functions import device_jit
+from mlpcore.backends.compiled.device_steps import device_steps
+from mlpcore.backends.precision import Precision
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
+SHIM = Path(__file__).parent / "cuda_shim.h"
+COMPILER = shutil.which("g++")
+needed = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed: no CUDA source was run in these tests")
+FLAGS = ["-std=c++17", "-O1", "-w", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing"]
+# An access of 16 bytes that does not begin at a multiple of 16 ends the process: a device refuses it, a CPU would not.
+FLAGS += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\(\d+\) (\w+)\(([^)]*)\) \{(.*?)\n\}', re.DOTALL)
+
+
+@cache
+def folder() -> Path:
+    """A folder with the shim, compiled beforehand: that halves the time of every kernel."""
+    made = tempfile.TemporaryDirectory(prefix="mlpcore-cuda-")
+    atexit.register(made.cleanup)
+    header = Path(made.name) / SHIM.name
+    header.write_text(SHIM.read_text())
+    subprocess.run([COMPILER, *FLAGS, "-x", "c++-header", header, "-o", f"{header}.gch"], check=True)
+    return Path(made.name)
 
 
 @cache
@@ -25,7 +52,7 @@ def library(code: str) -> ctypes.CDLL:
         together = "true" if re.search(r"__sync|__shfl", body) else "false"
         call = f"shim::run(g, b, {together}, [=] {{ {name}({', '.join(names)}); }});"
         runners.append(f'extern "C" void run_{name}(const unsigned *g, const unsigned *b, {declared}) {{ {call} }}')
-    stem = _folder() / hashlib.sha1(code.encode()).hexdigest()
+    stem = folder() / hashlib.sha1(code.encode()).hexdigest()
     stem.with_suffix(".cpp").write_text("\n".join([f'#include "{SHIM.name}"', code, *runners]))
     command = [COMPILER, *FLAGS, "-shared", f"{stem}.cpp", "-o", f"{stem}.so"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -41,6 +68,26 @@ def kinds(code: str, name: str) -> list[str]:
 
 
 NUMBERS = {"float": ctypes.c_float, "double": ctypes.c_double, "I": ctypes.c_longlong}
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, precision: str) -> Callable[[], None]:
+    """A product of factors of that precision, with sums in the dtype of the result."""
+    kept = {"bfloat16": read_bfloat16, "tf32": partial(nearest, bits=10), "highest": lambda x: x}[precision]
+    return lambda: np.matmul(kept(a), kept(b), out=out)
+
+
+def read_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """The float32 numbers whose upper halves these are."""
+    assert bits.dtype == np.uint16
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def nearest(x: np.ndarray, bits: int) -> np.ndarray:
+    """float32 numbers rounded to so many bits after the leading one, ties to even."""
+    lost = 23 - bits
+    whole = x.astype("float32").view("uint32")
+    half = np.uint32((1 << (lost - 1)) - 1) + ((whole >> np.uint32(lost)) & np.uint32(1))
+    return ((whole + half) >> np.uint32(lost) << np.uint32(lost)).view("float32")
 
 
 def device(backwards: bool = False) -> Device:
@@ -69,7 +116,18 @@ def device(backwards: bool = False) -> Device:
         put=np.array,
         empty=lambda count, dtype: np.full(count * np.dtype(dtype).itemsize, 255, np.uint8).view(dtype),
         view=view,
-        product=lambda a, b, out: np.matmul(a, b, out=out),
+        product=product,
         copy=lambda source, target: np.copyto(target, source),
         clear=lambda target: target.fill(0),
+    )
+
+
+def backend() -> Backend:
+    """NumPy's arrays, with steps and predictions as they go on CuPy; threads take their turns backwards."""
+    numpy, place = get_backend("numpy"), device(backwards=True)
+    return replace(
+        numpy,
+        compile=device_steps(run_eagerly(numpy.xp, numpy.asarray), place),
+        jit=device_jit(place),
+        precisions={"highest": Precision()} | {name: Precision(printed=True) for name in ("tf32", "bfloat16")},
     )

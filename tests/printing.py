@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import members
 import numpy as np
+from cuda_host import backend
 
 import mlpcore as mc
-from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Run
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.device_steps import DeviceSteps
@@ -37,7 +37,7 @@ def _nowhere() -> Device:
         view=lambda x, offset, shape, strides: np.lib.stride_tricks.as_strided(
             x[offset:], shape, [one * x.itemsize for one in strides]
         ),
-        product=never,
+        product=lambda *_: never,
         copy=lambda source, target: np.copyto(target, source),
         clear=never,
     )
@@ -75,16 +75,17 @@ def printing(programs: list[Printed]) -> Any:
 
         return run
 
-    def jit(function: Callable, compilation: Any = None, rows: tuple[int, ...] = (-1,)) -> Callable:
+    def jit(function: Callable, compilation: Compilation, rows: tuple[int, ...] = (-1,)) -> Callable:
         def call(*arguments: Any) -> Any:
-            traced = traced_for(arguments, rows, {}, function, DeviceProgram)
-            if traced is not None:
+            words = {"program": DeviceProgram, "precision": compilation.precision}
+            traced = traced_for(arguments, rows, {}, function, **words)
+            if isinstance(traced, TracedFunction):
                 programs.append(Printed(traced, leaves(arguments[rows[0]])[0].shape[0]))
             return function(*arguments)
 
         return call
 
-    return replace(get_backend("numpy"), compile=compile_step, jit=jit)
+    return replace(backend(), compile=compile_step, jit=jit)
 
 
 class Case(NamedTuple):
@@ -130,7 +131,13 @@ CASES: dict[str, Case] = {
     **{f"optimizer {name}": Case(network(mc.ReLU()), optimizer=one) for name, one in members.OPTIMIZERS.items()},
     **{f"schedule {name}": Case(network(mc.ReLU()), optimizer=mc.SGD(one)) for name, one in members.SCHEDULES.items()},
     **{name: Case(network(mc.ReLU()), optimizer=mc.AdamW(), words=words) for name, words in RULES.items()},
+    **{name: Case(network(mc.ReLU()), words={"precision": name}) for name in ("tf32", "bfloat16")},
 }
+
+
+def dtypes(case: Case) -> tuple[str, ...]:
+    """Those that the case can be trained in."""
+    return ("float32",) if "precision" in case.words else ("float32", "float64")
 
 
 def rows_of(case: Case, rows: int) -> tuple[np.ndarray, np.ndarray]:

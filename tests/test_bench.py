@@ -18,8 +18,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # for the package benchmarks; what is installed goes first
 
 import mlpcore as mc  # noqa: E402
-from benchmarks import cases, gpu, memory, report, results  # noqa: E402
-from benchmarks.operations import operations, operations_table  # noqa: E402
+from benchmarks import gpu, memory, report, results  # noqa: E402
 from benchmarks.targets import summary_tables  # noqa: E402
 from mlpcore.backends import get_backend  # noqa: E402
 from mlpcore.bench import about as facts  # noqa: E402
@@ -242,33 +241,6 @@ def test_tables_show_medians_and_ratios_within_rounds():
                            "0.50 x, jax scan"]]  # fmt: skip
 
 
-def test_every_primitive_is_measured():
-    assert set(cases.CASES) == set(cases.primitives()), "give the primitive its case in benchmarks/cases.py"
-
-
-@pytest.mark.parametrize("name", cases.CASES)
-def test_cases_give_one_result_by_both_bodies(name):
-    found = cases.bodies(name, get_backend("numpy"), (6, 8), "float64")
-    made = [list(cases.named_leaves(call())) for call in found.values()]
-    for (_, leaf), (_, other) in zip(made[0], made[-1], strict=True):
-        np.testing.assert_allclose(leaf, other, rtol=1e-12)
-
-
-def test_operations_are_tabled(monkeypatch):
-    monkeypatch.setattr("benchmarks.operations.SHAPES", ((4, 8),))
-    records = [one for some in operations(get_backend("numpy"), 1, 1e-9, dtypes=["float32"]) for one in some]
-    made = operations_table(records)
-    named = [row[0] for row in made.rows]
-    assert [name for name in named if "," not in name] == list(cases.CASES)
-    assert {name for name in named if "," in name} == {
-        f"{name}, {way}" for name in cases.WAYS for way in cases.WAYS[name]
-    }
-    assert {row[1] for row in made.rows} == {"4 x 8"}
-    half = [one | {"seconds": [1e-6 if one["contender"].endswith("kernel") else 2e-6]} for one in records]
-    row = next(row for row in operations_table(half).rows if row[0] == "affine")
-    assert row[4:] == ["2", "-", "-"]  # NumPy has no kernel any more
-
-
 def test_results_come_back(tmp_path):
     writer = results.Writer(tmp_path / "there" / "r.json", "cpu", rounds=3)
     writer.add([record("mlpcore numpy", [0.1234567891])])
@@ -315,11 +287,10 @@ def test_the_page_names_machine_versions_date_and_commit_under_every_table(tmp_p
     on_gpu = [one | {"device": "cuda", "contender": "mlpcore cupy"} for one in swept if one["contender"] != "limit"]
     predicted = [record(who, [0.1], what="predict", batch=1) for who in ("mlpcore numpy", "torch eager")]
     stepped = [record("mlpcore numpy", [0.1], what="step")]
-    operated = [record(f"numpy {kind}", [0.1], what="operation", workload="affine") for kind in ("body", "kernel")]
     sizes = {"data": 10**9, "imported": 10**7, "before": 10**9 + 10**7, "peak": 10**9 + 10**8}
     remembered = [record("mlpcore numpy", None, what="memory", bytes=sizes)]
     sources = [
-        results.Results("cpu", about, [*RECORDS, *swept, *predicted, *stepped, *operated, *remembered]),
+        results.Results("cpu", about, [*RECORDS, *swept, *predicted, *stepped, *remembered]),
         results.Results("gpu", gpu_about, on_gpu),
     ]
     text = report.page(sources, tmp_path)
@@ -327,7 +298,7 @@ def test_the_page_names_machine_versions_date_and_commit_under_every_table(tmp_p
     captions = re.findall(
         r"(?m)^\*(a card; )?a chip, 2 cores; .*numpy 2.4; 2026-11-21; commit abc; [cg]pu.json\*$", text
     )
-    assert rules == 7 and len(captions) == rules + 1 and captions.count("a card; ") == 1
+    assert rules == 6 and len(captions) == rules + 1 and captions.count("a card; ") == 1
     assert "the data 1,000 MB + 100 MB, of which 10 MB were there before the fit" in text
     pictures = re.findall(r"!\[[^]]+\]\(images/(.*)\)", text)
     assert sorted(pictures) == ["bench_batch.png", "bench_gpu.png", "bench_share.png"]
@@ -386,7 +357,7 @@ def script(*words, **settings):
 def test_the_gpu_script(tmp_path):
     assert script("no-part", str(tmp_path)).returncode == 2
     done = script("all", str(tmp_path), MLPCORE_GPU_BUDGET="0", MLPCORE_GPU_SECONDS="0")
-    for part in ("ops", "step", "peers"):
+    for part in ("step", "peers"):
         assert "records" in json.loads((tmp_path / f"gpu-{part}.json").read_text())
         assert re.search(rf"(?m)^{part}: \d+ s, \d+ cases left out$", done.stdout)
 

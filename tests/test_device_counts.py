@@ -12,7 +12,7 @@ import device_counts
 import numpy as np
 import pytest
 from devices import gpu, open_place
-from printing import CASES, programs
+from printing import CASES, dtypes, programs
 
 TABLE = device_counts.read()
 
@@ -20,7 +20,7 @@ TABLE = device_counts.read()
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_printed_is_what_the_table_says(case: str) -> None:
     expected = {kind: TABLE[case][kind] for kind in ("step", "prediction") if kind in TABLE[case]}
-    for dtype in ("float32", "float64"):
+    for dtype in dtypes(CASES[case]):
         assert device_counts.of_programs(CASES[case], dtype) == expected
 
 

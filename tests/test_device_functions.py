@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_emulator import needed
-from cuda_host import device
+from cuda_host import device, needed
 from members import LAYERS
 from test_device_steps import LABELS, Looking, X, deep
 

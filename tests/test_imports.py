@@ -14,9 +14,9 @@ ROOT = Path(mlpcore.__file__).parent
 # A part imports from the floors below its own, and from its neighbours only as said under SIDEWAYS.
 FLOORS = [
     {"errors", "typing", "random", "namespace", "configuration", "trees", "numerics"},  # these from each other
-    {"ops", "compiler"},
+    {"compiler"},
     {"initializers", "schedules", "losses", "optimizers", "layers", "metrics"},
-    {"execution", "kernels"},
+    {"execution"},
     {"backends", "gradient_check", "files", "summary", "tables"},
     {"training"},
     {"arguments", "preprocessing"},
@@ -27,10 +27,9 @@ FLOORS = [
 ]
 SIDEWAYS = {("layers", "initializers"), ("optimizers", "schedules"), ("cli", "plotting"), ("cli", "__init__")}
 SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__"), ("sklearn", "plotting")}
-# The two ways meet at the top only: the mathematics never sees a kernel or a backend, nor these the mathematics.
+# The two ways meet at the top only: the mathematics never sees a backend or the compiler, nor these the mathematics.
 MATHEMATICS = {"initializers", "schedules", "losses", "optimizers", "layers", "metrics", "execution", "gradient_check"}
-APART = {(a, b) for a in {"kernels", "backends"} for b in MATHEMATICS} | {(m, "kernels") for f in FLOORS for m in f}
-APART -= {("backends", "kernels"), ("kernels", "kernels")}
+APART = {(a, b) for a in {"backends", "compiler"} for b in MATHEMATICS} | {(b, "compiler") for b in MATHEMATICS}
 # Inside a function, for a method that is a short name for a function of the top floor.
 LATE = {("training", "plotting"), ("model", "plotting")}
 
@@ -102,18 +101,13 @@ def breaches(sources):
                 yield f"{module} imports {name}"
 
 
-def names_kernels(tree):
-    """Whether primitives or kernels are imported."""
-    return any(name.split(".")[:2] in (["mlpcore", "ops"], ["mlpcore", "kernels"]) for name, _ in imports_of(tree))
-
-
 def foreign(sources):
     """``who names which library`` for every library that is named where it must not be."""
     for module, tree in sources.items():
         mine = part_of(module)
         for name, _ in imports_of(tree):
             library = name.split(".")[0]
-            if library == "mlpcore" or library in sys.stdlib_module_names or mine in ("backends", "kernels"):
+            if library == "mlpcore" or library in sys.stdlib_module_names or mine == "backends":
                 continue
             if library == "numpy" and (mine in HOST_NUMPY or module in HOST_DRAWS):
                 continue
@@ -121,7 +115,7 @@ def foreign(sources):
                 continue
             if mine not in OTHERS.get(library, ()):
                 yield f"{module} imports {name}"
-        if mine not in ("backends", "kernels", "cli", "bench"):
+        if mine not in ("backends", "cli", "bench"):
             for node in ast.walk(tree):
                 word = getattr(node, "id", getattr(node, "value", None)) if hasattr(node, "lineno") else None
                 if isinstance(word, str) and word.split(".")[0] in COMPUTING and " " not in word:
@@ -133,41 +127,34 @@ def plain(module):
     return part_of(module) in PLAIN or module in PLAIN_MODULES
 
 
-def test_members_and_the_step_know_no_kernel():
+def test_members_and_the_step_know_no_compiler():
     assert {part_of(module) for module in SOURCES if plain(module)} == PLAIN | {"training", "numerics"}
-    assert not [module for module, tree in SOURCES.items() if plain(module) and names_kernels(tree)]
-
-
-@pytest.mark.parametrize(
-    "line", ["from mlpcore import ops", "import mlpcore.kernels.cupy", "from mlpcore.ops import sweep"]
-)
-def test_a_kernel_in_a_member_is_found(line):
-    assert names_kernels(ast.parse(line))
+    for module in filter(plain, SOURCES):
+        assert not [name for name, _ in imports_of(SOURCES[module]) if name.startswith("mlpcore.compiler")], module
 
 
 def test_imports_go_one_way():
     assert not list(breaches(SOURCES))
 
 
-def test_libraries_are_named_in_backends_and_kernels_only():
+def test_libraries_are_named_in_backends_only():
     assert not list(foreign(SOURCES))
 
 
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("ops", "import mlpcore.kernels.cupy"),
-        ("ops", "from mlpcore.layers import Linear"),
-        ("trees", "from mlpcore import ops"),
+        ("compiler.trace", "from mlpcore.layers import Linear"),
+        ("trees", "from mlpcore import compiler"),
+        ("layers.linear", "from mlpcore.compiler.trace import Tracer"),
         ("layers.linear", "from mlpcore.losses import Huber"),
         ("losses.regression", "from mlpcore.execution.gradients import value_and_grad"),
         ("execution.tiled", "from mlpcore.backends import get_backend"),
         ("training.loop", "from mlpcore.model import Model"),
         ("training.loop", "from mlpcore.plotting import plot_history"),
         ("training.loop", "import mlpcore as mc"),
-        ("training.step", "from mlpcore.kernels import cupy"),
         ("backends.numpy", "from mlpcore.layers import Linear"),
-        ("kernels.cupy", "from mlpcore.optimizers import Adam"),
+        ("compiler.graph", "from mlpcore.optimizers import Adam"),
         ("model", "from mlpcore.sklearn import MLPClassifier"),
     ],
 )
@@ -180,8 +167,8 @@ def test_a_wrong_import_is_found(module, line):
     [
         ("layers.linear", "import numpy as np"),
         ("losses.regression", "import numpy"),
-        ("ops", "from scipy.special import erf"),
-        ("ops", "import array_api_compat.numpy as xp"),
+        ("numerics", "from scipy.special import erf"),
+        ("numerics", "import array_api_compat.numpy as xp"),
         ("model", "import torch"),
         ("training.loop", "def f():\n    import jax.numpy as jnp"),
         ("training.loop", "if backend == 'cupy': pass"),

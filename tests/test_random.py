@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,16 @@ def test_every_place_of_an_order_is_equally_likely():
     seen, counts = np.unique(orders, axis=0, return_counts=True)
     assert len(seen) == 24
     assert np.sum((counts - 4000 / 24) ** 2 / (4000 / 24)) < 58  # 23 degrees of freedom: p = 1e-4
+
+
+def test_the_share_of_kept_factors_is_the_threshold():
+    """keep rounds to 65536ths, and a kept factor is the reciprocal in the dtype."""
+    for keep in (0.3, 0.5, 0.9):
+        factors = Stream(0).factors((400, 500), keep, "float64")
+        share = Fraction(round(65536 * keep), 65536)
+        assert set(np.unique(factors)) == {0.0, float(1 / share)}
+        # Five standard deviations of a binomial proportion.
+        assert abs(np.mean(factors > 0) - float(share)) < 5 * math.sqrt(share * (1 - share) / factors.size)
 
 
 def golden_draws():

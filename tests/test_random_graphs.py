@@ -11,7 +11,7 @@ import graphs
 import numpy as np
 import pytest
 from compiled import needs_compiler
-from cuda_emulator import needed
+from cuda_host import needed
 from graphs import compiled, expected, random_graph
 from rounding import Noting, Shaken, differences
 

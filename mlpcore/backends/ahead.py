@@ -14,12 +14,11 @@ from mlpcore.typing import Array, Noise, State, Step
 NOISE_BYTES = 64 << 20  # of noise made or sent in one go; longer chunks take it in pieces
 
 
-def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool]) -> Callable[..., Run]:
+def run_ahead(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
     """``compile`` like `mlpcore.backends.backend.run_eagerly`, with as few transfers as can be: none in a step.
 
     The order of the rows goes to the device once for a chunk, and so do the draws of all its steps, stacked, or those
-    of as many steps as `NOISE_BYTES` hold. Draws that lie on the device already (``owns``) are taken as they are; they
-    take room there too, so no more of them are made ahead.
+    of as many steps as `NOISE_BYTES` hold.
     """
 
     def compiled(step: Step, layout: Layout | None = None, compilation: Compilation | None = None) -> Run:
@@ -31,7 +30,7 @@ def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool
                 each = sum(leaf.nbytes for leaf in leaves(first))
                 for start, stop in pieces(order.shape[0], each, NOISE_BYTES):
                     draws = [draw(i) if i else first for i in range(start, stop)]
-                    yield from sent(draws, asarray, owns)
+                    yield from sent(draws, asarray)
 
             return walk(xp, step, state, data, asarray(order), noises())
 
@@ -40,15 +39,12 @@ def run_ahead(xp: Any, asarray: Callable[..., Array], owns: Callable[[Any], bool
     return compiled
 
 
-def sent(draws: list[Any], asarray: Callable[..., Array], owns: Callable[[Any], bool]) -> list[Any]:
+def sent(draws: list[Any], asarray: Callable[..., Array]) -> list[Any]:
     """The trees of draws on the device, one transfer for each leaf."""
     columns = [leaves(tree) for tree in draws]
-    placed = []
-    for column in zip(*columns, strict=True):
-        stacked = None if owns(column[0]) else asarray(np.stack(column))
-        placed.append([leaf if stacked is None else stacked[i, ...] for i, leaf in enumerate(column)])
+    placed = [asarray(np.stack(column)) for column in zip(*columns, strict=True)]
     made = []
     for i, tree in enumerate(draws):
-        own = iter([column[i] for column in placed])
+        own = iter([column[i, ...] for column in placed])
         made.append(tree_map(lambda _, own=own: next(own), tree))
     return made

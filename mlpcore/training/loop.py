@@ -167,7 +167,7 @@ class Trainer:
 
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
         """
-        first, stream = self.progress.step, self.backend.stream(self.seed, "noise")
+        first, stream = self.progress.step, Stream(self.seed, "noise")
 
         def noise(stream: Any, rows: Any, full: Any) -> Noise:
             made = self.net.noise(stream, (rows, data[0].shape[1]), self.dtype)
