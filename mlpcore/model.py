@@ -21,7 +21,6 @@ from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
 from mlpcore.layers.outline import outline
-from mlpcore.layers.rounded import with_products
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
@@ -95,7 +94,11 @@ class Model:
             raise ConfigurationError(f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}")
         self.precision = precision
         check_choice("Model", CHOICES, compile=compile)
-        self.compiled = Compilation(compile)
+        if self.backend.precisions[precision].printed and compile is False:
+            raise ConfigurationError(
+                f"Model: precision is {precision!r}, which is for compiled steps; leave out compile"
+            )
+        self.compiled = Compilation(compile, precision=precision)
         self.metrics = named_metrics(metrics)
         self.rules = rules
         self._columns = -1  # of x, when it was last found to fit the network
@@ -117,10 +120,7 @@ class Model:
         with self.backend.scope(self.dtype):
             state = fresh_state(tree, self.layout, self.optimizer, self.backend, self.rules.ema is not None)
             precision = self.backend.precisions[self.precision]
-            self._computed = self.net
-            if precision.rounded is not None and precision.product is not None:
-                self._computed = with_products(self.net, precision.rounded, precision.product)
-            step = make_step(self._computed, self.loss, self.optimizer, self.layout, self.rules)
+            step = make_step(self.net, self.loss, self.optimizer, self.layout, self.rules)
             run = precision.within(self.backend.compile(step, self.layout, self.compiled))
             self._score = precision.within(self.backend.jit(self._forward, self.compiled))
             answer = self.backend.jit(lambda *where: self.loss.predict(self._forward(*where)), self.compiled)
@@ -130,7 +130,7 @@ class Model:
             )
 
     def _forward(self, vector: Array, statistics: tuple, x: Array) -> Array:
-        return self._computed.forward(self.layout.view(vector, statistics), x)[0]
+        return self.net.forward(self.layout.view(vector, statistics), x)[0]
 
     @property
     def params(self) -> Params:

@@ -8,12 +8,18 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mlpcore.backends import get_backend
+from mlpcore.backends.backend import Backend, run_eagerly
+from mlpcore.backends.compiled.device_functions import device_jit
+from mlpcore.backends.compiled.device_steps import device_steps
+from mlpcore.backends.precision import Precision
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
@@ -62,6 +68,26 @@ def kinds(code: str, name: str) -> list[str]:
 NUMBERS = {"float": ctypes.c_float, "double": ctypes.c_double, "I": ctypes.c_longlong}
 
 
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, precision: str) -> Callable[[], None]:
+    """A product of factors of that precision, with sums in the dtype of the result."""
+    kept = {"bfloat16": read_bfloat16, "tf32": partial(nearest, bits=10), "highest": lambda x: x}[precision]
+    return lambda: np.matmul(kept(a), kept(b), out=out)
+
+
+def read_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """The float32 numbers whose upper halves these are."""
+    assert bits.dtype == np.uint16
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def nearest(x: np.ndarray, bits: int) -> np.ndarray:
+    """float32 numbers rounded to so many bits after the leading one, ties to even."""
+    lost = 23 - bits
+    whole = x.astype("float32").view("uint32")
+    half = np.uint32((1 << (lost - 1)) - 1) + ((whole >> np.uint32(lost)) & np.uint32(1))
+    return ((whole + half) >> np.uint32(lost) << np.uint32(lost)).view("float32")
+
+
 def device(backwards: bool = False) -> Device:
     """The device; ``backwards``: the threads of a block take their turns from the last to the first."""
 
@@ -88,7 +114,18 @@ def device(backwards: bool = False) -> Device:
         put=np.array,
         empty=lambda count, dtype: np.full(count * np.dtype(dtype).itemsize, 255, np.uint8).view(dtype),
         view=view,
-        product=lambda a, b, out: np.matmul(a, b, out=out),
+        product=product,
         copy=lambda source, target: np.copyto(target, source),
         clear=lambda target: target.fill(0),
+    )
+
+
+def backend() -> Backend:
+    """NumPy's arrays, with steps and predictions as they go on CuPy; threads take their turns backwards."""
+    numpy, place = get_backend("numpy"), device(backwards=True)
+    return replace(
+        numpy,
+        compile=device_steps(run_eagerly(numpy.xp, numpy.asarray), place),
+        jit=device_jit(place),
+        precisions={"highest": Precision()} | {name: Precision(printed=True) for name in ("tf32", "bfloat16")},
     )

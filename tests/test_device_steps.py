@@ -1,29 +1,21 @@
 """Training by printed CUDA, on a device of host memory: what eager steps compute, in few launches."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from cuda_host import device, needed
+from cuda_host import backend, needed
 from fitting import EAGER, assert_same, state_of
 
 import mlpcore as mc
-from mlpcore.backends import get_backend
-from mlpcore.backends.backend import Backend, run_eagerly
-from mlpcore.backends.compiled.device_steps import DeviceSteps, device_steps
+from mlpcore.backends.compiled.device_steps import DeviceSteps
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
 
 pytestmark = needed
 ROWS, WIDTH = 29, 5
 X, LABELS = Stream(1, "x").normal((ROWS, WIDTH)), (Stream(2).bits(ROWS) % np.uint64(3)).astype("int64")
-
-
-def on_device() -> Backend:
-    """NumPy's arrays, with steps as they go on CuPy."""
-    numpy = get_backend("numpy")
-    return replace(numpy, compile=device_steps(run_eagerly(numpy.xp, numpy.asarray), device(backwards=True)))
 
 
 def fit(net: Any, backend: Any, epochs: int = 2, **words: Any) -> tuple[mc.Model, list[float]]:
@@ -47,7 +39,7 @@ def deep(*between: Any) -> mc.Sequential:
 )
 @pytest.mark.parametrize("rules", [{}, {"l2": 0.1, "clip_norm": 0.5, "ema": 0.9}], ids=["plain", "all rules"])
 def test_a_fit_is_that_of_eager_steps(net: Any, rules: dict) -> None:
-    (model, losses), (other, expected) = fit(net, on_device(), **rules), fit(net, EAGER, **rules)
+    (model, losses), (other, expected) = fit(net, backend(), **rules), fit(net, EAGER, **rules)
     assert model.compiled.kind == "CUDA" and "__global__" in model.compiled.source
     np.testing.assert_allclose(losses, expected, rtol=1e-10)
     both = zip(named_leaves(model._trainer.state), named_leaves(other._trainer.state), strict=True)
@@ -57,8 +49,8 @@ def test_a_fit_is_that_of_eager_steps(net: Any, rules: dict) -> None:
 
 
 def test_two_calls_of_fit_are_one() -> None:
-    once, _ = fit(deep(mc.Dropout(0.4)), on_device(), epochs=4)
-    model, _ = fit(deep(mc.Dropout(0.4)), on_device(), epochs=1)
+    once, _ = fit(deep(mc.Dropout(0.4)), backend(), epochs=4)
+    model, _ = fit(deep(mc.Dropout(0.4)), backend(), epochs=1)
     weights = 0.5 + Stream(1, "weights").uniform((ROWS,))
     weights[3] = 0
     model.fit(X, LABELS, epochs=3, batch_size=8, sample_weight=weights)
@@ -76,7 +68,7 @@ class Looking(mc.ReLU):
 
 @pytest.mark.parametrize(("net", "words"), [(deep(mc.ReLU()), {"compile": False}), (deep(Looking()), {})])
 def test_what_is_not_compiled_runs_eagerly_and_says_so(net: Any, words: dict) -> None:
-    (model, losses), (_, expected) = fit(net, on_device(), **words), fit(net, EAGER)
+    (model, losses), (_, expected) = fit(net, backend(), **words), fit(net, EAGER)
     assert model.compiled.kind == "eager" and losses == expected
     assert ("compile=False" if words else "cannot be traced") in model.compiled.why
 
@@ -105,7 +97,7 @@ def test_a_step_is_few_launches(case: str, monkeypatch: pytest.MonkeyPatch) -> N
         made(self, *given)
 
     monkeypatch.setattr(DeviceSteps, "__init__", noting)
-    model = mc.Model(net, mc.SoftmaxCrossEntropy(), optimizer, backend=on_device(), **rules)
+    model = mc.Model(net, mc.SoftmaxCrossEntropy(), optimizer, backend=backend(), **rules)
     model.fit(X[:24], LABELS[:24], epochs=1, batch_size=8)
     (bound,) = steps[0].bound.values()
     assert len(bound.launches) <= most, bound.launches

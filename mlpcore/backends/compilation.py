@@ -24,14 +24,15 @@ NO_COMPILER = (
 class Compilation:
     """How steps and predictions run: ``kind`` and ``why``; the printed text of the steps is ``source``.
 
-    ``asked`` is "auto", True or False. ``kind`` is "C", "NumPy calls", "eager", or the name of the library that
-    compiles; it is empty until `decide` was called, at the first fit.
+    ``asked`` is "auto", True or False; ``precision`` is what products of float32 are computed in. ``kind`` is "C",
+    "NumPy calls", "eager", or the name of the library that compiles; it is empty until the first fit.
     """
 
     asked: bool | str = "auto"
     kind: str = ""
     why: str = "nothing has been trained yet"
     sources: list[str] = field(default_factory=list, repr=False)
+    precision: str = "highest"
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.why}" if self.kind else self.why
@@ -45,6 +46,14 @@ class Compilation:
     def compiles(self) -> bool:
         """Whether C is printed and compiled."""
         return self.kind == C or (not self.kind and self.asked is True)
+
+    def check_eager(self, reason: Exception) -> None:
+        """ConfigurationError where code that cannot be traced, for that reason, would run in another precision."""
+        if self.precision != "highest":
+            raise ConfigurationError(
+                f"precision={self.precision!r} is for code that can be traced, and this cannot ({reason}); "
+                "take precision='highest'"
+            ) from reason
 
     def set(self, kind: str, why: str) -> None:
         """The decision."""

@@ -4,10 +4,9 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.metadata import distributions
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +19,6 @@ from mlpcore.backends.compiled.device_steps import device_steps
 from mlpcore.backends.cupy_device import printed_device
 from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
 from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
-from mlpcore.backends.gemm import multiplied
 from mlpcore.backends.lanes import Cuda
 from mlpcore.backends.precision import Precision, switched
 from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
@@ -145,33 +143,20 @@ def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Ca
 
 
 def precisions(cupy: Any, number: int) -> dict[str, Precision]:
-    """True float32 whatever CUPY_TF32 says; TF32 and bfloat16 from Ampere on (compute capability 8.0).
+    """True float32 whatever CUPY_TF32 says; TF32 and bfloat16 from Ampere on (capability 8.0), in printed programs.
 
-    The switch is private to CuPy and belongs to the process: two threads that train in two precisions disturb each
-    other. bfloat16 is a type of the package ml_dtypes; without it there is none.
+    The switch for CuPy's own products is private to it and belongs to the process.
     """
-    core, routines = cupy._core, cupy._core._routines_linalg
+    core = cupy._core
 
-    def scope(kind: int) -> AbstractContextManager:
-        return switched(lambda: core.get_compute_type("f4"), lambda value: core.set_compute_type("f4", value), kind)
+    def exact() -> AbstractContextManager:
+        default = core._routines_linalg.COMPUTE_TYPE_DEFAULT
+        return switched(lambda: core.get_compute_type("f4"), lambda value: core.set_compute_type("f4", value), default)
 
-    exact = partial(scope, routines.COMPUTE_TYPE_DEFAULT)
     found = {"highest": Precision(exact)}
     if cupy.cuda.runtime.is_hip or int(cupy.cuda.Device(number).compute_capability) < 80:
         return found
-    found["tf32"] = Precision(partial(scope, routines.COMPUTE_TYPE_TF32))
-    if find_spec("ml_dtypes") is not None:
-        bfloat16 = import_module("ml_dtypes").bfloat16
-
-        def product(a: Any, b: Any) -> Any:
-            if a.ndim == b.ndim == 2:
-                out = cupy.empty((a.shape[0], b.shape[1]), dtype="float32")
-                return multiplied(a, b, out, routines.tensordot_core_v11)
-            return cupy.matmul(a.astype("float32"), b.astype("float32"))
-
-        # The order of the array is kept, so that a transposed matrix is read as it lies.
-        found["bfloat16"] = Precision(exact, lambda x: x.astype(bfloat16), product)
-    return found
+    return found | {name: Precision(exact, printed=True) for name in ("tf32", "bfloat16")}
 
 
 def room(cupy: Any, number: int) -> int:

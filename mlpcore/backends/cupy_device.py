@@ -1,9 +1,13 @@
 """CuPy as the device of printed programs."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from typing import Any
 
+import numpy as np
+
+from mlpcore.backends.cublas import Gemm, prepared
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
@@ -18,6 +22,8 @@ def printed_device(cupy: Any) -> Device:
         compiled = cupy.RawKernel(code, name, options=("--std=c++17", "--fmad=false"))
         return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
 
+    call = gemm(cupy)
+
     def copy(source: Any, target: Any) -> None:
         target[...] = source
 
@@ -26,7 +32,34 @@ def printed_device(cupy: Any) -> Device:
         put=cupy.asarray,
         empty=lambda count, dtype: cupy.empty(count, dtype),
         view=lambda x, offset, shape, strides: view(x[offset:], shape, [one * x.itemsize for one in strides]),
-        product=lambda a, b, out: cupy.matmul(a, b, out=out),
+        product=lambda a, b, out, precision: prepared(a, b, out, partial(call, precision)),
         copy=copy,
         clear=lambda target: target.fill(0),
     )
+
+
+def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
+    """``call(precision, arguments)`` prepares a product of cuBLAS, on the device and stream that are current when it is
+    done. Factors of "bfloat16" are bits as uint16."""
+    cublas, runtime = import_module("cupy_backends.cuda.libs.cublas"), cupy.cuda.runtime
+    handle = cupy.cuda.device.get_cublas_handle
+    kinds = {"float32": runtime.CUDA_R_32F, "float64": runtime.CUDA_R_64F, "uint16": runtime.CUDA_R_16BF}
+    numbers = {
+        dtype: np.array([1, 0], dtype) for dtype in ("float32", "float64")
+    }  # factors of the product and of before
+    sums = {"highest": cublas.CUBLAS_COMPUTE_32F, "tf32": cublas.CUBLAS_COMPUTE_32F_FAST_TF32}
+
+    def call(precision: str, product: Gemm) -> Callable[[], None]:
+        first, second, out = ((x.data.ptr, kinds[str(x.dtype)]) for x in product.matrices)
+        one, zero = (number.ctypes.data for number in numbers[str(product.matrices[2].dtype)].reshape(2, 1))
+        wide = str(product.matrices[2].dtype) == "float64"
+        how = cublas.CUBLAS_COMPUTE_64F if wide else sums.get(precision, cublas.CUBLAS_COMPUTE_32F)
+        (a, b, c), (s, t, u), end = product.leading, product.strides, (how, cublas.CUBLAS_GEMM_DEFAULT)
+        begin = *product.transposes, *product.sizes, one
+        if product.number == 1:
+            words = (*begin, *first, a, *second, b, zero, *out, c, *end)
+            return lambda: cublas.gemmEx(handle(), *words)
+        batch = (*begin, *first, a, s, *second, b, t, zero, *out, c, u, product.number, *end)
+        return lambda: cublas.gemmStridedBatchedEx(handle(), *batch)
+
+    return call

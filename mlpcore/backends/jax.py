@@ -11,10 +11,9 @@ from mlpcore.backends.backend import GPU_PACE, Backend, first_line, load, mispla
 from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
 from mlpcore.backends.lanes import Plain
 from mlpcore.backends.precision import Precision
-from mlpcore.backends.scanning import scanned
+from mlpcore.backends.scanning import in_precision, scanned
 from mlpcore.backends.streaming import streamed
 from mlpcore.errors import DataError
-from mlpcore.typing import Array
 
 INSTALL = "pip install jax (builds for accelerators: https://docs.jax.dev/en/latest/installation.html)"
 
@@ -74,7 +73,7 @@ def create(device: Any = None) -> Backend:
         compile=(lambda *step: streamed(scanned(jax, asarray, *step), lambda: Plain(asarray), jnp.concatenate))
         if gpu
         else partial(scanned, jax, asarray),
-        jit=lambda function, compilation=None, rows=(-1,): jax.jit(function),
+        jit=lambda function, compilation=None, rows=(-1,): jax.jit(in_precision(jax, function, compilation)),
         synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
         shortage=shortage,
         precisions=_precisions(jax, gpu),
@@ -102,14 +101,8 @@ def _check_integers(jax: Any, host: np.ndarray) -> None:
 
 
 def _precisions(jax: Any, gpu: bool) -> dict[str, Precision]:
-    """True float32, which is the scope's; a product of bfloat16 into float32, asked for by name: JAX's own precision of
-    that name is TF32 on GPUs and float32 on CPUs.
-    """
-
-    def product(a: Array, b: Array) -> Array:
-        return jax.numpy.matmul(a, b, preferred_element_type="float32")
-
-    found = {"highest": Precision(), "bfloat16": Precision(None, lambda x: x.astype("bfloat16"), product)}
+    """True float32, which is the scope's; bfloat16, see `in_precision`; on GPUs TF32."""
+    found = {"highest": Precision(), "bfloat16": Precision()}
     if gpu:
         found["tf32"] = Precision(lambda: jax.default_matmul_precision("tensorfloat32"))
     return found

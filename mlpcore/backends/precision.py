@@ -5,18 +5,16 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any, NamedTuple
 
-from mlpcore.typing import Array
-
 
 class Precision(NamedTuple):
-    """How a backend computes products: within the context ``scope``, of ``rounded`` factors by ``product``.
+    """How a backend computes the products of a function, whoever wrote it.
 
-    None stands for nothing special: no context, and plain ``a @ b``.
+    It is called within the context ``scope``, if there is one; what a backend compiles, it compiles for the precision
+    that `Compilation` names. With ``printed`` there is no other way.
     """
 
     scope: Callable[[], AbstractContextManager] | None = None
-    rounded: Callable[[Array], Array] | None = None
-    product: Callable[[Array, Array], Array] | None = None
+    printed: bool = False
 
     def within(self, function: Callable) -> Callable:
         """The function, called in the scope."""

@@ -9,6 +9,7 @@ import numpy as np
 from mlpcore.backends import split_vector
 from mlpcore.backends.ahead import NOISE_BYTES
 from mlpcore.backends.backend import ChunkError, Run, run_eagerly
+from mlpcore.backends.bfloat16_jaxpr import with_bfloat16_products
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.split_vector import SplitVector, map_vectors
 from mlpcore.backends.streaming import pieces
@@ -28,10 +29,13 @@ def scanned(
 
     compilation = compilation or Compilation()
     if compilation.asked is False:
-        return run_eagerly(jax.numpy, asarray)(step, layout, compilation)
+        return run_eagerly(jax.numpy, asarray)(in_precision(jax, step, compilation), layout, compilation)
     compilation.set("JAX", "under its own compiler")
     _register(jax)
     jnp = jax.numpy
+
+    def compiled(function: Callable) -> Callable:
+        return jax.jit(in_precision(jax, function, compilation))
 
     def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Array]:
         def body(state: State, step_inputs: tuple) -> tuple[State, Array]:
@@ -42,7 +46,7 @@ def scanned(
 
         return jax.lax.scan(body, state, (order, noise))
 
-    @jax.jit
+    @compiled
     def guarded(*arguments: Any) -> tuple[State, Array]:
         return scan(step, *arguments)
 
@@ -53,7 +57,7 @@ def scanned(
             whole = jax.lax.dynamic_update_slice_in_dim(whole, part, slot.start, axis=-1)
         return whole
 
-    @jax.jit
+    @compiled
     def optimistic(state: State, *arguments: Any) -> tuple[State, Array]:
         def advance(state: State, batch: Batch) -> tuple[State, Array]:
             new, ok, loss = step.propose(state, batch, flat=partial(split_vector.flat, layout))
@@ -98,6 +102,12 @@ def scanned(
             raise ChunkError(state, done) from error
 
     return run
+
+
+def in_precision(jax: Any, function: Callable, compilation: Compilation | None) -> Callable:
+    """The function with its products in the precision that is asked for; TF32 is a switch of JAX's."""
+    rounds = compilation is not None and compilation.precision == "bfloat16"
+    return with_bfloat16_products(jax, function) if rounds else function
 
 
 @cache

@@ -1,6 +1,7 @@
 """PyTorch on a CPU or a CUDA device: each operation runs at once, without its tape."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -21,6 +22,7 @@ from mlpcore.backends.backend import (
     run_eagerly,
     unavailable,
 )
+from mlpcore.backends.bfloat16_torch import bfloat16_products
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
 from mlpcore.backends.lanes import Plain
@@ -100,10 +102,7 @@ def create(device: Any = None) -> Backend:
 
 
 def _precisions(torch: Any, place: Any) -> dict[str, Precision]:
-    """True float32 whatever the user's switches say; TF32 and a product of bfloat16 into float32 on CUDA devices.
-
-    On the CPU such a product would be rounded to bfloat16, so the rounded factors are multiplied as float32.
-    """
+    """True float32 whatever the user's switches say; products of bfloat16 into float32; TF32 on CUDA devices."""
     cuda = place.type == "cuda"
     switch = getattr(torch.backends.cuda if cuda else torch.backends.mkldnn, "matmul", None)
     # Since 2.9 a name; before it a truth on CUDA devices, and nothing that could be set for the CPU alone.
@@ -116,22 +115,13 @@ def _precisions(torch: Any, place: Any) -> dict[str, Precision]:
             return nullcontext()
         return switched(lambda: getattr(switch, name), lambda value: setattr(switch, name, value), values[kind])
 
-    def product(a: Any, b: Any) -> Any:
-        if a.ndim == b.ndim == 2:
-            return torch.mm(a, b, out_dtype=torch.float32)
-        return torch.matmul(a.to(torch.float32), b.to(torch.float32))
+    @contextmanager
+    def rounded() -> Iterator[None]:
+        with scope("ieee"), bfloat16_products(torch):
+            yield
 
-    exact = partial(scope, "ieee")
-    if not cuda:
-        return {
-            "highest": Precision(exact),
-            "bfloat16": Precision(exact, lambda x: x.to(torch.bfloat16).to(torch.float32), torch.matmul),
-        }
-    return {
-        "highest": Precision(exact),
-        "tf32": Precision(partial(scope, "tf32")),
-        "bfloat16": Precision(exact, lambda x: x.to(torch.bfloat16), product),
-    }
+    found = {"highest": Precision(partial(scope, "ieee")), "bfloat16": Precision(rounded)}
+    return found | ({"tf32": Precision(partial(scope, "tf32"))} if cuda else {})
 
 
 def _room(torch: Any, place: Any) -> int | None:

@@ -26,6 +26,7 @@ FLOATS = {  # F stands for the suffix f of single precision
     "rsqrt": "1 / sqrtF({0})", "isfinite": "{0} - {0} == 0", "isnan": "{0} != {0}",
     "isinf": "({0} == {0}) & ({0} - {0} != 0)", "signbit": "signbit({0}) != 0", "round": "rintF({0})",
     "sign": "{0} > 0 ? 1 : {0} < 0 ? -1 : {0}", "logaddexp": "logaddexpF({0}, {1})",
+    "bfloat16_bits": "bfloat16_bits({0})",
     "remainder": "remainder_ofF({0}, {1})", "floor_divide": "floor_divideF({0}, {1})",
 }  # fmt: skip
 LIBRARY = (

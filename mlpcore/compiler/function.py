@@ -31,6 +31,7 @@ class TracedFunction:
     the function returns ``(new, rest)``: ``new`` is written over the first argument, and only ``rest`` is an output.
     Errors: `Untraceable`, such as for a new value of another shape or dtype than the old one; `RowsNeeded` where the
     function computes with the number of rows. ``program`` makes a `Program`, or what another printer makes of a graph.
+    ``precision`` is what its products of float32 are computed in.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class TracedFunction:
         arguments: tuple[Tree, ...],
         in_place: bool = False,
         program: Callable[..., Any] = Program,
+        precision: str = "highest",
     ) -> None:
-        tracer = Tracer()
+        tracer = Tracer(precision)
         inputs = tree_map(lambda leaf: tracer.input(leaf.shape, leaf.dtype), arguments)
         result = tree_map(tracer.asarray, function(*inputs))
         new, result = result if in_place else ((), result)

@@ -40,12 +40,16 @@ QUESTIONS = ("isfinite", "isinf", "isnan", "signbit")
 
 
 class Tracer(Shaping, Reductions):
-    """The namespace: every function adds a node to the graph, with shape and dtype as the standard has them."""
+    """The namespace: every function adds a node to the graph, with shape and dtype as the standard has them.
+
+    ``precision`` is what products of float32 are computed in: "highest" (float32), "tf32" or "bfloat16".
+    """
 
     pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
     __name__ = "mlpcore.compiler.trace"
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str = "highest") -> None:
+        self.precision = precision
         self.graph = Graph()
         self.data: dict[Node, np.ndarray] = {}  # the arrays that stand in the code, as constants
 
@@ -135,7 +139,19 @@ class Tracer(Shaping, Reductions):
                 N.refuse()  # right for one number of rows
             raise ValueError(f"a product of the shapes {x.shape} and {y.shape}")
         shape = (*broadcast([x.shape[:-2], y.shape[:-2]]), x.shape[-2], y.shape[-1])
-        return self.wrap(self.graph.add("matmul", "matmul", nodes, shape, nodes[0].dtype, label()))
+        dtype, words = nodes[0].dtype, {}
+        if dtype == np.float32 and self.precision != "highest":
+            words["precision"] = self.precision
+            if self.precision == "bfloat16":
+                nodes = [self._bfloat16(node) for node in nodes]
+        return self.wrap(self.graph.add("matmul", "matmul", nodes, shape, dtype, label(), **words))
+
+    def _bfloat16(self, factor: Node) -> Node:
+        """The bits of a factor rounded to bfloat16; those of a transpose are the transpose of its matrix's."""
+        if factor.name != "permute_dims":
+            return self._entrywise("bfloat16_bits", [factor], "uint16").node
+        (matrix,) = factor.inputs
+        return self.permute_dims(self.wrap(self._bfloat16(matrix)), dict(factor.attributes)["axes"]).node
 
     def isdtype(self, dtype: Any, kind: Any) -> bool:
         """Whether the dtype is of the kind, as the standard names kinds."""

@@ -50,8 +50,12 @@ class DeviceFunction:
         if self.compilation.asked is False or count in ((), (0,)):
             return self.function(*arguments)
         with self.lock:
-            traced = traced_for(arguments, self.rows, self.traced, self.function, DeviceProgram)
-            return self.function(*arguments) if traced is None else self._run(traced, arguments, count[0])
+            words = {"program": DeviceProgram, "precision": self.compilation.precision}
+            traced = traced_for(arguments, self.rows, self.traced, self.function, **words)
+            if isinstance(traced, TracedFunction):
+                return self._run(traced, arguments, count[0])
+            self.compilation.check_eager(traced)
+            return self.function(*arguments)
 
     def _run(self, traced: TracedFunction, arguments: tuple, rows: int) -> Tree:
         inputs, results = leaves(traced.inputs), leaves(traced.result)

@@ -72,8 +72,9 @@ class DeviceSteps:
         configuration = step_key(self.step, source.inputs(rows))
 
         def trace(arguments: tuple[Tree, ...]) -> TracedFunction:
-            key = None if configuration is None else ("CUDA", configuration, str(arguments))
-            return kept(key, lambda: TracedFunction(step, arguments, in_place=True, program=DeviceProgram))
+            precision = self.compilation.precision
+            key = None if configuration is None else (CUDA, precision, configuration, str(arguments))
+            return kept(key, lambda: TracedFunction(step, arguments, True, DeviceProgram, precision))
 
         try:
             return trace(self._arguments(data, N, source))

@@ -12,7 +12,6 @@ from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable, has_rows
-from mlpcore.compiler.program import Program
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
@@ -134,7 +133,8 @@ class Function:
 
     def _trace(self, arguments: tuple) -> TracedFunction | None:
         packed = all(leaf.flags.c_contiguous and leaf.flags.aligned for leaf in leaves(arguments[:-1]))
-        return traced_for(arguments, self.rows, self.traced, self.function) if packed else None
+        traced = traced_for(arguments, self.rows, self.traced, self.function) if packed else None
+        return traced if isinstance(traced, TracedFunction) else None
 
     def _bind(self, traced: TracedFunction, fixed: tuple, x: Array) -> BoundFunction:
         by_rows = has_rows(traced.inputs[-1].shape)
@@ -154,25 +154,24 @@ def traced_for(
     rows: tuple[int, ...],
     known: dict[str, TracedFunction | Exception],
     function: Callable[..., Tree],
-    program: Callable[..., Any] = Program,
-) -> TracedFunction | None:
-    """The function traced for arguments like these, for any number of rows where it does not compute with it; ``known``
-    holds what was traced before, or why that could not be. None where it cannot."""
+    **words: Any,
+) -> TracedFunction | Exception:
+    """The function traced for arguments like these, for any number of rows where it does not compute with it, or why it
+    cannot be; ``known`` holds what was traced before. ``words`` are those of `TracedFunction`."""
     at = {i % len(arguments) for i in rows}
     exact = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), arguments)
     some = tuple(
         tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), tree) if i in at else tree
         for i, tree in enumerate(exact)
     )
-    traced: TracedFunction | Exception | None = None
     for shapes in (some, exact):
         key = str(shapes)
         if key not in known:
             try:
-                known[key] = TracedFunction(function, shapes, program=program)
+                known[key] = TracedFunction(function, shapes, **words)
             except Exception as error:  # whatever is wrong with the function shows when it is called
                 known[key] = error
         traced = known[key]
         if not isinstance(traced, RowsNeeded):
             break
-    return None if isinstance(traced, Exception) else traced
+    return traced

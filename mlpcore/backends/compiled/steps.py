@@ -65,6 +65,7 @@ def traced_or_eager(steps: Any, eager: Run, compilation: Compilation, decide: Ca
             except BackendUnavailable:
                 raise
             except Exception as raised:  # whatever is wrong with the step shows when it is run eagerly
+                compilation.check_eager(raised)
                 error = raised
             else:
                 return steps.run(prepared, state, data, order, source)

@@ -13,14 +13,15 @@ class Device:
     (their first entry), Python integers (64 bits) and NumPy numbers.
 
     ``put(x)`` copies a host array there, ``empty(count, dtype)`` is new memory, ``view(x, offset, shape, strides)`` an
-    array in the memory of a vector ``x``, in entries; ``product(a, b, out)`` writes a product, ``copy(source, target)``
-    and ``clear(target)`` whole arrays.
+    array in the memory of a vector ``x``, in entries. ``product(a, b, out, precision)`` prepares ``out = a @ b`` and
+    gives what does it; with "bfloat16" the factors are bits of such numbers, as uint16. ``copy(source, target)`` and
+    ``clear(target)`` write whole arrays.
     """
 
     kernel: Callable[[str, str], Callable[[int, tuple], None]]
     put: Callable[[Any], Array]
     empty: Callable[[int, Any], Array]
     view: Callable[[Array, int, tuple[int, ...], tuple[int, ...]], Array]
-    product: Callable[[Array, Array, Array], None]
+    product: Callable[[Array, Array, Array, str], Callable[[], None]]
     copy: Callable[[Array, Array], None]
     clear: Callable[[Array], None]

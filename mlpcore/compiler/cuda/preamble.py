@@ -31,9 +31,17 @@ def on_device(text: str) -> str:
     return text.replace("static inline", "static __device__ inline")
 
 
+# To the nearest, of two equally near ones to the even one; NaN stays NaN.
+_BFLOAT16 = """
+static inline uint16_t bfloat16_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return x != x ? bits >> 16 | 64 : (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+}
+"""
 PREAMBLE = device_text(
     "typedef long long I;\n"
     f"__shared__ double shared[{BLOCK}];  // of the threads of a block, for sums\n"
     "#ifndef INFINITY\n#define INFINITY __int_as_float(0x7f800000)\n#endif\n"
-    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n" + on_device(FUNCTIONS)
+    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n" + on_device(FUNCTIONS + _BFLOAT16)
 )

@@ -1,6 +1,7 @@
 """A traced function as kernels and products of a device, with the memory that it works in."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -192,13 +193,18 @@ class BoundProgram:
         sizes = [size(shape).at(self.rows) for shape in shapes]
         if not sizes[2]:
             return
+        precision = dict(node.attributes).get("precision", "highest")
+
+        def prepared(moved: dict[Node, Array] | None = None) -> Callable[[], None]:
+            a, b, out = views(moved)
+            return self.device.product(a, b, out, precision) if sizes[0] else partial(self.device.clear, out)
+
         self.launches.append("product" if sizes[0] else "clear")
-        do = self.device.product if sizes[0] else lambda _a, _b, made: self.device.clear(made)
         if self._moves(*places):
-            self._steps.append(lambda moved: do(*views(moved)))
+            self._steps.append(lambda moved: prepared(moved)())
         else:
-            fixed = views()
-            self._steps.append(lambda _: do(*fixed))
+            fixed = prepared()
+            self._steps.append(lambda _: fixed())
 
     def _draw(self, node: Node, number: int) -> None:
         whole, begin = self.storage.whole(node)
