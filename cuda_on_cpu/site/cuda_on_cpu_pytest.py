@@ -4,14 +4,12 @@ After each phase of a test all work is finished and all guard zones are looked a
 is the one that fails. A test that causes one on purpose says so by the marker ``device_error``.
 """
 
-import ctypes
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-LIBRARY = Path(__file__).resolve().parent.parent / "lib/libcuda_on_cpu.so"
+import cuda_on_cpu
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,12 +18,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _reports() -> tuple[int, str]:
-    """How many errors the device has reported, and the last."""
-    if not any(name == "cupy" or name.startswith("cupy_backends") for name in sys.modules):
-        return 0, ""
-    device = ctypes.CDLL(str(LIBRARY))
-    device.cuda_on_cpu_last_report.restype = ctypes.c_char_p
-    return device.cuda_on_cpu_reports(), device.cuda_on_cpu_last_report().decode()
+    """As `cuda_on_cpu.reports`; none before CuPy is there."""
+    return cuda_on_cpu.reports() if "cupy" in sys.modules else (0, "")
 
 
 def _checked(item: pytest.Item) -> Iterator:

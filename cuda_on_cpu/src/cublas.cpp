@@ -39,6 +39,7 @@ int gemm(Handle *h, Product x, Batch batch = {}) {
     return INVALID;
   }
   if (!x.m || !x.n || !batch.count) return SUCCESS;
+  ++counts[PRODUCTS];
   auto scalars = std::make_shared<std::vector<char>>(16);
   if (!h->pointers) {  // numbers on the host are read now
     memcpy(scalars->data(), x.alpha, bytes_of(x.scalar));

@@ -49,6 +49,20 @@ extern thread_local int current_device;
 // Prints one line on stderr and counts it; the pytest plugin fails a test during which the count rose.
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+// How often something was asked of the device; cuda_on_cpu_count(what) tells tests.
+enum Counted {
+  LAUNCHES,
+  COPIES_TO_DEVICE,
+  COPIES_TO_HOST,
+  COPIES_ON_DEVICE,
+  MEMSETS,
+  WAITS,
+  ALLOCATIONS,
+  PRODUCTS,
+  COUNTED
+};
+extern long counts[COUNTED];
+
 // Memory
 enum class Kind { unknown, host, device };
 struct Allocation {

@@ -41,6 +41,7 @@ int wait(void *handle, Event *event) {
 
 int synchronize_event(Event *event) {
   Lock held(lock);
+  ++counts[WAITS];
   if (event->capture) return CAPTURE_UNSUPPORTED;
   if (!event->point.stream) return OK;
   const int result = advance(event->point.stream, event->point.count);

@@ -101,6 +101,7 @@ cuLaunchKernel(Function *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
   const Entry *entry = f->entry;
   const Extent grid{gx, gy, gz}, block{bx, by, bz};
   if (int error = refused(f, grid, block, shared, arguments)) return error;
+  ++counts[LAUNCHES];
   if (options.verbose)
     fprintf(stderr, "cuda_on_cpu: %s <<<(%u, %u, %u), (%u, %u, %u)>>> on %p\n", f->name.c_str(), gx, gy, gz, bx, by, bz,
             stream);

@@ -36,6 +36,8 @@ const Options options = {
 std::recursive_mutex lock;
 thread_local int current_device;
 
+long counts[COUNTED];
+
 static char last_report[1024];
 static int reports;
 void report(const char *format, ...) {
@@ -61,6 +63,7 @@ cuda_on_cpu_reports() {
   cuda_on_cpu::check_guards();
   return cuda_on_cpu::reports;
 }
+extern "C" __attribute__((visibility("default"))) long cuda_on_cpu_count(int what) { return cuda_on_cpu::counts[what]; }
 extern "C" __attribute__((visibility("default"))) const char *cuda_on_cpu_last_report() {
   return cuda_on_cpu::last_report;
 }

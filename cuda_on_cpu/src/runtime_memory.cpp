@@ -8,6 +8,7 @@ using namespace cuda_on_cpu;
 API
 cudaMalloc(void **out, size_t size) {
   int e = refused_in_capture();
+  ++counts[ALLOCATIONS];
   return error(e ? e : allocate(out, size, Kind::device));
 }
 API
@@ -80,6 +81,9 @@ cudaMemcpyAsync(void *to, const void *from, size_t size, cudaMemcpyKind kind, cu
   Lock held(lock);
   if (!size) return cudaSuccess;
   if (!allowed(to, from, size, kind)) return error(INVALID_VALUE);
+  ++counts[kind == cudaMemcpyHostToDevice   ? COPIES_TO_DEVICE
+           : kind == cudaMemcpyDeviceToHost ? COPIES_TO_HOST
+                                            : COPIES_ON_DEVICE];
   // Pageable memory of the host is read before the call returns; what goes to it is there when the call returns.
   const bool capture = capture_status(stream);
   const bool pageable_to = find(to).kind == Kind::unknown, pageable_from = find(from).kind == Kind::unknown;
@@ -137,6 +141,7 @@ API
 cudaMemsetAsync(void *to, int value, size_t size, cudaStream_t stream) {
   Lock held(lock);
   if (!inside(to, size, "memset")) return error(INVALID_VALUE);
+  ++counts[MEMSETS];
   return error(submit(
       stream, "memset",
       [=] {

@@ -106,6 +106,7 @@ int submit(void *handle, const char *name, Work work, std::vector<Use> uses) {
 int synchronize(void *handle) {
   Lock held(lock);
   Stream *stream = resolve(handle);
+  ++counts[WAITS];
   if (stream->capture) return refuse_capture(stream, "synchronize on a stream being captured");
   int result = OK;
   if (is_default(stream))
@@ -125,6 +126,7 @@ int drain() {
 }
 int synchronize_all() {
   Lock held(lock);
+  ++counts[WAITS];
   const int result = drain();
   if (options.races)
     for (Stream *stream : all_streams()) merge(host_clock(), stream->clock);
