@@ -8,21 +8,29 @@ import numpy as np
 from mlpcore.compiler.graph import N, Untraceable, label
 from mlpcore.compiler.shaping import normal_axes
 
+SORTED = 16  # entries: their order is found by as many comparisons as there are pairs of them
+
 
 class Reductions:
     """The part of the namespace whose results are made of many entries."""
 
     graph: Any
     wrap: Any
+    asarray: Any
     astype: Any
     squeeze: Any
     moveaxis: Any
     sqrt: Any
     maximum: Any
+    isnan: Any
+    less: Any
+    where: Any
+    stack: Any
+    unstack: Any
 
     def reduction(self, name: str, x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         """``name`` over the axes, all of them by default."""
-        axes = normal_axes(axis, x.ndim)
+        x, axes = self.asarray(x), normal_axes(axis, x.ndim)
         keep = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
         node = self.graph.add(name, "reduce", (x.node,), keep, x.dtype if dtype is None else dtype, label(), axes=axes)
         made = self.wrap(node)
@@ -59,6 +67,19 @@ class Reductions:
         last = self.moveaxis(x, axis, -1)
         places = self.reduction("argmax", last, -1, True, np.dtype("int64"))
         return self.moveaxis(places, -1, axis) if keepdims else self.squeeze(places, -1)
+
+    def sort(self, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+        """The entries along an axis in order, NaN last; of at most `SORTED`, for neighbours change places in turn."""
+        parts = list(self.unstack(x, axis=axis))
+        if len(parts) > SORTED:
+            raise Untraceable(f"sort of {len(parts)} entries, more than {SORTED}")
+        for end in range(len(parts) - 1, 0, -1):
+            for i in range(end):
+                one, next_one = parts[i], parts[i + 1]
+                swap = self.less(next_one, one)
+                swap = swap | self.isnan(one) if x.dtype.kind == "f" else swap
+                parts[i : i + 2] = self.where(swap, next_one, one), self.where(swap, one, next_one)
+        return self.stack(parts[::-1] if descending else parts, axis=axis) if len(parts) > 1 else x
 
     def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
         """The sum over the number of entries."""

@@ -45,7 +45,7 @@ class Shaping:
     asarray: Any
 
     def _view(self, name: str, x: Any, shape: Shape, **words: Any) -> Any:
-        return self.wrap(self.graph.add(name, "view", (x.node,), tuple(shape), x.dtype, **words))
+        return self.wrap(self.graph.add(name, "view", (self.asarray(x).node,), tuple(shape), x.dtype, **words))
 
     def reshape(self, x: Any, /, shape: Sequence[Dim], *, copy: Any = None) -> Any:
         """The same entries in the same order under another shape."""
@@ -155,7 +155,7 @@ class Shaping:
         if axis is None and x.ndim != 1:
             raise Untraceable("take without an axis")
         place = normal_axis(axis or 0, x.ndim)
-        indices = self.asarray(indices)
+        x, indices = self.asarray(x), self.asarray(indices)
         shape = (*x.shape[:place], *indices.shape, *x.shape[place + 1 :])
         return self.wrap(self.graph.add("take", "take", (x.node, indices.node), shape, x.dtype, axis=place))
 
@@ -163,6 +163,7 @@ class Shaping:
         """The arrays one behind the other along an axis."""
         if axis is None:
             return self.concat([self.reshape(one, (-1,)) for one in arrays], axis=0)
+        arrays = [self.asarray(one) for one in arrays]
         place = normal_axis(axis, arrays[0].ndim)
         dims = [one.shape[place] for one in arrays]
         if has_rows(dims):
