@@ -31,7 +31,9 @@ class Printer:
         if node.kind == "constant":
             return self._constant(node)
         if node.name not in OPERATORS:
-            raise ConfigurationError(f"to_onnx: {node.label} uses {node.name}, for which ONNX has no operator")
+            raise ConfigurationError(
+                f"to_onnx: {node.label} uses {node.name} of {node.dtype}, for which ONNX has no operator"
+            )
         return OPERATORS[node.name](Operation(self.nodes, node, [self._values[one] for one in node.inputs], self._rows))
 
     def _constant(self, node: Node) -> str:
