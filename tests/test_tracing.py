@@ -121,7 +121,6 @@ LACKING = {
     "meshgrid",
     "repeat",
     "roll",
-    "sort",
     "take_along_axis",
     "tensordot",
     "tile",
