@@ -55,7 +55,7 @@ ENTRYWISE = {
     **{"sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan"},
     **{"sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh", "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh"},
 }
-REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "prod": "ReduceProd"}
+REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "mean": "ReduceMean", "prod": "ReduceProd"}
 
 
 def _entrywise(operator: str) -> Callable[[Operation], str]:
@@ -160,5 +160,5 @@ OPERATORS: dict[str, Callable[[Operation], str]] = {
     **{"reshape": _reshape, "broadcast_to": _broadcast, "slice": _slice, "take": _take},
     "permute_dims": lambda given: given.write("Transpose", *given.operands, perm=list(given.attribute("axes"))),
     "concat": lambda given: given.write("Concat", *given.operands, axis=given.attribute("axis")),
-    "softmax": lambda given: given.write("Softmax", *given.operands, axis=given.attribute("axis")),
+    "softmax": lambda given: given.write("Softmax", *given.operands, axis=given.attribute("axes")[0]),
 }

@@ -3,6 +3,7 @@
 What depends on constants alone is computed here, with NumPy.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,9 +47,13 @@ def rewritten(tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -
         if node in values:
             made[node] = new.asarray(values[node]).node
         elif node not in constants:
-            scores = _scores(node)
-            inputs = [made[one] for one in (node.inputs if scores is None else [scores])]
-            made[node] = _rewrite(new, node, inputs) if scores is None else _softmax(new, node, inputs)
+            pattern = _pattern(node)
+            if pattern is None:
+                made[node] = _rewrite(new, node, [made[one] for one in node.inputs])
+            else:
+                name, operand, axes = pattern
+                words = (node.shape, node.dtype, node.label)
+                made[node] = new.graph.add(name, "reduce", [made[operand]], *words, axes=axes)
         if node in made and _origin(node) in names:
             known[made[node]] = names[_origin(node)]
     new.graph.outputs = [made[node] for node in outputs]
@@ -88,22 +93,22 @@ def _origin(node: Node) -> Node:
     return _origin(node.inputs[0]) if node.kind == "view" else node
 
 
-def _scores(node: Node) -> Node | None:
-    """The x of ``exp(x - max(x)) / sum(exp(x - max(x)))`` along one axis, that is, of a softmax."""
-    if node.name != "divide" or [one.name for one in node.inputs] != ["exp", "sum"]:
+def _pattern(node: Node) -> tuple[str, Node, tuple[int, ...]] | None:
+    """The operator of ONNX that a quotient is, with its operand and its axes: a softmax or a mean."""
+    if node.name != "divide" or "sum" not in [one.name for one in node.inputs]:
         return None
-    powers, total = node.inputs
-    if total.inputs != (powers,) or powers.inputs[0].name != "subtract":
+    above, below = node.inputs
+    if above.name == "sum" and below.name == "number":
+        axes = dict(above.attributes)["axes"]
+        dims = [above.inputs[0].shape[axis] for axis in axes]
+        known = not has_rows(dims) and 0 < math.prod(dims) == dict(below.attributes)["value"]
+        return ("mean", above.inputs[0], axes) if known else None
+    if above.name != "exp" or below.inputs != (above,) or above.inputs[0].name != "subtract":
         return None
-    scores, shift = powers.inputs[0].inputs
-    axes = dict(total.attributes)["axes"]
+    scores, shift = above.inputs[0].inputs
+    axes = dict(below.attributes)["axes"]
     shifted = shift.name == "max" and shift.inputs == (scores,) and dict(shift.attributes)["axes"] == axes
-    return scores if shifted and len(axes) == 1 else None
-
-
-def _softmax(xp: Tracer, node: Node, inputs: list[Node]) -> Node:
-    (axis,) = dict(node.inputs[1].attributes)["axes"]
-    return xp.graph.add("softmax", "elementwise", inputs, node.shape, node.dtype, node.label, axis=axis)
+    return ("softmax", scores, axes) if shifted and len(axes) == 1 else None
 
 
 def _rewrite(xp: Tracer, node: Node, inputs: list[Node]) -> Node:
