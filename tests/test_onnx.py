@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from members import LAYERS, LOSSES, layer_arrays
+from members import LAYERS, LOSSES, TRAINED, layer_arrays
 
 import mlpcore as mc
 from mlpcore import numerics
@@ -61,8 +61,51 @@ def test_every_layer(case, dtype):
     layer = LAYERS[case](4)
     params, _, _, _ = layer_arrays(layer, 4, 1, dtype)
     made = network_to_onnx(layer, params, mc.SquaredError(), columns=4, dtype=dtype)
-    for n, scale in ((1, 1.0), (7, 1.0), (3, 30.0)):
+    for n, scale in ((1, 1.0), (7, 1.0), (3, 30.0), (0, 1.0)):
         x = rows(n, dtype, scale)
+        assert_near(answers(made, x)["prediction"], layer.forward(params, x)[0])
+
+
+EXTREME = [[1, 2, 3, np.nan], [np.inf, 1, 2, 3], [-np.inf, 1, 2, 3], [np.inf, -np.inf, 0, 1], [0, -0.0, 1e30, -1e30]]
+
+
+@pytest.mark.parametrize("dtype", NEAR)
+@pytest.mark.parametrize("case", LAYERS)
+def test_no_numbers_and_infinities_in_every_layer(case, dtype):
+    layer = LAYERS[case](4)
+    params, _, _, _ = layer_arrays(layer, 4, 1, dtype)
+    made = network_to_onnx(layer, params, mc.SquaredError(), columns=4, dtype=dtype)
+    x = np.asarray(EXTREME, dtype)
+    with np.errstate(all="ignore"):
+        assert_near(answers(made, x)["prediction"], layer.forward(params, x)[0])
+
+
+@pytest.mark.parametrize("dtype", NEAR)
+@pytest.mark.parametrize("case", LOSSES)
+def test_no_numbers_and_infinities_in_every_link(case, dtype):
+    loss = LOSSES[case][0]
+    z = Stream(3, "z").child("places").uniform((60, loss.outputs(2)))
+    z = np.asarray([np.nan, np.inf, -np.inf, 1.0, -3.0, 0.5], dtype)[(6 * z).astype(int)]
+    made = network_to_onnx(mc.Identity(), {}, loss, columns=z.shape[1], dtype=dtype)
+    with np.errstate(all="ignore"):
+        expected = loss.predict(z)
+    found = list(answers(made, z).values())
+    for got, right in zip(found, expected if isinstance(expected, tuple) else [expected], strict=True):
+        assert_near(got, right)
+
+
+@pytest.mark.parametrize("dtype", NEAR)
+@pytest.mark.parametrize("case", TRAINED)
+def test_a_stack_of_networks_is_one_model(case, dtype):
+    """Of parameters (3, ...): the members' outputs (3, n, columns) for the same rows."""
+    layer = LAYERS[case](4)
+    params, _, _, _ = layer_arrays(layer, 4, 1, dtype, members=3)
+    made = network_to_onnx(layer, params, mc.SquaredError(), columns=4, dtype=dtype)
+    (output,) = made.graph.output
+    dims = [dim.dim_param or dim.dim_value for dim in output.type.tensor_type.shape.dim]
+    assert dims == [3, "n", layer.widths(4)]
+    for n in (1, 7):
+        x = rows(n, dtype)
         assert_near(answers(made, x)["prediction"], layer.forward(params, x)[0])
 
 

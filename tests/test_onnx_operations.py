@@ -35,8 +35,8 @@ REFUSED = {
     "sum": WHOLE[4:],  # which the standard adds up in uint64
     "nextafter": ("float32", "float64"),
 }
-# A quotient may be no number, whose sign onnxruntime has otherwise; what it chooses loses the sign of zero.
-LOOSE = {name for name in EXACT if name not in ("where", "divide", "clip")}
+# Left open: the sign of what is no number, and that of zero behind a choice, which onnxruntime loses.
+LOOSE = {name for name in EXACT if name not in ("where", "clip", "divide", "sqrt")}
 
 
 def numpys(name):
@@ -156,7 +156,7 @@ def test_whole_numbers_divided_by_zero_and_by_minus_one():
 
 # ---- random graphs
 
-ROWS = (0, 1, 2, 3, 5, 17, 40)
+ROWS = (1, 2, 3, 5, 17, 40)  # onnxruntime repeats an array once where it should no time
 
 
 @pytest.mark.parametrize("first", range(0, 600, 100))

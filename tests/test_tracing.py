@@ -116,8 +116,6 @@ LACKING = {
     "cumulative_prod",
     "cumulative_sum",
     "diff",
-    "eye",
-    "linspace",
     "meshgrid",
     "repeat",
     "roll",

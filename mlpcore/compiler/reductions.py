@@ -1,14 +1,13 @@
 """The functions of the traced namespace that reduce axes."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from mlpcore.compiler.graph import N, Untraceable, label
-from mlpcore.compiler.shaping import normal_axes
-
-SORTED = 16  # entries: their order is found by as many comparisons as there are pairs of them
+from mlpcore.compiler.shaping import normal_axes, normal_axis
 
 
 class Reductions:
@@ -25,8 +24,8 @@ class Reductions:
     isnan: Any
     less: Any
     where: Any
-    stack: Any
-    unstack: Any
+    take: Any
+    flip: Any
 
     def reduction(self, name: str, x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         """``name`` over the axes, all of them by default."""
@@ -69,17 +68,20 @@ class Reductions:
         return self.moveaxis(places, -1, axis) if keepdims else self.squeeze(places, -1)
 
     def sort(self, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-        """The entries along an axis in order, NaN last; of at most `SORTED`, for neighbours change places in turn."""
-        parts = list(self.unstack(x, axis=axis))
-        if len(parts) > SORTED:
-            raise Untraceable(f"sort of {len(parts)} entries, more than {SORTED}")
-        for end in range(len(parts) - 1, 0, -1):
-            for i in range(end):
-                one, next_one = parts[i], parts[i + 1]
-                swap = self.less(next_one, one)
-                swap = swap | self.isnan(one) if x.dtype.kind == "f" else swap
-                parts[i : i + 2] = self.where(swap, next_one, one), self.where(swap, one, next_one)
-        return self.stack(parts[::-1] if descending else parts, axis=axis) if len(parts) > 1 else x
+        """The entries along an axis in order, NaN last, or first where they are descending.
+
+        By a network: in each of its stages all entries are compared with their partners at once.
+        """
+        place = normal_axis(axis, x.ndim)
+        if x.shape[place] is N:
+            N.refuse()
+        for partners in sorting_network(x.shape[place]):
+            first = (partners >= np.arange(len(partners))).reshape(-1, *[1] * (x.ndim - place - 1))
+            other = self.take(x, partners, axis=place)
+            low, high = self.where(first, x, other), self.where(first, other, x)
+            swap = self.less(high, low)
+            x = self.where(swap | self.isnan(low) if x.dtype.kind == "f" else swap, other, x)
+        return self.flip(x, axis=place) if descending else x
 
     def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
         """The sum over the number of entries."""
@@ -110,3 +112,23 @@ class Reductions:
 def _widened(dtype: np.dtype) -> np.dtype:
     """The dtype in which the standard adds and multiplies entries."""
     return dtype if dtype.kind == "f" else np.dtype("uint64" if dtype.kind == "u" else "int64")
+
+
+def sorting_network(count: int) -> Iterator[np.ndarray]:
+    """For each stage of Batcher's odd-even merge sort the partner of every place, itself where it has none.
+
+    Of two partners the first is to get the smaller entry. Knuth, The Art of Computer Programming, vol. 3, alg. 5.2.2 M.
+    """
+    half = (1 << max(count - 1, 0).bit_length()) >> 1
+    step = half
+    while step:
+        merged, begin, apart = half, 0, step
+        while True:
+            partners = np.arange(count)
+            first = np.flatnonzero((partners[: max(count - apart, 0)] & step) == begin)
+            partners[first], partners[first + apart] = first + apart, first
+            yield partners
+            if merged == step:
+                break
+            apart, merged, begin = merged - step, merged // 2, step
+        step //= 2

@@ -226,3 +226,15 @@ class Shaping:
         begin, end = (0, start) if stop is None else (start, stop)
         kind = dtype or ("int64" if all(isinstance(v, int) for v in (begin, end, step)) else "float64")
         return self.asarray(np.arange(begin, end, step, dtype=kind))
+
+    def eye(
+        self, n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
+    ) -> Any:
+        """Ones on a diagonal, of float64 if nothing is said."""
+        return self.asarray(np.eye(n_rows, n_cols, k, dtype=dtype or "float64"))
+
+    def linspace(
+        self, start: float, stop: float, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+    ) -> Any:
+        """So many evenly spaced numbers, of float64 if nothing is said."""
+        return self.asarray(np.linspace(start, stop, num, endpoint, dtype=dtype or "float64"))
