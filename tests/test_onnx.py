@@ -208,6 +208,13 @@ def test_parameters_keep_their_names_and_are_stored_once():
     assert {"0.gain", "0.bias", "1.weight", "1.bias"} < held
 
 
+def test_equal_parameters_keep_their_own_names():
+    net = mc.Sequential(mc.Linear(4, 4), mc.Linear(4, 4))
+    half = {"weight": np.eye(4, dtype="float32"), "bias": np.zeros(4, "float32")}
+    made = to_onnx(mc.Model(net, mc.SquaredError(), params=(half, half)))
+    assert {one.name for one in made.graph.initializer} == {"0.weight", "0.bias", "1.weight", "1.bias"}
+
+
 def test_a_layer_used_twice_is_stored_once():
     layer = mc.Sequential(mc.RMSNorm(4), mc.GELU(), mc.GELU())
     params, _, _, _ = layer_arrays(layer, 4, 1, "float32")
@@ -260,6 +267,11 @@ class Own(Activation):
         self.activate = lambda x: (function(namespace(x), x), ())
 
 
+def _quotient(xp, x, axis):
+    powers = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+    return powers / xp.sum(powers, axis=axis, keepdims=True)
+
+
 LINEAR = {"weight": np.arange(8.0).reshape(4, 2), "bias": np.asarray([1.0, 2.0])}
 INDEX = {
     "columns": lambda x: x[:, 1:3],
@@ -307,6 +319,14 @@ FUNCTIONS = {
     "cast": lambda xp, x: xp.astype(xp.astype(x > 0, "int64") + 1, x.dtype),
     "filled": lambda xp, x: xp.where(x > 0, x, xp.full_like(x, 0.5)),
     "largest": lambda xp, x: xp.astype(xp.argmax(x, axis=-1, keepdims=True), x.dtype) + x,
+    "no softmax": lambda xp, x: _quotient(xp, xp.reshape(x, (-1, 2, 2)), -2)[:, 0, :],
+    "a softmax over the other axis": lambda xp, x: _quotient(xp, xp.reshape(x, (-1, 2, 2)), -1)[:, 0, :],
+    "no mean": lambda xp, x: xp.sum(x, axis=-1, keepdims=True) / 3 + x,
+    "a mean of two axes": lambda xp, x: xp.mean(xp.reshape(x, (-1, 2, 2)), axis=(1, 2)) + x[:, 0],
+    "repeated": lambda xp, x: (
+        xp.broadcast_to(x[:, None, :], (x.shape[0], 3, 4)) + xp.broadcast_to(x[:, :1], x.shape)[:, None]
+    ),
+    "repeated alone": lambda xp, x: abs(xp.broadcast_to(x[:, :1], x.shape)),
     "softmax of the library": lambda xp, x: numerics.softmax(x),
     **{f"index: {name}": lambda xp, x, cut=cut: cut(x) for name, cut in INDEX.items()},
 }

@@ -154,6 +154,15 @@ def test_whole_numbers_divided_by_zero_and_by_minus_one():
         np.testing.assert_array_equal(found, right)
 
 
+def test_shapes_without_entries():
+    x = np.ones((3, 4))
+    for shape in ((N, 4), (3, 4)):
+        rows = shape[0]
+        wanted = [(0, rows), (rows, 2, 0), (rows, 0)]
+        found = call(lambda xp, x, wanted=wanted: [xp.reshape(x[:, :0], one) for one in wanted], [x], [shape])
+        assert [one.shape for one in found] == [(0, 3), (3, 2, 0), (3, 0)]
+
+
 # ---- random graphs
 
 ROWS = (1, 2, 3, 5, 17, 40)  # onnxruntime repeats an array once where it should no time

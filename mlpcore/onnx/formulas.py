@@ -171,11 +171,11 @@ def atan2(xp: Any, y: Array, x: Array) -> Array:
 
 def whole_remainder(xp: Any, x: Array, y: Array) -> Array:
     """As `remainder`, of whole numbers; of a division by zero 0, as NumPy has it, where a processor would stop."""
-    return xp.remainder(x, xp.where((y == 0) | (y == -1), 1, y))
+    return xp.remainder(x, xp.where(y == 0, 1, y))
 
 
 def whole_floor_divide(xp: Any, x: Array, y: Array) -> Array:
-    """As `floor_divide`, of whole numbers; of a division by zero 0."""
+    """As `floor_divide`, of whole numbers; of a division by zero 0. The smallest over -1 would stop a processor too."""
     safe = xp.where((y == 0) | (y == -1), 1, y)
     quotient = xp.elementwise("quotient", x - xp.remainder(x, safe), safe)
     return xp.where(y == 0, 0, xp.where(y == -1, -x, quotient))

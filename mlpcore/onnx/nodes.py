@@ -31,14 +31,11 @@ class Nodes:
         return self._known[key]
 
     def constant(self, values: np.ndarray, name: str | None = None) -> str:
-        """The name of the constant with these values: under a ``name`` one of its own, else equal ones are the same."""
-        key = (values.dtype.str, values.shape, values.tobytes())
-        if name is not None or key not in self._known:
-            written = self._fresh(name or "constant")
+        """The name of the constant with these values; equal ones of one ``name``, or without one, are the same."""
+        key = (name, values.dtype.str, values.shape, values.tobytes())
+        if key not in self._known:
+            self._known[key] = written = self._fresh(name or "constant")
             self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(values, order="C"), written))
-            if name is not None:
-                return written
-            self._known[key] = written
         return self._known[key]
 
     def kind(self, dtype: Any) -> int:
