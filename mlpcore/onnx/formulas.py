@@ -98,9 +98,15 @@ def _fmod(xp: Any, x: Array, y: Array) -> tuple[Array, Array]:
     return rest, xp.not_equal(rest, 0) & xp.not_equal(rest < 0, y < 0)
 
 
+def cos(xp: Any, x: Array) -> Array:
+    """``1 - 2 sin(x / 2)^2``."""
+    half = xp.sin(0.5 * x)
+    return 1 - 2 * half * half
+
+
 def tan(xp: Any, x: Array) -> Array:
     """``sin(x) / cos(x)``."""
-    return xp.sin(x) / xp.cos(x)
+    return xp.sin(x) / cos(xp, x)
 
 
 def cosh(xp: Any, x: Array) -> Array:
@@ -145,7 +151,7 @@ def atan(xp: Any, x: Array) -> Array:
     """
     x = xp.clip(x, -1e300, 1e300)
     a = xp.astype(xp.atan(xp.astype(x, xp.float32)), x.dtype)
-    sine, cosine = xp.sin(a), xp.cos(a)
+    sine, cosine = xp.sin(a), cos(xp, a)
     return a + (x * cosine - sine) / (cosine + x * sine)
 
 
@@ -170,15 +176,19 @@ def atan2(xp: Any, y: Array, x: Array) -> Array:
 
 
 def whole_remainder(xp: Any, x: Array, y: Array) -> Array:
-    """As `remainder`, of whole numbers; of a division by zero 0, as NumPy has it, where a processor would stop."""
-    return xp.remainder(x, xp.where(y == 0, 1, y))
+    """As `remainder`, of whole numbers; of a division by zero 0, as NumPy has it."""
+    return xp.remainder(x, _safe(xp, y))
 
 
 def whole_floor_divide(xp: Any, x: Array, y: Array) -> Array:
-    """As `floor_divide`, of whole numbers; of a division by zero 0. The smallest over -1 would stop a processor too."""
-    safe = xp.where((y == 0) | (y == -1), 1, y)
-    quotient = xp.elementwise("quotient", x - xp.remainder(x, safe), safe)
+    """As `floor_divide`, of whole numbers; of a division by zero 0."""
+    quotient = xp.elementwise("quotient", x - whole_remainder(xp, x, y), _safe(xp, y))
     return xp.where(y == 0, 0, xp.where(y == -1, -x, quotient))
+
+
+def _safe(xp: Any, y: Array) -> Array:
+    """1 in the place of 0 and -1: by 0, and the smallest number by -1, a processor does not divide but stop."""
+    return xp.where((y == 0) | (y == -1), 1, y)
 
 
 def largest(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:

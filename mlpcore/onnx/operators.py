@@ -9,7 +9,7 @@ from mlpcore.compiler.graph import N, Node, Shape, has_rows
 from mlpcore.onnx.nodes import Nodes
 
 END = np.iinfo(np.int64).max  # a slice up to the end
-WITHOUT_WHERE = ("bool", "int16", "uint16", "uint64")  # dtypes for which onnxruntime does not choose
+WITH_WHERE = ("float32", "float64", "int32", "int64", "uint8")  # dtypes for which onnxruntime chooses
 
 
 class Operation(NamedTuple):
@@ -83,7 +83,7 @@ def _fmod(given: Operation) -> str:
 
 
 def _where(given: Operation) -> str:
-    if str(given.node.dtype) not in WITHOUT_WHERE:
+    if str(given.node.dtype) in WITH_WHERE:
         return given.write("Where", *given.operands)
     condition, *others = given.operands
     return given.cast(given.write("Where", condition, *[given.cast(one, "int64") for one in others]), given.node.dtype)

@@ -22,15 +22,15 @@ FLOATS = (
     *("expm1", "log1p", "log2", "log10", "logaddexp", "hypot", "rsqrt", "trunc", "isfinite", "signbit"),
     *("copysign", "remainder", "floor_divide", "atan2"),
 )  # no operator
-FLOAT64 = ("tan", "cosh", "sinh", "asinh", "acosh", "atanh", "atan", "asin", "acos")  # no kernel for these
+FLOAT64 = ("cos", "tan", "cosh", "sinh", "asinh", "acosh", "atanh", "atan", "asin", "acos")  # no kernel for these
 LOSING_NAN = {"max": formulas.largest, "min": formulas.smallest, "argmax": formulas.first_largest}
 
 WHOLE = {"remainder": formulas.whole_remainder, "floor_divide": formulas.whole_floor_divide}
-MODULAR = ("add", "subtract", "multiply", "square", "negative")  # right in int64 for uint64 too
+MODULAR = ("add", "subtract", "multiply", "square", "negative", "equal", "not_equal")  # right in int64 for uint64 too
 INTEGERS = (*MODULAR, *WHOLE, *COMPARISONS, "abs", "sign", "maximum", "minimum", "sum", "max", "min", "argmax")
 UNCHANGED = ("round", "ceil", "floor", "trunc")  # whole numbers
 
-FOR_ALL = ("where", "astype", "equal", "not_equal", "any", "all")  # dtypes
+FOR_ALL = ("where", "astype", "any", "all")  # dtypes
 
 
 def rewritten(tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> tuple[Tracer, dict[Node, str]]:
