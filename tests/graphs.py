@@ -151,7 +151,7 @@ def compiled(
 
 def exported(graph: RandomGraph) -> list[np.ndarray]:
     """The same by onnxruntime. Errors: ConfigurationError for what ONNX lacks."""
-    from exported import call  # needs onnx
+    from onnx_models import call  # needs onnx
 
     def function(xp: Any, *given: Any) -> list[Any]:
         values = graph.run(xp, given)

@@ -7,9 +7,9 @@ import warnings
 import array_api_compat.numpy as host
 import numpy as np
 import pytest
-from exported import call, onnx
 from graphs import exported, random_graph
 from instructions import PAIRS
+from onnx_models import call, onnx
 from rounding import EXACT, differences
 
 from mlpcore.compiler import trace

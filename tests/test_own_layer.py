@@ -63,7 +63,7 @@ def test_one_file_is_fused_on_cupy_compiled_as_c_and_exported(
 ) -> None:
     pytest.importorskip("onnx", reason="the extra `onnx` brings onnx")
     pytest.importorskip("onnxruntime", reason="the extra `test` brings onnxruntime")
-    from exported import run
+    from onnx_models import run
 
     from mlpcore.onnx import to_onnx
 
