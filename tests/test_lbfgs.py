@@ -181,9 +181,9 @@ def test_float32(case, xp, reads):
     """Rounding ends it: what the gradient's own direction could still gain is no more than the rounding of the value,
     a sum over 40 rows and up to 3 columns, whose errors add up to about the root of 120 units.
 
-    In any one order of the sums, which is the library's own, the errors of two values may hide the last decrease and end
-    it early: on NumPy 2 of 480 runs with their rows in another order ended at 1.4 times the bound. So where the bound is
-    passed in the order that was given, two other orders have to keep it.
+    In any one order of the sums, which is the library's own, the errors of two values may hide the last decrease and
+    end it early: on NumPy 2 of 480 runs with their rows in another order ended at 1.4 times the bound. So where the bound
+    is passed in the order that was given, two other orders have to keep it.
 
     There the value of the convex ones, whose minimum is the same on every way, is float64's to 2e-6.
     """
