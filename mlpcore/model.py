@@ -176,8 +176,8 @@ class Model:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        count = self.backend.to_numpy(self._trainer.state.count).astype(np.float64)
-        return float(rate_at(self.optimizer.learning_rate, count)) * self.rate_scale
+        count, scale = self.backend.read(self._trainer.state.count, self._trainer.state.scale)
+        return float(rate_at(self.optimizer.learning_rate, count.astype(np.float64))) * float(scale)
 
     def snapshot(self) -> dict[str, Array]:
         """A copy of what predicts, arrays by name: parameters, average and running statistics."""

@@ -9,7 +9,6 @@ from cuda_host import backend, needed
 from fitting import EAGER, assert_same, state_of
 
 import mlpcore as mc
-from mlpcore.backends.compiled.device_steps import DeviceSteps
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
 
@@ -71,33 +70,3 @@ def test_what_is_not_compiled_runs_eagerly_and_says_so(net: Any, words: dict) ->
     (model, losses), (_, expected) = fit(net, backend(), **words), fit(net, EAGER)
     assert model.compiled.kind == "eager" and losses == expected
     assert ("compile=False" if words else "cannot be traced") in model.compiled.why
-
-
-# What a step is on a device: launches of kernels, products, and copies. Few of them is what makes it fast.
-CEILINGS = {
-    "ReLU": (deep(mc.ReLU()), mc.Adam(), {}, 14),
-    "two hidden layers": (mc.Sequential(mc.Linear(5, 9), mc.ReLU(), mc.Linear(9, 7), mc.ReLU(), mc.Linear(7, 3)),
-                          mc.Adam(), {}, 19),
-    "SGD": (deep(mc.ReLU()), mc.SGD(0.1, momentum=0.9), {}, 14),
-    "Dropout": (deep(mc.ReLU(), mc.Dropout(0.2)), mc.Adam(), {}, 15),
-    "LayerNorm": (deep(mc.LayerNorm(7), mc.ReLU()), mc.Adam(), {}, 16),
-    "BatchNorm": (deep(mc.BatchNorm(7), mc.ReLU()), mc.Adam(), {}, 25),
-    "all rules": (deep(mc.ReLU()), mc.AdamW(), {"l2": 0.1, "clip_norm": 0.5, "ema": 0.9}, 20),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", CEILINGS)
-def test_a_step_is_few_launches(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    net, optimizer, rules, most = CEILINGS[case]
-    steps: list[DeviceSteps] = []
-    made = DeviceSteps.__init__
-
-    def noting(self: DeviceSteps, *given: Any) -> None:
-        steps.append(self)
-        made(self, *given)
-
-    monkeypatch.setattr(DeviceSteps, "__init__", noting)
-    model = mc.Model(net, mc.SoftmaxCrossEntropy(), optimizer, backend=backend(), **rules)
-    model.fit(X[:24], LABELS[:24], epochs=1, batch_size=8)
-    (bound,) = steps[0].bound.values()
-    assert len(bound.launches) <= most, bound.launches

@@ -69,7 +69,8 @@ class Backend:
     ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
     then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
     right for two cores, and ``most_steps`` steps at most. ``place`` is the device as DLPack counts it (type and
-    number) where arrays of other libraries are taken without a copy by ``borrow(x)``.
+    number) where arrays of other libraries are taken without a copy by ``borrow(x)``. ``together(*arrays)`` brings
+    several arrays to the host in one transfer, where each would cost a wait.
     """
 
     name: str
@@ -90,6 +91,11 @@ class Backend:
     most_steps: int = field(repr=False, default=MANY)
     place: tuple[int, int] | None = field(repr=False, default=None)
     borrow: Callable[[Any], Array] | None = field(repr=False, default=None)
+    together: Callable[..., list[np.ndarray]] | None = field(repr=False, default=None)
+
+    def read(self, *arrays: Array) -> list[np.ndarray]:
+        """The arrays on the host."""
+        return [self.to_numpy(one) for one in arrays] if self.together is None else self.together(*arrays)
 
 
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:

@@ -16,7 +16,7 @@ from mlpcore.backends.ahead import run_ahead
 from mlpcore.backends.backend import GPU_PACE, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
 from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_steps import device_steps
-from mlpcore.backends.cupy_device import printed_device
+from mlpcore.backends.cupy_device import printed_device, read_together
 from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
 from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
 from mlpcore.backends.lanes import Cuda
@@ -95,6 +95,7 @@ def create(device: Any = None) -> Backend:
         most_steps=GPU_STEPS,
         place=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
         borrow=cupy.from_dlpack,
+        together=read_together(cupy),
     )
     if cupy.cuda.runtime.is_hip:  # printed kernels were compiled for no device of AMD's yet
         return plain

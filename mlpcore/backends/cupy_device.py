@@ -11,6 +11,9 @@ from mlpcore.backends.cublas import Gemm, prepared
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
+# Without contraction the sums and products of a formula round as on the host. CuPy adds -ftz=true and the architecture.
+OPTIONS = ("--std=c++17", "--fmad=false")
+
 
 def printed_device(cupy: Any) -> Device:
     """What printed programs need of CuPy, on the current device and stream."""
@@ -18,8 +21,7 @@ def printed_device(cupy: Any) -> Device:
 
     @cache
     def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
-        # Without contraction the sums and products of a formula round as on the host.
-        compiled = cupy.RawKernel(code, name, options=("--std=c++17", "--fmad=false"))
+        compiled = cupy.RawKernel(code, name, options=OPTIONS)
         return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
 
     call = gemm(cupy)
@@ -36,6 +38,17 @@ def printed_device(cupy: Any) -> Device:
         copy=copy,
         clear=lambda target: target.fill(0),
     )
+
+
+def read_together(cupy: Any) -> Callable[..., list[np.ndarray]]:
+    """``read(*arrays)``: the arrays on the host, sent there in one piece."""
+
+    def read(*arrays: Any) -> list[np.ndarray]:
+        host = cupy.asnumpy(cupy.concatenate([cupy.ascontiguousarray(one).reshape(-1).view("u1") for one in arrays]))
+        parts = np.split(host, np.cumsum([one.nbytes for one in arrays])[:-1])
+        return [part.view(one.dtype).reshape(one.shape) for part, one in zip(parts, arrays, strict=True)]
+
+    return read
 
 
 def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:

@@ -192,12 +192,13 @@ class Trainer:
                 raise known from cause
             raise cause from cause.__cause__
         self.progress.step += chunk.shape[0]
-        host = self.backend.to_numpy(losses).astype(np.float64)
-        failed = bool(self.backend.to_numpy(self.state.skipped).any())
+        xp = self.backend.xp
+        read = self.backend.read(losses, self.state.skipped, xp.all(xp.isfinite(self.state.params)))
+        host, failed, finite = read[0].astype(np.float64), bool(read[1].any()), bool(read[2])
         if failed:
             self.state = self.state._replace(skipped=self.state.skipped * 0)
-        xp, epoch = self.backend.xp, self.progress.epoch + 1
-        if not bool(xp.all(xp.isfinite(self.state.params))):
+        epoch = self.progress.epoch + 1
+        if not finite:
             raise NonFiniteError(
                 f"the weights became infinite in epoch {epoch}, at step {self.progress.step} or shortly before: an "
                 f"update was larger than {self.dtype} can hold. Make the model anew, or restore a snapshot, and take "

@@ -7,6 +7,7 @@ from mlpcore.compiler.cuda import joining
 from mlpcore.compiler.cuda.schedule import BLOCK, WARP, ThreadLayout, length
 from mlpcore.compiler.cuda.storage import DeviceStorage
 from mlpcore.compiler.cuda.values import ValuePrinter
+from mlpcore.compiler.cuda.wide import WidePrinter, width
 from mlpcore.compiler.formulas import HELD, STORED, join
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.schedule import Loop, Member
@@ -23,6 +24,7 @@ class Kernel(NamedTuple):
     sums: list[Node]
     numbers: list[Node]
     joins: bool = False
+    width: int = 1
 
 
 class KernelPrinter(ValuePrinter):
@@ -39,6 +41,12 @@ class KernelPrinter(ValuePrinter):
     def print(self) -> tuple[str, list[Kernel]]:
         """The kernels of the loop: one, or for sums another that adds up the partial results."""
         labels = ", ".join(dict.fromkeys(node.label for node in self.loop.members if node.label))
+        count = width(self.storage, self.loop)
+        if count > 1:
+            printer = WidePrinter(self.storage, self.loop, count)
+            body = printer.body()
+            kernel = Kernel(self.name, self.loop, self.layout, printer.arrays, [], printer.numbers, width=count)
+            return f"// {labels}\n{self._function(self.name, body, kernel)}", [kernel]
         body = self._sums() if self.layout.sums else self._rows()
         kernel = Kernel(self.name, self.loop, self.layout, self.arrays, [], self.numbers)
         if not self.layout.sums:

@@ -31,6 +31,35 @@ def on_device(text: str) -> str:
     return text.replace("static inline", "static __device__ inline")
 
 
+# Entries that lie side by side, read and written at once where they begin at a multiple of their size. Where some of
+# them are missing, behind the last index, the first is read in their place.
+_ENTRIES = """
+template <int WIDTH, typename T> struct alignas(WIDTH * sizeof(T)) Entries { T at[WIDTH]; };
+template <int WIDTH, typename T> static __device__ inline void read_entries(T *to, const T *from, int count) {
+  typedef Entries<WIDTH, T> All;
+  if (count == WIDTH && (size_t)from % sizeof(All) == 0) {
+    const All all = *(const All *)from;
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++) to[k] = all.at[k];
+  } else {
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++) to[k] = from[k < count ? k : 0];
+  }
+}
+template <int WIDTH, typename T> static __device__ inline void write_entries(T *to, const T *from, int count) {
+  typedef Entries<WIDTH, T> All;
+  if (count == WIDTH && (size_t)to % sizeof(All) == 0) {
+    All all;
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++) all.at[k] = from[k];
+    *(All *)to = all;
+  } else {
+#pragma unroll
+    for (int k = 0; k < WIDTH; k++)
+      if (k < count) to[k] = from[k];
+  }
+}
+"""
 # To the nearest, of two equally near ones to the even one; NaN stays NaN.
 _BFLOAT16 = """
 static inline uint16_t bfloat16_bits(float x) {
@@ -43,5 +72,5 @@ PREAMBLE = device_text(
     "typedef long long I;\n"
     f"__shared__ double shared[{BLOCK}];  // of the threads of a block, for sums\n"
     "#ifndef INFINITY\n#define INFINITY __int_as_float(0x7f800000)\n#endif\n"
-    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n" + on_device(FUNCTIONS + _BFLOAT16)
+    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n" + _ENTRIES + on_device(FUNCTIONS + _BFLOAT16)
 )

@@ -165,7 +165,7 @@ class BoundProgram:
             inner = length(loop, kernel.layout.inner).at(self.rows)
             numbers = [node.dtype.type(dict(node.attributes)["value"]) for node in kernel.numbers]
             if not kernel.layout.sums:
-                blocks = -(-outer * kernel.layout.threads // BLOCK)
+                blocks = -(-outer * kernel.layout.threads // (BLOCK * kernel.width))
                 self._launch(kernel.name, blocks, kernel.arrays, [*numbers, self.rows])
                 continue
             parts, blocks = chunks(kernel.layout, outer, inner), -(-outer // kernel.layout.threads)

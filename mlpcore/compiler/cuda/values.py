@@ -1,14 +1,26 @@
 """The values of the members of a loop in a kernel: what they read, compute and store for an index."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from mlpcore.compiler.cuda.joining import better
 from mlpcore.compiler.cuda.schedule import dims, reductions, thread_layout
 from mlpcore.compiler.cuda.storage import DeviceStorage
 from mlpcore.compiler.formulas import HELD, expression, join, literal
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.places import ZERO, Place, entry
+from mlpcore.compiler.places import ZERO, Place, Size, entry
 from mlpcore.compiler.schedule import Loop, Member, Strides, along
+
+
+class Gather(NamedTuple):
+    """Entries picked by an index: the array and its strides along the loop but for the axis in which they are picked,
+    its stride along that, and the numbers that pick, with the axes of the loop that they have."""
+
+    source: Place
+    strides: Strides
+    step: Size
+    numbers: Place
+    axes: tuple[int, ...]
 
 
 class ValuePrinter:
@@ -76,9 +88,11 @@ class ValuePrinter:
             return self._number(root) if root.dtype.kind == "f" else literal(value, root.dtype)
         if root in self.loop.members:
             return f"v{root.number}"
-        strides = along(place.strides, axes, self.loop)
+        return self._read_at(place, along(place.strides, axes, self.loop))
+
+    def _read_at(self, place: Place, strides: Strides) -> str:
         inside = any(strides[a] != ZERO for a in self.layout.inner) and len(self.read) > 1
-        return self._loaded(self._at(place, strides), root, self.read[-1 if inside else 0], inside)
+        return self._loaded(self._at(place, strides), place.root, self.read[-1 if inside else 0], inside)
 
     def _loaded(self, entry: str, root: Node, known: dict[str, str], inside: bool) -> str:
         for scope in self.read:
@@ -86,19 +100,27 @@ class ValuePrinter:
                 return scope[entry]
         if not inside and len(self.read) > 1:
             known = self.read[-1]  # first asked for within a walk
-        known[entry] = f"u{self.count}"
-        self.count += 1
+        known[entry] = self._name()
         self._emit(f"const {HELD[str(root.dtype)]} {known[entry]} = {entry};")
         return known[entry]
 
-    def _gathered(self, member: Member) -> str:
+    def _name(self) -> str:
+        """A name for what is read next."""
+        self.count += 1
+        return f"u{self.count - 1}"
+
+    def _gather(self, member: Member) -> "Gather":
         node, axis = member.node, dict(member.node.attributes)["axis"]
-        source, index = (self.storage.places[one] for one in node.inputs)
+        source, numbers = (self.storage.places[one] for one in node.inputs)
         count = node.inputs[1].ndim
         strides = (*source.strides[:axis], *[ZERO] * count, *source.strides[axis + 1 :])
-        name, _, rest = self._at(source, along(strides, member.axes, self.loop)).partition("[")
-        taken = self._operand_at(member, index, member.axes[axis : axis + count])
-        return f"{name}[(I){taken} * {source.strides[axis]} + {rest}"
+        axes = member.axes[axis : axis + count]
+        return Gather(source, along(strides, member.axes, self.loop), source.strides[axis], numbers, axes)
+
+    def _gathered(self, member: Member) -> str:
+        source, strides, step, numbers, axes = self._gather(member)
+        name, _, rest = self._at(source, strides).partition("[")
+        return f"{name}[(I){self._operand_at(member, numbers, axes)} * {step} + {rest}"
 
     def _store(self, member: Member, value: str, conditions: Iterable[str]) -> None:
         if member.node not in self.storage.stored:
