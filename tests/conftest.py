@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from devices import open_place
 from hypothesis import HealthCheck, settings
-from libraries import MAKERS, OPTIONAL, Library, refusing
+from libraries import MAKERS, NUMPY, OPTIONAL, Library, refusing
 
 settings.register_profile(
     "laws", deadline=None, max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -26,13 +26,24 @@ def ctrl_c() -> Iterator[None]:
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler, "the handler was not put back"
 
 
+def on_cupy() -> Library:
+    """CuPy, or a skip that says why not."""
+    backend = open_place("cupy")
+    return Library("cupy", lambda values: backend.asarray(np.array(values)), backend.to_numpy)
+
+
+@pytest.fixture(scope="session", params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
+def library(request: pytest.FixtureRequest) -> Library:
+    """NumPy, and CuPy on a GPU: for laws over many shapes, for each of which others would compile anew."""
+    return NUMPY if request.param == "numpy" else on_cupy()
+
+
 @pytest.fixture(scope="session", params=[*MAKERS, pytest.param("cupy", marks=pytest.mark.gpu)])
 def xp(request: pytest.FixtureRequest) -> Library:
     """A library to run on: read-only NumPy, array-api-strict on device1, torch, JAX, and CuPy on a GPU."""
     name = request.param
     if name == "cupy":
-        backend = open_place(name)
-        return Library(name, lambda values: backend.asarray(np.array(values)), backend.to_numpy)
+        return on_cupy()
     if name in OPTIONAL:
         pytest.importorskip(name, reason=f"{name} is not installed; the extra `oracles` brings it")
     return MAKERS[name]()

@@ -1,8 +1,8 @@
 """Random graphs against NumPy, as many as one likes: ``python tests/fuzz.py 0 100000 --progress graphs.txt``.
 
 Graphs FIRST to LAST - 1 run in processes of their own, `PART` graphs each, as C, as C in tiles on two threads, and as
-NumPy calls; with ``--cuda`` as CUDA C on the CPU. The file of progress holds a line for each part; a run with the same
-file goes on behind the last one.
+NumPy calls; with ``--cuda shim`` as CUDA C by tests/cuda_host.py, with ``--cuda cupy`` by CuPy, on a card or on the
+emulated device. The file of progress holds a line for each part; a run with the same file goes on behind the last one.
 """
 
 import argparse
@@ -63,14 +63,15 @@ def _results(graphs: Sequence[RandomGraph], rows: int, way: str, forced: Tiling)
 
 
 WAYS = ("C", "C in tiles", "NumPy", "NumPy in tiles")
+CUDA = {"shim": "CUDA", "cupy": "CUDA on a GPU"}
 
 
-def part(first: int, last: int, cuda: bool = False) -> None:
+def part(first: int, last: int, cuda: str | None = None) -> None:
     """Check graphs in this process, and print what is wrong and the counts."""
     begin, total, wrong = time.monotonic(), Counter(), 0
     for seed in range(first, last, TOGETHER):
         # C in both ways would take the compiler twice as long: every other program is in tiles.
-        ways = ("CUDA",) if cuda else (WAYS[seed // TOGETHER % 2], *WAYS[2:])
+        ways = (CUDA[cuda],) if cuda else (WAYS[seed // TOGETHER % 2], *WAYS[2:])
         lines, counts = check(seed, ways, min(TOGETHER, last - seed))
         total += counts
         wrong += len(lines)
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("first", type=int)
     parser.add_argument("last", type=int)
     parser.add_argument("--progress", type=Path, help="where each part is noted; without it all is one part")
-    parser.add_argument("--cuda", action="store_true", help="as CUDA C, on the CPU")
+    parser.add_argument("--cuda", choices=CUDA, help="as CUDA C, by g++ and a shim, or by CuPy")
     options = parser.parse_args()
     if options.progress is None:
         part(options.first, options.last, options.cuda)
@@ -98,7 +99,13 @@ def main() -> None:
     for first in range(max([options.first, *(end + 1 for end in ends)]), options.last, PART):
         last = min(first + PART, options.last)
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, str(first), str(last), *["--cuda"] * options.cuda]
+            command = [
+                sys.executable,
+                __file__,
+                str(first),
+                str(last),
+                *(["--cuda", options.cuda] if options.cuda else []),
+            ]
             words = os.environ | {"MLPCORE_CACHE_DIR": folder, "OPENBLAS_NUM_THREADS": "1"}
             run = subprocess.run(command, env=words, capture_output=True, text=True, check=False)
         text = run.stdout

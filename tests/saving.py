@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import gpu
 
 from mlpcore import layers as nn
 from mlpcore.errors import BackendUnavailable
@@ -13,7 +14,11 @@ from mlpcore.optimizers import SGD
 from mlpcore.random import Stream
 
 ROWS = 12
-BACKENDS = ["array_api_strict", *(pytest.param(name, marks=pytest.mark.oracle) for name in ("torch", "jax"))]
+BACKENDS = [
+    "array_api_strict",
+    *(pytest.param(name, marks=pytest.mark.oracle) for name in ("torch", "jax")),
+    gpu("cupy"),
+]
 NET = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm(4), nn.ReLU(), nn.Linear(4, 2))
 
 

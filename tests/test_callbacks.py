@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import gpu
 from fitting import EAGER, PLAIN, X, Y, assert_same, differ, make, state_of, untimed
 
 import mlpcore as mc
@@ -434,7 +435,9 @@ def test_a_snapshot_may_be_put_back_again_and_again(backend: Any) -> None:
         np.testing.assert_array_equal(leaf, kept[name], err_msg=name)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "array_api_strict", pytest.param("torch", marks=pytest.mark.oracle)])
+@pytest.mark.parametrize(
+    "backend", ["numpy", "array_api_strict", pytest.param("torch", marks=pytest.mark.oracle), gpu("cupy")]
+)
 def test_a_snapshot_goes_from_one_model_to_another_like_it(backend: str) -> None:
     """Of any backend: its arrays may be NumPy's too."""
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import members
 import numpy as np
 import pytest
+from devices import gpu
 from safetensors.numpy import load_file
 
 from mlpcore import layers as nn
@@ -31,7 +32,7 @@ NET = nn.Sequential(
     nn.Residual(nn.Sequential(nn.LayerNorm(4), nn.Dropout(0.2), nn.Linear(4, 4))),
     nn.Linear(4, 2),
 )
-OTHERS = ["array_api_strict", *(pytest.param(name, marks=pytest.mark.oracle) for name in ("torch", "jax"))]
+OTHERS = ["array_api_strict", *(pytest.param(name, marks=pytest.mark.oracle) for name in ("torch", "jax")), gpu("cupy")]
 X = Stream(5, "x").normal((ROWS, 3)).astype("float32")
 Y = np.stack([X[:, 0] * X[:, 1], np.sin(3 * X[:, 2])], axis=1)
 FIT: dict[str, Any] = {"x": X, "y": Y, "epochs": 5, "batch_size": 4, "validation_data": (X[:9], Y[:9])}

@@ -76,6 +76,23 @@ def test_a_step_on_the_device_is_the_step(cupy, bad, dtype):
         np.testing.assert_allclose(one.get(), other, rtol=0, atol=10 * np.finfo(dtype).eps)
 
 
+def test_work_on_a_stream_follows_earlier_work_on_another(cupy):
+    """Predictions work in memory that the model keeps. The emulated device says so where nothing orders them."""
+    model = mc.Model(mc.Sequential(mc.Linear(3, 40), mc.Tanh(), mc.Linear(40, 2)), mc.SquaredError(), backend="cupy")
+    x = [cupy.asarray(draws(64, 3, dtype="float32", seed=i)) for i in range(6)]
+    expected = [model.predict(rows).get() for rows in x]
+    streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+    cupy.cuda.Device().synchronize()
+    made = []
+    for i, rows in enumerate(x):
+        with streams[i % 2]:
+            made.append(model.predict(rows))
+    for stream in streams:
+        stream.synchronize()
+    for one, other in zip(made, expected, strict=True):
+        np.testing.assert_array_equal(one.get(), other)
+
+
 def test_programs_follow_the_current_stream_and_device(cupy):
     model = mc.Model(mc.Linear(3, 2), mc.SquaredError(), backend="cupy")
     expected = model.predict(np.ones((7, 3)))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import gpu, open_place
 
 sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
 
@@ -11,6 +12,7 @@ from sklearn.metrics import log_loss  # noqa: E402
 from sklearn.neural_network import MLPClassifier as TheirClassifier  # noqa: E402
 from sklearn.utils import compute_sample_weight  # noqa: E402
 
+from mlpcore.backends.transfer import to_host  # noqa: E402
 from mlpcore.losses import Poisson  # noqa: E402
 from mlpcore.optimizers import Adam  # noqa: E402
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
@@ -33,7 +35,7 @@ def regressor(*loss: Any, **words: Any) -> MLPRegressor:
 
 
 def flat(estimator: Any) -> np.ndarray:
-    return np.concatenate([np.asarray(part).reshape(-1) for part in (*estimator.coefs_, *estimator.intercepts_)])
+    return np.concatenate([to_host(part).reshape(-1) for part in (*estimator.coefs_, *estimator.intercepts_)])
 
 
 class Fails:
@@ -41,12 +43,11 @@ class Fails:
         raise RuntimeError("no disk")
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", "torch", gpu("cupy")])
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("once", [True, False])
 def test_a_failed_fit_leaves_nothing_for_the_next_one(solver: str, once: bool, backend: str) -> None:
-    if backend != "numpy":
-        pytest.importorskip(backend)
+    open_place(backend)
 
     def trained(fails: bool) -> np.ndarray:
         model = classifier(solver=solver, warm_start=not once, backend=backend, dropout=0.2)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import gpu, open_place
 
 sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
 
@@ -78,9 +79,9 @@ def test_sparse_tables(form: str, solver: str, monkeypatch: pytest.MonkeyPatch) 
     assert single.coefs_[0].dtype == np.float32
 
 
-@pytest.mark.parametrize("backend", ["torch", "array_api_strict"])
+@pytest.mark.parametrize("backend", ["torch", "array_api_strict", gpu("cupy")])
 def test_sparse_tables_on_a_backend(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    open_place(backend)
     monkeypatch.setattr(own_sparse, "BLOCK_BYTES", 8 * 5 * 65)
     sparse = sp.csr_matrix(X)
     host, model = MLPClassifier(**WORDS), MLPClassifier(**WORDS, backend=backend)
@@ -173,7 +174,10 @@ def makers() -> dict[str, Any]:
 
         return jax.numpy.asarray(x)
 
-    return {"array_api_strict": strict, "torch": torch, "jax": jax}
+    def cupy(x: np.ndarray) -> Any:
+        return open_place("cupy").xp.asarray(x)
+
+    return {"array_api_strict": strict, "torch": torch, "jax": jax, "cupy": cupy}
 
 
 def to_numpy(x: Any) -> np.ndarray:
@@ -184,10 +188,13 @@ def to_numpy(x: Any) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("library", "solver"),
-    [("array_api_strict", "adam"), ("array_api_strict", "sgd"), ("torch", "adam"), ("jax", "sgd")],
+    [
+        *(("array_api_strict", "adam"), ("array_api_strict", "sgd"), ("torch", "adam"), ("jax", "sgd")),
+        *(gpu("cupy", "adam"), gpu("cupy", "sgd")),
+    ],
 )
 def test_the_library_of_x_is_followed(library: str, solver: str) -> None:
-    pytest.importorskip(library, reason=f"{library} is not installed")
+    open_place(library)
     put = makers()[library]
     x32 = X.astype("float32")
     for kind, y in ((MLPClassifier, LABELS), (MLPClassifier, LABELS == 1), (MLPRegressor, Y.astype("float32"))):
@@ -219,9 +226,9 @@ def test_the_library_of_x_is_followed(library: str, solver: str) -> None:
             kind(**words).fit(put(x32), put(y[:4]))
 
 
-@pytest.mark.parametrize("library", ["array_api_strict", "torch"])
+@pytest.mark.parametrize("library", ["array_api_strict", "torch", gpu("cupy")])
 def test_a_backend_by_name_takes_and_gives_numpy(library: str) -> None:
-    pytest.importorskip(library, reason=f"{library} is not installed")
+    open_place(library)
     host = MLPClassifier(**WORDS).fit(X, LABELS)
     model = MLPClassifier(**WORDS, backend=library).fit(X, LABELS)
     np.testing.assert_allclose(model.predict_proba(X), host.predict_proba(X), rtol=1e-9)
@@ -253,9 +260,9 @@ print(*model.predict([[0.0] * 5]), model._optimizer.model.backend.name)
     assert done.stdout.split() == [str(model.predict([[0.0] * 5])[0]), "numpy"]
 
 
-@pytest.mark.parametrize("backend", ["array_api_strict", "torch"])
+@pytest.mark.parametrize("backend", ["array_api_strict", "torch", gpu("cupy")])
 def test_lbfgs_stays_where_the_arrays_are(backend: str) -> None:
-    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    open_place(backend)
     for kind, y in ((MLPClassifier, LABELS), (MLPRegressor, Y)):
         words = WORDS | {"solver": "lbfgs", "max_iter": 60, "hidden_layer_sizes": (), "alpha": 1.0, "tol": 1e-8}
         host = kind(**words).fit(X, y)

@@ -1,11 +1,13 @@
 """scikit-learn's tools on the estimators: pipelines, searches, ensembles, clones, processes; and under dispatch."""
 
+import copy
 import os
 import pickle
 from typing import Any
 
 import numpy as np
 import pytest
+from devices import gpu, open_place
 
 sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
 
@@ -26,7 +28,7 @@ from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 X, LABELS = load_iris(return_X_y=True)
 Y = X[:, 3]
 FAST: dict[str, Any] = {"hidden_layer_sizes": 8, "random_state": 0, "max_iter": 60, "learning_rate_init": 0.03}
-BACKENDS = ["numpy", "torch"]
+BACKENDS = ["numpy", "torch", gpu("cupy")]
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -37,7 +39,7 @@ def classifier(**words: Any) -> MLPClassifier:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_tools(backend: str) -> None:
-    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    open_place(backend)
     one, words = classifier(backend=backend), {"random_state": 0}
     pipeline = make_pipeline(StandardScaler(), one).fit(X, LABELS)
     assert pipeline.score(X, LABELS) > 0.9
@@ -88,21 +90,19 @@ def _fitted(seed: int) -> float:
     return classifier(random_state=seed).fit(X, LABELS).loss_
 
 
-def test_a_model_of_mlpcore_is_copied_and_pickled() -> None:
-    import copy
-
-    for backend in ("numpy", "torch", "array_api_strict"):
-        pytest.importorskip(backend, reason=f"{backend} is not installed")
-        net = mc.Sequential(mc.Linear(4, 8), mc.BatchNorm(8), mc.ReLU(), mc.Dropout(0.2), mc.Linear(8, 3))
-        model = mc.Model(net, mc.SoftmaxCrossEntropy(), backend=backend, ema=0.9, metrics=["accuracy", _zero])
-        model.fit(X, LABELS, epochs=2)
-        copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
-        model.fit(X, LABELS, epochs=2)
-        for made in copies:
-            made.fit(X, LABELS, epochs=2)
-            assert made.backend.name == backend
-            np.testing.assert_array_equal(made.predict(X), model.predict(X))
-            assert made.evaluate(X, LABELS) == model.evaluate(X, LABELS)
+@pytest.mark.parametrize("backend", ["array_api_strict", *BACKENDS])
+def test_a_model_of_mlpcore_is_copied_and_pickled(backend: str) -> None:
+    open_place(backend)
+    net = mc.Sequential(mc.Linear(4, 8), mc.BatchNorm(8), mc.ReLU(), mc.Dropout(0.2), mc.Linear(8, 3))
+    model = mc.Model(net, mc.SoftmaxCrossEntropy(), backend=backend, ema=0.9, metrics=["accuracy", _zero])
+    model.fit(X, LABELS, epochs=2)
+    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    model.fit(X, LABELS, epochs=2)
+    for made in copies:
+        made.fit(X, LABELS, epochs=2)
+        assert made.backend.name == backend
+        np.testing.assert_array_equal(made.predict(X), model.predict(X))
+        assert made.evaluate(X, LABELS) == model.evaluate(X, LABELS)
 
 
 def _zero(target: Any, prediction: Any) -> float:

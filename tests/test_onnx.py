@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from devices import gpu, open_place
 from members import LAYERS, LOSSES, layer_arrays
 
 import mlpcore as mc
@@ -187,10 +188,9 @@ def test_running_statistics_are_those_after_training():
     assert_near(answers(to_onnx(model), x)["prediction"], model.predict(x))
 
 
-@pytest.mark.parametrize("backend", ["array_api_strict", "torch", "jax"])
+@pytest.mark.parametrize("backend", ["array_api_strict", "torch", "jax", gpu("cupy")])
 def test_from_every_backend(backend):
-    if backend != "array_api_strict":
-        pytest.importorskip(backend, reason=f"{backend} is not installed; the extra `oracles` brings it")
+    open_place(backend)
     model = model_for(mc.SoftmaxCrossEntropy(), dtype="float64", backend=backend)
     x = rows(5, "float64")
     assert_near(answers(to_onnx(model), x)["prediction"], model.predict(x))

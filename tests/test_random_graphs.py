@@ -12,23 +12,27 @@ import numpy as np
 import pytest
 from compiled import needs_compiler
 from cuda_host import needed
+from devices import open_place
 from graphs import compiled, expected, random_graph
 from rounding import Noting, Shaken, differences
 
 from mlpcore.compiler.graph import has_rows
 from mlpcore.compiler.trace import Tracer
 
-WAYS = {"C": ("C",), "C in tiles": ("C in tiles",), "NumPy calls": ("NumPy", "NumPy in tiles"), "CUDA": ("CUDA",)}
-MARKS = {"C": needs_compiler, "C in tiles": needs_compiler, "CUDA": needed}
+CUDA = {"CUDA": ("CUDA",), "CUDA on a GPU": ("CUDA on a GPU",)}
+WAYS = {"C": ("C",), "C in tiles": ("C in tiles",), "NumPy calls": ("NumPy", "NumPy in tiles"), **CUDA}
+MARKS = {"C": needs_compiler, "C in tiles": needs_compiler, "CUDA": needed, "CUDA on a GPU": pytest.mark.gpu}
 # Of the standard's functions that can be traced, those that make no array of arrays.
 ABOUT = {"finfo", "iinfo", "isdtype", "result_type", "empty", "empty_like"}
 
 
-CASES = [(first, way) for way in WAYS for first in range(0, 200 if way == "CUDA" else 1000, 100)]
+CASES = [(first, way) for way in WAYS for first in range(0, 200 if way in CUDA else 1000, 100)]
 
 
 @pytest.mark.parametrize(("first", "way"), [pytest.param(*case, marks=MARKS.get(case[1], ())) for case in CASES])
 def test_random_graphs_are_what_numpy_makes_of_them(first: int, way: str) -> None:
+    if way == "CUDA on a GPU":
+        open_place("cupy")
     assert [line for seed in range(first, first + 100, fuzz.TOGETHER) for line in fuzz.check(seed, WAYS[way])[0]] == []
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import gpu
 from fitting import LABELS, NET, PLAIN, X, Y, assert_same, classifier, make, state_of, untimed
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ import mlpcore as mc
 from mlpcore.files import tensors
 
 EPOCHS = 9
-OTHERS = ["array_api_strict", *(pytest.param(name, marks=pytest.mark.oracle) for name in ("torch", "jax"))]
+OTHERS = ["array_api_strict", *(pytest.param(name, marks=pytest.mark.oracle) for name in ("torch", "jax")), gpu("cupy")]
 RULES: dict[str, Any] = {
     "early stopping": lambda: [mc.EarlyStopping(patience=3)],
     "of the last weights": lambda: [mc.EarlyStopping(patience=2, restore_best=False)],

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from devices import PLACES, open_place
 from hypothesis import given
 from hypothesis import strategies as st
 from members import assert_close
@@ -110,10 +111,9 @@ def statistics(model: mc.Model) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 4, 6, 13, 40])
-@pytest.mark.parametrize("backend", ["numpy", "array_api_strict", "torch", "jax"])
+@pytest.mark.parametrize("backend", PLACES)
 def test_epochs_with_a_short_last_batch(batch_size: int, weighted: bool, backend: str) -> None:
-    if backend in ("torch", "jax"):
-        pytest.importorskip(backend, reason=f"{backend} is not installed; the extra `oracles` brings it")
+    open_place(backend)
     x = rows(0, 13)
     w = 0.1 + Stream(0, "w").uniform((13,)) if weighted else np.ones(13)
     w[3:5] = 0.0 if weighted else 1.0

@@ -422,3 +422,25 @@ def test_chunks_keep_to_the_pace_of_their_backend(monkeypatch: pytest.MonkeyPatc
         lengths[pace, most] = max(map(len, chunks))
     assert [a <= b for a, b in pairwise([lengths[1.0, 99], lengths[2.0, 99], lengths[100.0, 99]])] == [True, True]
     assert lengths[100.0, 99] == 8 and lengths[100.0, 3] <= 3
+
+
+@pytest.mark.gpu
+def test_no_copy_is_on_its_way_when_a_chunk_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would arrive in memory that has gone to others. Late copies show it, on the emulated device."""
+    backend = open_place("cupy")
+    monkeypatch.setattr(streaming, "PIECE_BYTES", 8 * 64)
+    sent, copied = [], lanes.Cuda.copied
+
+    def noted(lane: lanes.Cuda) -> Any:
+        sent.append(copied(lane))
+        return sent[-1]
+
+    monkeypatch.setattr(lanes.Cuda, "copied", noted)
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("no step")
+
+    run = streamed(fails, lambda: lanes.Cuda(0), backend.xp.concat)
+    with backend.scope("float64"), pytest.raises(ChunkError):
+        run(None, (np.ones((256, 1)),), np.arange(256).reshape(64, 4), lambda step: ())
+    assert len(sent) == 2 and all(event.done for event in sent)

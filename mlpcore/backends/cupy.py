@@ -21,11 +21,13 @@ from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
 from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
 from mlpcore.backends.lanes import Cuda
 from mlpcore.backends.precision import Precision, switched
+from mlpcore.backends.stream_order import stream_order
 from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
 from mlpcore.errors import MlpcoreError
 from mlpcore.namespace import register
 
 INSTALL = "pip install 'mlpcore[cuda13]' ([cuda12] for drivers of CUDA 12, [rocm] for AMD), one of them only"
+CONCATENATED = 8  # arrays that CuPy joins without sending a table of their addresses
 SHORTAGE = ("out of memory", "Out of memory", "ALLOC_FAILED")  # of the runtime, of CuPy's pool, of cuBLAS
 
 
@@ -73,7 +75,7 @@ def create(device: Any = None) -> Backend:
         return isinstance(x, cupy.ndarray)
 
     shortage, explain = failures(cupy, number)
-    ahead = run_ahead(xp, asarray)
+    ahead, ordered = run_ahead(xp, asarray), stream_order(cupy, number)
     plain = Backend(
         name="cupy",
         xp=xp,
@@ -82,7 +84,7 @@ def create(device: Any = None) -> Backend:
         asarray=asarray,
         to_numpy=to_numpy,
         owns=owns,
-        scope=lambda dtype: guarded(cupy.cuda.Device(number), explain),
+        scope=lambda dtype: guarded(ordered(), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
         compile=lambda *step: streamed(ahead(*step), lane, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
@@ -103,13 +105,27 @@ def create(device: Any = None) -> Backend:
 
 
 def without_host_reads(cupy: Any, compat: ModuleType) -> ModuleType:
-    """The standard's namespace for CuPy, its ``clip`` in one kernel: the wrapper's picks by masks, and so waits."""
+    """The standard's namespace for CuPy, without the functions that wait for the device or send it something.
+
+    The wrapper's ``clip`` and ``sign`` pick by masks, and so wait; CuPy's own ``concatenate`` of more than 8 arrays
+    sends a table of their addresses.
+    """
 
     def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
         return cupy.clip(x, min, max)
 
+    def sign(x: Any, /) -> Any:
+        signs = cupy.sign(x)
+        return signs if x.dtype.kind in "iu" else cupy.where(x == x, signs, x)  # CuPy's sign of NaN is 0
+
+    def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
+        parts = list(arrays)
+        while len(parts) > CONCATENATED:
+            parts = [compat.concat(parts[i : i + CONCATENATED], axis=axis) for i in range(0, len(parts), CONCATENATED)]
+        return compat.concat(parts, axis=axis)
+
     made = ModuleType(compat.__name__)
-    vars(made).update(vars(compat) | {"clip": clip})
+    vars(made).update(vars(compat) | {"clip": clip, "sign": sign, "concat": concat})
     return made
 
 

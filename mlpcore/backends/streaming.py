@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -151,6 +152,11 @@ def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Arr
             raise ChunkError(error.state, done + error.steps) from error.__cause__
         except BaseException as error:
             raise ChunkError(state, done) from error
+        finally:
+            if done < steps:  # the buffers may go with the model, so no copy may be on its way
+                with suppress(Exception):  # of a broken device, which has said so
+                    for slot in slots:
+                        slot.wait()
 
     return through
 

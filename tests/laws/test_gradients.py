@@ -20,9 +20,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @pytest.mark.parametrize("case", LAYERS)
 @given(width=st.integers(1, 6), seed=SEEDS)
-def test_layers(case, width, seed):
+def test_layers(case, library, width, seed):
     layer = LAYERS[case](width)
-    x = 2 * Stream(seed, "x").normal((5, width))
+    x = library.put(2 * Stream(seed, "x").normal((5, width)))
     report = check_gradients(layer, x=x, seed=seed)
     params, *_ = layer_arrays(layer, width, 5, "float64")
     assert set(report) == {"x", *(f"params.{name}" for name, _ in named_leaves(params) if "running_" not in name)}
@@ -65,15 +65,15 @@ class Inference:
 
 
 @pytest.mark.parametrize("case", LAYERS)
-def test_layers_in_inference(case):
-    check_gradients(Inference(LAYERS[case](4)))
+def test_layers_in_inference(case, library):
+    check_gradients(Inference(LAYERS[case](4)), x=library.put(Stream(0, "x").normal((6, 4))))
 
 
 @pytest.mark.parametrize("case", LOSSES)
 @given(seed=SEEDS, columns=st.integers(1, 4), scale=st.sampled_from([0.1, 2.0, 6.0]))
-def test_losses(case, seed, columns, scale):
+def test_losses(case, library, seed, columns, scale):
     loss, _ = LOSSES[case]
-    z, target, _ = loss_arrays(case, 6, "float64", seed, columns, scale)
+    z, target, _ = library.put(loss_arrays(case, 6, "float64", seed, columns, scale))
     assert set(check_gradients(loss, x=z, target=target, seed=seed)) == {"z"}
 
 

@@ -15,6 +15,7 @@ from mlpcore.trees import named_leaves, tree_map
 INDEPENDENT = [case for case, make in LAYERS.items() if make(4).row_independent]
 MIXING = [case for case in LAYERS if case not in INDEPENDENT]
 SEEDS = st.integers(0, 2**32 - 1)
+DTYPES = ("float32", "float64")
 
 
 @st.composite
@@ -30,35 +31,41 @@ def added(parts):
     return tree_map(lambda *leaves: sum(leaves[1:], leaves[0]), *parts)
 
 
+def joined(library, parts):
+    return np.concatenate([library.get(part) for part in parts])
+
+
 def rows_of(noise, start, stop):
     return tree_map(lambda leaf: leaf[..., start:stop, :], noise)
 
 
 @pytest.mark.parametrize("case", INDEPENDENT)
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(split=splits(), width=st.integers(1, 4), seed=SEEDS)
-def test_layers(case, split, width, seed):
+def test_layers(case, dtype, library, split, width, seed):
     rows, spans = split
     layer = LAYERS[case](width)
-    params, x, noise, dy = layer_arrays(layer, width, rows, "float64", seed)
+    params, x, noise, dy = library.put(layer_arrays(layer, width, rows, dtype, seed))
     y, cache = layer.forward(params, x, noise)
     dx, grads = layer.backward(params, cache, dy)
     parts = []
     for a, b in spans:
         y_part, cache = layer.forward(params, x[a:b], rows_of(noise, a, b))
         parts.append((y_part, *layer.backward(params, cache, dy[a:b])))
-    assert_close(np.concatenate([part[0] for part in parts]), y)
-    assert_close(np.concatenate([part[1] for part in parts]), dx)
-    assert_close(added([part[2] for part in parts]), grads)
+    assert_close(joined(library, [part[0] for part in parts]), library.get(y))
+    assert_close(joined(library, [part[1] for part in parts]), library.get(dx))
+    assert_close(library.get(added([part[2] for part in parts])), library.get(grads))
 
 
 @pytest.mark.parametrize("case", LAYERS)
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(split=splits(), width=st.integers(1, 4), seed=SEEDS)
-def test_inference_of_every_layer_goes_row_by_row(case, split, width, seed):
+def test_inference_of_every_layer_goes_row_by_row(case, dtype, library, split, width, seed):
     rows, spans = split
     layer = LAYERS[case](width)
-    params, x, *_ = layer_arrays(layer, width, rows, "float64", seed)
+    params, x, *_ = library.put(layer_arrays(layer, width, rows, dtype, seed))
     parts = [layer.forward(params, x[a:b])[0] for a, b in spans]
-    assert_close(np.concatenate(parts), layer.forward(params, x)[0])
+    assert_close(joined(library, parts), library.get(layer.forward(params, x)[0]))
 
 
 @pytest.mark.parametrize("case", MIXING)
@@ -71,61 +78,68 @@ def test_layers_that_break_the_law_say_so_with_reason(case):
 
 
 @pytest.mark.parametrize("case", LOSSES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(split=splits(), seed=SEEDS)
-def test_losses(case, split, seed):
+def test_losses(case, dtype, library, split, seed):
     rows, spans = split
     loss, _ = LOSSES[case]
-    z, target, weights = loss_arrays(case, rows, "float64", seed)
+    z, target, weights = library.put(loss_arrays(case, rows, dtype, seed))
     value, dz = loss.value_and_grad(z, target, weights)
     parts = [loss.value_and_grad(z[a:b], target[a:b], weights[a:b]) for a, b in spans]
-    assert_close(added([part[0] for part in parts]), value)
-    assert_close(np.concatenate([part[1] for part in parts]), dz)
+    assert_close(library.get(added([part[0] for part in parts])), library.get(value))
+    assert_close(joined(library, [part[1] for part in parts]), library.get(dz))
 
 
 @pytest.mark.parametrize("case", LOSSES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(seed=SEEDS, weight=st.floats(0, 8))
-def test_the_weight_of_a_row_multiplies_its_loss_and_gradient(case, seed, weight):
+def test_the_weight_of_a_row_multiplies_its_loss_and_gradient(case, dtype, library, seed, weight):
     loss, _ = LOSSES[case]
-    z, target, weights = loss_arrays(case, 1, "float64", seed)
-    value, dz = loss.value_and_grad(z, target, np.ones_like(weights))
-    assert_close(loss.value_and_grad(z, target, weight * np.ones_like(weights)), (weight * value, weight * dz))
+    z, target, weights = library.put(loss_arrays(case, 1, dtype, seed))
+    value, dz = loss.value_and_grad(z, target, 0 * weights + 1)
+    weighted = loss.value_and_grad(z, target, 0 * weights + weight)
+    assert_close(library.get(weighted), library.get((weight * value, weight * dz)))
 
 
 @pytest.mark.parametrize("case", LOSSES)
-def test_a_row_of_weight_zero_takes_no_part_even_if_it_is_infinite(case):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_of_weight_zero_takes_no_part_even_if_it_is_infinite(case, dtype, library):
     loss, _ = LOSSES[case]
-    z, target, weights = loss_arrays(case, 4, "float64")
+    z, target, weights = loss_arrays(case, 4, dtype)
     wild = z.copy()
     wild[2] = np.inf
     assert weights[2] == 0
     with np.errstate(invalid="ignore", over="ignore"):
-        value, dz = loss.value_and_grad(wild, target, weights)
+        value, dz = library.get(loss.value_and_grad(*library.put((wild, target, weights))))
     kept = [0, 1, 3]
-    assert_close((value, dz[kept]), loss.value_and_grad(z[kept], target[kept], weights[kept]))
+    without = loss.value_and_grad(*library.put((z[kept], target[kept], weights[kept])))
+    assert_close((value, dz[kept]), library.get(without))
     np.testing.assert_array_equal(dz[2], 0.0)
 
 
 @pytest.mark.parametrize("case", LAYERS)
-def test_a_row_of_weight_two_is_the_row_twice_and_of_weight_zero_is_none(case):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_row_of_weight_two_is_the_row_twice_and_of_weight_zero_is_none(case, dtype, library):
     """For whole networks, through BatchNorm's weighted statistics too (all but the unbiased running variance)."""
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 5, "float64", seed=3)
-    target = np.linspace(-1, 1, 5 * net.widths(4)).reshape(5, -1)
+    params, x, noise, _ = layer_arrays(net, 4, 5, dtype, seed=3)
+    target = np.linspace(-1, 1, 5 * net.widths(4), dtype=dtype).reshape(5, -1)
     function = value_and_grad(net, HalfSquaredError())
-    twice = [0, 1, 1, 3, 4]
-    weighted = function(params, x, target, np.asarray([1.0, 2.0, 0.0, 1.0, 1.0]), noise)
-    written_out = function(
-        params, x[twice], target[twice], np.ones(5), tree_map(lambda leaf: leaf[..., twice, :], noise)
-    )
-    assert_close(weighted[:3], written_out[:3])
+    twice, weights = [0, 1, 1, 3, 4], np.asarray([1.0, 2.0, 0.0, 1.0, 1.0], dtype)
+    weighted = function(*library.put((params, x, target, weights, noise)))
+    rows = (x[twice], target[twice], np.ones(5, dtype), tree_map(lambda leaf: leaf[..., twice, :], noise))
+    written_out = function(*library.put((params, *rows)))
+    assert_close(library.get(weighted[:3]), library.get(written_out[:3]))
 
 
 @pytest.mark.parametrize("case", LAYERS)
-def test_rows_that_all_weigh_nothing_change_nothing(case):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_that_all_weigh_nothing_change_nothing(case, dtype, library):
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 5, "float64")
+    params, x, noise, _ = layer_arrays(net, 4, 5, dtype)
     function = value_and_grad(net, HalfSquaredError())
-    value, weight, grads, observed = function(params, x, np.ones((5, net.widths(4))), np.zeros(5), noise)
+    nothing = np.ones((5, net.widths(4)), dtype), np.zeros(5, dtype)
+    value, weight, grads, observed = library.get(function(*library.put((params, x, *nothing, noise))))
     assert value == weight == 0
     tree_map(lambda leaf: np.testing.assert_array_equal(leaf, 0.0), grads)
     kept = dict(named_leaves(params))
@@ -134,19 +148,17 @@ def test_rows_that_all_weigh_nothing_change_nothing(case):
 
 
 @pytest.mark.parametrize("case", INDEPENDENT)
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(rows=st.integers(0, 9), size=st.integers(1, 10), seed=SEEDS)
-def test_tiles_and_micro_batches(case, rows, size, seed):
+def test_tiles_and_micro_batches(case, dtype, library, rows, size, seed):
     net = LAYERS[case](3)
-    params, x, noise, _ = layer_arrays(net, 3, rows, "float64", seed)
-    loss = SoftmaxCrossEntropy()
-    target = np.arange(rows) % net.widths(3)
-    weights = np.linspace(0, 2, rows)
-    function = value_and_grad(net, loss)
-    whole = function(params, x, target, weights, noise)
-    in_tiles = tiled(net, function, size)(params, x, target, weights, noise)
-    assert_close(in_tiles, whole)
-    nested = tiled(net, tiled(net, function, 2), size)(params, x, target, weights, noise)
-    assert_close(nested, whole)
+    params, x, noise, _ = layer_arrays(net, 3, rows, dtype, seed)
+    target, weights = np.arange(rows) % net.widths(3), np.linspace(0, 2, rows, dtype=dtype)
+    arrays = library.put((params, x, target, weights, noise))
+    function = value_and_grad(net, SoftmaxCrossEntropy())
+    whole = library.get(function(*arrays))
+    assert_close(library.get(tiled(net, function, size)(*arrays)), whole)
+    assert_close(library.get(tiled(net, tiled(net, function, 2), size)(*arrays)), whole)
 
 
 def test_tiles_are_no_larger_than_asked_for_and_cover_the_rows_in_order():

@@ -15,6 +15,8 @@ from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, named_leaves, tree_map
 from mlpcore.typing import Batch, State
 
+DTYPES = ("float32", "float64")
+
 
 def run(layer, params, x, noise, dy):
     y, cache = layer.forward(params, x, noise)
@@ -27,17 +29,19 @@ def copied(tree):
 
 
 @pytest.mark.parametrize("case", LAYERS)
-def test_layers_leave_their_arguments_alone(case):
-    """Read-only arrays raise when written to; the cache is compared, and used twice."""
+def test_layers_leave_their_arguments_alone(case, library):
+    """All is compared, and the cache used twice; NumPy's arrays are read-only, and raise when written to."""
     layer = LAYERS[case](4)
-    params, x, noise, dy = NUMPY.put(layer_arrays(layer, 4, 6, "float64"))
+    arrays = layer_arrays(layer, 4, 6, "float64")
+    params, x, noise, dy = library.put(arrays)
     y, cache = layer.forward(params, x, noise)
-    kept = copied((y, cache))
-    first = copied(layer.backward(params, cache, dy))
-    tree_map(np.testing.assert_array_equal, (y, cache), kept)
-    tree_map(np.testing.assert_array_equal, layer.backward(params, cache, dy), first)
+    kept = tree_map(lambda leaf: np.array(library.get(leaf)), (y, cache))
+    first = library.get(layer.backward(params, cache, dy))
+    tree_map(np.testing.assert_array_equal, library.get((y, cache)), kept)
+    tree_map(np.testing.assert_array_equal, library.get(layer.backward(params, cache, dy)), first)
     observe(layer, params, cache)
-    tree_map(np.testing.assert_array_equal, (y, cache), kept)
+    tree_map(np.testing.assert_array_equal, library.get((y, cache)), kept)
+    tree_map(np.testing.assert_array_equal, library.get((params, x, noise, dy)), arrays)
 
 
 @pytest.mark.parametrize("case", LAYERS)
@@ -85,12 +89,13 @@ def test_steps_leave_their_arguments_alone(case):
 
 
 @pytest.mark.parametrize("case", LAYERS)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [0, 1])
 @pytest.mark.parametrize("width", [1, 4])
-def test_layers_on_few_rows_and_columns(case, rows, width):
+def test_layers_on_few_rows_and_columns(case, rows, width, dtype, library):
     layer = LAYERS[case](width)
-    params, x, noise, dy = layer_arrays(layer, width, rows, "float64")
-    y, dx, grads, observed, inferred = run(layer, params, x, noise, dy)
+    params, x, noise, dy = layer_arrays(layer, width, rows, dtype)
+    y, dx, grads, observed, inferred = library.get(run(layer, *library.put((params, x, noise, dy))))
     assert y.shape == inferred.shape == dy.shape
     assert dx.shape == x.shape
     leaves = dict(named_leaves(params))
@@ -108,12 +113,13 @@ def test_layers_on_few_rows_and_columns(case, rows, width):
 
 
 @pytest.mark.parametrize("case", LOSSES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [0, 1])
 @pytest.mark.parametrize("columns", [1, 3])
-def test_losses_on_few_rows_and_columns(case, rows, columns):
+def test_losses_on_few_rows_and_columns(case, rows, columns, dtype, library):
     loss, _ = LOSSES[case]
-    z, target, weights = loss_arrays(case, rows, "float64", columns=columns)
-    value, dz = loss.value_and_grad(z, target, weights)
+    z, target, weights = library.put(loss_arrays(case, rows, dtype, columns=columns))
+    value, dz = library.get(loss.value_and_grad(z, target, weights))
     assert value.shape == ()
     assert dz.shape == z.shape
     assert np.isfinite(value)

@@ -16,6 +16,7 @@ from mlpcore.schedules import rate_at
 from mlpcore.trees import Layout, tree_map
 
 SEEDS = st.integers(0, 2**32 - 1)
+DTYPES = ("float32", "float64")
 
 
 def pick(tree, j):
@@ -33,12 +34,14 @@ def run(layer, params, x, noise, dy):
 
 
 @pytest.mark.parametrize("case", LAYERS)
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(k=st.integers(1, 3), rows=st.integers(1, 5), width=st.integers(1, 4), shared=st.booleans(), seed=SEEDS)
-def test_layers(case, k, rows, width, shared, seed):
+def test_layers(case, dtype, library, k, rows, width, shared, seed):
     layer = LAYERS[case](width)
-    params, x, noise, dy = layer_arrays(layer, width, rows, "float64", seed, members=k)
+    params, x, noise, dy = library.put(layer_arrays(layer, width, rows, dtype, seed, members=k))
     alone = [run(layer, pick(params, j), x[0 if shared else j], pick(noise, j), dy[j]) for j in range(k)]
-    got, expected = run(layer, params, x[0] if shared else x, noise, dy), stacked(alone)
+    got = library.get(run(layer, params, x[0] if shared else x, noise, dy))
+    expected = stacked(map(library.get, alone))
     # Without parameters and noise nothing tells the networks apart, and what is made of a shared x stays shared.
     assert_close(tree_map(lambda a, b: np.broadcast_to(a, b.shape), got, expected), expected)
 
@@ -52,25 +55,27 @@ def test_noise_of_a_stack_is_the_noise_of_its_members(case):
 
 
 @pytest.mark.parametrize("case", LOSSES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(k=st.integers(1, 3), rows=st.integers(0, 5), seed=SEEDS)
-def test_losses(case, k, rows, seed):
+def test_losses(case, dtype, library, k, rows, seed):
     loss, _ = LOSSES[case]
-    _, target, weights = loss_arrays(case, rows, "float64", seed)
-    z = np.stack([loss_arrays(case, rows, "float64", seed + j)[0] for j in range(k)])
-    assert_close(
-        loss.value_and_grad(z, target, weights),
-        stacked([loss.value_and_grad(z[j], target, weights) for j in range(k)]),
-    )
-    assert_close(loss.predict(z), stacked([loss.predict(z[j]) for j in range(k)]))
+    _, target, weights = loss_arrays(case, rows, dtype, seed)
+    z = np.stack([loss_arrays(case, rows, dtype, seed + j)[0] for j in range(k)])
+    z, target, weights = library.put((z, target, weights))
+    alone = [loss.value_and_grad(z[j], target, weights) for j in range(k)]
+    assert_close(library.get(loss.value_and_grad(z, target, weights)), stacked(map(library.get, alone)))
+    assert_close(library.get(loss.predict(z)), stacked([library.get(loss.predict(z[j])) for j in range(k)]))
 
 
 @pytest.mark.parametrize("case", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", DTYPES)
 @given(k=st.integers(1, 3), size=st.integers(1, 5), seed=SEEDS)
-def test_optimizers(case, k, size, seed):
+def test_optimizers(case, dtype, library, k, size, seed):
     """Seven updates: enough for RAdam to begin to rectify."""
     optimizer, stream = OPTIMIZERS[case], Stream(seed)
     params, grads = stream.child("params").normal((k, size)), stream.child("grads").normal((7, k, size))
     rates = 0.01 + stream.child("rates").uniform((k,))
+    params, grads, rates = library.put(tree_map(lambda leaf: leaf.astype(dtype), (params, grads, rates)))
 
     def updates(p, gs, rate):
         state = optimizer.init(p)
@@ -78,25 +83,29 @@ def test_optimizers(case, k, size, seed):
             p, state = optimizer.update(g, state, p, rate)
         return p, state
 
-    alone = [updates(params[j].copy(), grads[:, j], rates[j]) for j in range(k)]
-    assert_close(updates(params.copy(), grads, rates), stacked(alone))
+    alone = [updates(params[j], grads[:, j], rates[j]) for j in range(k)]
+    assert_close(library.get(updates(params, grads, rates)), stacked(map(library.get, alone)))
 
 
 @pytest.mark.parametrize("case", SCHEDULES)
-def test_schedules(case):
-    counts = np.arange(0.0, 12.0)
-    alone = np.stack([rate_at(SCHEDULES[case], count) for count in counts])
-    assert_close(rate_at(SCHEDULES[case], counts), alone)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_schedules(case, dtype, library):
+    counts = library.put(np.arange(0.0, 12.0, dtype=dtype))
+    alone = np.stack([library.get(rate_at(SCHEDULES[case], counts[i])) for i in range(12)])
+    assert_close(library.get(rate_at(SCHEDULES[case], counts)), alone)
 
 
 @pytest.mark.parametrize("case", TRAINED)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shared", [True, False])
-def test_whole_networks_in_one_vector(case, shared):
+def test_whole_networks_in_one_vector(case, shared, dtype, library):
     """Views of a (k, P) vector, the loss, the gradients and back into (k, P); in tiles too."""
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 6, "float64", members=3)
-    target, weights = Stream(0, "target").normal((6, net.widths(4))), np.linspace(0.5, 1.5, 6)
+    params, x, noise, _ = layer_arrays(net, 4, 6, dtype, members=3)
     layout = Layout(pick(params, 0))
+    target = Stream(0, "target").normal((6, net.widths(4))).astype(dtype)
+    weights = np.linspace(0.5, 1.5, 6, dtype=dtype)
+    params, x, noise, target, weights = library.put((params, x, noise, target, weights))
     function = tiled(net, value_and_grad(net, HalfSquaredError()), 4)
 
     def flat(params, x, noise):
@@ -105,4 +114,4 @@ def test_whole_networks_in_one_vector(case, shared):
         return value, weight + 0 * value, layout.flat(grads), layout.running(observed)
 
     alone = [flat(pick(params, j), x[0 if shared else j], pick(noise, j)) for j in range(3)]
-    assert_close(flat(params, x[0] if shared else x, noise), stacked(alone))
+    assert_close(library.get(flat(params, x[0] if shared else x, noise)), stacked(map(library.get, alone)))

@@ -1,0 +1,179 @@
+#!/usr/bin/env python
+"""Builds the emulated device into lib/ for the CuPy wheel of the Python that runs this: `python build.py`.
+
+Needs g++ and, by pip: cupy-cuda13x or cupy-cuda12x, nvidia-cuda-runtime and nvidia-cuda-crt (headers), Cython, NumPy.
+The sources of CuPy, of which one file is used, are downloaded by pip (--source: a folder that holds them already).
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import distributions
+from pathlib import Path
+
+import numpy
+
+HERE = Path(__file__).resolve().parent
+LIB, BUILD = HERE / "lib", HERE / "build"
+SITE = Path(sysconfig.get_paths()["purelib"])
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+# As in src/compile.cpp: a header compiled beforehand is taken only where these are the same.
+KERNELS = ["-std=c++17", "-fPIC", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]
+KERNELS += ["-fwhole-program", "-fno-threadsafe-statics"]
+STUB = """extern "C" __attribute__((visibility("default"))) int {name}() {{
+  cuda_on_cpu::report("{name} is not emulated");
+  return {error};
+}}
+"""
+CUDART_NOT_SUPPORTED, CUBLAS_NOT_SUPPORTED = 801, 15
+
+
+def run(*words: object) -> str:
+    """What a command printed; where it fails, its errors end the program."""
+    ended = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True)
+    if ended.returncode:
+        sys.exit(" ".join(map(str, words)) + "\n" + ended.stdout + ended.stderr)
+    return ended.stdout
+
+
+def wheel() -> tuple[str, str]:
+    """CUDA's major version and CuPy's version."""
+    for distribution in distributions():
+        name = distribution.metadata["Name"]
+        if name.startswith("cupy-cuda"):
+            return name.removeprefix("cupy-cuda").removesuffix("x"), distribution.version
+    sys.exit("no CuPy wheel: pip install cupy-cuda13x")
+
+
+def cuda_headers(major: str) -> Path:
+    """The folder with cuda_runtime_api.h: of the wheel nvidia-cuda-runtime, or of a toolkit."""
+    folders = [SITE / f"nvidia/cu{major}/include", SITE / "nvidia/cuda_runtime/include"]
+    folders += [Path(os.environ[name]) / "include" for name in ("CUDA_PATH", "CUDA_HOME") if name in os.environ]
+    for folder in folders:
+        if (folder / "cuda_runtime_api.h").exists():
+            return folder
+    sys.exit("no CUDA headers: pip install nvidia-cuda-runtime nvidia-cuda-crt")
+
+
+def download(version: str) -> Path:
+    """CuPy's source distribution, unpacked. Its setup runs when pip looks at it, and must not look for CUDA."""
+    folder = BUILD / f"cupy-{version}"
+    if not folder.exists():
+        os.environ["CUPY_INSTALL_USE_STUB"] = "1"
+        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "cupy"]
+        run(*pip, f"cupy=={version}", "-d", BUILD)
+        with tarfile.open(BUILD / f"cupy-{version}.tar.gz") as archive:
+            archive.extractall(BUILD, filter="data")
+    return folder
+
+
+def symbols(path: Path, *options: str) -> set[str]:
+    """Names of functions of cudart or cuBLAS that `nm` lists, without their versions."""
+    names = [line.split()[-1].split("@")[0] for line in run("nm", *options, path).splitlines()]
+    return {name for name in names if name.startswith(("cuda", "cublas"))}
+
+
+def stubs(needed: set[str], units: list[Path], error: int, unit: Path) -> Path:
+    """An object with a function that reports "not emulated" for each that CuPy needs and the units do not define."""
+    defined = set().union(*(symbols(one, "--defined-only") for one in units))
+    text = [STUB.format(name=name, error=error) for name in sorted(needed - defined)]
+    unit.with_suffix(".cpp").write_text(f'#include "{HERE}/src/device.h"\n' + "".join(text))
+    run("g++", "-std=c++17", "-fPIC", "-c", unit.with_suffix(".cpp"), "-o", unit)
+    return unit
+
+
+def runtime_unit(cupy: Path, major: str, include: Path) -> Path:
+    """`cupy_backends.cuda.api.runtime`, compiled: that of the wheel has NVIDIA's libcudart inside it."""
+    source, unit = BUILD / "runtime.cpp", BUILD / "runtime.o"
+    constants = {"CUPY_CUDA_VERSION": f"{major}000", "CUPY_HIP_VERSION": 0, "CUPY_USE_CUDA_PYTHON": False}
+    values = [f"-E{name}={value}" for name, value in constants.items()]
+    cython = [sys.executable, "-m", "cython", "-3", "--cplus", *values, "-I", cupy]
+    run(*cython, cupy / "cupy_backends/cuda/api/runtime.pyx", "-o", source)
+    (BUILD / "cuda_profiler_api.h").write_text(  # of a wheel that is not needed otherwise
+        'extern "C" int cudaProfilerStart(void); extern "C" int cudaProfilerStop(void);\n'
+    )
+    folders = [BUILD, sysconfig.get_paths()["include"], numpy.get_include(), include]
+    folders += [cupy / "cupy_backends/cuda/api", cupy]
+    flags = ["-O1", "-w", "-fPIC", "-std=c++17", "-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION"]
+    run("g++", *flags, *[f"-I{folder}" for folder in folders], "-c", source, "-o", unit)
+    return unit
+
+
+def device_unit(source: Path, include: Path) -> Path:
+    """A file of src/, compiled."""
+    flags = ["-std=c++17", "-O3" if source.stem == "cublas" else "-O2", "-Wall", "-fPIC", "-ffp-contract=off"]
+    run("g++", *flags, f"-I{include}", "-c", source, "-o", BUILD / f"{source.stem}.o")
+    return BUILD / f"{source.stem}.o"
+
+
+def compiled_header() -> None:
+    """include/cuda_on_cpu.h with CuPy's headers, compiled beforehand."""
+    target = LIB / "header"
+    target.mkdir(exist_ok=True)
+    shutil.copy(HERE / "include/cuda_on_cpu.h", target)
+    folders = [f"-I{HERE}/include/stand-ins", f"-I{HERE}/include", f"-I{SITE}/cupy/_core/include"]
+    flags = [*KERNELS, "-DCUDA_ON_CPU_CUPY", *folders, "-x", "c++-header"]
+    run("g++", *flags, HERE / "include/cuda_on_cpu.h", "-o", target / "cuda_on_cpu.h.gch")
+
+
+def version() -> str:
+    """Of what kernels are compiled with: CuPy's cache of kernels starts anew where this changes."""
+    files = sorted(path for path in (HERE / "include").rglob("*") if path.is_file())
+    files += [HERE / "src/translate.cpp", HERE / "src/compile.cpp"]
+    return hashlib.sha1(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def link(name: str, *words: object) -> None:
+    """A library in lib/ that finds the others beside it."""
+    run("g++", "-shared", "-o", LIB / name, *words, "-L", LIB, "-Wl,-rpath,$ORIGIN")
+
+
+def link_all(units: list[Path], runtime: Path, major: str) -> None:
+    """One library with the device, the names under which CuPy looks for it, cuBLAS, and CuPy's module."""
+    device = [unit for unit in units if unit.stem != "cublas"]
+    missing = stubs(symbols(runtime, "-u"), device, CUDART_NOT_SUPPORTED, BUILD / "cudart_stubs.o")
+    link("libcuda_on_cpu.so", *device, missing, "-ldl", "-lpthread")
+    # cublasLt is empty: CuPy loads it, for cuBLAS, and calls nothing of it.
+    for name in ("libcuda.so.1", *(f"lib{name}.so.{major}" for name in ("cudart", "nvrtc", "cublasLt"))):
+        link(name, f"-Wl,-soname,{name}", "-Wl,--no-as-needed", "-lcuda_on_cpu")
+    name, needed = f"libcublas.so.{major}", symbols(SITE / f"cupy_backends/cuda/libs/cublas{SUFFIX}", "-D", "-u")
+    missing = stubs(needed, [BUILD / "cublas.o"], CUBLAS_NOT_SUPPORTED, BUILD / "cublas_stubs.o")
+    versions = BUILD / "cublas.map"  # CuPy asks for the symbols of this version
+    versions.write_text(f"{name} {{ global: cublas*; local: *; }};\n")
+    script = f"-Wl,--version-script={versions}"
+    link(name, BUILD / "cublas.o", missing, f"-Wl,-soname,{name}", script, "-L", LIB, "-lcuda_on_cpu")
+    link(f"runtime{SUFFIX}", runtime, "-L", LIB, f"-l:libcudart.so.{major}")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=Path, help="CuPy's sources, where pip is not to download them")
+    options = parser.parse_args()
+    start = time.perf_counter()
+    major, cupy_version = wheel()
+    include = cuda_headers(major)
+    for folder in (LIB, BUILD):
+        folder.mkdir(exist_ok=True)
+    jobs: list[Callable[[], object]] = [
+        lambda: runtime_unit(options.source or download(cupy_version), major, include),
+        compiled_header,
+        *(lambda source=source: device_unit(source, include) for source in sorted((HERE / "src").glob("*.cpp"))),
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runtime, _, *units = pool.map(lambda job: job(), jobs)
+    link_all(units, runtime, major)
+    (LIB / "version").write_text(version())
+    print(f"built for CuPy {cupy_version}, CUDA {major}, in {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
