@@ -181,28 +181,30 @@ def test_float32(case, xp, reads):
     """Rounding ends it: what the gradient's own direction could still gain is no more than the rounding of the value,
     a sum over 40 rows and up to 3 columns, whose errors add up to about the root of 120 units.
 
-    That is so for nearly all orders of the sums. In any one of them the errors of two values may hide the last decrease
-    and end it early: on NumPy 2 of 480 runs with their rows in another order ended at 1.4 times the bound, and which
-    ones do depends on a library's own order. So the median over five orders of the rows is held to it.
+    In any one order of the sums, which is the library's own, the errors of two values may hide the last decrease and
+    end it early: on NumPy 2 of 480 runs with their rows in another order ended at 1.4 times the bound. So where the
+    bound is passed in the order that was given, two other orders have to keep it.
 
     There the value of the convex ones, whose minimum is the same on every way, is float64's to 2e-6.
     """
     start, arrays, objective = problem(*PROBLEMS[case], "float32")
     wide = [part.astype("float64") if part.dtype == np.float32 else part for part in arrays]
     expected = minimize_on_numpy(objective(*wide), start.astype("float64"), tolerance=1e-9, relative_decrease=0)
-    gains = []
-    for seed in range(5):
-        order = np.random.default_rng(seed).permutation(40)
+
+    def left(order):
+        """The gain that is left with the rows in an order, in units of its bound."""
         rows = tuple(part[order] if part.shape[0] == 40 else part for part in arrays)
         with xp.scope("float32"):
             found = minimize(objective(*xp.put(rows)), xp.put(start), tolerance=1e-7)
             assert found.x.dtype == namespace(found.x).float32
             x = xp.get(found.x).astype("float64")
         assert found.converged, found.message
-        gains.append(gain(objective(*wide), x) / (np.finfo("float32").eps * max(found.value, 1.0)))
         if "regression" in case:
             assert found.value == pytest.approx(expected.value, rel=2e-6)
-    assert np.median(gains) <= 120**0.5, gains
+        return gain(objective(*wide), x) / (120**0.5 * np.finfo("float32").eps * max(found.value, 1.0))
+
+    if left(np.arange(40)) > 1:
+        assert max(left(np.random.default_rng(seed).permutation(40)) for seed in range(2)) <= 1
 
 
 def test_the_limits_are_never_exceeded():
