@@ -209,6 +209,15 @@ def test_parameters_keep_their_names_and_are_stored_once():
     assert {"0.gain", "0.bias", "1.weight", "1.bias"} < held
 
 
+def test_nothing_is_stored_that_nothing_reads():
+    net = mc.Sequential(mc.Linear(4, 4), mc.ReLU(), mc.LayerNorm(4), mc.ELU(), mc.GELU())
+    made = to_onnx(mc.Model(net, mc.SoftmaxCrossEntropy()))
+    read = {name for node in made.graph.node for name in node.input}
+    written = [name for node in made.graph.node for name in node.output]
+    assert {one.name for one in made.graph.initializer} <= read
+    assert {*written} - read == {"prediction"} and len(set(written)) == len(written)
+
+
 def test_equal_parameters_keep_their_own_names():
     net = mc.Sequential(mc.Linear(4, 4), mc.Linear(4, 4))
     half = {"weight": np.eye(4, dtype="float32"), "bias": np.zeros(4, "float32")}

@@ -45,7 +45,7 @@ class Operation(NamedTuple):
 
 ENTRYWISE = {
     **{"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "pow": "Pow"},
-    **{"maximum": "Max", "minimum": "Min", "matmul": "MatMul"},
+    **{"maximum": "Max", "minimum": "Min", "relu": "Relu", "matmul": "MatMul"},
     **{"quotient": "Div", "remainder": "Mod"},  # of whole numbers
     **{"less": "Less", "less_equal": "LessOrEqual", "greater": "Greater", "greater_equal": "GreaterOrEqual"},
     **{"equal": "Equal", "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "logical_not": "Not"},
@@ -60,14 +60,6 @@ REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "mean": "ReduceMean", "pro
 
 def _entrywise(operator: str) -> Callable[[Operation], str]:
     return lambda given: given.write(operator, *given.operands)
-
-
-def _maximum(given: Operation) -> str:
-    """``max(x, 0)`` has an operator of its own, which readers of the graph look for."""
-    zero = given.constant(0, given.node.dtype)
-    if given.node.dtype.kind == "f" and zero in given.operands:
-        return given.write("Relu", *[one for one in given.operands if one != zero] or [zero])
-    return given.write("Max", *given.operands)
 
 
 def _not_equal(given: Operation) -> str:
@@ -155,7 +147,7 @@ def _take(given: Operation) -> str:
 OPERATORS: dict[str, Callable[[Operation], str]] = {
     **{name: _entrywise(operator) for name, operator in ENTRYWISE.items()},
     **{name: _reduction(operator) for name, operator in REDUCTIONS.items()},
-    **{"maximum": _maximum, "not_equal": _not_equal, "square": _square, "fmod": _fmod, "where": _where},
+    **{"not_equal": _not_equal, "square": _square, "fmod": _fmod, "where": _where},
     **{"astype": _astype, "rows": _rows, "sum": _sum, "any": _any, "all": _all, "argmax": _argmax},
     **{"reshape": _reshape, "broadcast_to": _broadcast, "slice": _slice, "take": _take},
     "permute_dims": lambda given: given.write("Transpose", *given.operands, perm=list(given.attribute("axes"))),

@@ -51,9 +51,9 @@ def rewritten(tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -
             if pattern is None:
                 made[node] = _rewrite(new, node, [made[one] for one in node.inputs])
             else:
-                name, operand, axes = pattern
-                words = (node.shape, node.dtype, node.label)
-                made[node] = new.graph.add(name, "reduce", [made[operand]], *words, axes=axes)
+                name, operand, words = pattern
+                of_all = (node.shape, node.dtype, node.label)
+                made[node] = new.graph.add(name, node.kind, [made[operand]], *of_all, **words)
         if node in made and _origin(node) in names:
             known[made[node]] = names[_origin(node)]
     new.graph.outputs = [made[node] for node in outputs]
@@ -93,22 +93,24 @@ def _origin(node: Node) -> Node:
     return _origin(node.inputs[0]) if node.kind == "view" else node
 
 
-def _pattern(node: Node) -> tuple[str, Node, tuple[int, ...]] | None:
-    """The operator of ONNX that a quotient is, with its operand and its axes: a softmax or a mean."""
+def _pattern(node: Node) -> tuple[str, Node, dict[str, Any]] | None:
+    """The operator of ONNX that readers of a graph look for, its operand and attributes: a ReLU, softmax or mean."""
+    if node.name == "maximum" and node.dtype.kind == "f":
+        others = [one for one in node.inputs if one.name != "number" or dict(one.attributes)["value"] != 0]
+        return ("relu", others[0], {}) if len(others) == 1 else None
     if node.name != "divide" or "sum" not in [one.name for one in node.inputs]:
         return None
     above, below = node.inputs
     if above.name == "sum" and below.name == "number":
-        axes = dict(above.attributes)["axes"]
-        dims = [above.inputs[0].shape[axis] for axis in axes]
+        words = dict(above.attributes)
+        dims = [above.inputs[0].shape[axis] for axis in words["axes"]]
         known = not has_rows(dims) and 0 < math.prod(dims) == dict(below.attributes)["value"]
-        return ("mean", above.inputs[0], axes) if known else None
+        return ("mean", above.inputs[0], words) if known else None
     if above.name != "exp" or below.inputs != (above,) or above.inputs[0].name != "subtract":
         return None
-    scores, shift = above.inputs[0].inputs
-    axes = dict(below.attributes)["axes"]
-    shifted = shift.name == "max" and shift.inputs == (scores,) and dict(shift.attributes)["axes"] == axes
-    return ("softmax", scores, axes) if shifted and len(axes) == 1 else None
+    (scores, shift), words = above.inputs[0].inputs, dict(below.attributes)
+    shifted = shift.name == "max" and shift.inputs == (scores,) and dict(shift.attributes) == words
+    return ("softmax", scores, words) if shifted and len(words["axes"]) == 1 else None
 
 
 def _rewrite(xp: Tracer, node: Node, inputs: list[Node]) -> Node:
