@@ -17,8 +17,8 @@ from fitting import assert_same, state_of
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.device_errors import OutOfMemory, bytes_asked, describe
 from mlpcore.backends.drivers import Situation, cause_and_remedy
-from mlpcore.backends.failures import Shortage, bytes_asked, describe
 from mlpcore.layers.outline import children
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
@@ -144,8 +144,8 @@ def test_the_bytes_asked_for_are_read_from_what_libraries_write(text: str, expec
 
 
 def test_a_shortage_is_told_as_far_as_it_is_known() -> None:
-    assert describe(Shortage("cuda:0", None, None)) == "out of memory on cuda:0"
-    assert describe(Shortage("cuda:0", 3 << 30, 700)) == (
+    assert describe(OutOfMemory("cuda:0", None, None)) == "out of memory on cuda:0"
+    assert describe(OutOfMemory("cuda:0", 3 << 30, 700)) == (
         "out of memory on cuda:0: 3.0 GiB were asked for, 700 bytes are free"
     )
 
@@ -228,12 +228,12 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def on_cupy(cupy: Any) -> Backend:
     """array-api-strict with the errors of CuPy: what the backend makes of them, without a device."""
-    from mlpcore.backends.cupy import failures
-    from mlpcore.backends.failures import guarded
+    from mlpcore.backends.cupy import device_errors
+    from mlpcore.backends.device_errors import guarded
 
-    shortage, explain = failures(cupy, 0)
+    out_of_memory, explain = device_errors(cupy, 0)
     backend = mc.get_backend("array_api_strict")
-    return replace(backend, shortage=shortage, scope=lambda dtype: guarded(backend.scope(dtype), explain))
+    return replace(backend, out_of_memory=out_of_memory, scope=lambda dtype: guarded(backend.scope(dtype), explain))
 
 
 def raising(model: mc.Model, error: Exception) -> mc.Model:

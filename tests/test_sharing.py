@@ -22,7 +22,7 @@ def sharing(name: str) -> Backend:
     """A backend on the CPU that shares memory there, as those of CUDA do on their device."""
     backend = open_place(name)
     borrow = {"jax": lambda: importlib.import_module("jax.numpy").from_dlpack}.get(name, lambda: backend.borrow)()
-    return replace(backend, place=HOST, borrow=borrow)
+    return replace(backend, dlpack_device=HOST, borrow=borrow)
 
 
 def address(x: Any) -> int:

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mlpcore as mc
-from mlpcore.backends import lanes, streaming
+from mlpcore.backends import copy_queues, streaming
 from mlpcore.backends.backend import Backend, ChunkError
-from mlpcore.backends.lanes import Plain
+from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.streaming import holds, pieces, sent_whole, streamed
 from mlpcore.random import Stream
 from mlpcore.training.data import place_for
@@ -61,7 +61,7 @@ def test_the_place_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Queues:
-    """A lane whose two queues do their work at random times, as late as its marks allow; memory is used again at once.
+    """A queue whose two queues do their work at random times, as late as its marks allow; memory is used again at once.
 
     A queue holds functions, which return False where they have to wait. Buffers come from a few blocks of memory, so
     that a new one is where an old one was, as in a pool of memory that knows only the order of the computing queue.
@@ -170,8 +170,8 @@ class Event:
         self.queues.host_waits(self.mark)
 
 
-def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> lanes.Cuda:
-    """CuPy's lane on a library that is made of the two queues."""
+def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> copy_queues.CudaCopyQueue:
+    """CuPy's queue on a library that is made of the two queues."""
 
     def stream(*, non_blocking: bool) -> Line:
         assert non_blocking, "the default stream would wait for it"
@@ -185,8 +185,8 @@ def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> lanes.Cuda:
     )
     cupy = SimpleNamespace(cuda=cuda, empty=lambda shape, dtype: queues.device(shape, dtype).view(Buffer))
     found = {"cupy": cupy, "cupyx": SimpleNamespace(empty_pinned=queues.host)}
-    monkeypatch.setattr(lanes, "import_module", found.__getitem__)
-    return lanes.Cuda(0)
+    monkeypatch.setattr(copy_queues, "import_module", found.__getitem__)
+    return copy_queues.CudaCopyQueue(0)
 
 
 def reading(queues: Queues, seen: list) -> Callable:
@@ -221,8 +221,8 @@ def test_steps_see_their_rows_whatever_the_queues_do(
     queues.given = 0  # freed; the same memory is given again, while a step in the queue still reads it
     first: list[np.ndarray] = []
     queues.computing.append(lambda: first.append(old.copy()))
-    lane = queues if kind == "queues" else made_up_cupy(queues, monkeypatch)
-    run = streamed(reading(queues, seen), lambda: lane, np.concatenate)
+    queue = queues if kind == "queues" else made_up_cupy(queues, monkeypatch)
+    run = streamed(reading(queues, seen), lambda: queue, np.concatenate)
     rng = np.random.default_rng(seed)
     # A ragged batch, and then larger ones, for which the buffers are made anew while steps still wait.
     chunks = [rng.integers(0, 40, (steps, batch)) for steps, batch in [(7, 4), (1, 3), (5, 4), (4, 9), (7, 9)]]
@@ -298,7 +298,7 @@ def test_pinned_memory_is_let_go_when_no_copy_reads_it_any_more(seed: int, monke
     with pytest.raises(KeyboardInterrupt):
         sent_whole(queues, Stream(seed).normal((40, 3)), "float32")
     assert not queues.copies
-    queues.left, slot = 1, streaming.Slot(queues)
+    queues.left, slot = 1, streaming.BufferPair(queues)
     slot.fit(DATA, 4)
     with pytest.raises(KeyboardInterrupt):
         slot.load(4, lambda i, buffer: np.copyto(buffer, DATA[i][:4]))
@@ -357,8 +357,8 @@ def tight(backend: Backend) -> Backend:
     made = replace(backend, room=lambda: 0)
     if backend.room() is not None:
         return made  # it streams by itself
-    lane = Plain(backend.asarray)
-    return replace(made, compile=lambda *step: streamed(backend.compile(*step), lambda: lane, backend.xp.concat))
+    queue = PlainCopies(backend.asarray)
+    return replace(made, compile=lambda *step: streamed(backend.compile(*step), lambda: queue, backend.xp.concat))
 
 
 PLACES = [*HERE, "eager", gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
@@ -414,7 +414,7 @@ def test_chunks_keep_to_the_pace_of_their_backend(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("mlpcore.training.loop.CHUNK_WORK", 3.0 * 5)  # one step of a batch of 5, for a vector of 1
     lengths = {}
     for pace, most in ((1.0, 99), (2.0, 99), (100.0, 99), (100.0, 3)):
-        model = make(NET, backend=replace(EAGER, pace=pace * 256, most_steps=most))
+        model = make(NET, backend=replace(EAGER, relative_speed=pace * 256, most_steps=most))
         assert model.layout.size % 64 == 0
         chunks = list(model.trainer._chunks(np.arange(40), 5))
         assert all(one.shape == (len(one), 5) for one in chunks)
@@ -429,18 +429,18 @@ def test_no_copy_is_on_its_way_when_a_chunk_has_failed(monkeypatch: pytest.Monke
     """Else it would arrive in memory that has gone to others. Late copies show it, on the emulated device."""
     backend = open_place("cupy")
     monkeypatch.setattr(streaming, "PIECE_BYTES", 8 * 64)
-    sent, copied = [], lanes.Cuda.copied
+    sent, copied = [], copy_queues.CudaCopyQueue.copied
 
-    def noted(lane: lanes.Cuda) -> Any:
-        sent.append(copied(lane))
+    def noted(queue: copy_queues.CudaCopyQueue) -> Any:
+        sent.append(copied(queue))
         return sent[-1]
 
-    monkeypatch.setattr(lanes.Cuda, "copied", noted)
+    monkeypatch.setattr(copy_queues.CudaCopyQueue, "copied", noted)
 
     def fails(*_: Any) -> Any:
         raise RuntimeError("no step")
 
-    run = streamed(fails, lambda: lanes.Cuda(0), backend.xp.concat)
+    run = streamed(fails, lambda: copy_queues.CudaCopyQueue(0), backend.xp.concat)
     with backend.scope("float64"), pytest.raises(ChunkError):
         run(None, (np.ones((256, 1)),), np.arange(256).reshape(64, 4), lambda step: ())
     assert len(sent) == 2 and all(event.done for event in sent)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
-from mlpcore.backends.failures import host_shortage
+from mlpcore.backends.device_errors import host_out_of_memory
 
 INSTALL = "pip install array-api-strict"
 
@@ -53,5 +53,5 @@ def create(device: Any = None) -> Backend:
         owns=lambda x: isinstance(x, array),
         scope=scope,
         compile=run_eagerly(strict, asarray),
-        shortage=host_shortage,
+        out_of_memory=host_out_of_memory,
     )

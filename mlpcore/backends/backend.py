@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.failures import Shortage
+from mlpcore.backends.device_errors import OutOfMemory
 from mlpcore.backends.precision import Precision
 from mlpcore.errors import BackendUnavailable, DataError
 from mlpcore.random import Stream
@@ -17,7 +17,7 @@ from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Batch, Noise, State, Step
 
 # A GPU does some 200 times the work of two cores in the same time, and about 1000 launched steps in half a second.
-GPU_PACE, GPU_STEPS, MANY = 200.0, 1000, 1 << 62
+GPU_SPEED, GPU_STEPS, MANY = 200.0, 1000, 1 << 62
 
 Run = Callable[..., tuple[State, Array]]
 
@@ -63,14 +63,15 @@ class Backend:
     back, ``synchronize`` waits for the device. ``compile(step, layout, compilation)`` gives ``run(state, data, order,
     draw)``, see `run_eagerly`; ``jit(function, compilation, rows)`` compiles a pure function of trees of arrays, those
     of the arguments numbered ``rows`` with a row each in their first axis. ``scope(dtype)`` is the context in which all
-    work is done. ``owns(x)`` tells whether x is an array of this library. ``shortage(error)`` is the lack of memory
-    that an error of the library tells of, None for any other error. ``precisions`` are the ways to compute products.
+    work is done. ``owns(x)`` tells whether x is an array of this library. ``out_of_memory(error)`` is the lack of
+    memory that an error of the library tells of, None for any other error. ``precisions`` are the ways to compute
+    products.
 
     ``room()`` is the number of free bytes on a device with memory of its own, None elsewhere; ``compile``'s ``run``
-    then takes data on the host too. A chunk of steps between two looks at the host has ``pace`` times the work that is
-    right for two cores, and ``most_steps`` steps at most. ``place`` is the device as DLPack counts it (type and
-    number) where arrays of other libraries are taken without a copy by ``borrow(x)``. ``together(*arrays)`` brings
-    several arrays to the host in one transfer, where each would cost a wait.
+    then takes data on the host too. A chunk of steps between two looks at the host has ``relative_speed`` times the
+    work that is right for two cores, and ``most_steps`` steps at most. ``dlpack_device`` is the device as DLPack counts
+    it (type and number) where arrays of other libraries are taken without a copy by ``borrow(x)``.
+    ``read_together(*arrays)`` brings several arrays to the host in one transfer, where each would cost a wait.
     """
 
     name: str
@@ -85,17 +86,17 @@ class Backend:
     jit: Callable[..., Callable] = field(repr=False, default=lambda function, compilation=None, rows=(-1,): function)
     synchronize: Callable[[], None] = field(repr=False, default=lambda: None)
     precisions: dict[str, Precision] = field(repr=False, hash=False, default_factory=lambda: {"highest": Precision()})
-    shortage: Callable[[BaseException], Shortage | None] = field(repr=False, default=lambda error: None)
+    out_of_memory: Callable[[BaseException], OutOfMemory | None] = field(repr=False, default=lambda error: None)
     room: Callable[[], int | None] = field(repr=False, default=lambda: None)
-    pace: float = field(repr=False, default=1.0)
+    relative_speed: float = field(repr=False, default=1.0)
     most_steps: int = field(repr=False, default=MANY)
-    place: tuple[int, int] | None = field(repr=False, default=None)
+    dlpack_device: tuple[int, int] | None = field(repr=False, default=None)
     borrow: Callable[[Any], Array] | None = field(repr=False, default=None)
-    together: Callable[..., list[np.ndarray]] | None = field(repr=False, default=None)
+    read_together: Callable[..., list[np.ndarray]] | None = field(repr=False, default=None)
 
     def read(self, *arrays: Array) -> list[np.ndarray]:
         """The arrays on the host."""
-        return [self.to_numpy(one) for one in arrays] if self.together is None else self.together(*arrays)
+        return [self.to_numpy(one) for one in arrays] if self.read_together is None else self.read_together(*arrays)
 
 
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
@@ -107,17 +108,19 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
             """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
 
-            A failure is a ChunkError, see `walk`.
+            A failure is a ChunkError, see `run_steps`.
             """
             noises = (tree_map(asarray, draw(i)) for i in range(order.shape[0]))
-            return walk(xp, step, state, data, asarray(order), noises)  # one transfer for the chunk
+            return run_steps(xp, step, state, data, asarray(order), noises)  # one transfer for the chunk
 
         return run
 
     return compiled
 
 
-def walk(xp: Any, step: Step, state: State, data: tuple, order: Array, noises: Iterable[Noise]) -> tuple[State, Array]:
+def run_steps(
+    xp: Any, step: Step, state: State, data: tuple, order: Array, noises: Iterable[Noise]
+) -> tuple[State, Array]:
     """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th noise.
 
     A failure in a later step, or while its noise is made, must not lose what the whole ones before it made: it is a

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.ahead import run_ahead
-from mlpcore.backends.backend import GPU_PACE, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, Backend, first_line, load, misplaced, native, unavailable
 from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_steps import device_steps
+from mlpcore.backends.copy_queues import CudaCopyQueue
 from mlpcore.backends.cupy_device import printed_device, read_together
+from mlpcore.backends.device_errors import OutOfMemory, device_error, guarded, memory_error, out_of_memory_in
 from mlpcore.backends.drivers import HIDING, Situation, cause_and_remedy
-from mlpcore.backends.failures import Shortage, failed, guarded, shortage_in, too_little
-from mlpcore.backends.lanes import Cuda
 from mlpcore.backends.precision import Precision, switched
+from mlpcore.backends.prefetch import run_prefetched
 from mlpcore.backends.stream_order import stream_order
 from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
 from mlpcore.errors import MlpcoreError
@@ -55,8 +55,8 @@ def create(device: Any = None) -> Backend:
     register(cupy.ndarray, xp)
 
     @cache
-    def lane() -> Cuda:
-        return Cuda(number)
+    def queue() -> CudaCopyQueue:
+        return CudaCopyQueue(number)
 
     def asarray(x: Any, dtype: Any = None) -> Any:
         if isinstance(x, cupy.ndarray):
@@ -68,14 +68,14 @@ def create(device: Any = None) -> Backend:
         kind = host.dtype if dtype is None else np.dtype(dtype)
         with cupy.cuda.Device(number):
             if host.size * kind.itemsize > PIECE_BYTES and host.ndim:
-                return sent_whole(lane(), host, kind)
+                return sent_whole(queue(), host, kind)
             return cupy.asarray(host, dtype=kind)  # through pinned memory of CuPy's own
 
     def owns(x: Any) -> bool:
         return isinstance(x, cupy.ndarray)
 
-    shortage, explain = failures(cupy, number)
-    ahead, ordered = run_ahead(xp, asarray), stream_order(cupy, number)
+    out_of_memory, explain = device_errors(cupy, number)
+    prefetching, ordered = run_prefetched(xp, asarray), stream_order(cupy, number)
     plain = Backend(
         name="cupy",
         xp=xp,
@@ -86,22 +86,22 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         scope=lambda dtype: guarded(ordered(), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
-        compile=lambda *step: streamed(ahead(*step), lane, xp.concat),
+        compile=lambda *step: streamed(prefetching(*step), queue, xp.concat),
         synchronize=lambda: cupy.cuda.Device(number).synchronize(),
-        shortage=shortage,
+        out_of_memory=out_of_memory,
         precisions=precisions(cupy, number),
         room=lambda: room(cupy, number),
-        pace=GPU_PACE,
+        relative_speed=GPU_SPEED,
         most_steps=GPU_STEPS,
-        place=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
+        dlpack_device=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
         borrow=cupy.from_dlpack,
-        together=read_together(cupy),
+        read_together=read_together(cupy),
     )
     if cupy.cuda.runtime.is_hip:  # printed kernels were compiled for no device of AMD's yet
         return plain
     printed = printed_device(cupy)
-    steps = device_steps(ahead, printed)
-    return replace(plain, compile=lambda *step: streamed(steps(*step), lane, xp.concat), jit=device_jit(printed))
+    steps = device_steps(prefetching, printed)
+    return replace(plain, compile=lambda *step: streamed(steps(*step), queue, xp.concat), jit=device_jit(printed))
 
 
 def without_host_reads(cupy: Any, compat: ModuleType) -> ModuleType:
@@ -129,34 +129,34 @@ def without_host_reads(cupy: Any, compat: ModuleType) -> ModuleType:
     return made
 
 
-def failures(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:
-    """``shortage`` and ``explain`` for the errors of CuPy, its compiler, the runtime and the driver on a device."""
+def device_errors(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:
+    """``out_of_memory`` and ``explain`` for the errors of CuPy, its compiler, the runtime and the driver."""
     place = f"cuda:{number}"
     broken = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
 
-    def shortage(error: BaseException) -> Shortage | None:
+    def out_of_memory(error: BaseException) -> OutOfMemory | None:
         # By name, as below, since asking for the class of cuBLAS's or the compiler's error would load that library.
         known = (cupy.cuda.memory.OutOfMemoryError, *broken)
         kinds = (*known, type(error)) if type(error).__name__ == "CUBLASError" else known
-        return shortage_in(error, place, kinds, SHORTAGE, lambda: room(cupy, number))
+        return out_of_memory_in(error, place, kinds, SHORTAGE, lambda: room(cupy, number))
 
     def explain(error: BaseException) -> MlpcoreError | None:
-        lack = shortage(error)
+        lack = out_of_memory(error)
         if lack is not None:
-            return too_little(lack)
+            return memory_error(lack)
         wheel = _wheels().partition(" ")[0]
         if type(error).__name__ in ("CompileException", "NVRTCError"):
             remedy = (
                 f"pip install '{wheel}[ctk]' brings a compiler and headers that fit this wheel; remove any other CuPy "
                 "wheel, and if it stays, report it with the lines above"
             )
-            return failed(place, f"a kernel did not compile: {first_line(error)}", remedy)
+            return device_error(place, f"a kernel did not compile: {first_line(error)}", remedy)
         if isinstance(error, broken) or type(error).__name__ == "CUBLASError":
             remedy = "after such an error the process cannot use the device any more: start it anew from a checkpoint"
-            return failed(place, f"the device failed: {first_line(error)}", remedy)
+            return device_error(place, f"the device failed: {first_line(error)}", remedy)
         return None
 
-    return shortage, explain
+    return out_of_memory, explain
 
 
 def precisions(cupy: Any, number: int) -> dict[str, Precision]:

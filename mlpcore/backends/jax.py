@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import GPU_PACE, Backend, first_line, load, misplaced, native, unavailable
-from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
-from mlpcore.backends.lanes import Plain
+from mlpcore.backends.backend import GPU_SPEED, Backend, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.copy_queues import PlainCopies
+from mlpcore.backends.device_errors import OutOfMemory, guarded, memory_error, out_of_memory_in
 from mlpcore.backends.precision import Precision
 from mlpcore.backends.scanning import in_precision, scanned
 from mlpcore.backends.streaming import streamed
@@ -48,8 +48,8 @@ def create(device: Any = None) -> Backend:
         # A copy: JAX may take this memory for its own, and for constant.
         return jax.device_put(np.array(host), place)
 
-    def shortage(error: BaseException) -> Shortage | None:
-        return shortage_in(error, place, (RuntimeError,), ("RESOURCE_EXHAUSTED",), lambda: _room(place))
+    def out_of_memory(error: BaseException) -> OutOfMemory | None:
+        return out_of_memory_in(error, place, (RuntimeError,), ("RESOURCE_EXHAUSTED",), lambda: _room(place))
 
     @contextmanager
     def settings(dtype: str) -> Iterator[None]:
@@ -58,7 +58,7 @@ def create(device: Any = None) -> Backend:
             yield
 
     def scope(dtype: str) -> AbstractContextManager:
-        return guarded(settings(dtype), lambda error: (lack := shortage(error)) and too_little(lack))
+        return guarded(settings(dtype), lambda error: (lack := out_of_memory(error)) and memory_error(lack))
 
     gpu = place.platform == "gpu"
     return Backend(
@@ -70,16 +70,16 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=lambda x: isinstance(x, jax.Array),
         scope=scope,
-        compile=(lambda *step: streamed(scanned(jax, asarray, *step), lambda: Plain(asarray), jnp.concatenate))
+        compile=(lambda *step: streamed(scanned(jax, asarray, *step), lambda: PlainCopies(asarray), jnp.concatenate))
         if gpu
         else partial(scanned, jax, asarray),
         jit=lambda function, compilation=None, rows=(-1,): jax.jit(in_precision(jax, function, compilation)),
         synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
-        shortage=shortage,
+        out_of_memory=out_of_memory,
         precisions=_precisions(jax, gpu),
         room=lambda: _room(place) if gpu else None,
-        pace=GPU_PACE if gpu else 1.0,
-        place=(2, place.local_hardware_id) if gpu else None,
+        relative_speed=GPU_SPEED if gpu else 1.0,
+        dlpack_device=(2, place.local_hardware_id) if gpu else None,
         borrow=jnp.from_dlpack,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compiled.functions import jit
 from mlpcore.backends.compiled.steps import compiled_steps
-from mlpcore.backends.failures import host_shortage
+from mlpcore.backends.device_errors import host_out_of_memory
 from mlpcore.errors import BackendUnavailable
 
 
@@ -33,5 +33,5 @@ def create(device: Any = None) -> Backend:
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
         compile=compiled_steps(xp),
         jit=jit,
-        shortage=host_shortage,
+        out_of_memory=host_out_of_memory,
     )

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends import split_vector
-from mlpcore.backends.ahead import NOISE_BYTES
 from mlpcore.backends.backend import ChunkError, Run, run_eagerly
 from mlpcore.backends.bfloat16_jaxpr import with_bfloat16_products
 from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.prefetch import NOISE_BYTES
 from mlpcore.backends.split_vector import SplitVector, map_vectors
 from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map

@@ -35,7 +35,7 @@ def pieces(steps: int, each: int, most: int) -> list[tuple[int, int]]:
     return [(start, min(start + length, steps)) for start in range(0, steps, length)]
 
 
-class Lane(Protocol):
+class CopyQueue(Protocol):
     """The way to a device: buffers at both ends, a queue for copies beside that for computing, and marks in both.
 
     Work in a queue goes on while the host does something else. A mark is a place in a queue; all that was put there
@@ -68,10 +68,10 @@ class Lane(Protocol):
 
 
 @dataclass
-class Slot:
+class BufferPair:
     """A pair of buffers for each part of the data; ``sent`` marks the last copy, ``used`` the last reader before it."""
 
-    lane: Lane
+    queue: CopyQueue
     source: list[np.ndarray] = field(default_factory=list)
     target: list[Array] = field(default_factory=list)
     placed: tuple[Array, ...] = ()  # the rows that were loaded last
@@ -84,45 +84,45 @@ class Slot:
         if [(one.shape[1:], one.dtype) for one in self.source] == wanted and self.source[0].shape[0] >= rows:
             return
         self.wait()
-        self.source = [self.lane.host((rows, *shape), dtype) for shape, dtype in wanted]
-        self.target = [self.lane.device((rows, *shape), dtype) for shape, dtype in wanted]
+        self.source = [self.queue.host((rows, *shape), dtype) for shape, dtype in wanted]
+        self.target = [self.queue.device((rows, *shape), dtype) for shape, dtype in wanted]
         # What computes now may still read the memory that the new buffer was made of.
-        self.used = self.lane.computed()
+        self.used = self.queue.computed()
 
     def wait(self) -> None:
         """Until the host's buffers have been read."""
         if self.sent is not None:
-            self.lane.host_waits(self.sent)
+            self.queue.host_waits(self.sent)
 
     def load(self, rows: int, gather: Callable[[int, np.ndarray], Any]) -> None:
         """Fill the host's buffers (``gather(part, buffer)``) and send them, once those who need them have done."""
         self.wait()
         for i, source in enumerate(self.source):
             gather(i, source[:rows])
-        self.lane.copying_waits(self.used)
+        self.queue.copying_waits(self.used)
         both = zip(self.source, self.target, strict=True)
         try:
-            self.placed = tuple(self.lane.send(source[:rows], target) for source, target in both)
+            self.placed = tuple(self.queue.send(source[:rows], target) for source, target in both)
         finally:  # an exception does not end the copies that were begun
-            self.sent = self.lane.copied()
+            self.sent = self.queue.copied()
 
 
-def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Array]], Array]) -> Run:
+def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[list[Array]], Array]) -> Run:
     """``run`` for data that may lie on the host: then the rows of a chunk go to the device a piece at a time.
 
     While the steps of one piece compute, the host gathers the rows of the next into pinned memory and the copy queue
     sends them. Each step sees the same rows as with data on the device, so that the result has the same bits.
     """
-    slots: list[Slot] = []
+    pairs: list[BufferPair] = []
 
     def through(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
         if not all(isinstance(part, np.ndarray) for part in data):
             return run(state, data, order, draw)
-        if not slots:
-            lane = make_lane()
-            slots.extend((Slot(lane), Slot(lane)))
-        for slot in slots:  # steps of a chunk that failed may still read its rows, with no mark of theirs
-            slot.used = slot.lane.computed()
+        if not pairs:
+            queue = make_queue()
+            pairs.extend((BufferPair(queue), BufferPair(queue)))
+        for pair in pairs:  # steps of a chunk that failed may still read its rows, with no mark of theirs
+            pair.used = pair.queue.computed()
         steps, batch = order.shape
         each = batch * sum(part[:1].nbytes for part in data)
         cuts = pieces(steps, each, PIECE_BYTES)
@@ -130,9 +130,9 @@ def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Arr
         losses: list[Array] = []
 
         def load(k: int) -> None:
-            rows, slot = order[slice(*cuts[k])].reshape(-1), slots[k % 2]
-            slot.fit(data, longest)
-            slot.load(rows.size, lambda i, buffer: np.take(data[i], rows, 0, buffer, "clip"))
+            rows, pair = order[slice(*cuts[k])].reshape(-1), pairs[k % 2]
+            pair.fit(data, longest)
+            pair.load(rows.size, lambda i, buffer: np.take(data[i], rows, 0, buffer, "clip"))
 
         done = 0
         try:
@@ -140,11 +140,11 @@ def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Arr
             for k, (start, stop) in enumerate(cuts):
                 if k + 1 < len(cuts):
                     load(k + 1)
-                slot, rows = slots[k % 2], (stop - start) * batch
-                slot.lane.computing_waits(slot.sent)
+                pair, rows = pairs[k % 2], (stop - start) * batch
+                pair.queue.computing_waits(pair.sent)
                 here = np.arange(rows).reshape(stop - start, batch)
-                state, some = run(state, slot.placed, here, shifted(draw, start))
-                slot.used = slot.lane.computed()
+                state, some = run(state, pair.placed, here, shifted(draw, start))
+                pair.used = pair.queue.computed()
                 losses.append(some)
                 done = stop
             return state, losses[0] if len(losses) == 1 else concat(losses)
@@ -155,29 +155,29 @@ def streamed(run: Run, make_lane: Callable[[], Lane], concat: Callable[[list[Arr
         finally:
             if done < steps:  # the buffers may go with the model, so no copy may be on its way
                 with suppress(Exception):  # of a broken device, which has said so
-                    for slot in slots:
-                        slot.wait()
+                    for pair in pairs:
+                        pair.wait()
 
     return through
 
 
-def sent_whole(lane: Lane, x: np.ndarray, dtype: Any) -> Array:
+def sent_whole(queue: CopyQueue, x: np.ndarray, dtype: Any) -> Array:
     """A copy of ``x`` on the device, through two small pinned buffers in turn, converted on the way."""
-    target = lane.device(x.shape, dtype)
-    lane.copying_waits(lane.computed())  # as for a new buffer of a slot
+    target = queue.device(x.shape, dtype)
+    queue.copying_waits(queue.computed())  # as for a new buffer of a pair
     each = math.prod(x.shape[1:]) * np.dtype(dtype).itemsize
     cuts = pieces(x.shape[0], each, PIECE_BYTES)
     longest = max(stop - start for start, stop in cuts)
-    buffers = [lane.host((longest, *x.shape[1:]), dtype) for _ in range(min(2, len(cuts)))]
+    buffers = [queue.host((longest, *x.shape[1:]), dtype) for _ in range(min(2, len(cuts)))]
     marks: list[Any] = []
     try:
         for k, (start, stop) in enumerate(cuts):
             if k >= 2:
-                lane.host_waits(marks[k - 2])
+                queue.host_waits(marks[k - 2])
             buffer = buffers[k % 2][: stop - start]
             np.copyto(buffer, x[start:stop], casting="unsafe")
-            lane.send(buffer, target[start:stop, ...])
-            marks.append(lane.copied())
+            queue.send(buffer, target[start:stop, ...])
+            marks.append(queue.copied())
     finally:  # the buffers go when this ends, by an exception too, and what computes next finds all in place
-        lane.host_waits(lane.copied())
+        queue.host_waits(queue.copied())
     return target

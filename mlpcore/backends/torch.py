@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.ahead import run_ahead
 from mlpcore.backends.backend import (
-    GPU_PACE,
+    GPU_SPEED,
     GPU_STEPS,
     MANY,
     Backend,
@@ -24,9 +23,10 @@ from mlpcore.backends.backend import (
 )
 from mlpcore.backends.bfloat16_torch import bfloat16_products
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.failures import Shortage, guarded, shortage_in, too_little
-from mlpcore.backends.lanes import Plain
+from mlpcore.backends.copy_queues import PlainCopies
+from mlpcore.backends.device_errors import OutOfMemory, guarded, memory_error, out_of_memory_in
 from mlpcore.backends.precision import Precision, switched
+from mlpcore.backends.prefetch import run_prefetched
 from mlpcore.backends.streaming import streamed
 from mlpcore.namespace import namespace
 
@@ -61,14 +61,14 @@ def create(device: Any = None) -> Backend:
         # A tensor over memory that must not be written to is undefined behaviour in torch, so that is copied.
         return torch.from_numpy(np.require(native(x), requirements="W")).to(device=place, dtype=dtype)
 
-    def shortage(error: BaseException) -> Shortage | None:
-        return shortage_in(error, place, (RuntimeError,), SHORTAGE, lambda: _room(torch, place))
+    def out_of_memory(error: BaseException) -> OutOfMemory | None:
+        return out_of_memory_in(error, place, (RuntimeError,), SHORTAGE, lambda: _room(torch, place))
 
     def owns(x: Any) -> bool:
         return isinstance(x, torch.Tensor)
 
     cuda = place.type == "cuda"
-    steps = run_ahead(xp, asarray) if cuda else run_eagerly(xp, asarray)
+    steps = run_prefetched(xp, asarray) if cuda else run_eagerly(xp, asarray)
 
     def compile_step(step: Any, layout: Any = None, compilation: Compilation | None = None) -> Run:
         if compilation is not None and compilation.asked is True:
@@ -77,7 +77,7 @@ def create(device: Any = None) -> Backend:
             run = steps(torch.compile(step, dynamic=False), layout)
         else:
             run = steps(step, layout, compilation)
-        return streamed(run, lambda: Plain(asarray), xp.concat) if cuda else run
+        return streamed(run, lambda: PlainCopies(asarray), xp.concat) if cuda else run
 
     return Backend(
         name="torch",
@@ -88,15 +88,17 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=owns,
         # Not inference_mode: what is made there is refused by the tape of a user who goes on with predictions.
-        scope=lambda dtype: guarded(torch.no_grad(), lambda error: (lack := shortage(error)) and too_little(lack)),
+        scope=lambda dtype: guarded(
+            torch.no_grad(), lambda error: (lack := out_of_memory(error)) and memory_error(lack)
+        ),
         compile=compile_step,
         synchronize=(lambda: torch.cuda.synchronize(place)) if cuda else (lambda: None),
-        shortage=shortage,
+        out_of_memory=out_of_memory,
         precisions=_precisions(torch, place),
         room=lambda: _room(torch, place),
-        pace=GPU_PACE if cuda else 1.0,
+        relative_speed=GPU_SPEED if cuda else 1.0,
         most_steps=GPU_STEPS if cuda else MANY,
-        place=(2, place.index) if cuda else None,
+        dlpack_device=(2, place.index) if cuda else None,
         borrow=torch.from_dlpack,
     )
 

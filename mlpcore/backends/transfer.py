@@ -45,7 +45,12 @@ def to_backend(x: Any, backend: Backend, dtype: str | None = None) -> Array:
 
 def adopt(x: Any, backend: Backend) -> Any:
     """An array of any library on the backend's own device as one of the backend, without a copy; else x itself."""
-    if backend.place is None or backend.borrow is None or backend.owns(x) or _place_of(x) != backend.place:
+    if (
+        backend.dlpack_device is None
+        or backend.borrow is None
+        or backend.owns(x)
+        or _place_of(x) != backend.dlpack_device
+    ):
         return x
     return backend.borrow(x.detach() if hasattr(x, "detach") else x)
 
@@ -80,6 +85,6 @@ def like(result: Tree, x: Any, backend: Backend) -> Tree:
         return backend.to_numpy(result)
     target = get_backend(library, compat.device(x))
     with target.scope("float64" if result.dtype == backend.dtypes["float64"] else "float32"):
-        if target.place == backend.place is not None:
+        if target.dlpack_device == backend.dlpack_device is not None:
             return adopt(result, target)
         return target.asarray(backend.to_numpy(result))

@@ -168,7 +168,7 @@ class Trainer:
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""
         steps = order.size // batch_size
-        work = CHUNK_WORK * self.backend.pace
+        work = CHUNK_WORK * self.backend.relative_speed
         most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.most_steps))
         length = -(-steps // -(-steps // most)) if steps else 1
         batches = order[: steps * batch_size].reshape(steps, batch_size)
@@ -222,10 +222,10 @@ class Trainer:
 
     def _explained(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
         """The error to raise for one that tells of too little memory, None for any other."""
-        if self.backend.shortage(error) is None:
+        if self.backend.out_of_memory(error) is None:
             return None
         forget_frames(error)  # first, since what they hold would count as used
-        shortage, itemsize = self.backend.shortage(error), np.dtype(self.dtype).itemsize
+        lack, itemsize = self.backend.out_of_memory(error), np.dtype(self.dtype).itemsize
         where = f"epoch {self.progress.epoch + 1}, after step {self.progress.step}"
-        assert shortage is not None
-        return out_of_memory(shortage, self.net, columns, self.layout.size, rows, itemsize, where)
+        assert lack is not None
+        return out_of_memory(lack, self.net, columns, self.layout.size, rows, itemsize, where)

@@ -2,7 +2,7 @@
 
 import traceback
 
-from mlpcore.backends.failures import Shortage, describe
+from mlpcore.backends.device_errors import OutOfMemory, describe
 from mlpcore.errors import OutOfMemoryError
 from mlpcore.layers.outline import children
 from mlpcore.typing import Layer
@@ -42,15 +42,15 @@ def fitting_batch(free: int, kept: int, parameters: int, rows: int, itemsize: in
 
 
 def out_of_memory(
-    shortage: Shortage, net: Layer, columns: int, parameters: int, rows: int, itemsize: int, where: str
+    lack: OutOfMemory, net: Layer, columns: int, parameters: int, rows: int, itemsize: int, where: str
 ) -> OutOfMemoryError:
     """The error of a step that found too little memory, with the batch that should fit."""
     kept = columns_kept(net, columns)
-    said = f"{describe(shortage)}, in {where}"
+    said = f"{describe(lack)}, in {where}"
     said += f". A step on {rows} rows takes about {step_bytes(kept, parameters, rows, itemsize) / 2**20:.0f} MiB"
-    if shortage.free is None:
+    if lack.free is None:
         said += "; try half the batch_size"
-    elif batch := fitting_batch(shortage.free, kept, parameters, rows, itemsize):
+    elif batch := fitting_batch(lack.free, kept, parameters, rows, itemsize):
         said += f"; batch_size={batch} should fit"
     else:
         said += "; no batch should fit beside what lies there now: free memory or take a smaller network"

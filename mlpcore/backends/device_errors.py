@@ -12,7 +12,7 @@ _UNITS = {unit: 1024**i for i, unit in enumerate(("B", "KIB", "MIB", "GIB", "TIB
 _ASKED = re.compile(r"allocat\w*\s+(?:memory\s+of\s+)?(\d[\d.,]*)\s*(bytes|[KMGTPE]iB|B)\b", re.IGNORECASE)
 
 
-class Shortage(NamedTuple):
+class OutOfMemory(NamedTuple):
     """A lack of memory on ``place``: the bytes asked for and those free, None where they are not known."""
 
     place: str
@@ -26,10 +26,10 @@ def bytes_asked(text: str) -> int | None:
     return round(float(found[1].replace(",", "").rstrip(".")) * _UNITS[found[2].upper()]) if found else None
 
 
-def shortage_in(
+def out_of_memory_in(
     error: BaseException, place: Any, kinds: tuple[type, ...], marks: tuple[str, ...], room: Callable[[], int | None]
-) -> Shortage | None:
-    """The shortage that ``error`` tells of: it is of one of ``kinds`` and says one of ``marks``; None for another."""
+) -> OutOfMemory | None:
+    """The lack of memory that ``error`` tells of: of one of ``kinds``, saying one of ``marks``; None for another."""
     text = str(error)
     if not isinstance(error, kinds) or not any(mark in text for mark in marks):
         return None
@@ -37,12 +37,12 @@ def shortage_in(
         free = room()
     except Exception:  # a device that just failed may not answer
         free = None
-    return Shortage(str(place), bytes_asked(text), free)
+    return OutOfMemory(str(place), bytes_asked(text), free)
 
 
-def host_shortage(error: BaseException) -> Shortage | None:
-    """The shortage that NumPy tells of."""
-    return shortage_in(error, "the host", (MemoryError,), ("Unable to allocate",), lambda: None)
+def host_out_of_memory(error: BaseException) -> OutOfMemory | None:
+    """The lack of memory that NumPy tells of."""
+    return out_of_memory_in(error, "the host", (MemoryError,), ("Unable to allocate",), lambda: None)
 
 
 def size(n: float) -> str:
@@ -54,22 +54,22 @@ def size(n: float) -> str:
     raise AssertionError("the last unit takes all")
 
 
-def describe(shortage: Shortage) -> str:
+def describe(lack: OutOfMemory) -> str:
     """``out of memory on cuda:0: 4.0 GiB were asked for, 1.2 GiB are free``, as far as that is known."""
-    numbers = ((shortage.asked, "were asked for"), (shortage.free, "are free"))
+    numbers = ((lack.asked, "were asked for"), (lack.free, "are free"))
     known = [f"{size(n)} {said}" for n, said in numbers if n is not None]
-    return f"out of memory on {shortage.place}" + (f": {', '.join(known)}" if known else "")
+    return f"out of memory on {lack.place}" + (f": {', '.join(known)}" if known else "")
 
 
-def too_little(shortage: Shortage) -> OutOfMemoryError:
+def memory_error(lack: OutOfMemory) -> OutOfMemoryError:
     """The error of work that is no training step: a forward pass, or data on their way in."""
     return OutOfMemoryError(
-        f"{describe(shortage)}. Take a smaller batch_size in predict and fit, keep the rows on the host, or free what "
+        f"{describe(lack)}. Take a smaller batch_size in predict and fit, keep the rows on the host, or free what "
         "else lies there"
     )
 
 
-def failed(place: Any, cause: str, remedy: str) -> DeviceError:
+def device_error(place: Any, cause: str, remedy: str) -> DeviceError:
     """The error of a device that failed at work."""
     return DeviceError(f"{place}: {cause}; {remedy}")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Run, walk
+from mlpcore.backends.backend import Run, run_steps
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
@@ -14,7 +14,7 @@ from mlpcore.typing import Array, Noise, State, Step
 NOISE_BYTES = 64 << 20  # of noise made or sent in one go; longer chunks take it in pieces
 
 
-def run_ahead(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
+def run_prefetched(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
     """``compile`` like `mlpcore.backends.backend.run_eagerly`, with as few transfers as can be: none in a step.
 
     The order of the rows goes to the device once for a chunk, and so do the draws of all its steps, stacked, or those
@@ -32,7 +32,7 @@ def run_ahead(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
                     draws = [draw(i) if i else first for i in range(start, stop)]
                     yield from sent(draws, asarray)
 
-            return walk(xp, step, state, data, asarray(order), noises())
+            return run_steps(xp, step, state, data, asarray(order), noises())
 
         return run
 

@@ -9,8 +9,8 @@ import numpy as np
 from mlpcore.typing import Array
 
 
-class Plain:
-    """A lane of a library whose copies are done when they return, each into an array of its own."""
+class PlainCopies:
+    """The copies of a library whose copies are done when they return, each into an array of its own."""
 
     def __init__(self, asarray: Callable[[np.ndarray], Array]) -> None:
         self.asarray = asarray
@@ -42,8 +42,8 @@ class Plain:
         """The copy is done."""
 
 
-class Cuda:
-    """CuPy's lane: a stream of its own for copies, beside the current stream, which computes."""
+class CudaCopyQueue:
+    """CuPy's copy queue: a stream of its own for copies, beside the current stream, which computes."""
 
     def __init__(self, number: int) -> None:
         self.cupy, self.number = import_module("cupy"), number
