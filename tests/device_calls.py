@@ -2,7 +2,8 @@
 
 The modules of CuPy call each other's functions through tables of addresses (``__pyx_capi__``), which each reads when it
 is imported, or as Python does. Here functions of the runtime, the driver and cuBLAS are replaced in both places by
-functions that count and call them: before CuPy itself is imported, so in a process of its own.
+functions that count and call them: before CuPy itself is imported, so in a process of its own. What one of them raises
+gets lost, as C knows no way for it.
 """
 
 import ctypes

@@ -149,6 +149,17 @@ def compiled(
     ]
 
 
+def exported(graph: RandomGraph) -> list[np.ndarray]:
+    """The same by onnxruntime. Errors: ConfigurationError for what ONNX lacks."""
+    from onnx_models import call  # needs onnx
+
+    def function(xp: Any, *given: Any) -> list[Any]:
+        values = graph.run(xp, given)
+        return [values[i] for i in (*graph.outputs, *(new for new, _ in graph.replaced))]
+
+    return call(function, graph.arrays, graph.shapes)
+
+
 def expected(graph: RandomGraph, xp: Any = host) -> list[np.ndarray]:
     """What NumPy makes of the graph, in the order of `compiled`."""
     with np.errstate(all="ignore"):

@@ -126,7 +126,7 @@ def logic(xp: Any, x: Any, y: Any, draws: random.Random) -> Any:
 
 def many(xp: Any, x: Any, y: Any, draws: random.Random) -> Any:
     """A reduction."""
-    name = draws.choice(("sum", "sum", "max", "min", "mean", "prod", "any", "all", "argmax", "var", "std"))
+    name = draws.choice(("sum", "sum", "max", "min", "mean", "prod", "any", "all", "argmax", "var", "std", "sort"))
     if x.ndim == 0:
         return None
     axis = draws.choice([None, *range(-x.ndim, x.ndim)])
@@ -134,7 +134,11 @@ def many(xp: Any, x: Any, y: Any, draws: random.Random) -> Any:
         axis = tuple(draws.sample(range(x.ndim), 2))
     words: dict[str, Any] = {"axis": -1 if name == "argmax" and axis is None else axis}
     words["keepdims"] = draws.random() < 0.6
-    if name in ("mean", "var", "std"):
+    if name == "sort":
+        if kind_of(x) == "b" or axis is None or isinstance(axis, tuple):
+            return None
+        words = {"axis": axis, "descending": draws.random() < 0.5}
+    elif name in ("mean", "var", "std"):
         x = _summable(xp, real(xp, x))
         words |= {"correction": 0.5} if name != "mean" and draws.random() < 0.3 else {}
     elif name == "prod":

@@ -77,7 +77,7 @@ def take(xp: Any, x: Any, y: Any, draws: random.Random) -> Any:
 
 def fill(xp: Any, x: Any, y: Any, draws: random.Random) -> Any:
     """An array of one number, or of numbers in order."""
-    name = draws.choice(("zeros_like", "ones_like", "full_like", "zeros", "ones", "full", "arange", "constant"))
+    name = draws.choice(("zeros_like", "ones_like", "full_like", "zeros", "ones", "full", "arange", "constant", "eye"))
     if name == "full_like":
         return xp.full_like(x, True if kind_of(x) == "b" else 2)
     if name in ("zeros_like", "ones_like"):
@@ -87,6 +87,8 @@ def fill(xp: Any, x: Any, y: Any, draws: random.Random) -> Any:
     if name == "arange":
         made = draws.choice((xp.arange(1, 6), xp.arange(5.0), xp.arange(9, -1, -2, dtype=xp.float32)))
         return made
+    if name == "eye":
+        return xp.multiply(xp.eye(3, 5, k=1), xp.linspace(0, 2, 5))
     if name == "constant":
         kind = draws.choice((*WHOLES, "float64", "float32"))
         return xp.multiply(xp.asarray([1, 3, 2, 5, 4], dtype=getattr(xp, kind)), 2)

@@ -89,12 +89,6 @@ STEPS: dict[str, Callable[[str], Run]] = {
     "step with all rules": partial(step_run, Rules(1e-4, 1.0, 0.5, 0.99)),
 }
 
-# What cannot be traced and so runs eagerly where the compiler of this library serves, and what stands in the way.
-EAGER = {
-    "predictions under Quantile": "the function sort",
-    "predictions under Quantile of one level": "the function sort",
-}
-
 
 def trace(member: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> TracedFunction:
     """The function traced for arrays like these, axes of length `ROWS` being the number of rows.

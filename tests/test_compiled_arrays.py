@@ -117,3 +117,31 @@ def test_programs_tell_how_large_their_largest_product_is() -> None:
     x, w = tracer.input((N, 5), "float32"), tracer.input((5, 7), "float32")
     program = Program(tracer, [tracer.sum((x @ w) @ w.mT)])
     assert program.largest_product(11) == 11 * 5 * 7
+
+
+@pytest.mark.parametrize("rows", [1, 300, 20_000])
+def test_single_numbers_made_of_one_sum(rows: int, printer: str) -> None:
+    """A device computes them where the sum is known, which for many entries is a kernel of its own."""
+
+    def function(xp: Any, x: Any, count: Any) -> list[Any]:
+        largest = xp.max(xp.abs(x))
+        good = xp.isfinite(largest)
+        new = xp.where(good, count + 1.0, count)
+        return [largest / 3.0, new, x / xp.where(largest > 0, largest * new, 1.0)]
+
+    tracer = Tracer()
+    arrays = [np.random.default_rng(0).normal(size=rows), np.array(5.0)]
+    x, count = tracer.input((N,), "float64"), tracer.input((), "float64")
+    scaled, new, divided = function(tracer, x, count)
+    given = {x.node: arrays[0], count.node: np.array(5.0)}
+    program = program_of(printer)(tracer, [scaled, divided], [(new, count)])
+    bound = bind(program, rows, given, printer)
+    for _ in range(2):
+        bound.call()
+        right = function(host, *arrays)
+        np.testing.assert_allclose(bound.output(scaled.node), right[0], rtol=1e-14)
+        np.testing.assert_allclose(given[count.node], right[1])
+        np.testing.assert_allclose(bound.output(divided.node), right[2], rtol=1e-14)
+        arrays[1] = right[1]
+    if printer.startswith("CUDA"):
+        assert len(bound.launches if printer == "CUDA" else bound.bound.launches) == 2 + (rows == 20_000)

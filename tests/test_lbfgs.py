@@ -182,8 +182,8 @@ def test_float32(case, xp, reads):
     a sum over 40 rows and up to 3 columns, whose errors add up to about the root of 120 units.
 
     In any one order of the sums, which is the library's own, the errors of two values may hide the last decrease and
-    end it early: on NumPy 2 of 480 runs with their rows in another order ended at 1.4 times the bound. So where it is
-    passed in the order that was given, two other orders have to keep it.
+    end it early: on NumPy 2 of 480 runs with their rows in another order ended at 1.4 times the bound. So where the
+    bound is passed in the order that was given, two other orders have to keep it.
 
     There the value of the convex ones, whose minimum is the same on every way, is float64's to 2e-6.
     """

@@ -15,6 +15,7 @@ from devices import open_place
 from mlpcore.backends.cupy_device import printed_device
 from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
 from mlpcore.compiler.graph import N
+from mlpcore.compiler.memory import aligned
 from mlpcore.compiler.trace import Tracer
 
 WIDTHS = {"float32": 4, "float64": 2}
@@ -37,14 +38,14 @@ def run(
     program = DeviceProgram(tracer, others, [(first, inputs[0])])
     cupy = importlib.import_module("cupy") if printer.endswith("GPU") and open_place("cupy") else None
     there = device() if cupy is None else printed_device(cupy)
-    padded = [np.full(16 + offset + array.size + 16, EDGE).astype(array.dtype)
-              for array, offset in zip(arrays, offsets, strict=True)]  # fmt: skip
-    begins = []
-    for whole, array, offset in zip(padded, arrays, offsets, strict=True):
-        if cupy is None:  # memory of NumPy begins anywhere
-            offset += -whole.ctypes.data % 16 // whole.itemsize
-        begins.append(offset)
-        whole[offset : offset + array.size] = array.reshape(-1)
+    begins, padded = [16 + offset for offset in offsets], []
+    for array, begin in zip(arrays, begins, strict=True):
+        # Behind the first array, which is written over, is room; the others end where their memory ends.
+        count = begin + array.size + 16 * (not padded)
+        whole = aligned(count * array.itemsize).view(array.dtype)
+        whole[:] = EDGE
+        whole[begin : begin + array.size] = array.reshape(-1)
+        padded.append(whole)
     held = padded if cupy is None else [cupy.asarray(whole) for whole in padded]
     given = {one.node: whole[begin : begin + array.size]
              for one, whole, begin, array in zip(inputs, held, begins, arrays, strict=True)}  # fmt: skip
@@ -52,10 +53,10 @@ def run(
     bound.call()
     after = held if cupy is None else [whole.get() for whole in held]
     made = [bound.output(one.node) for one in others]
-    for i, (before, now, begin, array) in enumerate(zip(padded, after, begins, arrays, strict=True)):
+    for i, (now, begin, array) in enumerate(zip(after, begins, arrays, strict=True)):
         end = begin + array.size
         assert (now[:begin] == EDGE).all() and (now[end:] == EDGE).all(), f"written around array {i}"
-        assert i == 0 or (now[begin:end] == array.reshape(-1)).all(), before
+        assert i == 0 or (now[begin:end] == array.reshape(-1)).all(), f"array {i} was written over"
     over = after[0][begins[0] : begins[0] + arrays[0].size].reshape(arrays[0].shape)
     return program, [over, *(one if cupy is None else one.get() for one in made)]
 

@@ -1,12 +1,13 @@
 """The functions of the traced namespace that reduce axes."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from mlpcore.compiler.graph import N, Untraceable, label
-from mlpcore.compiler.shaping import normal_axes
+from mlpcore.compiler.shaping import normal_axes, normal_axis
 
 
 class Reductions:
@@ -14,15 +15,21 @@ class Reductions:
 
     graph: Any
     wrap: Any
+    asarray: Any
     astype: Any
     squeeze: Any
     moveaxis: Any
     sqrt: Any
     maximum: Any
+    isnan: Any
+    less: Any
+    where: Any
+    take: Any
+    flip: Any
 
     def reduction(self, name: str, x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
         """``name`` over the axes, all of them by default."""
-        axes = normal_axes(axis, x.ndim)
+        x, axes = self.asarray(x), normal_axes(axis, x.ndim)
         keep = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
         node = self.graph.add(name, "reduce", (x.node,), keep, x.dtype if dtype is None else dtype, label(), axes=axes)
         made = self.wrap(node)
@@ -60,6 +67,22 @@ class Reductions:
         places = self.reduction("argmax", last, -1, True, np.dtype("int64"))
         return self.moveaxis(places, -1, axis) if keepdims else self.squeeze(places, -1)
 
+    def sort(self, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+        """The entries along an axis in order, NaN last, or first where they are descending.
+
+        By a network: in each of its stages all entries are compared with their partners at once.
+        """
+        place = normal_axis(axis, x.ndim)
+        if x.shape[place] is N:
+            N.refuse()
+        for partners in sorting_network(x.shape[place]):
+            first = (partners >= np.arange(len(partners))).reshape(-1, *[1] * (x.ndim - place - 1))
+            other = self.take(x, partners, axis=place)
+            low, high = self.where(first, x, other), self.where(first, other, x)
+            swap = self.less(high, low)
+            x = self.where(swap | self.isnan(low) if x.dtype.kind == "f" else swap, other, x)
+        return self.flip(x, axis=place) if descending else x
+
     def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
         """The sum over the number of entries."""
         total = self.sum(x, axis=axis, keepdims=keepdims)
@@ -89,3 +112,23 @@ class Reductions:
 def _widened(dtype: np.dtype) -> np.dtype:
     """The dtype in which the standard adds and multiplies entries."""
     return dtype if dtype.kind == "f" else np.dtype("uint64" if dtype.kind == "u" else "int64")
+
+
+def sorting_network(count: int) -> Iterator[np.ndarray]:
+    """For each stage of Batcher's odd-even merge sort the partner of every place, itself where it has none.
+
+    Of two partners the first is to get the smaller entry. Knuth, The Art of Computer Programming, vol. 3, alg. 5.2.2 M.
+    """
+    half = (1 << max(count - 1, 0).bit_length()) >> 1
+    step = half
+    while step:
+        merged, begin, apart = half, 0, step
+        while True:
+            partners = np.arange(count)
+            first = np.flatnonzero((partners[: max(count - apart, 0)] & step) == begin)
+            partners[first], partners[first + apart] = first + apart, first
+            yield partners
+            if merged == step:
+                break
+            apart, merged, begin = merged - step, merged // 2, step
+        step //= 2

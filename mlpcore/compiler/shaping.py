@@ -45,7 +45,7 @@ class Shaping:
     asarray: Any
 
     def _view(self, name: str, x: Any, shape: Shape, **words: Any) -> Any:
-        return self.wrap(self.graph.add(name, "view", (x.node,), tuple(shape), x.dtype, **words))
+        return self.wrap(self.graph.add(name, "view", (self.asarray(x).node,), tuple(shape), x.dtype, **words))
 
     def reshape(self, x: Any, /, shape: Sequence[Dim], *, copy: Any = None) -> Any:
         """The same entries in the same order under another shape."""
@@ -155,7 +155,7 @@ class Shaping:
         if axis is None and x.ndim != 1:
             raise Untraceable("take without an axis")
         place = normal_axis(axis or 0, x.ndim)
-        indices = self.asarray(indices)
+        x, indices = self.asarray(x), self.asarray(indices)
         shape = (*x.shape[:place], *indices.shape, *x.shape[place + 1 :])
         return self.wrap(self.graph.add("take", "take", (x.node, indices.node), shape, x.dtype, axis=place))
 
@@ -163,6 +163,7 @@ class Shaping:
         """The arrays one behind the other along an axis."""
         if axis is None:
             return self.concat([self.reshape(one, (-1,)) for one in arrays], axis=0)
+        arrays = [self.asarray(one) for one in arrays]
         place = normal_axis(axis, arrays[0].ndim)
         dims = [one.shape[place] for one in arrays]
         if has_rows(dims):
@@ -225,3 +226,15 @@ class Shaping:
         begin, end = (0, start) if stop is None else (start, stop)
         kind = dtype or ("int64" if all(isinstance(v, int) for v in (begin, end, step)) else "float64")
         return self.asarray(np.arange(begin, end, step, dtype=kind))
+
+    def eye(
+        self, n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
+    ) -> Any:
+        """Ones on a diagonal, of float64 if nothing is said."""
+        return self.asarray(np.eye(n_rows, n_cols, k, dtype=dtype or "float64"))
+
+    def linspace(
+        self, start: float, stop: float, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+    ) -> Any:
+        """So many evenly spaced numbers, of float64 if nothing is said."""
+        return self.asarray(np.linspace(start, stop, num, endpoint, dtype=dtype or "float64"))

@@ -105,6 +105,7 @@ class Tracer(Shaping, Reductions):
 
     def astype(self, x: TracedArray, dtype: Any, *, copy: Any = True, device: Any = None) -> TracedArray:
         """Every entry in another dtype."""
+        x = self.asarray(x)
         return x if x.dtype == dtype else self._entrywise("astype", [x.node], dtype)
 
     def where(self, condition: Any, x: Any, y: Any) -> TracedArray:

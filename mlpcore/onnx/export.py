@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.transfer import to_host
+from mlpcore.compiler.arrays import TracedArray
+from mlpcore.compiler.graph import N, Shape, Untraceable
+from mlpcore.compiler.trace import Tracer
 from mlpcore.errors import ConfigurationError, MissingDependency
 from mlpcore.files.writing import Path, replace_file
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from mlpcore.onnx.graph import Graph
-from mlpcore.onnx.symbols import Symbol
+from mlpcore.namespace import namespace
+from mlpcore.onnx.nodes import Nodes
+from mlpcore.onnx.printer import Printer
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Layer, Loss, Params
 
@@ -60,29 +64,51 @@ def network_to_onnx(
       1/2, else 0; the names themselves are not in the file.
     """
     onnx = _onnx()
-    # Copies: a view of one is then known by its base.
-    params = tree_map(lambda leaf: np.array(leaf, dtype=dtype, order="C"), params)
-    graph = Graph(onnx, {id(leaf): name for name, leaf in named_leaves(params)})
-    x = Symbol(graph, INPUT, np.zeros((0, columns), dtype))
-    scores = net.forward(params, x)[0]
-    prediction = loss.predict(scores) if outputs is None else outputs(scores)
-    if outputs is not None:
-        found = prediction
-    elif classes is not None:
-        found = dict(zip((LABEL, PROBABILITIES), _classified(loss, prediction, classes), strict=True))
-    elif isinstance(prediction, tuple):
-        found = dict(zip(PARTS, prediction, strict=True))
-    else:
-        found = {PREDICTION: prediction}
-    ends = {name: (symbol.dtype, ["n", *symbol.shape[1:]], symbol.name) for name, symbol in found.items()}
-    made = graph.finish("mlpcore", {INPUT: (x.dtype, ["n", columns])}, ends)
+    tracer = Tracer()
+    x = tracer.input((N, columns), dtype)
+    names = {x.node: INPUT}
+    given = {id(leaf): name for name, leaf in named_leaves(params)}
+
+    def traced(leaf: Array) -> TracedArray:
+        constant = tracer.asarray(np.array(leaf, dtype=dtype, order="C"))
+        names[constant.node] = given[id(leaf)]
+        return constant
+
+    params = tree_map(traced, params)
+    try:
+        scores = net.forward(params, x)[0]
+        found = _asked(loss, scores, classes) if outputs is None else outputs(scores)
+        found = {name: tracer.asarray(one) for name, one in found.items()}
+    except ConfigurationError:
+        raise
+    except Untraceable as error:
+        raise ConfigurationError(
+            f"to_onnx: the network or its loss asks for {error}, which an ONNX graph cannot have"
+        ) from None
+    except (IndexError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"to_onnx: the network or its loss does not work on x of shape (n, {columns}): {error}"
+        ) from None
+    printer = Printer(onnx, tracer, [one.node for one in found.values()], names)
+    ends = {name: _end(one.dtype, one.shape, printer.values[one.node]) for name, one in found.items()}
+    if classes is not None and LABEL not in found:
+        ends = {LABEL: _likeliest(printer.nodes, ends[PROBABILITIES], np.asarray(classes))} | ends
+    made = printer.nodes.model("mlpcore", {INPUT: _end(x.dtype, x.shape, INPUT)[:2]}, ends)
     if path is not None:
         replace_file(path, [made.SerializeToString()])
     return made
 
 
-def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> tuple[Any, Any]:
-    """``(label, probabilities)``."""
+def _asked(loss: Loss, scores: Array, classes: Sequence[Any] | None) -> dict[str, Array]:
+    """The outputs by their names, but for the label of the likeliest class."""
+    prediction = loss.predict(scores)
+    if classes is not None:
+        return _classified(loss, prediction, classes)
+    return dict(zip(PARTS, prediction, strict=True)) if isinstance(prediction, tuple) else {PREDICTION: prediction}
+
+
+def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> dict[str, Array]:
+    """The probabilities, and the labels where they are numbers of the graph."""
     names = np.asarray(classes)
     scores, yes_or_no = probabilities.shape[-1], isinstance(loss, SigmoidCrossEntropy)
     if not yes_or_no and not isinstance(loss, SoftmaxCrossEntropy):
@@ -90,12 +116,24 @@ def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> tuple
     if names.shape != (scores,) and not (yes_or_no and scores == 1 and names.shape == (2,)):
         expected = f"{scores} of them{' or 2' if yes_or_no and scores == 1 else ''}"
         raise ConfigurationError(f"to_onnx: classes is {classes!r}, expected {expected} for {scores} scores")
-    xp = probabilities.__array_namespace__()
+    xp = namespace(probabilities)
     if yes_or_no and names.shape == (scores,):
-        return xp.astype(probabilities > 0.5, np.int64), probabilities
+        return {LABEL: xp.astype(probabilities > 0.5, xp.int64), PROBABILITIES: probabilities}
     if yes_or_no:
         probabilities = xp.concat([1 - probabilities, probabilities], axis=-1)
-    return xp.take(names, xp.argmax(probabilities, axis=-1), axis=0), probabilities
+    return {PROBABILITIES: probabilities}
+
+
+def _likeliest(nodes: Nodes, probabilities: tuple, classes: np.ndarray) -> tuple:
+    """The label of the likeliest class, whose name may be a string, which no traced array holds."""
+    _, shape, value = probabilities
+    place = nodes.node("ArgMax", [value], axis=len(shape) - 1, keepdims=0)
+    return classes.dtype, shape[:-1], nodes.node("Gather", [nodes.constant(classes, "classes"), place], axis=0)
+
+
+def _end(dtype: Any, shape: Shape, value: str) -> tuple:
+    """An input or output of the model: dtype, shape with the free axis by its name, and the value that it is."""
+    return dtype, ["n" if dim is N else dim for dim in shape], value
 
 
 def _columns(net: Layer, params: Params) -> int:

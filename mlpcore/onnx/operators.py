@@ -1,194 +1,156 @@
-"""The functions of the Array API as ONNX operators: for each, the node or the few nodes that do the same."""
+"""What every operation of a rewritten graph is in ONNX: one operator, or a few."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.errors import ConfigurationError
-from mlpcore.onnx.graph import Graph
+from mlpcore.compiler.graph import N, Node, Shape, has_rows
+from mlpcore.onnx.nodes import Nodes
 
 END = np.iinfo(np.int64).max  # a slice up to the end
+WITH_WHERE = ("float32", "float64", "int32", "int64", "uint8")  # dtypes for which onnxruntime chooses
 
 
-class Call(NamedTuple):
-    """A call on the way into the graph. ``sample`` is its result on arrays without rows; ``name`` names an operand."""
+class Operation(NamedTuple):
+    """An operation, the names of its operands, and ``rows``, that of an array of the number of rows (1,)."""
 
-    graph: Graph
-    args: tuple[Any, ...]
-    options: dict[str, Any]
-    sample: np.ndarray
-    name: Callable[[Any], str]
+    nodes: Nodes
+    node: Node
+    operands: list[str]
+    rows: Callable[[], str]
 
-    def node(self, operator: str, *operands: Any, **attributes: Any) -> str:
-        """A node on these operands: names, symbols, arrays, numbers."""
-        return self.graph.node(operator, [self.name(operand) for operand in operands], **attributes)
+    def write(self, operator: str, *operands: str, **attributes: Any) -> str:
+        """A node for it; the name of its result is returned."""
+        return self.nodes.node(operator, operands, self.node.label, **attributes)
 
-    def option(self, position: int, word: str, default: Any = None) -> Any:
-        """An argument given by position or by word."""
-        return self.args[position] if len(self.args) > position else self.options.get(word, default)
+    def constant(self, values: Any, dtype: Any = "int64") -> str:
+        """The name of a constant."""
+        return self.nodes.constant(np.asarray(values, dtype))
+
+    def cast(self, operand: str, dtype: Any) -> str:
+        """An operand in another dtype."""
+        return self.write("Cast", operand, to=self.nodes.kind(dtype))
+
+    def shape(self, shape: Shape) -> str:
+        """The name of a shape."""
+        if not has_rows(shape):
+            return self.constant(shape)
+        return self.write("Concat", *[self.rows() if dim is N else self.constant([dim]) for dim in shape], axis=0)
+
+    def attribute(self, name: str) -> Any:
+        """What the operation takes besides arrays."""
+        return dict(self.node.attributes)[name]
 
 
-ELEMENTWISE = {
-    **{"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "pow": "Pow", "matmul": "MatMul"},
-    **{"maximum": "Max", "minimum": "Min", "where": "Where"},
+ENTRYWISE = {
+    **{"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "pow": "Pow"},
+    **{"maximum": "Max", "minimum": "Min", "relu": "Relu", "matmul": "MatMul"},
+    **{"quotient": "Div", "remainder": "Mod"},  # of whole numbers
     **{"less": "Less", "less_equal": "LessOrEqual", "greater": "Greater", "greater_equal": "GreaterOrEqual"},
-    **{"equal": "Equal", "logical_and": "And", "logical_or": "Or", "logical_not": "Not"},
-    **{"abs": "Abs", "negative": "Neg", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "sqrt": "Sqrt"},
-    **{"exp": "Exp", "log": "Log", "sin": "Sin", "cos": "Cos", "tanh": "Tanh", "isnan": "IsNaN"},
+    **{"equal": "Equal", "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "logical_not": "Not"},
+    **{"bitwise_and": "And", "bitwise_or": "Or", "bitwise_xor": "Xor", "bitwise_invert": "Not"},  # of truths
+    **{"abs": "Abs", "negative": "Neg", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round"},
+    **{"sqrt": "Sqrt", "reciprocal": "Reciprocal", "exp": "Exp", "log": "Log", "isnan": "IsNaN", "isinf": "IsInf"},
+    **{"sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan"},
+    **{"sinh": "Sinh", "cosh": "Cosh", "tanh": "Tanh", "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh"},
 }
-REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "mean": "ReduceMean"}
+REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "mean": "ReduceMean", "prod": "ReduceProd"}
 
 
-def _elementwise(operator: str) -> Callable[[Call], str]:
-    return lambda call: call.node(operator, *call.args)
+def _entrywise(operator: str) -> Callable[[Operation], str]:
+    return lambda given: given.write(operator, *given.operands)
 
 
-def _maximum(call: Call) -> str:
-    """``max(x, 0)`` has an operator of its own, which readers of the graph look for."""
-    x, floor = call.args
-    return call.node("Relu", x) if isinstance(floor, (int, float)) and floor == 0 else call.node("Max", x, floor)
+def _not_equal(given: Operation) -> str:
+    return given.write("Not", given.write("Equal", *given.operands))
 
 
-def _expm1(call: Call) -> str:
-    return call.node("Sub", call.node("Exp", *call.args), call.sample.dtype.type(1))
+def _square(given: Operation) -> str:
+    return given.write("Mul", *given.operands * 2)
 
 
-def _log1p(call: Call) -> str:
-    return call.node("Log", call.node("Add", *call.args, call.sample.dtype.type(1)))
+def _fmod(given: Operation) -> str:
+    return given.write("Mod", *given.operands, fmod=1)
 
 
-def _not_equal(call: Call) -> str:
-    return call.node("Not", call.node("Equal", *call.args))
+def _where(given: Operation) -> str:
+    if str(given.node.dtype) in WITH_WHERE:
+        return given.write("Where", *given.operands)
+    condition, *others = given.operands
+    return given.cast(given.write("Where", condition, *[given.cast(one, "int64") for one in others]), given.node.dtype)
 
 
-def _square(call: Call) -> str:
-    return call.node("Mul", *call.args, *call.args)
+def _astype(given: Operation) -> str:
+    return given.cast(given.operands[0], given.node.dtype)
 
 
-def _copysign(call: Call) -> str:
-    """The magnitude with the sign of the second; a negative zero counts as positive."""
-    size = call.node("Abs", call.args[0])
-    below = call.node("Less", call.args[1], call.sample.dtype.type(0))
-    return call.node("Where", below, call.node("Neg", size), size)
+def _rows(given: Operation) -> str:
+    return given.cast(given.write("Squeeze", given.rows(), given.constant([0])), given.node.dtype)
 
 
-def _axes(call: Call) -> list[int]:
-    axis = call.option(1, "axis")
-    if axis is None:
-        return list(range(call.args[0].ndim))
-    return list(axis) if isinstance(axis, tuple) else [axis]
+def _reduction(operator: str) -> Callable[[Operation], str]:
+    return lambda given: given.write(operator, *given.operands, axes=list(given.attribute("axes")), keepdims=1)
 
 
-def _reduction(operator: str) -> Callable[[Call], str]:
-    def written(call: Call) -> str:
-        keep = int(call.options.get("keepdims", False))
-        return call.node(operator, call.args[0], axes=_axes(call), keepdims=keep)
-
-    return written
+def _sum(given: Operation) -> str:
+    return given.write("ReduceSum", *given.operands, given.constant(given.attribute("axes")), keepdims=1)
 
 
-def _sum(call: Call) -> str:
-    keep = int(call.options.get("keepdims", False))
-    return call.node("ReduceSum", call.args[0], np.asarray(_axes(call)), keepdims=keep)
+def _any(given: Operation) -> str:
+    """Whether truths add up to something."""
+    count = given.write("ReduceSum", given.cast(given.operands[0], "int32"), given.constant(given.attribute("axes")))
+    return given.cast(count, "bool")
 
 
-def _argmax(call: Call) -> str:
-    keep = int(call.options.get("keepdims", False))
-    return call.node("ArgMax", call.args[0], axis=call.option(1, "axis"), keepdims=keep)
+def _all(given: Operation) -> str:
+    """Whether there is none that does not hold."""
+    return given.write("Not", _any(given._replace(operands=[given.write("Not", *given.operands)])))
 
 
-def _sort(call: Call) -> str:
-    """All of an axis as its smallest entries in order."""
-    axis, largest = call.options.get("axis", -1), int(call.options.get("descending", False))
-    length = np.asarray([call.args[0].shape[axis]])
-    return call.node("TopK", call.args[0], length, axis=axis, largest=largest, sorted=1)
+def _argmax(given: Operation) -> str:
+    (axis,) = given.attribute("axes")
+    return given.write("ArgMax", *given.operands, axis=axis, keepdims=1)
 
 
-def _reshape(call: Call) -> str:
-    """The number of rows is 0 in a sample, which stands for "as before" in the graph as well: axis 0 may stay so."""
-    return call.node("Reshape", call.args[0], np.asarray(call.sample.shape))
+def _reshape(given: Operation) -> str:
+    """An unknown number of rows is what is left for it, -1, unless no entries are left for anything."""
+    shape = given.node.shape
+    if 0 not in [dim for dim in shape if dim is not N] and sum(dim is N for dim in shape) < 2:
+        return given.write("Reshape", *given.operands, given.constant([-1 if dim is N else dim for dim in shape]))
+    return given.write("Reshape", *given.operands, given.shape(shape), allowzero=1)
 
 
-def _expand_dims(call: Call) -> str:
-    return call.node("Unsqueeze", call.args[0], np.asarray([call.option(1, "axis", 0)]))
+def _broadcast(given: Operation) -> str:
+    return given.write("Expand", *given.operands, given.shape(given.node.shape))
 
 
-def _squeeze(call: Call) -> str:
-    return call.node("Squeeze", call.args[0], np.asarray(_axes(call)))
+def _slice(given: Operation) -> str:
+    cuts = []
+    shapes = zip(given.node.inputs[0].shape, given.node.shape, strict=True)
+    for axis, (start, step, (before, count)) in enumerate(
+        zip(given.attribute("starts"), given.attribute("steps"), shapes, strict=True)
+    ):
+        if before is not N and (start, step, before) != (0, 1, count):
+            stop = start + count * step
+            cuts.append((start, stop if stop >= 0 else -END, axis, step))
+    return given.write("Slice", *given.operands, *map(given.constant, zip(*cuts, strict=True)))
 
 
-def _transpose(call: Call) -> str:
-    axes = list(range(call.args[0].ndim))
-    return call.node("Transpose", call.args[0], perm=[*axes[:-2], axes[-1], axes[-2]])
+def _take(given: Operation) -> str:
+    x, places = given.operands
+    if str(given.node.inputs[1].dtype) not in ("int32", "int64"):
+        places = given.cast(places, "int64")
+    return given.write("Gather", x, places, axis=given.attribute("axis"))
 
 
-def _concat(call: Call) -> str:
-    return call.node("Concat", *call.args[0], axis=call.option(1, "axis", 0))
-
-
-def _stack(call: Call) -> str:
-    axis = call.option(1, "axis", 0)
-    parts = [call.node("Unsqueeze", part, np.asarray([axis])) for part in call.args[0]]
-    return call.node("Concat", *parts, axis=axis)
-
-
-def _full_like(call: Call) -> str:
-    filling = np.asarray(call.args[1], dtype=call.sample.dtype)
-    return call.node("Expand", filling, call.node("Shape", call.args[0]))
-
-
-def _astype(call: Call) -> str:
-    return call.node("Cast", call.args[0], to=call.graph.kind(call.sample.dtype))
-
-
-def _take(call: Call) -> str:
-    return call.node("Gather", *call.args[:2], axis=call.option(2, "axis", 0))
-
-
-def _getitem(call: Call) -> str:
-    """Slices as one node, then the axes of numbers taken out, then those of None put in."""
-    x, key = call.args
-    parts = list(key) if isinstance(key, tuple) else [key]
-    if not all(part is None or part is Ellipsis or isinstance(part, (int, slice)) for part in parts):
-        raise ConfigurationError("to_onnx: the network or its loss indexes by an array; use take")
-    if Ellipsis not in parts:
-        parts.append(Ellipsis)
-    at, taken = parts.index(Ellipsis), sum(part is not None for part in parts) - 1
-    parts[at : at + 1] = [slice(None)] * (x.ndim - taken)
-    new = [i for i, part in enumerate(p for p in parts if not isinstance(p, int)) if part is None]
-    axes = list(enumerate(part for part in parts if part is not None))
-    cuts = [(axis, _bounds(part)) for axis, part in axes if part != slice(None)]
-    result = call.name(x)
-    if cuts:
-        starts, ends, steps = (np.asarray(one) for one in zip(*(bounds for _, bounds in cuts), strict=True))
-        result = call.node("Slice", result, starts, ends, np.asarray([axis for axis, _ in cuts]), steps)
-    if gone := [axis for axis, part in axes if isinstance(part, int)]:
-        result = call.node("Squeeze", result, np.asarray(gone))
-    return call.node("Unsqueeze", result, np.asarray(new)) if new else result
-
-
-def _bounds(part: Any) -> tuple[int, int, int]:
-    """Start, end and step of a slice, or of the one entry at a number."""
-    if isinstance(part, int):
-        return part, END if part == -1 else part + 1, 1
-    step = 1 if part.step is None else part.step
-    first, last = (0, END) if step > 0 else (END, -END)
-    return first if part.start is None else part.start, last if part.stop is None else part.stop, step
-
-
-OPERATORS: dict[str, Callable[[Call], str]] = {
-    **{name: _elementwise(operator) for name, operator in ELEMENTWISE.items()},
+OPERATORS: dict[str, Callable[[Operation], str]] = {
+    **{name: _entrywise(operator) for name, operator in ENTRYWISE.items()},
     **{name: _reduction(operator) for name, operator in REDUCTIONS.items()},
-    **{
-        "maximum": _maximum,
-        "expm1": _expm1,
-        "log1p": _log1p,
-        "not_equal": _not_equal,
-        "square": _square,
-        "copysign": _copysign,
-    },
-    **{"sum": _sum, "argmax": _argmax, "sort": _sort, "take": _take, "getitem": _getitem, "astype": _astype},
-    **{"reshape": _reshape, "expand_dims": _expand_dims, "squeeze": _squeeze, "matrix_transpose": _transpose},
-    **{"concat": _concat, "stack": _stack, "full_like": _full_like},
+    **{"not_equal": _not_equal, "square": _square, "fmod": _fmod, "where": _where},
+    **{"astype": _astype, "rows": _rows, "sum": _sum, "any": _any, "all": _all, "argmax": _argmax},
+    **{"reshape": _reshape, "broadcast_to": _broadcast, "slice": _slice, "take": _take},
+    "permute_dims": lambda given: given.write("Transpose", *given.operands, perm=list(given.attribute("axes"))),
+    "concat": lambda given: given.write("Concat", *given.operands, axis=given.attribute("axis")),
+    "softmax": lambda given: given.write("Softmax", *given.operands, axis=given.attribute("axes")[0]),
 }

@@ -28,19 +28,20 @@ class Kernel(NamedTuple):
 
 
 class KernelPrinter(ValuePrinter):
-    """The text of one loop.
+    """The text of one loop, and of single numbers computed ``after`` it, see `joined`.
 
     What is computed for the outer indices is known to all threads of a row. The inner ones are walked as often as sums
     have to be awaited; what several walks need is computed in each.
     """
 
-    def __init__(self, storage: DeviceStorage, loop: Loop, name: str) -> None:
+    def __init__(self, storage: DeviceStorage, loop: Loop, name: str, after: Loop | None = None) -> None:
         super().__init__(storage, loop)
-        self.name = name
+        self.name, self.after = name, after
 
     def print(self) -> tuple[str, list[Kernel]]:
         """The kernels of the loop: one, or for sums another that adds up the partial results."""
-        labels = ", ".join(dict.fromkeys(node.label for node in self.loop.members if node.label))
+        nodes = [*self.loop.members, *(self.after.members if self.after else ())]
+        labels = ", ".join(dict.fromkeys(node.label for node in nodes if node.label))
         count = width(self.storage, self.loop)
         if count > 1:
             printer = WidePrinter(self.storage, self.loop, count)
@@ -53,11 +54,23 @@ class KernelPrinter(ValuePrinter):
             return f"// {labels}\n{self._function(self.name, body, kernel)}", [kernel]
         nodes = [one.node for one in self.reduced]
         first = kernel._replace(sums=nodes)
-        text = self._function(self.name, body, first)
+        text = self._function(self.name, [*body, *self._single("chunks == 1 && t == 0")], first)
         self.arrays, self.numbers, self.read = [], [], [{}]
-        joined = self._join()
-        second = Kernel(f"{self.name}_join", self.loop, self.layout, self.arrays, nodes, [], True)
-        return f"// {labels}\n{text}\n{self._function(second.name, joined, second)}", [first, second]
+        body = [*self._join(), *self._single("t == 0")]
+        second = Kernel(f"{self.name}_join", self.loop, self.layout, self.arrays, nodes, self.numbers, True)
+        return f"// {labels}\n{text}\n{self._function(second.name, body, second)}", [first, second]
+
+    def _single(self, condition: str) -> list[str]:
+        """The single numbers that are computed after the only result."""
+        if self.after is None:
+            return []
+        printer = ValuePrinter(self.storage, self.after)
+        printer.arrays, printer.numbers = self.arrays, self.numbers
+        for member in printer.rows:
+            printer._value(member)
+        for member in printer.rows:
+            printer._store(member, f"v{member.node.number}", [])
+        return [f"if ({condition}) {{", *(f"  {line}" for line in printer.lines), "}"]
 
     def _function(self, name: str, body: Iterable[str], kernel: Kernel) -> str:
         given = [f"{STORED[str(node.dtype)]} *a{i}" for i, node in enumerate(kernel.arrays)]

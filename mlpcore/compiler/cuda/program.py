@@ -11,7 +11,7 @@ from mlpcore.compiler.cuda import draws
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.kernels import Kernel, KernelPrinter
 from mlpcore.compiler.cuda.preamble import PREAMBLE, device_text
-from mlpcore.compiler.cuda.schedule import BLOCK, DeviceSchedule, chunks, length
+from mlpcore.compiler.cuda.schedule import BLOCK, DeviceSchedule, chunks, joined, length
 from mlpcore.compiler.cuda.storage import DeviceStorage
 from mlpcore.compiler.graph import Node, known
 from mlpcore.compiler.memory import ALIGNMENT, arena
@@ -40,9 +40,13 @@ class DeviceProgram:
         texts = [PREAMBLE]
         if any(isinstance(item, Node) and item.kind == "draw" for item in self.schedule.items):
             texts.append(draws.PHILOX)
-        for number, item in enumerate(self.schedule.items):
-            if isinstance(item, Loop):
-                text, self.kernels[number] = KernelPrinter(self.storage, item, f"loop{number}").print()
+        items, after = self.schedule.items, None
+        for number, item in enumerate(items):
+            if isinstance(item, Loop) and item is after:
+                self.kernels[number] = []  # in the kernels before
+            elif isinstance(item, Loop):
+                after = joined(items, number)
+                text, self.kernels[number] = KernelPrinter(self.storage, item, f"loop{number}", after).print()
                 texts.append(device_text(text))
             elif item.kind == "draw":
                 texts.append(device_text(draws.printed(item, f"draw{number}")))

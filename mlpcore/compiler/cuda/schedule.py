@@ -1,6 +1,6 @@
 """The loops of a schedule as kernels of a device: what one of them can compute without a look at other blocks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mlpcore.compiler.graph import Graph, N, Node
@@ -91,6 +91,16 @@ def thread_layout(loop: Loop) -> ThreadLayout:
         across = 1 if axes[-1] in reduced else _power(count, WARP)
         return ThreadLayout(outer, inner, across, True)
     return ThreadLayout(outer, inner, _along(size(tuple(loop.axes[a] for a in inner))), False)
+
+
+def joined(items: Sequence[Item], number: int) -> Loop | None:
+    """The loop of single numbers that item ``number``, sums with one result, computes too: the thread that has the
+    result goes on with it. All others have read by then what they add up."""
+    loop, others = items[number], items[number + 1 : number + 2]
+    if not others or not isinstance(loop, Loop) or not isinstance(others[0], Loop) or others[0].axes:
+        return None
+    layout = thread_layout(loop)
+    return others[0] if layout.sums and not layout.outer else None
 
 
 def chunks(layout: ThreadLayout, outer: int, inner: int) -> int:

@@ -128,7 +128,8 @@ class ValuePrinter:
         axes = range(member.depth if member.node.kind == "reduce" and not member.short else member.work, len(self.dims))
         reduced = self.layout.inner if member in self.reduced else ()
         guards = [*conditions, *(f"i{a} == 0" for a in axes if a not in reduced and not (self._outside(member, a)))]
-        self._emit(f"if ({' && '.join(guards)}) {self._entry(member)} = {value};")
+        condition = f"if ({' && '.join(guards)}) " if guards else ""
+        self._emit(f"{condition}{self._entry(member)} = {value};")
 
     def _outside(self, member: Member, axis: int) -> bool:
         """Whether an axis is walked within, where a member of rows is known before."""

@@ -157,8 +157,6 @@ class WidePrinter(ValuePrinter):
             address = self._address(self.storage.places[member.node], member.strides)
             self.behind.append(f"write_entries<{self.width}>({address}, {name}, {self.many});")
             return
-        guards = [f"i{axis} == 0" for axis in axes]
-        if not self.whole and member in self.rows:
-            guards = ["first == 0"]
+        guards = [f"i{axis} == 0" for axis in axes] if self.whole or member in self.entries else ["first == 0"]
         condition = f"if ({' && '.join(guards)}) " if guards else ""
         self._emit(f"{condition}{self._entry(member)} = {value};")

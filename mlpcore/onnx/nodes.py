@@ -1,0 +1,64 @@
+"""The nodes and constants of an ONNX model as they are written, and the names of what flows between them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpcore.errors import ConfigurationError
+
+OPSET, IR_VERSION = 17, 8  # runtimes refuse versions newer than themselves; these are known to all of the last years
+LARGEST = (1 << 31) - (1 << 20)  # bytes: protobuf ends at 2 GiB, nodes and names included
+
+
+class Nodes:
+    """Nodes and constants, each written once; ``onnx`` is the package that makes both."""
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._known: dict[Any, str] = {}
+        self._counts: Counter[str] = Counter()
+
+    def node(self, operator: str, inputs: Sequence[str], label: str = "", **attributes: Any) -> str:
+        """The node with these inputs; the name of its output is returned, and is that of the node too."""
+        key = (operator, *inputs, repr(attributes))
+        if key not in self._known:
+            self._known[key] = name = self._fresh(f"{label}/{operator}" if label else operator)
+            self.nodes.append(self.onnx.helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return self._known[key]
+
+    def constant(self, values: np.ndarray, name: str | None = None) -> str:
+        """The name of the constant with these values; equal ones of one ``name``, or without one, are the same."""
+        key = (name, values.dtype.str, values.shape, values.tobytes())
+        if key not in self._known:
+            self._known[key] = written = self._fresh(name or "constant")
+            self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(values, order="C"), written))
+        return self._known[key]
+
+    def kind(self, dtype: Any) -> int:
+        """ONNX's number for a NumPy dtype."""
+        return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+    def model(self, title: str, inputs: dict[str, tuple], outputs: dict[str, tuple]) -> Any:
+        """The checked model; ``inputs`` maps names to (dtype, shape), ``outputs`` to these and the name of a value."""
+        helper, size = self.onnx.helper, sum(len(one.raw_data) for one in self.constants)
+        if size > LARGEST:
+            raise ConfigurationError(f"to_onnx: the parameters hold {size:,} bytes, more than an ONNX file can")
+        for name, (*_, value) in outputs.items():
+            self.nodes.append(helper.make_node("Identity", [value], [name], name=f"to {name}"))
+        given, made = (
+            [helper.make_tensor_value_info(name, self.kind(end[0]), end[1]) for name, end in ends.items()]
+            for ends in (inputs, outputs)
+        )
+        graph = helper.make_graph(self.nodes, title, given, made, self.constants)
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(graph, producer_name="mlpcore", opset_imports=[opset], ir_version=IR_VERSION)
+        self.onnx.checker.check_model(model)
+        return model
+
+    def _fresh(self, name: str) -> str:
+        self._counts[name] += 1
+        return name if self._counts[name] == 1 else f"{name}_{self._counts[name]}"

@@ -1,0 +1,49 @@
+"""A traced graph as the nodes of an ONNX model: one walk over its operations, in their order."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpcore.compiler.graph import N, Node, has_rows
+from mlpcore.compiler.trace import Tracer
+from mlpcore.errors import ConfigurationError
+from mlpcore.onnx.nodes import Nodes
+from mlpcore.onnx.operators import OPERATORS, Operation
+from mlpcore.onnx.rewriting import rewritten
+
+
+class Printer:
+    """Writes the graph of a tracer; ``names`` are those of its inputs, and of constants that keep theirs."""
+
+    def __init__(self, onnx: Any, tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> None:
+        self.nodes = Nodes(onnx)
+        self.tracer, self.names = rewritten(tracer, outputs, names)
+        self._values: dict[Node, str] = {}
+        for node in self.tracer.graph.needed():
+            self._values[node] = self._write(node)
+        ends = [self._values[node] for node in self.tracer.graph.outputs]
+        self.values: dict[Node, str] = dict(zip(outputs, ends, strict=True))  # the names of the outputs
+
+    def _write(self, node: Node) -> str:
+        if node.kind == "input":
+            return self.names[node]
+        if node.kind == "constant":
+            return self._constant(node)
+        if node.name not in OPERATORS:
+            raise ConfigurationError(
+                f"to_onnx: {node.label} uses {node.name} of {node.dtype}, for which ONNX has no operator"
+            )
+        return OPERATORS[node.name](Operation(self.nodes, node, [self._values[one] for one in node.inputs], self._rows))
+
+    def _constant(self, node: Node) -> str:
+        number = dict(node.attributes).get("value")
+        values = self.tracer.data[node] if number is None else np.asarray(number, node.dtype)
+        return self.nodes.constant(values, self.names.get(node))
+
+    def _rows(self) -> str:
+        """The number of rows (1,), read off the shape of an input."""
+        source = next(node for node in self.tracer.graph.nodes if node.kind == "input" and has_rows(node.shape))
+        axis = next(i for i, dim in enumerate(source.shape) if dim is N)
+        shape = self.nodes.node("Shape", [self.names[source]])
+        return self.nodes.node("Gather", [shape, self.nodes.constant(np.asarray([axis]))], axis=0)
