@@ -70,7 +70,7 @@ def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
         (a, b, c), (s, t, u), end = product.leading, product.strides, (how, cublas.CUBLAS_GEMM_DEFAULT)
         begin = *product.transposes, *product.sizes, one
         words: tuple = (*begin, *first, a, *second, b, zero, *out, c, *end)
-        if product.number > 1:
+        if product.number != 1:
             words = (*begin, *first, a, s, *second, b, t, zero, *out, c, u, product.number, *end)
         function = cublas.gemmEx if product.number == 1 else cublas.gemmStridedBatchedEx
         owners = product.matrices, numbers
