@@ -32,6 +32,23 @@ def test_arrays_of_many_tiles(printer: str) -> None:
         np.testing.assert_allclose(got, right, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_many_threads_share(dtype: str, printer: str) -> None:
+    """A row of thousands of entries, which takes a block of threads on a device, reduced in three steps that wait."""
+    x = np.random.default_rng(0).normal(size=(7, 3001)).astype(dtype)
+    x[3, [11, 2999]] = 9.0
+
+    def function(xp: Any, x: Any) -> list[Any]:
+        largest = xp.max(x, axis=1, keepdims=True)
+        y = xp.exp(x - largest)
+        z = y / xp.sum(y, axis=1, keepdims=True)
+        return [z, xp.sum(z * x, axis=1), xp.argmax(x, axis=1), xp.any(x > 3.0, axis=1)]
+
+    eps = np.finfo(dtype).eps
+    for got, right in zip(call(function, [x], [(N, 3001)], 7, printer), function(host, x), strict=True):
+        np.testing.assert_allclose(got, right, rtol=200 * eps, atol=20 * eps)
+
+
 VIEWS: dict[str, Callable] = {
     "flat": lambda xp, y: xp.reshape(y, (-1,)),
     "in parts": lambda xp, y: xp.reshape(y, (-1, 2, 3))[:, 1, :],

@@ -69,10 +69,16 @@ def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
         how = cublas.CUBLAS_COMPUTE_64F if wide else sums.get(precision, cublas.CUBLAS_COMPUTE_32F)
         (a, b, c), (s, t, u), end = product.leading, product.strides, (how, cublas.CUBLAS_GEMM_DEFAULT)
         begin = *product.transposes, *product.sizes, one
-        if product.number == 1:
-            words = (*begin, *first, a, *second, b, zero, *out, c, *end)
-            return lambda: cublas.gemmEx(handle(), *words)
-        batch = (*begin, *first, a, s, *second, b, t, zero, *out, c, u, product.number, *end)
-        return lambda: cublas.gemmStridedBatchedEx(handle(), *batch)
+        words: tuple = (*begin, *first, a, *second, b, zero, *out, c, *end)
+        if product.number != 1:
+            words = (*begin, *first, a, s, *second, b, t, zero, *out, c, u, product.number, *end)
+        function = cublas.gemmEx if product.number == 1 else cublas.gemmStridedBatchedEx
+        owners = product.matrices, numbers
+
+        def run() -> None:
+            _ = owners  # what the addresses are of lives as long as the call may come
+            function(handle(), *words)
+
+        return run
 
     return call
