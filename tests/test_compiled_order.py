@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlpcore.compiler import order as compiled
 from mlpcore.random import Stream
-from mlpcore.training import loop
+from mlpcore.training import orders
 from mlpcore.training.orders import shuffled
 
 pytestmark = needs_compiler
@@ -47,9 +47,9 @@ def test_where_leading_bits_agree_the_whole_words_decide(monkeypatch: pytest.Mon
 def test_an_epoch_takes_the_same_order_however_it_is_drawn(
     compile: bool | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "MANY_ROWS", 100)
+    monkeypatch.setattr(orders, "MANY_ROWS", 100)
     calls = []
-    monkeypatch.setattr(loop, "compiled_order", lambda *given: calls.append(1) or compiled.order(*given))
+    monkeypatch.setattr(orders, "compiled_order", lambda *given: calls.append(1) or compiled.order(*given))
     order = shuffled(3, 1000, compile)
     for epoch in range(4):
         np.testing.assert_array_equal(order(epoch), replace(Stream(3, "order"), step=epoch).order(1000))
