@@ -1,17 +1,19 @@
-// Memory of the device is memory of the host. Fresh and freed memory is full of 0xff: NaN as a number, -1 as an index.
-// Guard zones before and after each allocation are looked at when it is freed, and after each test.
+// Memory of the device is memory of the host, but never of its heap: a kernel that writes to freed memory must not
+// change the host's own data. Fresh and freed memory is full of 0xff: NaN as a number, -1 as an index. Guard zones before
+// and after each allocation are looked at when it is freed, and after each test.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
 #include <sys/mman.h>
+#include <vector>
 
 #include "streams.h"
 
 namespace cuda_on_cpu {
 
-constexpr size_t GUARD = 512, PAGE = 4096, MOST_POISONED = 256u << 20, MOST_FREED = 8192;
+constexpr size_t GUARD = 512, PAGE = 4096, MOST_POISONED = 256u << 20, MOST_FREED = 8192, MOST_KEPT = 1 << 20;
 constexpr int POISON = 0xff;
 struct Record {
   size_t size;
@@ -23,13 +25,30 @@ struct Record {
 static auto &records = *new std::map<uintptr_t, Record>;  // never destroyed: arrays may outlive everything at exit
 static size_t in_use[MOST_DEVICES];
 
+static char *map_pages(size_t size) {
+  void *pages = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return pages == MAP_FAILED ? nullptr : (char *)pages;
+}
 // Ends where a page that faults begins (CUDA_ON_CPU_FENCE=1).
 static char *fenced(size_t size, size_t whole, char **base) {
-  *base =
-      (char *)mmap(nullptr, whole + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (*base == MAP_FAILED) return nullptr;
+  if (!(*base = map_pages(whole + PAGE))) return nullptr;
   mprotect(*base + whole, PAGE, PROT_NONE);
   return *base + whole - (size + 15) / 16 * 16;
+}
+// Pages of small allocations, by size, are kept for the next of that size.
+static auto &kept = *new std::map<size_t, std::vector<char *>>;
+static char *take_pages(size_t size) {
+  auto &pages = kept[size];
+  if (pages.empty()) return map_pages(size);
+  char *last = pages.back();
+  pages.pop_back();
+  return last;
+}
+static void return_pages(char *base, size_t size) {
+  if (size <= MOST_KEPT)
+    kept[size].push_back(base);
+  else
+    munmap(base, size);
 }
 static size_t zone_after(const char *start, const Record &record) {
   return options.fence ? record.base + record.whole - start - record.size : GUARD;
@@ -45,7 +64,7 @@ int allocate(void **out, size_t size, Kind kind) {
   if (options.fence)
     start = fenced(size, record.whole, &record.base);
   else {
-    record.base = (char *)aligned_alloc(PAGE, record.whole);
+    record.base = take_pages(record.whole);
     start = record.base ? record.base + GUARD : nullptr;
   }
   if (!start) return OUT_OF_MEMORY;
@@ -96,7 +115,7 @@ int release(void *pointer, Kind kind) {
     }
   } else {
     if (record.size < 1 << 20) memset(pointer, POISON, record.size);
-    free(record.base);
+    return_pages(record.base, record.whole);
   }
   return OK;
 }

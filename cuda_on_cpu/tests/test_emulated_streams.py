@@ -1,5 +1,7 @@
 """Copies, streams, events, graphs and memory of the emulated device, as CUDA promises them; in every mode."""
 
+import ctypes
+
 import cupy as cp
 import numpy as np
 import pytest
@@ -21,6 +23,18 @@ def test_fresh_memory_is_poisoned() -> None:
     cp.cuda.runtime.memcpy(host.ctypes.data, address, 8000, cp.cuda.runtime.memcpyDeviceToHost)
     cp.cuda.runtime.free(address)
     assert np.isnan(host).all() and (host.view("int32") == -1).all()
+
+
+@pytest.mark.parametrize("size", [800, 20_000, 100_000])
+def test_freed_memory_does_not_become_the_hosts(size: int) -> None:
+    address = cp.cuda.runtime.malloc(size)
+    cp.cuda.runtime.free(address)
+    host = ctypes.CDLL(None)
+    host.malloc.restype, host.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    taken = [(length, host.malloc(length)) for length in range(64, 16_000, 64)]
+    assert not [start for length, start in taken if start < address + size and address < start + length]
+    for _, start in taken:
+        host.free(start)
 
 
 def test_memory_is_counted_and_ends() -> None:
