@@ -124,7 +124,7 @@ CONFIGURATIONS: dict[str, Any] = {
 def parts_of(layer: Any) -> Iterator[Any]:
     """The layer and all layers in it."""
     yield layer
-    for part in (*getattr(layer, "layers", ()), *([layer.layer] if hasattr(layer, "layer") else [])):
+    for part in nn.children(layer):
         yield from parts_of(part)
 
 

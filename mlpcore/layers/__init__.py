@@ -2,7 +2,7 @@
 
 from mlpcore.layers.activation import Identity
 from mlpcore.layers.batchnorm import BatchNorm
-from mlpcore.layers.containers import Residual, Sequential, observe
+from mlpcore.layers.containers import Container, Residual, Sequential, children, observe
 from mlpcore.layers.dropout import Dropout
 from mlpcore.layers.linear import Linear
 from mlpcore.layers.normalization import LayerNorm, RMSNorm
@@ -38,6 +38,7 @@ __all__ = [
     "LAYERS",
     "SELU",
     "BatchNorm",
+    "Container",
     "Dropout",
     "Identity",
     "LayerNorm",
@@ -53,5 +54,6 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "children",
     "observe",
 ]

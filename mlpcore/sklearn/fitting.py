@@ -174,7 +174,7 @@ def _in_batches(
             now, factor = memory.learning_rate, memory.factor  # not where another rate was set since
         model = _gone_on(fresh, memory.model, tree)
     else:
-        random = any(isinstance(layer, Dropout) for layer in net.layers)
+        random = any(isinstance(layer, Dropout) for layer in net.children)
         model = _model(estimator, problem, place, net, tree, steps, draws.seed() if random else 0)
     rule = estimator.learning_rate if translation.decays(estimator) else "constant"
     rate = Rate(rule, float(estimator.learning_rate_init), float(estimator.power_t), now, factor)
