@@ -11,7 +11,7 @@ from mlpcore.errors import ConfigurationError, DataError, GradientCheckError
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import is_statistic, named_leaves, tree_map
-from mlpcore.typing import Array, Layer, Loss, Params
+from mlpcore.typing import Array, Layer, Loss, Params, Training
 
 TOLERANCE = 1e-6  # relative; the differences themselves are good to about 1e-9
 STEP = 1e-4  # along directions of length 1
@@ -34,12 +34,13 @@ def check_gradients(
 ) -> dict[str, float]:
     """Compare ``backward`` (or ``value_and_grad``) with central differences in float64, or raise GradientCheckError.
 
-    For a layer, ``f = sum(u * forward(params, x, noise))`` with random u, and the leaves are ``x`` and every parameter;
-    for a loss, f is the weighted sum and the leaf is ``z``. For each leaf and three random directions v of length 1,
-    ``sum(grad * v)`` must be ``(f(+h v) - f(-h v)) / 2h`` to a relative error of 1e-6; below that, differences of the
-    size of the rounding error of f are let pass. Shapes, parameters, noise, row weights and targets are drawn from
-    ``seed``: parameters near the initial ones, and for a loss every kind of target that its ``prepare`` accepts.
-    ``x`` (n, in) is the input, or z for a loss: its library and device are then used, and it is taken at float64.
+    For a layer, ``f = sum(u * forward(params, x, training))`` with random u, and the leaves are ``x`` and every
+    parameter; for a loss, f is the weighted sum and the leaf is ``z``. For each leaf and three random directions v of
+    length 1, ``sum(grad * v)`` must be ``(f(+h v) - f(-h v)) / 2h`` to a relative error of 1e-6; below that,
+    differences of the size of the rounding error of f are let pass. Shapes, parameters, noise, row weights and targets
+    are drawn from ``seed``: parameters near the initial ones, and for a loss every kind of target that its ``prepare``
+    accepts. ``x`` (n, in) is the input, or z for a loss: its library and device are then used, and it is taken at
+    float64.
 
     Kinks: a point counts only where four estimates of the slope (from the left, from the right, central with h and
     with h / 2) agree to the same 1e-6; where they do not, all is drawn anew, and an ``x`` that was given is shifted
@@ -161,15 +162,16 @@ def _layer_point(layer: Layer, x: Array | None, draws: Stream) -> Point:
         for name, leaf in named_leaves(params)
     }
     params = tree_map(lambda leaf: _like(x, leaf), _filled(params, moved))
-    noise = tree_map(lambda leaf: _like(x, leaf), noise)
-    y, cache = layer.forward(params, x, noise)
+    weights = 0.5 + draws.child("weights").uniform((x.shape[0],))
+    training = Training(*tree_map(lambda leaf: _like(x, leaf), (noise, weights)))
+    y, cache = layer.forward(params, x, training)
     u = _like(x, draws.child("dy").normal(tuple(y.shape)))
     dx, grads = layer.backward(params, cache, u)
     everything = {f"params.{name}": leaf for name, leaf in named_leaves(params)}
 
     def summands(leaves: dict[str, Array]) -> Array:
         mine = {name.removeprefix("params."): leaf for name, leaf in {**everything, **leaves}.items() if name != "x"}
-        y, _ = layer.forward(_filled(params, mine), leaves["x"], noise)
+        y, _ = layer.forward(_filled(params, mine), leaves["x"], training)
         return xp.reshape(u * y, (-1,))
 
     trained = {name: leaf for name, leaf in everything.items() if not is_statistic(name)}

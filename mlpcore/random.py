@@ -80,10 +80,6 @@ class Stream:
         factor = np.asarray(65536 / round(keep * 65536), dtype=dtype)
         return self.mask(shape, keep) * factor
 
-    def ones(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        """Ones, which are not drawn: for layers whose noise is not random."""
-        return np.ones(shape, dtype=dtype)
-
     def order(self, n: int) -> np.ndarray:
         """A permutation of ``range(n)``: the stable order of ``n`` random words."""
         words = self.bits(n)

@@ -33,7 +33,7 @@ class Plain:
 class Squash(Plain):
     """``x / (1 + |x|)``."""
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         below = 1 / (1 + abs(x))
         return x * below, below
 
@@ -50,7 +50,7 @@ class Gate(Plain):
     def init(self, rng: Any, dtype: str) -> Any:
         return {"weight": (0.5 + rng.uniform((self.width,))).astype(dtype)}
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         gate = namespace(x).tanh(params["weight"])[..., None, :]
         return x * gate, (x, gate)
 
@@ -66,7 +66,7 @@ class Centre(Plain):
 
     row_independent = False
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         return x - namespace(x).sum(x, axis=-2, keepdims=True) / x.shape[-2], ()
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
@@ -80,50 +80,43 @@ class Jitter(Plain):
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return stream.child("uniform").uniform(shape).astype(dtype)
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
-        return (x if noise is None else x * noise), noise
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
+        return (x, None) if training is None else (x * training.noise, training.noise)
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
         return (dy if cache is None else dy * cache), {}
 
 
 @dataclass(frozen=True)
-class Both:
-    """A container: the mean of two layers."""
+class Both(mc.layers.Container):
+    """The mean of two layers."""
 
     one: Any
     other: Any
 
     @property
-    def row_independent(self) -> bool:
-        return self.one.row_independent and self.other.row_independent
+    def children(self) -> Any:
+        return self.one, self.other
+
+    def with_children(self, children: Any) -> Any:
+        return Both(*children)
 
     def widths(self, n_in: Any) -> Any:
         return self.one.widths(n_in)
 
-    def init(self, rng: Any, dtype: str) -> Any:
-        return self.one.init(rng.child("one"), dtype), self.other.init(rng.child("other"), dtype)
-
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return self.one.noise(stream.child(1), shape, dtype), self.other.noise(stream.child(2), shape, dtype)
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
-        noises = (None, None) if noise is None else noise
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         (y, first), (z, second) = (
-            layer.forward(part, x, draws)
-            for layer, part, draws in zip((self.one, self.other), params, noises, strict=True)
+            layer.forward(params[i], x, training and training.child(i)) for i, layer in enumerate(self.children)
         )
         return 0.5 * (y + z), (first, second)
-
-    def observe(self, params: Any, cache: Any) -> Any:
-        return tuple(
-            mc.layers.observe(layer, *of) for layer, *of in zip((self.one, self.other), params, cache, strict=True)
-        )
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
         (dx, first), (dz, second) = (
             layer.backward(part, kept, 0.5 * dy, need_dx=need_dx)
-            for layer, part, kept in zip((self.one, self.other), params, cache, strict=True)
+            for layer, part, kept in zip(self.children, params, cache, strict=True)
         )
         return (dx + dz if need_dx else None), (first, second)
 

@@ -84,7 +84,7 @@ def recording(backend: Backend, orders: list, noises: list) -> Backend:
         def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
             for i in range(order.shape[0]):
                 orders.append(backend.to_numpy(backend.asarray(order[i])))
-                noises.append(host(tree_map(backend.asarray, draw(i))))
+                noises.append(host(tree_map(backend.asarray, draw(i)[0])))
             return inner(state, data, order, draw)
 
         return run

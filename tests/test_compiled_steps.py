@@ -163,8 +163,8 @@ class Uniform(Users):
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return stream.child("uniform").uniform(shape).astype(dtype)
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> tuple[Any, Any]:
-        return (x if noise is None else x * noise), noise
+    def forward(self, params: Any, x: Any, training: Any = None) -> tuple[Any, Any]:
+        return (x, None) if training is None else (x * training.noise, training.noise)
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> tuple[Any, Any]:
         return dy if cache is None else dy * cache, {}

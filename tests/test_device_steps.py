@@ -60,9 +60,9 @@ def test_two_calls_of_fit_are_one() -> None:
 class Looking(mc.ReLU):
     """A layer that looks at numbers."""
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         """The rectifier, for what is positive somewhere."""
-        return super().forward(params, x, noise) if bool((x > 0).any()) else (x, x)
+        return super().forward(params, x, training) if bool((x > 0).any()) else (x, x)
 
 
 @pytest.mark.parametrize(("net", "words"), [(deep(mc.ReLU()), {"compile": False}), (deep(Looking()), {})])

@@ -34,15 +34,16 @@ from mlpcore.layers import (
 )
 from mlpcore.random import Stream
 from mlpcore.trees import tree_map
+from mlpcore.typing import Training
 
 EPS = np.finfo(float).eps
 STREAM = Stream(3, "1", step=4)
 
 
-def run(layer, x, dy=None, noise=None, **params):
+def run(layer, x, dy=None, training=None, **params):
     """``(y, dx, dparams, cache)`` with the initial parameters, or those given."""
     params = layer.init(STREAM, str(x.dtype)) | params
-    y, cache = layer.forward(params, x, noise)
+    y, cache = layer.forward(params, x, training)
     return y, *layer.backward(params, cache, np.ones_like(y) if dy is None else dy), cache
 
 
@@ -181,7 +182,7 @@ def test_dropout_uses_the_noise_it_is_given():
     layer, x, dy = Dropout(0.25), normal(30, 20), normal(30, 20)
     noise = layer.noise(STREAM, x.shape, "float64")
     assert 0.15 < np.mean(noise == 0) < 0.35
-    y, dx, grads, _ = run(layer, x, dy, noise)
+    y, dx, grads, _ = run(layer, x, dy, Training(noise, np.ones(len(x))))
     np.testing.assert_array_equal(y, x * noise)
     np.testing.assert_array_equal(dx, dy * noise)
     assert grads == {}
@@ -230,21 +231,20 @@ def test_rms_norm_takes_the_rounding_unit_of_the_dtype(dtype):
 
 
 def weighted(n, *weights):
-    """BatchNorm's noise after the step has multiplied it by the weights of the rows."""
-    ones = BatchNorm(1).noise(STREAM, (n, 1), "float64")
-    return {"row_weights": ones["row_weights"] * np.reshape(np.asarray(weights or (1.0,)), (-1, 1))}
+    """A training pass over n rows with these weights, 1 for each where there are none."""
+    return Training((), np.asarray(weights or [1.0] * n, "float64"))
 
 
-def batch_norm(layer, x, dy, noise):
+def batch_norm(layer, x, dy, training):
     """``y, dx, dparams, observed`` at parameters that are not the first ones."""
     c = layer.features
     params = {"gain": normal(c), "bias": normal(c), "running_mean": normal(c), "running_var": normal(c) ** 2}
-    y, cache = layer.forward(params, x, noise)
+    y, cache = layer.forward(params, x, training)
     return y, *layer.backward(params, cache, dy), layer.observe(params, cache)
 
 
 def test_batch_norm_brings_columns_to_mean_0_and_variance_1():
-    y = run(BatchNorm(3, eps=1e-12), 1e3 + 5 * normal(50, 3), noise=weighted(50))[0]
+    y = run(BatchNorm(3, eps=1e-12), 1e3 + 5 * normal(50, 3), training=weighted(50))[0]
     np.testing.assert_allclose(np.mean(y, axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(np.mean(y * y, axis=0), 1, rtol=1e-12)
 
@@ -284,7 +284,7 @@ def test_batch_norm_running_statistics(weights):
     var = np.sum(w * (x - mean) ** 2, axis=0) / total / (1 - np.sum(w * w) / total**2)
     old = {"running_mean": np.asarray([1.0, 2.0]), "running_var": np.asarray([3.0, 4.0])}
     layer = BatchNorm(2, momentum=0.3)
-    *_, cache = run(layer, x, noise=weighted(4, *weights), **old)
+    *_, cache = run(layer, x, training=weighted(4, *weights), **old)
     seen = layer.observe(layer.init(STREAM, "float64") | old, cache)
     np.testing.assert_allclose(seen["running_mean"], 0.7 * old["running_mean"] + 0.3 * mean, rtol=1e-14)
     np.testing.assert_allclose(seen["running_var"], 0.7 * old["running_var"] + 0.3 * var, rtol=1e-14)
@@ -317,13 +317,6 @@ def test_batch_norm_without_any_weight_is_finite_and_keeps_its_statistics(n):
         assert np.all(np.isfinite(part))
     np.testing.assert_array_equal(seen["running_mean"], normal(3))
     np.testing.assert_array_equal(seen["running_var"], normal(3) ** 2)
-
-
-def test_batch_norm_noise_is_one_weight_per_row_shared_by_a_stack():
-    for shape in ((7, 2), (3, 7, 2)):
-        noise = BatchNorm(2).noise(STREAM, shape, "float32")
-        np.testing.assert_array_equal(noise["row_weights"], np.ones((7, 1), dtype="float32"))
-        assert noise["row_weights"].dtype == "float32"
 
 
 def test_batch_norm_says_that_rows_depend_on_each_other():

@@ -127,7 +127,7 @@ class Squares:
     def noise(self, stream: Stream, shape: tuple, dtype: str) -> Any:
         return ()
 
-    def forward(self, params: dict, x: Any, noise: Any = None) -> tuple[Any, Any]:
+    def forward(self, params: dict, x: Any, training: Any = None) -> tuple[Any, Any]:
         xp = namespace(x)
         size = 1 + xp.sum(xp.abs(x.mT @ x), axis=(-2, -1), keepdims=True)
         return xp.matmul(x, params["weight"]) / size, (x, size)

@@ -69,7 +69,7 @@ def chunk(net: Any, steps: int) -> tuple[list[tuple[int, ...]], dict[str, int]]:
     run = run_prefetched(device, device.send)(step)
 
     def draw(i: int) -> Any:
-        return net.noise(Stream(0, step=i), (5, 3), "float64")
+        return (net.noise(Stream(0, step=i), (5, 3), "float64"),)
 
     index = StrictArray.__getitem__
     with pytest.MonkeyPatch.context() as patch:
@@ -111,7 +111,7 @@ def test_no_more_is_drawn_ahead_than_goes_in_one_go(monkeypatch: pytest.MonkeyPa
 
     def draw(i: int) -> Any:
         events.append("draw")
-        return np.zeros((5, 4))
+        return (np.zeros((5, 4)),)
 
     data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
     run_prefetched(np, np.asarray)(step)(None, data, order, draw)
@@ -144,7 +144,7 @@ def test_a_failure_tells_the_whole_steps_before_it(fails: str, at: int) -> None:
     def draw(i: int) -> Any:
         if fails == "draw" and i == at:
             raise cause
-        return np.zeros(1)
+        return (np.zeros(1),)
 
     data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ChunkError) as caught:

@@ -24,24 +24,24 @@ Run = Callable[..., tuple[State, Array]]
 
 @dataclass(frozen=True)
 class StepNoise:
-    """The noise of the steps of a chunk: ``noise(i)`` is that of step i.
+    """What the batches of a chunk hold beside their rows: ``draw(i)`` is the noise of step i, and ``full_batch``.
 
-    ``make(stream, rows, full)`` makes it from a ``stream`` that stands at a step, and from what is known of a full
-    batch, an array or None; a compiler may call it with a stream and arrays of its own.
+    ``make(stream, rows)`` makes the noise from a ``stream`` that stands at a step; a compiler may call it with a stream
+    of its own.
     """
 
-    make: Callable[[Any, Any, Any], Noise]
+    make: Callable[[Any, Any], Noise]
     stream: Stream  # at the first step
     rows: int
-    full: np.ndarray | None
+    full_batch: Any  # of `mlpcore.typing.Batch`
 
-    def __call__(self, i: int) -> Noise:
-        """The noise of step i."""
-        return self.make(replace(self.stream, step=self.stream.step + i), self.rows, self.full)
+    def __call__(self, i: int) -> tuple[Noise, Any]:
+        """The noise of step i, and ``full_batch``."""
+        return self.make(replace(self.stream, step=self.stream.step + i), self.rows), self.full_batch
 
 
 def shifted(draw: Callable[[int], Any], start: int) -> Callable[[int], Any]:
-    """The noise of the steps from number ``start`` on."""
+    """The draws of the steps from number ``start`` on."""
     if isinstance(draw, StepNoise):
         return replace(draw, stream=replace(draw.stream, step=draw.stream.step + start))
     return lambda i: draw(start + i)
@@ -106,12 +106,13 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
         (compilation or Compilation()).run_eagerly()
 
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-            """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
+            """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``,
+            the fields of a `mlpcore.typing.Batch` behind these.
 
             A failure is a ChunkError, see `run_steps`.
             """
-            noises = (tree_map(asarray, draw(i)) for i in range(order.shape[0]))
-            return run_steps(xp, step, state, data, asarray(order), noises)  # one transfer for the chunk
+            draws = (tree_map(asarray, draw(i)) for i in range(order.shape[0]))
+            return run_steps(xp, step, state, data, asarray(order), draws)  # one transfer for the chunk
 
         return run
 
@@ -119,19 +120,19 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
 
 
 def run_steps(
-    xp: Any, step: Step, state: State, data: tuple, order: Array, noises: Iterable[Noise]
+    xp: Any, step: Step, state: State, data: tuple, order: Array, draws: Iterable[tuple]
 ) -> tuple[State, Array]:
-    """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th noise.
+    """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th draws.
 
-    A failure in a later step, or while its noise is made, must not lose what the whole ones before it made: it is a
+    A failure in a later step, or while its draws are made, must not lose what the whole ones before it made: it is a
     ChunkError.
     """
     losses: list[Array] = []
     try:
-        for i, noise in enumerate(noises):
+        for i, drawn in enumerate(draws):
             rows = order[i, :]
             x, target, weights = (xp.take(part, rows, axis=0) for part in data)
-            state, loss = step(state, Batch(x, target, weights, noise))
+            state, loss = step(state, Batch(x, target, weights, *drawn))
             losses.append(loss)
         return state, xp.stack(losses)
     except BaseException as error:

@@ -9,7 +9,7 @@ from mlpcore.backends.backend import Run, run_steps
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
-from mlpcore.typing import Array, Noise, State, Step
+from mlpcore.typing import Array, State, Step
 
 NOISE_BYTES = 64 << 20  # of noise made or sent in one go; longer chunks take it in pieces
 
@@ -25,14 +25,14 @@ def run_prefetched(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]
         (compilation or Compilation()).run_eagerly()
 
         def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-            def noises() -> Iterator[Noise]:
+            def all_draws() -> Iterator[tuple]:
                 first = draw(0)
                 each = sum(leaf.nbytes for leaf in leaves(first))
                 for start, stop in pieces(order.shape[0], each, NOISE_BYTES):
                     draws = [draw(i) if i else first for i in range(start, stop)]
                     yield from sent(draws, asarray)
 
-            return run_steps(xp, step, state, data, asarray(order), noises())
+            return run_steps(xp, step, state, data, asarray(order), all_draws())
 
         return run
 

@@ -37,14 +37,14 @@ def scanned(
     def compiled(function: Callable) -> Callable:
         return jax.jit(in_precision(jax, function, compilation))
 
-    def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Array]:
+    def scan(advance: Callable, state: State, data: tuple, order: Array, draws: Any) -> tuple[State, Array]:
         def body(state: State, step_inputs: tuple) -> tuple[State, Array]:
             rows, draws = step_inputs
             # Rows are in range by construction, so nothing needs to be filled in for those outside.
             x, target, *weights = (jnp.take(part, rows, axis=0, mode="clip") for part in data)
-            return advance(state, Batch(x, target, weights[0] if weights else jnp.ones(rows.shape, x.dtype), draws))
+            return advance(state, Batch(x, target, weights[0] if weights else jnp.ones(rows.shape, x.dtype), *draws))
 
-        return jax.lax.scan(body, state, (order, noise))
+        return jax.lax.scan(body, state, (order, draws))
 
     @compiled
     def guarded(*arguments: Any) -> tuple[State, Array]:
@@ -85,16 +85,16 @@ def scanned(
         nonlocal ones
         if data[2] is ones or bool(jnp.all(data[2] == 1)):
             ones, data = data[2], data[:2]
-        noise_bytes = sum(leaf.nbytes for leaf in leaves(draw(0)))
+        draw_bytes = sum(leaf.nbytes for leaf in leaves(draw(0)))
         losses: list[Array] = []
         done = 0
         try:
-            for start, stop in pieces(order.shape[0], noise_bytes, NOISE_BYTES):
-                draws = [draw(i) for i in range(start, stop)] if noise_bytes else [draw(0)]
-                noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
+            for start, stop in pieces(order.shape[0], draw_bytes, NOISE_BYTES):
+                draws = [draw(i) for i in range(start, stop)] if draw_bytes else [draw(0)]
+                stacked = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
                 rows = order[start:stop].astype(np.int32)
                 # An error on the device is raised here, before the new state is taken.
-                state, some = jax.block_until_ready(chunk(state, data, rows, noise))
+                state, some = jax.block_until_ready(chunk(state, data, rows, stacked))
                 losses.append(some)
                 done += rows.shape[0]
             return state, losses[0] if len(losses) == 1 else jnp.concatenate(losses)

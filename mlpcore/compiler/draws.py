@@ -53,8 +53,8 @@ TEXT = PHILOX + "".join(_FACTORS.replace("KIND", kind) for kind in ("float", "do
 class TracedStream:
     """`mlpcore.random.Stream` while a step is traced: ``step`` (1,) is an array of uint64, the rest is known.
 
-    It makes factors and ones, which become operations. What is drawn otherwise is `Untraceable`, and is drawn on the
-    host, ahead of the steps.
+    The factors of dropout become an operation. What is drawn otherwise is `Untraceable`, and is drawn on the host,
+    ahead of the steps.
     """
 
     stream: Stream
@@ -70,10 +70,6 @@ class TracedStream:
         tracer, key = self.step.tracer, [*self.stream.key(), member, round(keep * 65536)]
         given = (tracer.asarray(np.array(key, np.uint64)).node, self.step.node)
         return tracer.wrap(tracer.graph.add("factors", "draw", given, tuple(shape), dtype, label()))
-
-    def ones(self, shape: tuple[Dim, ...], dtype: str) -> TracedArray:
-        """As `Stream.ones`."""
-        return self.step.tracer.ones(shape, dtype=dtype)
 
     def __getattr__(self, name: str) -> Any:
         raise Untraceable(f"{name} of a stream")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mlpcore.configuration import check_count
 from mlpcore.trees import tree_map
-from mlpcore.typing import Array, Layer, Noise, Params
+from mlpcore.typing import Array, Layer, Noise, Params, Tree
 
 
 def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callable:
@@ -24,10 +24,10 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
     if not net.row_independent:
         return function
 
-    def in_tiles(params: Params, x: Array, target: Array, weights: Array, noise: Noise) -> tuple:
+    def in_tiles(params: Params, x: Array, target: Array, weights: Array, noise: Noise, full_batch: Tree = ()) -> tuple:
         n = weights.shape[-1]
         if n <= rows:
-            return function(params, x, target, weights, noise)
+            return function(params, x, target, weights, noise, full_batch)
 
         def tile(start: int) -> tuple:
             stop = min(start + rows, n)
@@ -37,6 +37,7 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
                 target[start:stop, ...],
                 weights[..., start:stop],
                 tree_map(lambda leaf: leaf[..., start:stop, :], noise),
+                full_batch,
             )
 
         total: tuple = ()

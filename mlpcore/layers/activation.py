@@ -4,7 +4,7 @@ from typing import Any
 
 from mlpcore.configuration import configuration
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Noise, Params
+from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
 class Activation:
@@ -36,7 +36,7 @@ class Activation:
         """None is needed."""
         return ()
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """The function."""
         return self.activate(x)
 

@@ -9,7 +9,7 @@ from mlpcore.layers.normalization import check_columns
 from mlpcore.namespace import namespace
 from mlpcore.numerics import largest, square_scaling
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Noise, Params
+from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
 @configuration
@@ -23,9 +23,8 @@ class BatchNorm:
 
     all sums over the rows. The last term is the way of dy through mean and var, to which a row adds as much as its
     share; dy carries the weights of the loss already. A row of weight 2 is a row that stands there twice, a row of
-    weight 0 gets its y and touches no other row. In inference (``noise=None``) mean and var are the running ones,
-    constants, and ``dx = gain * r * dy``. The noise is not random: its leaf ``row_weights`` (n, 1) holds ones, which
-    the training step multiplies by the weights of the batch.
+    weight 0 gets its y and touches no other row. In inference mean and var are the running ones, constants, and
+    ``dx = gain * r * dy``.
 
     ``observe`` moves the running statistics towards those of the batch, each by what the batch knows of it beside a
     full batch of B rows of the mean weight m::
@@ -36,9 +35,8 @@ class BatchNorm:
     both factors being 1 at most. ``sum(s^2)`` is one over the effective number of rows, ``W^2 / sum(w^2)`` (Kish 1965),
     so that ``unbiased`` is ``var * n / (n - 1)`` for n rows of equal weights, and weights that are all multiplied by
     one number change nothing: here they are shares, and no counts of copies. A single row knows nothing of the
-    variance. In a full batch of equal weights both factors are the momentum, as in torch. B and m reach the layer as
-    the noise leaf ``full_batch`` (1, 2) of B m and (B - 1) m, which `mlpcore.training` adds where a batch has fewer
-    rows or weights differ; without it the batch counts as a full one.
+    variance. In a full batch of equal weights both factors are the momentum, as in torch. ``B m`` and
+    ``(B - 1) m`` are ``training.full_batch``; without it the batch counts as a full one.
 
     Shapes: x, y (..., n, features); ``gain`` (ones at first), ``bias`` (zeros) and the statistics ``running_mean``
     (zeros) and ``running_var`` (ones) (..., features). ``row_independent`` is False: parts of a batch do not add up
@@ -71,20 +69,21 @@ class BatchNorm:
         return {"gain": ones, "bias": zeros, "running_mean": zeros.copy(), "running_var": ones.copy()}
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """The row weights (n, 1): ones, until the step puts in those of the batch; a stack shares them."""
-        return {"row_weights": stream.ones((shape[-2], 1), dtype)}
+        """None is needed."""
+        return ()
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``gain * h + bias``; h, r and what the batch showed (None in inference) for the way back and `observe`."""
         xp = namespace(x)
         batch, scale, eps = None, 1.0, self.eps
-        if noise is None:
+        if training is None:
             mean = xp.expand_dims(params["running_mean"], axis=-2)
             var = xp.expand_dims(params["running_var"], axis=-2)
             centred = x - mean
         else:
-            total = xp.sum(noise["row_weights"], axis=-2, keepdims=True)
-            share = noise["row_weights"] / xp.where(total > 0, total, 1.0)
+            weights = xp.expand_dims(training.row_weights, axis=-1)
+            total = xp.sum(weights, axis=-2, keepdims=True)
+            share = weights / xp.where(total > 0, total, 1.0)
             if x.shape[-2]:
                 scales = square_scaling(largest(xp.where(share > 0, x, 0.0), axis=-2), 1, self.eps)
                 scale, eps = (xp.expand_dims(part, axis=-2) for part in scales)
@@ -93,7 +92,7 @@ class BatchNorm:
             centred = x - mean
             # In this order a row without weight takes no part, even if its square is infinite.
             var = xp.sum((share * centred) * centred, axis=-2, keepdims=True)
-            batch = (share, total, mean / scale, var / scale / scale, noise.get("full_batch", ()))
+            batch = (share, total, mean / scale, var / scale / scale, training.full_batch)
         r = 1 / xp.sqrt(var + eps)
         h = centred * r
         y = h * xp.expand_dims(params["gain"], axis=-2) + xp.expand_dims(params["bias"], axis=-2)

@@ -5,7 +5,7 @@ from typing import Any
 from mlpcore.configuration import configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Layer, Noise, Params
+from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training
 
 
 class Container:
@@ -108,12 +108,11 @@ class Sequential(Container):
             shape = (*shape[:-1], layer.widths(shape[-1]))
         return tuple(noises)
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """Each layer takes what the one before it gave."""
-        noises = (None,) * len(self.layers) if noise is None else noise
         caches = []
-        for layer, own, draws in zip(self.layers, params, noises, strict=True):
-            x, cache = layer.forward(own, x, draws)
+        for i, layer in enumerate(self.layers):
+            x, cache = layer.forward(params[i], x, None if training is None else training.child(i))
             caches.append(cache)
         return x, tuple(caches)
 
@@ -163,9 +162,9 @@ class Residual(Container):
         """A tuple of one: the inner layer's noise."""
         return (self.layer.noise(stream.child(0), shape, dtype),)
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``x + layer(x)``."""
-        y, cache = self.layer.forward(params[0], x, None if noise is None else noise[0])
+        y, cache = self.layer.forward(params[0], x, None if training is None else training.child(0))
         return x + y, (cache,)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from mlpcore.configuration import check_number, configuration
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Noise, Params
+from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
 @configuration
@@ -39,9 +39,11 @@ class Dropout:
         """The factors for x of ``shape`` (n, w), or (k, n, w) where network j of a stack draws as ``member`` j."""
         return stream.child("mask").factors(shape, 1 - self.rate, dtype)
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``x * noise``, or x where there is none."""
-        return (x if noise is None else x * noise), noise
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """``x * noise``; x itself in inference."""
+        if training is None:
+            return x, None
+        return x * training.noise, training.noise
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """``dy * noise``: the same entries, scaled by the same factors."""

@@ -7,7 +7,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.initializers import GlorotUniform, Zeros
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Initializer, Noise, Params
+from mlpcore.typing import Array, Cache, Initializer, Noise, Params, Training
 
 
 @configuration
@@ -51,7 +51,7 @@ class Linear:
         """None is needed."""
         return ()
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``(x @ weight + bias, x)``: x is what `backward` needs."""
         y = x @ params["weight"]
         if self.bias:

@@ -9,7 +9,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
 from mlpcore.numerics import largest, square_scaling
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Noise, Params
+from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
 def check_columns(layer: Any, n_in: int | None) -> int:
@@ -65,7 +65,7 @@ class LayerNorm:
         """None is needed."""
         return ()
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``gain * h + bias``; h and r for the way back."""
         xp = namespace(x)
         x, scale, eps = in_range(x, self.eps)
@@ -122,7 +122,7 @@ class RMSNorm:
         """None is needed."""
         return ()
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``gain * h``; h and r for the way back."""
         xp = namespace(x)
         # A number of the host: finfo describes the dtype and reads no array.

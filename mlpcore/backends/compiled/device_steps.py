@@ -47,7 +47,7 @@ class DeviceSteps:
     def prepare(
         self, state: State, data: tuple, rows: int, draw: Callable[[int], Any]
     ) -> tuple[TracedFunction, TracedNoise | HostNoise]:
-        """The step for batches of so many rows, and where its noise comes from; `Untraceable` where there is none."""
+        """The step for batches of so many rows, and where its draws come from; `Untraceable` where there is none."""
         if self.home is None:
             self.home = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), state)
         source = _source(draw, rows)
@@ -59,7 +59,7 @@ class DeviceSteps:
 
     def _arguments(self, data: tuple, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
         """The abstract arguments: state, the whole data, of which the distance of rows alone counts, numbers of rows,
-        and what the noise is made of."""
+        and what the draws are made of."""
         state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.home)
         parts = tuple(AbstractArray((2, *part.shape[1:]), part.dtype) for part in data)
         return state, parts, AbstractArray((rows,), np.dtype("int64")), source.inputs(rows)
@@ -67,7 +67,7 @@ class DeviceSteps:
     def _trace(self, data: tuple, rows: int, source: TracedNoise | HostNoise) -> TracedFunction:
         def step(state: State, data: tuple, numbers: Any, inputs: Tree) -> tuple[State, Array]:
             x, target, weights = (namespace(numbers).take(part, numbers, axis=0) for part in data)
-            return self.step(state, Batch(x, target, weights, source.noise(inputs, numbers.shape[0])))
+            return self.step(state, Batch(x, target, weights, *source.drawn(inputs, numbers.shape[0])))
 
         configuration = step_key(self.step, source.inputs(rows))
 
@@ -89,9 +89,9 @@ class DeviceSteps:
         return self.bound[traced, rows]
 
     def _bind(self, traced: TracedFunction, rows: int) -> BoundProgram:
-        state, data, numbers, noise = traced.inputs
+        state, data, numbers, drawn = traced.inputs
         given = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.home), strict=True)}
-        moving = [*leaves(data), numbers, *leaves(noise), *filter(traced.program.makes, [traced.result])]
+        moving = [*leaves(data), numbers, *leaves(drawn), *filter(traced.program.makes, [traced.result])]
         if traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
         return BoundProgram(traced.program, rows, given, self.device, moving)
@@ -105,7 +105,7 @@ class DeviceSteps:
             if leaf is not place:  # somebody else has changed the state since the last chunk
                 self.device.copy(leaf, place)
         bound = self._bound(traced, order.shape[1])
-        _, nodes, numbers, noise = traced.inputs
+        _, nodes, numbers, drawn = traced.inputs
         result: Any = traced.result
         steps, rows = order.shape
         put = self.device.put
@@ -113,7 +113,7 @@ class DeviceSteps:
         every = put(np.ascontiguousarray(order, np.int64).reshape(-1))
         _, columns, _ = source.stacks(range(steps))
         draws = [(node, put(column.reshape(-1)), column[0].size)
-                 for node, column in zip(leaves(noise), columns, strict=True)]  # fmt: skip
+                 for node, column in zip(leaves(drawn), columns, strict=True)]  # fmt: skip
         count = max(1, int(np.prod(result.shape, dtype=int)))
         losses, moves = self.device.empty(steps * count, result.dtype), traced.program.makes(result)
         done = 0
@@ -135,7 +135,7 @@ class DeviceSteps:
 
 
 def _source(draw: Callable[[int], Any], rows: int) -> TracedNoise | HostNoise:
-    """Where the noise of steps comes from; `Untraceable` where the host would have to draw it."""
+    """Where the draws of steps come from; `Untraceable` where the host would have to draw it."""
     if isinstance(draw, StepNoise):
         return TracedNoise(draw)
     source = HostNoise(draw, rows)

@@ -1,4 +1,4 @@
-"""Where the noise of compiled steps comes from: operations of the step itself, or the host, ahead of the steps."""
+"""Where the draws of compiled steps come from: operations of the step itself, or the host, ahead of the steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,37 +17,35 @@ from mlpcore.typing import Noise, Tree
 
 @dataclass(frozen=True)
 class TracedNoise:
-    """Noise that becomes operations: what a step takes are its number, and what is known of a full batch."""
+    """Noise that becomes operations: what a step takes are its number, and ``full_batch``."""
 
     draws: StepNoise
     bytes_per_step = 0
 
     def inputs(self, rows: Dim) -> Tree:
         """The arguments of a step."""
-        full = self.draws.full
-        return AbstractArray((1,), np.dtype("uint64")), () if full is None else AbstractArray(full.shape, full.dtype)
+        full_batch = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.draws.full_batch)
+        return AbstractArray((1,), np.dtype("uint64")), full_batch
 
-    def noise(self, inputs: Any, rows: Dim) -> Noise:
-        """The noise of a step while it is traced."""
-        number, full = inputs
-        stream = TracedStream(replace(self.draws.stream, step=0), number)
-        made = self.draws.make(stream, rows, None if isinstance(full, tuple) else full)
-        if not all(isinstance(leaf, TracedArray) for leaf in leaves(made)):  # else it were the same in every step
+    def drawn(self, inputs: Any, rows: Dim) -> tuple[Noise, Tree]:
+        """The noise of a step while it is traced, and ``full_batch``."""
+        number, full_batch = inputs
+        noise = self.draws.make(TracedStream(replace(self.draws.stream, step=0), number), rows)
+        if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):  # else it were the same in every step
             raise Untraceable("noise that is not made from its stream")
-        return made
+        return noise, full_batch
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
         """How many of the steps can be done, their arguments, stacked leaf by leaf, and what was raised then."""
         numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draws.stream.step)
-        full = self.draws.full
-        columns = [numbers[:, None], *([] if full is None else [np.repeat(full[None], len(steps), axis=0)])]
-        return len(steps), columns, None
+        same = [np.repeat(leaf[None], len(steps), axis=0) for leaf in leaves(self.draws.full_batch)]
+        return len(steps), [numbers[:, None], *same], None
 
 
 class HostNoise:
-    """Noise that the host draws: the arguments of a step are its leaves."""
+    """Draws of the host: the arguments of a step are their leaves."""
 
-    def __init__(self, draw: Callable[[int], Noise], rows: int) -> None:
+    def __init__(self, draw: Callable[[int], tuple], rows: int) -> None:
         self.draw, self.rows = draw, rows
         self.first = tree_map(np.asarray, draw(0))
         self.bytes_per_step = sum(leaf.nbytes for leaf in leaves(self.first))
@@ -68,12 +66,12 @@ class HostNoise:
 
         return tree_map(abstract, self.first)
 
-    def noise(self, inputs: Any, rows: Dim) -> Noise:
+    def drawn(self, inputs: Any, rows: Dim) -> tuple:
         """The leaves themselves."""
         return inputs
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
-        """As `TracedNoise.stacks`: the steps before one whose noise raises an error are done first."""
+        """As `TracedNoise.stacks`: the steps before one whose draws raise an error are done first."""
         if not leaves(self.first):
             return len(steps), [], None
         drawn: list[list[np.ndarray]] = []

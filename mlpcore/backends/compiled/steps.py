@@ -18,7 +18,7 @@ from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, known
 from mlpcore.errors import BackendUnavailable
 from mlpcore.trees import Layout, leaves, tree_map
-from mlpcore.typing import Array, Batch, Noise, State, Step, Tree
+from mlpcore.typing import Array, Batch, State, Step, Tree
 
 SECONDS = 0.05  # after the first step that ends later, Python may see to signals
 ROW_COUNTS = 4  # for which memory is kept: the full batch, the ragged last one, and those of a second fit
@@ -87,8 +87,8 @@ class CompiledSteps:
         self.traced: list[TracedFunction] = []
         self.draws_traced = True  # until a layer draws otherwise
 
-    def prepare(self, state: State, data: tuple, rows: int, draw: Callable[[int], Noise]) -> tuple[BoundStep, Source]:
-        """The step for batches of so many rows, and where its noise comes from."""
+    def prepare(self, state: State, data: tuple, rows: int, draw: Callable[[int], tuple]) -> tuple[BoundStep, Source]:
+        """The step for batches of so many rows, and where its draws come from."""
         if self.home is None:
             self.home = tree_map(lambda leaf: _in_own_memory(np.asarray(leaf)), state)
         if self.draws_traced and isinstance(draw, StepNoise):
@@ -113,10 +113,10 @@ class CompiledSteps:
         return self.bound[key]
 
     def _arguments(self, data: tuple, rows: Dim, source: Source) -> tuple[Tree, ...]:
-        """The abstract arguments of a step: state, batch without noise, and what the noise is made of."""
+        """The abstract arguments of a step: state, batch without draws, and what the draws are made of."""
         state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.home)
         x, target, weights = (AbstractArray((rows, *part.shape[1:]), part.dtype) for part in data)
-        return state, Batch(x, target, weights, ()), source.inputs(rows)
+        return state, Batch(x, target, weights), source.inputs(rows)
 
     def _trace(self, data: tuple, exact: tuple[Tree, ...], source: Source) -> TracedFunction:
         """The step traced for any number of rows, where it does not compute with it."""
@@ -125,7 +125,7 @@ class CompiledSteps:
                 return traced
 
         def step(state: State, batch: Batch, inputs: Tree) -> tuple[State, Array]:
-            return self.step(state, batch._replace(noise=source.noise(inputs, batch.x.shape[0])))
+            return self.step(state, Batch(*batch[:3], *source.drawn(inputs, batch.x.shape[0])))
 
         configuration = step_key(self.step, exact[2])
 
@@ -156,14 +156,14 @@ class CompiledSteps:
         for place, leaf in zip(leaves(self.home), leaves(state), strict=True):
             if leaf is not place:  # somebody else has changed the state since the last chunk
                 np.copyto(place, leaf)
-        _, batch, noise = prepared.traced.inputs
+        _, batch, drawn = prepared.traced.inputs
         loss = prepared.traced.result
         losses: list[np.ndarray] = []
         done = 0
         try:
             for steps, parts, rows in _packed(data, order, source.bytes_per_step):
                 count, columns, error = source.stacks(steps)
-                draws = dict(zip(leaves(noise), columns, strict=True)) if count else {}
+                draws = dict(zip(leaves(drawn), columns, strict=True)) if count else {}
                 begin = 0
                 while begin < count:
                     left = {node: leaf[begin:] for node, leaf in draws.items()}
