@@ -13,6 +13,7 @@ sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scik
 import mlpcore  # noqa: E402
 
 HERE = Path(__file__).parent
+HELPERS = HERE.parent / "helpers"
 THEIRS = "sklearn.neural_network.tests.test_mlp"
 # Items of scikit-learn's own tests that cannot pass, and why.
 EXCEPTIONS = {
@@ -32,7 +33,7 @@ EXCEPTIONS = {
 def outcomes(tmp_path: Path, *arguments: str, **environment: str) -> dict[str, str]:
     """What a pytest in a process of its own said: the name of every item, and passed, failed or skipped."""
     report = tmp_path / "report.xml"
-    paths = os.pathsep.join([str(Path(mlpcore.__file__).parent.parent), str(HERE)])
+    paths = os.pathsep.join([str(Path(mlpcore.__file__).parent.parent), str(HELPERS)])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *arguments]
     done = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": paths} | environment, capture_output=True, text=True, check=False
@@ -57,7 +58,7 @@ def test_scikit_learns_own_tests(tmp_path: Path, compat: str) -> None:
 
 
 def test_the_contract_under_dispatch(tmp_path: Path) -> None:
-    found = outcomes(tmp_path, str(HERE / "test_estimator_contract.py"), SCIPY_ARRAY_API="1")
+    found = outcomes(tmp_path, str(HERE / "test_contract.py"), SCIPY_ARRAY_API="1")
     assert [name for name, outcome in found.items() if outcome == "failed"] == []
     # Those of two namespaces need torch too.
     dispatched = [name for name in found if "array_namespace=array_api_strict" in name]
@@ -66,5 +67,5 @@ def test_the_contract_under_dispatch(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sklearn.__version__ < "1.7", reason="1.6's own StandardScaler refuses arrays of array-api-strict")
 def test_scikit_learns_tools_under_dispatch(tmp_path: Path) -> None:
-    found = outcomes(tmp_path, str(HERE / "test_estimator_tools.py"), "-k", "dispatch", SCIPY_ARRAY_API="1")
+    found = outcomes(tmp_path, str(HERE / "test_tools.py"), "-k", "dispatch", SCIPY_ARRAY_API="1")
     assert "passed" in found.values() and "failed" not in found.values(), found

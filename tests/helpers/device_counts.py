@@ -1,4 +1,4 @@
-"""What training costs on a CUDA device, in a committed table: ``python tests/device_counts.py`` writes it anew.
+"""What training costs on a CUDA device, in a committed table: ``python tests/helpers/device_counts.py`` writes it anew.
 
 A step's and a prediction's kernels, products and copies are read off what is printed. What a chunk of steps and an
 epoch cost besides their steps is counted in fits on CuPy, which need a device, be it emulated; ``--printed`` keeps it.
@@ -16,7 +16,7 @@ from printing import CASES, Case, Printed, programs, rows_of
 
 import mlpcore as mc
 
-TABLE = Path(__file__).parent / "golden" / "device_counts.json"
+TABLE = Path(__file__).parents[1] / "golden" / "device_counts.json"
 Counts = dict[str, int]
 
 
@@ -36,7 +36,7 @@ def of_programs(case: Case, dtype: str = "float32") -> dict[str, Counts]:
 def of_fits(case: Case, counts: Counter) -> dict[str, Counts]:
     """What a warm step, a chunk besides its steps, and an epoch besides its chunks ask of CUDA, in batches of 8 rows.
 
-    ``counts`` is that of tests/device_calls.py.
+    ``counts`` is that of tests/helpers/device_calls.py.
     """
     # Epochs of 4 steps in one chunk, of 12 steps in one, and of 12 in three.
     few, many, cut = (_epoch(case._replace(batch=8), *of, counts) for of in ((4, 12), (12, 12), (12, 4)))

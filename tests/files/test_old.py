@@ -1,7 +1,8 @@
 """Model files, checkpoints and pickles of earlier days load, predict what they did, and go on where they stood.
 
-``python tests/test_old_files.py NAME`` writes ``golden/files-NAME.zip`` anew: only for a day that has none yet, as what
-was written stays. Pickles are no format of files, but those of fitted models and estimators lie in people's folders.
+``PYTHONPATH=tests/helpers python tests/files/test_old.py NAME`` writes ``golden/files-NAME.zip`` anew: only for a day
+that has none yet, as what was written stays. Pickles are no format of files, but those of fitted models and estimators
+lie in people's folders.
 """
 
 import json
@@ -21,7 +22,7 @@ import pytest
 import mlpcore as mc
 from mlpcore.random import Stream
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 ARCHIVES = sorted(GOLDEN.glob("files-*.zip"))
 X = Stream(7, "x").normal((24, 3))
 Y = np.stack([X[:, 0] * X[:, 1], np.sin(X[:, 2])], axis=1)

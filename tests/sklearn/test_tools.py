@@ -64,7 +64,7 @@ def test_clones_copies_and_processes() -> None:
         "pickle": lambda model: pickle.loads(pickle.dumps(model)),
         "cloudpickle": lambda model: pickle.loads(cloudpickle.dumps(model)),
         "deepcopy": __import__("copy").deepcopy,
-        "process": lambda model: joblib.Parallel(n_jobs=2)(joblib.delayed(_itself)(model) for _ in range(2))[1],
+        "process": lambda model: joblib.Parallel(n_jobs=2)(joblib.delayed(copy.copy)(model) for _ in range(2))[1],
     }
     activation, optimizer = [mc.GELU("tanh")], mc.AdamW(mc.CosineDecay(0.03, 100))
     for model in (classifier(), classifier(activation=activation, solver=optimizer, warm_start=True, dropout=0.1)):
@@ -79,15 +79,9 @@ def test_clones_copies_and_processes() -> None:
             np.testing.assert_array_equal(
                 made.partial_fit(X, LABELS).coefs_[0], further.partial_fit(X, LABELS).coefs_[0], err_msg=name
             )
-    assert joblib.Parallel(n_jobs=2)(joblib.delayed(_fitted)(seed) for seed in range(2)) == [_fitted(0), _fitted(1)]
-
-
-def _itself(model: Any) -> Any:
-    return model
-
-
-def _fitted(seed: int) -> float:
-    return classifier(random_state=seed).fit(X, LABELS).loss_
+    models = [classifier(random_state=seed) for seed in range(2)]
+    fits = joblib.Parallel(n_jobs=2)(joblib.delayed(MLPClassifier.fit)(model, X, LABELS) for model in models)
+    assert [fitted.loss_ for fitted in fits] == [model.fit(X, LABELS).loss_ for model in models]
 
 
 @pytest.mark.parametrize("backend", ["array_api_strict", *BACKENDS])
@@ -181,7 +175,7 @@ def test_the_columns_of_a_hidden_layer_have_names(kind: type, output: str) -> No
                 act()
 
 
-# --- under array API dispatch, which SCIPY_ARRAY_API=1 allows before the first import; see test_estimator_suites
+# --- under array API dispatch, which SCIPY_ARRAY_API=1 allows before the first import; see test_suites.py
 
 
 def makers() -> list[str]:

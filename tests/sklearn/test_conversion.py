@@ -8,12 +8,12 @@ import pytest
 
 sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
 
+from pairs import ACTIVATIONS, KINDS, OLD, SOLVERS, TARGETS, both_fitted, pair, rows  # noqa: E402
 from scipy.sparse import csr_matrix, issparse  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.linear_model import LinearRegression  # noqa: E402
 from sklearn.neural_network import MLPClassifier as TheirClassifier  # noqa: E402
 from sklearn.neural_network import MLPRegressor as TheirRegressor  # noqa: E402
-from test_estimator_parity import ACTIVATIONS, KINDS, OLD, SOLVERS, TARGETS, both_fitted, pair, rows  # noqa: E402
 
 import mlpcore as mc  # noqa: E402
 from mlpcore.errors import ConfigurationError, MlpcoreWarning  # noqa: E402

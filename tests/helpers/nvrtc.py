@@ -1,6 +1,7 @@
 """Printed kernels under NVIDIA's compiler, as CuPy calls it, without a device.
 
-``python tests/nvrtc.py 0 1000`` compiles random graphs; tests/test_cuda_nvrtc.py what is printed for members.
+``python tests/helpers/nvrtc.py 0 1000`` compiles random graphs; tests/compiler/cuda/test_nvrtc.py what is
+printed for members.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from mlpcore.compiler.trace import Tracer
 
 ARCHITECTURES = ("80", "90", "100")
 TOGETHER = 100  # kernels of a text: the functions before them are compiled as often
-GRAPHS = 20  # of a program, as in tests/fuzz.py
+GRAPHS = 20  # of a program, as in tests/helpers/fuzz.py
 
 
 def compiler() -> Any:

@@ -6,7 +6,7 @@ import members
 import numpy as np
 import pytest
 from compiled import PRINTERS, bind, program_of
-from test_compiler import network
+from users import network
 
 import mlpcore as mc
 from mlpcore.backends import get_backend

@@ -1,7 +1,7 @@
-"""Random graphs against NumPy, as many as one likes: ``python tests/fuzz.py 0 100000 --progress graphs.txt``.
+"""Random graphs against NumPy, as many as one likes: ``python tests/helpers/fuzz.py 0 100000 --progress graphs.txt``.
 
 Graphs FIRST to LAST - 1 run in processes of their own, `PART` graphs each, as C, as C in tiles on two threads, and as
-NumPy calls; with ``--cuda shim`` as CUDA C by tests/cuda_host.py, with ``--cuda cupy`` by CuPy, on a card or on the
+NumPy calls; with ``--cuda shim`` as CUDA C by `cuda_host`, with ``--cuda cupy`` by CuPy, on a card or on the
 emulated device. The file of progress holds a line for each part; a run with the same file goes on behind the last one.
 """
 

@@ -1,6 +1,6 @@
 """What a step, a chunk and an epoch cost on a CUDA device: exactly what the committed table says, and what must not be.
 
-A change of the table (see tests/device_counts.py) is a change of speed, to be looked at.
+A change of the table (see tests/helpers/device_counts.py) is a change of speed, to be looked at.
 """
 
 import json
@@ -60,7 +60,7 @@ def test_what_cuda_is_asked_for(library: str) -> None:
     """In a process of its own, where all calls are counted: a warm step asks for what is printed and nothing else."""
     open_place(library)
     command = [sys.executable, device_counts.__file__, "--fits"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert run.returncode == 0, run.stderr[-3000:]
     for name, found in json.loads(run.stdout).items():
         step = found["step"]

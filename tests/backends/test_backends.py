@@ -327,8 +327,9 @@ def test_float32_on_jax_with_the_global_switch_on() -> None:
     pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
     code = f"""
         import jax; jax.config.update("jax_enable_x64", True)
-        import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
-        import numpy as np, test_backends as t
+        import sys; sys.path += {sys.path!r}
+        import numpy as np, runpy, types
+        t = types.SimpleNamespace(**runpy.run_path({__file__!r}))
         model, expected = t.make("jax", "float32"), t.make("numpy", "float32")
         np.testing.assert_allclose(t.fit(model).loss, t.fit(expected).loss, rtol=1e-5)
         print(model.predict(jax.numpy.asarray(t.X)).dtype)
@@ -389,8 +390,9 @@ def test_jax_on_a_second_device() -> None:
     pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
     code = f"""
         import os; os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
-        import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
-        import jax, numpy as np, test_backends as t
+        import sys; sys.path += {sys.path!r}
+        import jax, numpy as np, runpy, types
+        t = types.SimpleNamespace(**runpy.run_path({__file__!r}))
         first, second = jax.devices()
         assert t.get_backend("jax", second).asarray(t.X).devices() == {{second}}
         model, expected = t.make("jax", device="cpu:1"), t.make("numpy")

@@ -59,7 +59,7 @@ import os
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 """
-FIT = "import test_fit_bits; print(test_fit_bits.fit(True))"
+FIT = f"from runpy import run_path; print(run_path({__file__!r})['fit'](True))"
 
 
 @needs_compiler
@@ -113,8 +113,8 @@ def test_a_fit_goes_on_in_a_forked_process_while_another_runs(way: bool) -> None
 
 
 KILLED = """
-import test_fit_bits
-test_fit_bits.fit({way}, 10**6, checkpoint={path!r})
+from runpy import run_path
+run_path({file!r})["fit"]({way}, 10**6, checkpoint={path!r})
 """
 
 
@@ -122,7 +122,7 @@ test_fit_bits.fit({way}, 10**6, checkpoint={path!r})
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_process_killed_at_any_moment_is_resumed_to_the_same_bits(way: bool, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    process = start(KILLED.format(way=way, path=str(path)), OPENBLAS_NUM_THREADS="1")
+    process = start(KILLED.format(file=__file__, way=way, path=str(path)), OPENBLAS_NUM_THREADS="1")
     limit = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None and time.monotonic() < limit, process.communicate()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from compiled import CompiledStep, call, compiled_step, needs_compiler, network_step, steps
 from processes import holds_in_child, needs_fork, output, start
-from test_compiler import KeepsTheOld, Looks, Swaps, Turns, batches, network
+from users import KeepsTheOld, Looks, Swaps, Turns, batches, network
 
 import mlpcore as mc
 from mlpcore.compiler import blas, pool
@@ -179,9 +179,11 @@ def has_threads() -> bool:
 
 SCRIPT = """
 import hashlib, os, sys, threading
+from runpy import run_path
 if sys.argv[1] == "one core" and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from test_compiler_threads import bits, large_step
+this = run_path(sys.argv[2])
+bits, large_step = this["bits"], this["large_step"]
 print(hashlib.sha256(b"".join(bits(large_step(4)))).hexdigest(), flush=True)
 if sys.argv[1] == "exit":  # in the middle of a call of a thread that nobody waits for
     made = large_step(4)
@@ -191,7 +193,7 @@ if sys.argv[1] == "exit":  # in the middle of a call of a thread that nobody wai
 
 @pytest.mark.parametrize("how", ["one core", "exit"])
 def test_a_process_on_one_core_or_at_its_exit_has_the_same_bits_and_ends(how: str) -> None:
-    printed = output(start(SCRIPT, how), 120)
+    printed = output(start(SCRIPT, how, __file__), 120)
     assert printed == hashlib.sha256(b"".join(bits(large_step(1)))).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """A thousand random graphs, twenty in a program, as C and as NumPy calls, each also in tiles, two hundred as CUDA C.
 
-``python tests/fuzz.py`` does any number of them.
+``python tests/helpers/fuzz.py`` does any number of them.
 """
 
 from typing import Any

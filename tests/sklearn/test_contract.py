@@ -1,4 +1,4 @@
-"""scikit-learn's contract of an estimator: its own checks, which `test_estimator_suites` runs under dispatch too."""
+"""scikit-learn's contract of an estimator: its own checks, which `test_suites` runs under dispatch too."""
 
 import os
 

@@ -1,12 +1,13 @@
 """Compiled functions against the same code run by NumPy: every member's step, users' optimizers."""
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import members
 import numpy as np
 import pytest
 from compiled import ON_DEVICES, PRINTERS, bind, call, compiled_step, network_step, program_of, steps
+from users import KeepsTheOld, Looks, Mirrors, Swaps, Turns, batches, network
 
 import mlpcore as mc
 from mlpcore.compiler.chunk import Steps
@@ -14,7 +15,6 @@ from mlpcore.compiler.draws import TracedStream, draw_factors
 from mlpcore.compiler.graph import N, Untraceable
 from mlpcore.compiler.program import Program
 from mlpcore.compiler.trace import Tracer
-from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.training.rules import Rules
 from mlpcore.trees import leaves, tree_map
@@ -25,15 +25,6 @@ from mlpcore.typing import Batch
 def printer(request: Any) -> str:
     """What a program is printed as."""
     return request.param
-
-
-def batches(net: Any, case: str, dtype: str, sizes: tuple[int, ...], width: int) -> list[Batch]:
-    made = []
-    for i, rows in enumerate(sizes):
-        _, target, weights = members.loss_arrays(case, rows, dtype, seed=i)
-        x = Stream(i, "x").normal((rows, width)).astype(dtype)
-        made.append(Batch(x, target, weights, net.noise(Stream(3, "noise", step=i), x.shape, dtype)))
-    return made
 
 
 def assert_like_eager(
@@ -47,11 +38,6 @@ def assert_like_eager(
     for got, right in zip(held, state, strict=True):
         assert got.dtype == right.dtype
         np.testing.assert_allclose(got, right, rtol=0, atol=bound * max(1.0, float(np.max(np.abs(right), initial=0))))
-
-
-def network(*inner: Any, outputs: int = 3) -> mc.Sequential:
-    layers = (mc.Linear(5, 4), *inner)
-    return mc.Sequential(*layers, mc.Linear(mc.Sequential(*layers).widths(5), outputs))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -74,58 +60,6 @@ def test_a_step_of_every_optimizer_with_all_rules(name: str, printer: str) -> No
     rules = Rules(l2=1e-3, clip_norm=0.5, clip_value=0.4, ema=0.9)
     net = network(mc.GELU(), mc.Dropout(0.3))
     assert_like_eager(net, "SoftmaxCrossEntropy", members.OPTIMIZERS[name], "float64", rules, 1e-10, printer)
-
-
-class Kept(NamedTuple):
-    """A vector that an optimizer keeps."""
-
-    vector: Any
-
-
-class Vanilla:
-    """What users write: an optimizer without anything but the contract."""
-
-    learning_rate, weight_decay = 0.1, 0.0
-
-    def init(self, params: Any) -> Kept:
-        return Kept(np.zeros_like(params))
-
-
-class KeepsTheOld(Vanilla):
-    """Its state is the parameters before the step."""
-
-    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
-        return params - rate[..., None] * grads, Kept(params)
-
-
-class Swaps(Vanilla):
-    """Parameters and state change places."""
-
-    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
-        return state.vector, Kept(params)
-
-
-class Looks(Vanilla):
-    """Every entry takes the old value of its neighbour."""
-
-    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
-        xp = namespace(params)
-        return xp.concat([params[..., 1:], params[..., :1]], axis=-1) - rate[..., None] * grads, Kept(params * 2)
-
-
-class Turns(Vanilla):
-    """Every entry takes the old value of the one that is as far from the other end, read in the loop that writes."""
-
-    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
-        xp = namespace(params)
-        return xp.flip(params, axis=-1) - rate[..., None] * grads, Kept(params + grads)
-
-
-class Mirrors(Vanilla):
-    """The same, and nobody else reads the old values."""
-
-    def update(self, grads: Any, state: Kept, params: Any, rate: Any) -> tuple[Any, Kept]:
-        return namespace(params).flip(params, axis=-1) - rate[..., None] * grads, Kept(grads)
 
 
 @pytest.mark.parametrize(

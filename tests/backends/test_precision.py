@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from compiled import call
 from cuda_host import nearest, needed
+from dense import Looking
 from devices import gpu, open_place
 from fitting import X, Y, make
-from test_device_steps import Looking
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend

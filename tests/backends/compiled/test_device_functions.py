@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_host import device, needed
+from dense import LABELS, Looking, X, deep
 from members import LAYERS
-from test_device_steps import LABELS, Looking, X, deep
 
 import mlpcore as mc
 from mlpcore.backends import get_backend

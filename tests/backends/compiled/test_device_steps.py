@@ -1,11 +1,11 @@
 """Training by printed CUDA, on a device of host memory: what eager steps compute, in few launches."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from cuda_host import backend, needed
+from dense import LABELS, ROWS, Looking, X, deep
 from fitting import EAGER, assert_same, state_of
 
 import mlpcore as mc
@@ -13,8 +13,6 @@ from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
 
 pytestmark = needed
-ROWS, WIDTH = 29, 5
-X, LABELS = Stream(1, "x").normal((ROWS, WIDTH)), (Stream(2).bits(ROWS) % np.uint64(3)).astype("int64")
 
 
 def fit(net: Any, backend: Any, epochs: int = 2, **words: Any) -> tuple[mc.Model, list[float]]:
@@ -24,11 +22,6 @@ def fit(net: Any, backend: Any, epochs: int = 2, **words: Any) -> tuple[mc.Model
     words = {"dtype": "float64", "seed": 4, **words}
     model = mc.Model(net, mc.SoftmaxCrossEntropy(), mc.AdamW(0.01), backend=backend, **words)
     return model, model.fit(X, LABELS, epochs=epochs, batch_size=8, sample_weight=weights).loss
-
-
-def deep(*between: Any) -> mc.Sequential:
-    """Two dense layers and what lies between them."""
-    return mc.Sequential(mc.Linear(WIDTH, 7), *between, mc.Linear(7, 3))
 
 
 @pytest.mark.parametrize(
@@ -54,15 +47,6 @@ def test_two_calls_of_fit_are_one() -> None:
     weights[3] = 0
     model.fit(X, LABELS, epochs=3, batch_size=8, sample_weight=weights)
     assert_same(state_of(model), state_of(once))
-
-
-@dataclass(frozen=True)
-class Looking(mc.ReLU):
-    """A layer that looks at numbers."""
-
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
-        """The rectifier, for what is positive somewhere."""
-        return super().forward(params, x, noise) if bool((x > 0).any()) else (x, x)
 
 
 @pytest.mark.parametrize(("net", "words"), [(deep(mc.ReLU()), {"compile": False}), (deep(Looking()), {})])

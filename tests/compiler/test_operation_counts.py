@@ -1,6 +1,7 @@
 """What a training step costs, read off its graph and its schedule: exactly what the committed table says.
 
-``python tests/test_operations.py`` writes the table anew: a change of it is a change of speed, to be looked at.
+``PYTHONPATH=tests/helpers python tests/compiler/test_operation_counts.py`` writes the table anew: a change of it is a
+change of speed, to be looked at.
 """
 
 import json
@@ -22,7 +23,7 @@ from mlpcore.training.rules import Rules
 from mlpcore.trees import tree_map
 from mlpcore.typing import Batch
 
-TABLE = Path(__file__).parent / "golden" / "operations.json"
+TABLE = Path(__file__).parents[1] / "golden" / "operations.json"
 
 
 def mlp(*widths: int) -> mc.Sequential:
