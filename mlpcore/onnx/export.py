@@ -15,7 +15,7 @@ from mlpcore.files.writing import Path, replace_file
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.namespace import namespace
 from mlpcore.onnx.nodes import Nodes
-from mlpcore.onnx.printer import Printer
+from mlpcore.onnx.printer import OnnxPrinter
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Layer, Loss, Params
 
@@ -89,7 +89,7 @@ def network_to_onnx(
         raise ConfigurationError(
             f"to_onnx: the network or its loss does not work on x of shape (n, {columns}): {error}"
         ) from None
-    printer = Printer(onnx, tracer, [one.node for one in found.values()], names)
+    printer = OnnxPrinter(onnx, tracer, [one.node for one in found.values()], names)
     ends = {name: _end(one.dtype, one.shape, printer.values[one.node]) for name, one in found.items()}
     if classes is not None and LABEL not in found:
         ends = {LABEL: _likeliest(printer.nodes, ends[PROBABILITIES], np.asarray(classes))} | ends

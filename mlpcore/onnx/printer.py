@@ -13,7 +13,7 @@ from mlpcore.onnx.operators import OPERATORS, Operation
 from mlpcore.onnx.rewriting import rewritten
 
 
-class Printer:
+class OnnxPrinter:
     """Writes the graph of a tracer; ``names`` are those of its inputs, and of constants that keep theirs."""
 
     def __init__(self, onnx: Any, tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> None:
