@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,13 @@ def test_importing_mlpcore_loads_no_other_library():
     found = set(loaded.stdout.split())
     assert {"mlpcore", "numpy"} <= found
     assert not found & {*COMPUTING, "sklearn", "scipy", "matplotlib", "pandas", "rich"}
+
+
+def test_no_folder_of_tests_stands_for_a_package():
+    tests = Path(__file__).parent
+    specs = {folder.name: find_spec(folder.name) for folder in tests.iterdir() if folder.is_dir()}
+    places = {name: [*(spec.submodule_search_locations or ())] for name, spec in specs.items() if spec is not None}
+    assert not {name for name, found in places.items() if str(tests / name) in found}
 
 
 def test_the_public_names_are_there():

@@ -3,7 +3,7 @@
 Each reduces its argument exactly or in two parts and then takes a polynomial, fitted by Remez's algorithm in 60 digits
 for the least relative error; only sums, products and quotients are used, so every compiler gives the same bits. NaN,
 infinities, zeros with their signs and arguments out of range give what the C standard asks for. Largest errors found,
-in units in the last place: see `tests/test_elementary.py`, which holds them.
+in units in the last place: see `tests/compiler/test_elementary.py`, which holds them.
 """
 
 import re
