@@ -15,7 +15,7 @@ from mlpcore.backends.compiled.device_steps import DeviceSteps
 from mlpcore.backends.compiled.functions import traced_for
 from mlpcore.bench.workloads import WORKLOADS, Workload
 from mlpcore.compiler.cuda.device import Device
-from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
+from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import TracedFunction
 from mlpcore.gradient_check import draw_targets
 from mlpcore.random import Stream
@@ -54,12 +54,12 @@ class Printed(NamedTuple):
         """The CUDA C."""
         return self.traced.program.source
 
-    def bound(self) -> BoundProgram:
+    def bound(self) -> BoundDeviceProgram:
         """The program with memory; its ``launches`` say what a call does."""
         inputs = leaves(self.traced.inputs)
         given = {node: np.empty(0, node.dtype) for node in inputs}
         moving = [*inputs, *filter(self.traced.program.makes, leaves(self.traced.result))]
-        return BoundProgram(self.traced.program, self.rows, given, _nowhere(), moving)
+        return BoundDeviceProgram(self.traced.program, self.rows, given, _nowhere(), moving)
 
 
 def printing(programs: list[Printed]) -> Any:

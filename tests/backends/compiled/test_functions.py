@@ -143,11 +143,11 @@ def test_threads_do_not_share_memory(way: bool) -> None:
 
 @WAYS
 def test_little_memory_is_kept(way: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(functions, "KEPT", 2)
+    monkeypatch.setattr(functions, "MAX_PROGRAMS", 2)
     compiled = jit(lambda weight, x: x @ weight, Compilation(way))
     for rows in (1, 2, 3, 4, 1, 2):
         compiled(np.eye(3), np.ones((rows, 3)))
-    assert len(compiled.free) <= 2
+    assert len(compiled.idle) <= 2
 
 
 @WAYS
