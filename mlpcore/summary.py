@@ -1,6 +1,6 @@
 """The table of a model: its layers, how wide their output is, what they hold and what they cost."""
 
-from mlpcore.layers import children
+from mlpcore.layers.containers import children
 from mlpcore.layers.shapes import child_widths, parameter_shapes
 from mlpcore.trees import is_statistic, leaf_key, named_leaves
 from mlpcore.typing import Layer

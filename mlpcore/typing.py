@@ -39,7 +39,7 @@ class Layer(Protocol):
 
     Two kinds of layers offer more. One with leaves named ``running_...`` has ``observe(params, cache)``, which returns
     their new values. One made of layers has ``children``, a tuple of them, and ``with_children(children)``, the same
-    around others; its ``widths`` and ``init`` ask the children for theirs. `mlpcore.layers.Container` is a beginning.
+    around others; its ``widths`` and ``init`` ask the children for theirs (`mlpcore.layers.containers.Container`).
     """
 
     @property

@@ -15,7 +15,7 @@ from mlpcore.errors import ConfigurationError, ModelFileError
 from mlpcore.files.specification import Specification, check_size, decode, encode
 from mlpcore.files.tensors import read, write
 from mlpcore.files.writing import Path
-from mlpcore.layers import children
+from mlpcore.layers.containers import children
 from mlpcore.layers.shapes import parameter_shapes
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Layer, Params

@@ -7,7 +7,8 @@ import dataclasses
 import math
 from typing import Any
 
-from mlpcore.layers import LAYERS, children
+from mlpcore.layers import LAYERS
+from mlpcore.layers.containers import children
 from mlpcore.random import Stream
 from mlpcore.typing import Layer, Params
 

@@ -4,7 +4,7 @@ import traceback
 
 from mlpcore.backends.device_errors import OutOfMemory, describe
 from mlpcore.errors import OutOfMemoryError
-from mlpcore.layers import children
+from mlpcore.layers.containers import children
 from mlpcore.layers.shapes import child_widths
 from mlpcore.typing import Layer
 

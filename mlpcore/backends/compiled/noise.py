@@ -1,4 +1,4 @@
-"""Where the draws of compiled steps come from: operations of the step itself, or the host, ahead of the steps."""
+"""The draws of compiled steps: operations of the step itself, or arrays that the host draws before the steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,13 +17,13 @@ from mlpcore.typing import Noise, Tree
 
 @dataclass(frozen=True)
 class TracedNoise:
-    """Noise that becomes operations: what a step takes are its number, and ``full_batch``."""
+    """Noise as operations of the step; its inputs are the number of the step and ``full_batch``."""
 
     draws: StepNoise
     bytes_per_step = 0
 
     def inputs(self, rows: Dim) -> Tree:
-        """The arguments of a step."""
+        """The abstract arguments of a step."""
         full_batch = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.draws.full_batch)
         return AbstractArray((1,), np.dtype("uint64")), full_batch
 
@@ -31,19 +31,19 @@ class TracedNoise:
         """The noise of a step while it is traced, and ``full_batch``."""
         number, full_batch = inputs
         noise = self.draws.make(TracedStream(replace(self.draws.stream, step=0), number), rows)
-        if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):  # else it were the same in every step
+        if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):  # it would be the same in every step
             raise Untraceable("noise that is not made from its stream")
         return noise, full_batch
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
-        """How many of the steps can be done, their arguments, stacked leaf by leaf, and what was raised then."""
+        """The number of steps that have noise, their arguments stacked leaf by leaf, and the error that followed."""
         numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draws.stream.step)
         same = [np.repeat(leaf[None], len(steps), axis=0) for leaf in leaves(self.draws.full_batch)]
         return len(steps), [numbers[:, None], *same], None
 
 
 class HostNoise:
-    """Draws of the host: the arguments of a step are their leaves."""
+    """Draws of the host; their leaves are inputs of the step."""
 
     def __init__(self, draw: Callable[[int], tuple], rows: int) -> None:
         self.draw, self.rows = draw, rows
@@ -51,9 +51,9 @@ class HostNoise:
         self.bytes_per_step = sum(leaf.nbytes for leaf in leaves(self.first))
 
     def inputs(self, rows: Dim) -> Tree:
-        """The leaves, whose rows lie along the last axis but one.
+        """The abstract arguments of a step; rows are the last axis but one of a leaf.
 
-        With a single row it cannot be told which axes are as long as there are rows: `RowsNeeded`.
+        With a single row, an axis of rows cannot be told from another axis of length 1: `RowsNeeded`.
         """
         if rows is N and self.rows == 1 and leaves(self.first):
             raise RowsNeeded("one row")
@@ -67,11 +67,11 @@ class HostNoise:
         return tree_map(abstract, self.first)
 
     def drawn(self, inputs: Any, rows: Dim) -> tuple:
-        """The leaves themselves."""
+        """The draws of a step while it is traced."""
         return inputs
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
-        """As `TracedNoise.stacks`: the steps before one whose draws raise an error are done first."""
+        """As `TracedNoise.stacks`; steps before the one whose draws raise an error are run first."""
         if not leaves(self.first):
             return len(steps), [], None
         drawn: list[list[np.ndarray]] = []
