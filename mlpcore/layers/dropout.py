@@ -3,12 +3,13 @@
 from typing import Any
 
 from mlpcore.configuration import check_number, configuration
+from mlpcore.layers.parameterless import Parameterless
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
 @configuration
-class Dropout:
+class Dropout(Parameterless):
     """``y = x * noise`` in training, ``dx = dy * noise``; in inference ``y = x``. Any number of columns.
 
     ``noise`` has the shape of x; an entry is kept with probability ``keep = round(65536 (1 - rate)) / 65536`` and is
@@ -22,18 +23,8 @@ class Dropout:
 
     rate: float = 0.5
 
-    row_independent = True
-
     def __post_init__(self) -> None:
         check_number(self, rate=self.rate, least=0, below=1 - 2.0**-17)
-
-    def widths(self, n_in: int | None) -> int | None:
-        """As many columns as go in."""
-        return n_in
-
-    def init(self, rng: Stream, dtype: str) -> Params:
-        """No parameters."""
-        return {}
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The factors for x of ``shape`` (n, w), or (k, n, w) where network j of a stack draws as ``member`` j."""

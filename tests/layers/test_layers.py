@@ -10,6 +10,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.layers import (
     ELU,
     GELU,
+    LAYERS,
     SELU,
     BatchNorm,
     Dropout,
@@ -28,6 +29,7 @@ from mlpcore.layers import (
     Softplus,
     Tanh,
 )
+from mlpcore.layers.activation import Activation
 from mlpcore.random import Stream
 from mlpcore.trees import tree_map
 from mlpcore.typing import Training
@@ -119,6 +121,19 @@ def test_derivative_at_the_kink_is_the_one_from_below(layer, slope):
     x = np.asarray([0.0, -0.0])
     np.testing.assert_allclose(run(layer, x)[1], slope, rtol=2 * EPS)
     np.testing.assert_array_equal(run(layer, x)[0], 0)
+
+
+@pytest.mark.parametrize("layer", [kind for kind in LAYERS if issubclass(kind, Activation)])
+def test_activations_are_elementwise(layer):
+    """Another number in one entry changes y and dx there alone."""
+    x, dy = normal(3, 4), 1 + normal(3, 4) ** 2
+    x[1, 2] = 0.5
+    other = x.copy()
+    other[1, 2] = 1.0
+    changed = [one != two for one, two in zip(run(layer(), x, dy)[:2], run(layer(), other, dy)[:2], strict=True)]
+    elsewhere = np.ones(x.shape, bool)
+    elsewhere[1, 2] = False
+    assert changed[0][1, 2] and not any(np.any(part[elsewhere]) for part in changed)
 
 
 @pytest.mark.parametrize("layer", [layer for layer, _ in ACTIVATIONS] + [Softmax()], ids=repr)
