@@ -124,7 +124,7 @@ def square_scaling(largest: Array, terms: int, eps: float = 0.0) -> tuple[Array,
     return xp.where(large, down, scale), xp.where(large, beside_high, added)
 
 
-def weigh(weights: Array, rows: Array, dz: Array) -> tuple[Array, Array]:
+def apply_weights(weights: Array, rows: Array, dz: Array) -> tuple[Array, Array]:
     """``(sum_i w_i rows_i, w_i dz_i)`` for losses (..., n) and gradients (..., n, c).
 
     A row of weight 0 takes no part, even where its loss or gradient is infinite.

@@ -35,7 +35,7 @@ def summary(net: Layer, dtype: str, title: str) -> str:
 
 def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[str]]:
     """The row of a layer that ``n_in`` columns reach, and after it those of the layers in it."""
-    width, parts = layer.widths(n_in), children(layer)
+    width, parts = layer.output_width(n_in), children(layer)
     name = type(layer).__name__ if parts else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
     beside = [_size(layer), *((-count, -flops) for count, flops in map(_size, parts))]

@@ -39,14 +39,15 @@ class Layer(Protocol):
 
     Two kinds of layers offer more. One with leaves named ``running_...`` has ``observe(params, cache)``, which returns
     their new values. One made of layers has ``children``, a tuple of them, and ``with_children(children)``, the same
-    around others; its ``widths`` and ``init`` ask the children for theirs (`mlpcore.layers.containers.Container`).
+    around others; its ``output_width`` and ``init`` ask the children for theirs. `mlpcore.layers.containers.Container`
+    holds what such layers share.
     """
 
     @property
     def row_independent(self) -> bool:
         """False for a layer whose output row depends on other rows (BatchNorm)."""
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         """Columns given for ``n_in`` columns (None: any), or a ConfigurationError that names both."""
 
     def init(self, rng: Any, dtype: str) -> Params:

@@ -24,7 +24,7 @@ class Affine:
     def __repr__(self) -> str:
         return "Affine()"
 
-    def widths(self, n_in):
+    def output_width(self, n_in):
         return n_in
 
     def init(self, rng, dtype):

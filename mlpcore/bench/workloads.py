@@ -14,7 +14,7 @@ LEARNING_RATE = 1e-3  # of Adam, which trains every workload
 
 @configuration
 class Workload:
-    """A ReLU network of these ``widths`` for classes, trained in ``steps`` batches of ``batch`` rows an epoch."""
+    """A ReLU network of these ``output_width`` for classes, trained in ``steps`` batches of ``batch`` rows an epoch."""
 
     name: str
     batch: int

@@ -19,7 +19,7 @@ def layer_point(layer: Layer, x: Array | None, draws: Stream) -> Point:
     """A layer at ``x`` or at drawn rows: f is the sum of its output times a drawn ``dy``."""
     x = _inputs((ROWS, input_width(layer)), draws) if x is None else _shifted(x, draws)
     xp = namespace(x)
-    layer.widths(x.shape[-1])
+    layer.output_width(x.shape[-1])
     params = layer.init(draws.child("init"), "float64")
     jitter = draws.child("params")
     noise = layer.noise(draws.child("noise"), tuple(x.shape), "float64")
@@ -58,7 +58,7 @@ def input_width(layer: Layer) -> int:
     """Columns to try a layer on: 5, or the first number that it takes."""
     for n_in in (5, *range(1, WIDEST + 1)):
         try:
-            layer.widths(n_in)
+            layer.output_width(n_in)
         except ConfigurationError:
             continue
         return n_in

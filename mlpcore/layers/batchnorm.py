@@ -59,7 +59,7 @@ class BatchNorm:
         check_number(self, momentum=self.momentum, above=0, below=1)
         check_number(self, eps=self.eps, above=0)
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """``features``, for as many columns and no other number."""
         return check_columns(self, n_in)
 

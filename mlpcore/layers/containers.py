@@ -69,7 +69,7 @@ class Sequential(Container):
                 raise ConfigurationError(
                     f"Sequential: {layer!r} is not a layer; write Sequential(Linear(2, 3), ReLU())"
                 )
-        self.widths(None)
+        self.output_width(None)
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
@@ -83,12 +83,12 @@ class Sequential(Container):
         """Other layers, one after the other."""
         return Sequential(*children)
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         """Columns after the last layer; the error names the two layers that do not chain."""
         width, giver = n_in, "x"
         for i, layer in enumerate(self.layers):
             try:
-                after = layer.widths(width)
+                after = layer.output_width(width)
             except ConfigurationError as error:
                 if giver == "x":
                     raise
@@ -105,7 +105,7 @@ class Sequential(Container):
         noises = []
         for i, layer in enumerate(self.layers):
             noises.append(layer.noise(stream.child(i), shape, dtype))
-            shape = (*shape[:-1], layer.widths(shape[-1]))
+            shape = (*shape[:-1], layer.output_width(shape[-1]))
         return tuple(noises)
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
@@ -137,7 +137,7 @@ class Residual(Container):
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer) or isinstance(self.layer, type):
             raise ConfigurationError(f"Residual: {self.layer!r} is not a layer; write Residual(Sequential(...))")
-        self.widths(None)
+        self.output_width(None)
 
     @property
     def children(self) -> tuple[Layer, ...]:
@@ -148,13 +148,13 @@ class Residual(Container):
         """Another inner layer."""
         return Residual(*children)
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         """As many columns as go in."""
-        width = self.layer.widths(n_in)
+        width = self.layer.output_width(n_in)
         if width is None:
             return None
         # Once more only where n_in is open: two calls at every level would make 2^depth of nested residuals.
-        if n_in not in (None, width) or (n_in is None and self.layer.widths(width) != width):
+        if n_in not in (None, width) or (n_in is None and self.layer.output_width(width) != width):
             raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many")
         return width
 

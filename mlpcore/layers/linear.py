@@ -33,7 +33,7 @@ class Linear:
     def __post_init__(self) -> None:
         check_count(self, in_features=self.in_features, out_features=self.out_features)
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """``out_features``, for ``in_features`` columns and no other number."""
         if n_in not in (None, self.in_features):
             raise ConfigurationError(f"{self!r}: x has {n_in} columns, expected {self.in_features}")

@@ -53,7 +53,7 @@ class LayerNorm:
         check_count(self, features=self.features)
         check_number(self, eps=self.eps, above=0)
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """``features``, for as many columns and no other number."""
         return check_columns(self, n_in)
 
@@ -110,7 +110,7 @@ class RMSNorm:
         if self.eps is not None:
             check_number(self, eps=self.eps, above=0)
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """``features``, for as many columns and no other number."""
         return check_columns(self, n_in)
 

@@ -14,7 +14,7 @@ class Parameterless:
 
     row_independent = True
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         """As many columns as go in."""
         return n_in
 

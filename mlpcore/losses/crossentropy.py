@@ -9,7 +9,7 @@ from mlpcore.errors import DataError
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.losses.targets import check_rows, real_columns, refuse, refuse_missing
 from mlpcore.namespace import namespace
-from mlpcore.numerics import log_softmax, softmax, weigh
+from mlpcore.numerics import apply_weights, log_softmax, softmax
 from mlpcore.typing import Array
 
 
@@ -36,7 +36,7 @@ class SigmoidCrossEntropy(ElementwiseLoss):
         refuse(self, (target < 0) | (target > 1), "numbers outside [0, 1]", advice)
         return target
 
-    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+    def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``(1 - t) softplus(z) + t softplus(-z)``, and ``(1 - t) sigmoid(z) - t sigmoid(-z)``."""
         xp = namespace(z)
         small = xp.exp(-xp.abs(z))  # the odds against the likelier answer
@@ -124,7 +124,7 @@ class SoftmaxCrossEntropy:
         terms = target * logs
         if not smoothing:  # a finite score may be so far below the largest that its logarithm is infinite
             terms = xp.where((target == 0) & xp.isfinite(z), 0.0, terms)
-        return weigh(weights, -xp.sum(terms, axis=-1), xp.exp(logs) - target)
+        return apply_weights(weights, -xp.sum(terms, axis=-1), xp.exp(logs) - target)
 
     def predict(self, z: Array) -> Array:
         """Class probabilities, ``softmax(z)``."""

@@ -9,7 +9,7 @@ from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.losses.targets import real_columns, share
 from mlpcore.namespace import namespace
-from mlpcore.numerics import sign, weigh
+from mlpcore.numerics import apply_weights, sign
 from mlpcore.typing import Array
 
 
@@ -60,7 +60,7 @@ class Quantile:
         above, below = xp.maximum(error, 0.0), xp.maximum(-error, 0.0)
         cells = (1 - p) * above + p * below
         slope = (1 - p) * sign(above) - p * sign(below)
-        return weigh(weights, xp.sum(cells, axis=(-2, -1)), xp.reshape(slope, z.shape))
+        return apply_weights(weights, xp.sum(cells, axis=(-2, -1)), xp.reshape(slope, z.shape))
 
     def predict(self, z: Array) -> Array:
         """The quantiles (..., n, targets * q), those of each target in increasing order."""

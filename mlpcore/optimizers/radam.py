@@ -73,8 +73,8 @@ class RAdam:
         root = xp.sqrt(bias_correction(count, self.beta2))
         step = rate / bias_correction(count, self.beta1)
         step = xp.where(trusted, step * r * root, step)[..., None]
-        m = self.beta1 * state.mean + (1 - self.beta1) * g
-        v = self.beta2 * state.square + (1 - self.beta2) * (g * g)
+        m = self.beta1 * state.first_moment + (1 - self.beta1) * g
+        v = self.beta2 * state.second_moment + (1 - self.beta2) * (g * g)
         divisor = xp.where(trusted[..., None], xp.sqrt(v) + self.eps, 1.0)
         return params - step * m / divisor, AdamState(count, m, v)
 

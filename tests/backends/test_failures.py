@@ -37,7 +37,7 @@ class Glutton:
     by_product: bool = False
     row_independent = True
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         return n_in
 
     def init(self, rng: Any, dtype: str) -> Any:

@@ -118,7 +118,7 @@ class Squares:
 
     row_independent = False
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         return self.width
 
     def init(self, rng: Stream, dtype: str) -> dict:

@@ -151,7 +151,7 @@ def test_workloads_are_those_that_are_named():
     swept = {name: sorted(one.batch for one in workloads.SWEEP if one.name == name) for name in ("narrow", "broad")}
     assert all(batches[0] == 1 and batches[-1] == 65536 for batches in swept.values())
     for one in (*workloads.WORKLOADS, *workloads.SWEEP):
-        assert one.network().widths(one.widths[0]) == one.widths[-1]
+        assert one.network().output_width(one.widths[0]) == one.widths[-1]
         assert one.parameters == sum(
             np.size(leaf)
             for pair in workloads.make_task(workloads.Workload("", 1, one.widths, 1)).params

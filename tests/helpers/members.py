@@ -69,8 +69,8 @@ LOSSES: dict[str, tuple[Any, str]] = {
     "Huber 0.3": (ls.Huber(0.3), "reals"),
     "Quantile": (ls.Quantile(), "reals"),
     "Quantile of one level": (ls.Quantile((0.7,)), "reals"),
-    "Poisson": (ls.Poisson(), "counts"),
-    "Poisson as half a deviance": (ls.Poisson("deviance"), "counts"),
+    "Poisson": (ls.PoissonNLL(), "counts"),
+    "Poisson as half a deviance": (ls.PoissonNLL("deviance"), "counts"),
     "GaussianNLL": (ls.GaussianNLL(), "reals"),
     "SigmoidCrossEntropy": (ls.SigmoidCrossEntropy(), "flags"),
     "SoftmaxCrossEntropy": (ls.SoftmaxCrossEntropy(), "labels"),
@@ -149,7 +149,7 @@ def _one(layer: Any, width: int, rows: int, dtype: str, stream: Stream) -> tuple
     params = tree_map(lambda _: next(values), layer.init(stream.child("init"), dtype))
     weights = (0.5 + stream.child("weights").uniform((rows,))).astype(dtype)
     training = Training(layer.noise(stream.child("noise"), (rows, width), dtype), weights)
-    dy = _draw(stream, "dy", (rows, layer.widths(width)), False)
+    dy = _draw(stream, "dy", (rows, layer.output_width(width)), False)
     return params, _draw(stream, "x", (rows, width), False).astype(dtype), training, dy.astype(dtype)
 
 

@@ -20,7 +20,7 @@ class Plain:
 
     row_independent = True
 
-    def widths(self, n_in: Any) -> Any:
+    def output_width(self, n_in: Any) -> Any:
         return n_in
 
     def init(self, rng: Any, dtype: str) -> Any:
@@ -102,8 +102,8 @@ class Both(Container):
     def with_children(self, children: Any) -> Any:
         return Both(*children)
 
-    def widths(self, n_in: Any) -> Any:
-        return self.one.widths(n_in)
+    def output_width(self, n_in: Any) -> Any:
+        return self.one.output_width(n_in)
 
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return self.one.noise(stream.child(1), shape, dtype), self.other.noise(stream.child(2), shape, dtype)
@@ -186,11 +186,11 @@ def layer(draw: Any, width: int, depth: int) -> Any:
     inner = draw(layers(width, depth - 1, 3))
     if kind == "Sequential":
         return mc.Sequential(*inner)
-    back = mc.Sequential(*inner, mc.Linear(mc.Sequential(*inner).widths(width), width))
+    back = mc.Sequential(*inner, mc.Linear(mc.Sequential(*inner).output_width(width), width))
     return (
         mc.Residual(back)
         if kind == "Residual"
-        else Both(back, draw(layer(width, 0).filter(lambda one: one.widths(width) == width)))
+        else Both(back, draw(layer(width, 0).filter(lambda one: one.output_width(width) == width)))
     )
 
 
@@ -200,7 +200,7 @@ def layers(draw: Any, width: int, depth: int, most: int) -> list[Any]:
     made: list[Any] = []
     for _ in range(draw(st.integers(1, most))):
         made.append(draw(layer(width, depth)))
-        width = made[-1].widths(width)
+        width = made[-1].output_width(width)
     return made
 
 
@@ -214,7 +214,7 @@ def trainings(draw: Any, width: int) -> Training:
     """A network for so many columns, with its loss, optimizer and rules."""
     case = draw(_case(LOSSES))
     inner = draw(layers(width, 2, 4))
-    net = mc.Sequential(*inner, mc.Linear(mc.Sequential(*inner).widths(width), LOSSES[case][0].outputs(OUTPUTS)))
+    net = mc.Sequential(*inner, mc.Linear(mc.Sequential(*inner).output_width(width), LOSSES[case][0].outputs(OUTPUTS)))
     rules = Rules(
         draw(st.sampled_from((0.0, 1e-2))),
         draw(st.sampled_from((None, 0.5))),

@@ -22,7 +22,7 @@ class Ripple:
 
     row_independent = True
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """As many columns as there are gains."""
         return self.features
 

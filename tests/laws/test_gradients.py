@@ -48,8 +48,8 @@ class Inference:
     layer: Any
     row_independent = True
 
-    def widths(self, n_in):
-        return self.layer.widths(n_in)
+    def output_width(self, n_in):
+        return self.layer.output_width(n_in)
 
     def init(self, rng, dtype):
         return self.layer.init(rng, dtype)
@@ -88,7 +88,7 @@ def test_network_and_loss_with_row_weights(case):
     net = LAYERS[case](4)
     params, x, training, _ = layer_arrays(net, 4, 7, "float64", seed=5)
     layout = Layout(params)
-    target = Stream(0, "target").normal((7, net.widths(4)))
+    target = Stream(0, "target").normal((7, net.output_width(4)))
     weights = np.asarray([0.5, 2.0, 0.0, 1.0, 0.25, 3.0, 1.0])
     function = value_and_grad(net, HalfSquaredError())
     vector, statistics = layout.flat(params), layout.running(params)

@@ -125,7 +125,7 @@ def test_a_row_of_weight_two_is_the_row_twice_and_of_weight_zero_is_none(case, d
     """For whole networks, through BatchNorm's weighted statistics too (all but the unbiased running variance)."""
     net = LAYERS[case](4)
     params, x, training, _ = layer_arrays(net, 4, 5, dtype, seed=3)
-    target = np.linspace(-1, 1, 5 * net.widths(4), dtype=dtype).reshape(5, -1)
+    target = np.linspace(-1, 1, 5 * net.output_width(4), dtype=dtype).reshape(5, -1)
     function = value_and_grad(net, HalfSquaredError())
     twice, weights = [0, 1, 1, 3, 4], np.asarray([1.0, 2.0, 0.0, 1.0, 1.0], dtype)
     weighted = function(*library.put((params, x, target, weights, training.noise)))
@@ -140,7 +140,7 @@ def test_rows_that_all_weigh_nothing_change_nothing(case, dtype, library):
     net = LAYERS[case](4)
     params, x, training, _ = layer_arrays(net, 4, 5, dtype)
     function = value_and_grad(net, HalfSquaredError())
-    nothing = np.ones((5, net.widths(4)), dtype), np.zeros(5, dtype)
+    nothing = np.ones((5, net.output_width(4)), dtype), np.zeros(5, dtype)
     value, weight, grads, observed = library.get(function(*library.put((params, x, *nothing, training.noise))))
     assert value == weight == 0
     tree_map(lambda leaf: np.testing.assert_array_equal(leaf, 0.0), grads)
@@ -155,7 +155,7 @@ def test_rows_that_all_weigh_nothing_change_nothing(case, dtype, library):
 def test_tiles_and_micro_batches(case, dtype, library, rows, size, seed):
     net = LAYERS[case](3)
     params, x, training, _ = layer_arrays(net, 3, rows, dtype, seed)
-    target, weights = np.arange(rows) % net.widths(3), np.linspace(0, 2, rows, dtype=dtype)
+    target, weights = np.arange(rows) % net.output_width(3), np.linspace(0, 2, rows, dtype=dtype)
     arrays = library.put((params, x, target, weights, training.noise))
     function = value_and_grad(net, SoftmaxCrossEntropy())
     whole = library.get(function(*arrays))
@@ -193,5 +193,5 @@ def test_networks_that_mix_rows_are_taken_whole(case):
     net = LAYERS[case](4)
     params, x, training, _ = layer_arrays(net, 4, 6, "float64")
     function = value_and_grad(net, HalfSquaredError())
-    arguments = (params, x, np.ones((6, net.widths(4))), np.ones(6), training.noise)
+    arguments = (params, x, np.ones((6, net.output_width(4))), np.ones(6), training.noise)
     tree_map(np.testing.assert_array_equal, tiled(net, function, 2)(*arguments), function(*arguments))

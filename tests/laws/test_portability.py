@@ -58,7 +58,7 @@ def test_whole_networks_in_tiles(case, xp):
         value, weight, grads, observed = function(layout.view(vector, statistics), x, target, weights, noise)
         return value, weight, layout.flat(grads), layout.running(observed)
 
-    target = Stream(0, "target").normal((6, net.widths(4))).astype("float32")
+    target = Stream(0, "target").normal((6, net.output_width(4))).astype("float32")
     weights = np.linspace(0.5, 1.5, 6, dtype="float32")
     assert_same(xp, in_one_vector, (layout.flat(params), layout.running(params), x, target, weights, training.noise))
 

@@ -103,7 +103,7 @@ def test_whole_networks_in_one_vector(case, shared, dtype, library):
     net = LAYERS[case](4)
     params, x, training, _ = layer_arrays(net, 4, 6, dtype, members=3)
     layout = Layout(pick(params, 0))
-    target = Stream(0, "target").normal((6, net.widths(4))).astype(dtype)
+    target = Stream(0, "target").normal((6, net.output_width(4))).astype(dtype)
     weights = np.linspace(0.5, 1.5, 6, dtype=dtype)
     params, x, training, target, weights = library.put((params, x, training, target, weights))
     function = tiled(net, value_and_grad(net, HalfSquaredError()), 4)

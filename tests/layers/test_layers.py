@@ -335,9 +335,9 @@ def test_gains_do_not_decay():
 
 @pytest.mark.parametrize("kind", [LayerNorm, RMSNorm, BatchNorm])
 def test_width_errors_name_both_layers(kind):
-    assert kind(5).widths(5) == kind(5).widths(None) == 5
+    assert kind(5).output_width(5) == kind(5).output_width(None) == 5
     with pytest.raises(ConfigurationError, match=rf"^{kind.__name__}\(5\): x has 4 columns, expected 5"):
-        kind(5).widths(4)
+        kind(5).output_width(4)
     with pytest.raises(ConfigurationError, match=rf"layer 0 Linear\(3, 4\) gives 4 .* layer 2 .*{kind.__name__}\(5\)"):
         Sequential(Linear(3, 4), ReLU(), kind(5))
 

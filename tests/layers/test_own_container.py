@@ -35,8 +35,8 @@ class Parallel:
     def row_independent(self) -> bool:
         return all(child.row_independent for child in self.children)
 
-    def widths(self, n_in: int | None) -> int | None:
-        found = [child.widths(n_in) for child in self.children]
+    def output_width(self, n_in: int | None) -> int | None:
+        found = [child.output_width(n_in) for child in self.children]
         return None if None in found else sum(found)
 
     def init(self, rng: Any, dtype: str) -> Any:
@@ -84,9 +84,9 @@ class Gated(Container):
     def with_children(self, children: tuple) -> "Gated":
         return Gated(*children, self.width)
 
-    def widths(self, n_in: int | None) -> int | None:
-        self.first.widths(n_in)
-        return self.second.widths(n_in)
+    def output_width(self, n_in: int | None) -> int | None:
+        self.first.output_width(n_in)
+        return self.second.output_width(n_in)
 
     def init(self, rng: Any, dtype: str) -> Any:
         return *super().init(rng, dtype), {"gate": np.zeros(self.width, dtype)}

@@ -174,7 +174,7 @@ def compare(layer, make, x, dy, *, training, weights=None):
 
 def draw(layer, dtype, scale=1.5):
     x = (scale * Stream(4, "x").normal((ROWS, WIDTH))).astype(dtype)
-    dy = Stream(4, "dy").normal((ROWS, layer.widths(WIDTH))).astype(dtype)
+    dy = Stream(4, "dy").normal((ROWS, layer.output_width(WIDTH))).astype(dtype)
     return x, dy
 
 

@@ -73,7 +73,7 @@ def _their_optimizer(made: Any, memory: WarmStart) -> Any:
     if made.solver == "adam":
         theirs = AdamOptimizer(params, made.learning_rate_init, made.beta_1, made.beta_2, made.epsilon)
         theirs.t = int(state.optimizer.count)
-        theirs.ms, theirs.vs = leaves(state.optimizer.mean), leaves(state.optimizer.square)
+        theirs.ms, theirs.vs = leaves(state.optimizer.first_moment), leaves(state.optimizer.second_moment)
         if theirs.t:
             root = np.sqrt(1 - made.beta_2**theirs.t)
             theirs.learning_rate = made.learning_rate_init * root / (1 - made.beta_1**theirs.t)
