@@ -35,15 +35,15 @@ def summary(net: Layer, dtype: str, title: str) -> str:
 
 def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[str]]:
     """The row of a layer that ``n_in`` columns reach, and after it those of the layers in it."""
-    width, parts = layer.output_width(n_in), children(layer)
-    name = type(layer).__name__ if parts else repr(layer)
+    width, inner = layer.output_width(n_in), children(layer)
+    name = type(layer).__name__ if inner else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
-    beside = [_size(layer), *((-count, -flops) for count, flops in map(_size, parts))]
+    beside = [_size(layer), *((-count, -flops) for count, flops in map(_size, inner))]
     size = [sum(numbers) for numbers in zip(*beside, strict=True)]
     row = [f"{'  ' * depth}{f'{path} ' if path else ''}{name}", "?" if width is None else f"{width:,}"]
-    rows = [[*row, *("" if parts and not any(size) else f"{number:,}" for number in size)]]
-    for i, (part, columns) in enumerate(zip(parts, child_widths(layer, n_in), strict=True)):
-        rows += _rows(part, f"{path}.{i}" if path else str(i), columns, depth + 1)
+    rows = [[*row, *("" if inner and not any(size) else f"{number:,}" for number in size)]]
+    for i, (child, columns) in enumerate(zip(inner, child_widths(layer, n_in), strict=True)):
+        rows += _rows(child, f"{path}.{i}" if path else str(i), columns, depth + 1)
     return rows
 
 

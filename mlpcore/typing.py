@@ -1,4 +1,4 @@
-"""The contracts between the parts, on one page. Protocols have no code; the classes behind them have no subclasses.
+"""The contracts between the parts, on one page. A class follows a protocol by its methods; it need not inherit from it.
 
 The words: ``n`` rows, ``...`` the leading axes of a stack of networks (none for a single one). ``x`` is ``(n, in)``
 or carries the stack's axes, ``y`` is ``(..., n, out)``; the gradient of ``name`` is ``dname``.

@@ -41,8 +41,8 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
             )
 
         total: tuple = ()
-        for part in _each(tile, range(0, n, rows), threads):
-            *sums, observed = part
+        for result in _each(tile, range(0, n, rows), threads):
+            *sums, observed = result
             total = tuple(sums) if not total else tree_map(lambda a, b: a + b, total, tuple(sums))
         return *total, observed
 
@@ -50,7 +50,7 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
 
 
 def _each(function: Callable[[int], tuple], starts: range, threads: int) -> Iterator[tuple]:
-    """``map`` on so many threads; on the calling one alone where none can be started: after the main thread's end."""
+    """``map`` on ``threads`` threads; on the calling one where none can be started, after the main thread's end."""
     if threads == 1:
         return map(function, starts)
     with ThreadPoolExecutor(threads) as pool:

@@ -25,7 +25,7 @@ class Activation(Parameterless):
         return self.activate(x)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """``dy * f'(x)``, where somebody needs it."""
+        """``dy * f'(x)``, or None where it is not needed."""
         return (self.gradient(cache, dy) if need_dx else None), {}
 
 

@@ -53,11 +53,11 @@ def last_layer(layer: Layer) -> Layer:
 
 @configuration
 class Sequential(Container):
-    """The layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
+    """Layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
 
-    The chain rule walks back through the same layers: each turns the gradient of its output into that of its input.
-    Two neighbours whose widths do not chain are a ConfigurationError when the network is built. An empty Sequential
-    is the identity.
+    The backward pass goes through them in reverse order, by the chain rule: each turns the gradient with respect to its
+    output into that with respect to its input. Neighbours whose numbers of columns do not fit are a ConfigurationError
+    when the network is built. An empty Sequential is the identity.
     """
 
     layers: tuple[Layer, ...]
@@ -84,19 +84,19 @@ class Sequential(Container):
         return Sequential(*children)
 
     def output_width(self, n_in: int | None) -> int | None:
-        """Columns after the last layer; the error names the two layers that do not chain."""
-        width, giver = n_in, "x"
+        """Columns after the last layer; the error names the two layers that do not fit."""
+        width, source = n_in, "x"
         for i, layer in enumerate(self.layers):
             try:
                 after = layer.output_width(width)
             except ConfigurationError as error:
-                if giver == "x":
+                if source == "x":
                     raise
                 raise ConfigurationError(
-                    f"Sequential: {giver} gives {width} columns, which layer {i} does not take: {error}"
+                    f"Sequential: {source} gives {width} columns, which layer {i} does not take: {error}"
                 ) from None
             if after is not None and after != width:
-                giver = f"layer {i} {layer!r}"
+                source = f"layer {i} {layer!r}"
             width = after
         return width
 
@@ -109,7 +109,7 @@ class Sequential(Container):
         return tuple(noises)
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """Each layer takes what the one before it gave."""
+        """Each layer takes the output of the one before; the cache is a tuple of theirs."""
         caches = []
         for i, layer in enumerate(self.layers):
             x, cache = layer.forward(params[i], x, None if training is None else training.child(i))
@@ -117,7 +117,7 @@ class Sequential(Container):
         return x, tuple(caches)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """From the last layer to the first, which alone may leave dx out."""
+        """From the last layer to the first; only the first may leave out dx."""
         grads: list[Params] = [()] * len(self.layers)
         for i in reversed(range(len(self.layers))):
             dy, grads[i] = self.layers[i].backward(params[i], cache[i], dy, need_dx=need_dx or i > 0)
@@ -126,7 +126,7 @@ class Sequential(Container):
 
 @configuration
 class Residual(Container):
-    """A layer and a way round it: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
+    """A layer with a skip connection: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
 
     The layer must give as many columns as it takes. Source: He, Zhang, Ren & Sun (2016), "Deep residual learning for
     image recognition", eq. 1.
@@ -168,7 +168,7 @@ class Residual(Container):
         return x + y, (cache,)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """The gradient through the layer, and the one round it."""
+        """The gradient through the layer plus that through the skip connection."""
         dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
         return (dy + dx if need_dx else None), (grads,)
 

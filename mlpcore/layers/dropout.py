@@ -1,4 +1,4 @@
-"""Dropout: in training every entry is zeroed by chance, and what is left is scaled up to the same expectation."""
+"""Dropout: in training entries are set to zero at random, and the others are scaled up to keep the expectation."""
 
 from typing import Any
 

@@ -52,7 +52,7 @@ class Linear:
         return ()
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """``(x @ weight + bias, x)``: x is what `backward` needs."""
+        """``x @ weight + bias``; the cache is x."""
         y = x @ params["weight"]
         if self.bias:
             y = y + namespace(y).expand_dims(params["bias"], axis=-2)

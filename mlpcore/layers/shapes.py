@@ -1,7 +1,4 @@
-"""What is known of a network without its numbers: the shapes of its parameters, and the columns that reach its layers.
-
-Nothing is drawn and nothing large is allocated.
-"""
+"""The shapes of a network's parameters, and the columns that its layers take in. Nothing is drawn or allocated."""
 
 import dataclasses
 import math

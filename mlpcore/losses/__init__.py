@@ -1,4 +1,4 @@
-"""The losses: value and gradient on raw scores, weighted by row, each with the link its scores mean."""
+"""The losses: weighted value and gradient on raw scores, and the link from scores to predictions."""
 
 from mlpcore.losses.crossentropy import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.losses.likelihood import GaussianNLL, PoissonNLL

@@ -1,4 +1,4 @@
-"""NAdam: Adam that looks one step of momentum ahead."""
+"""NAdam: Adam with Nesterov's momentum."""
 
 import math
 from typing import NamedTuple
