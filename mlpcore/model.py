@@ -18,7 +18,7 @@ from mlpcore.errors import ConfigurationError, MlpcoreWarning, TrainingInterrupt
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
-from mlpcore.layers.outline import outline
+from mlpcore.layers.shapes import parameter_shapes
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
@@ -104,7 +104,7 @@ class Model:
         self.rules = rules
         self._columns = -1  # of x, when it was last found to fit the network
         # Given parameters are not drawn first: a large file should load in the time its bytes take.
-        initial = net.init(Stream(seed, "init"), dtype) if params is None else outline(net, dtype)
+        initial = net.init(Stream(seed, "init"), dtype) if params is None else parameter_shapes(net, dtype)
         self.layout = Layout(initial)
         if not self.layout.slots:
             raise ConfigurationError(f"Model: {net!r} has no parameters to train")
@@ -282,7 +282,7 @@ class Model:
     def summary(self) -> str:
         """The table of layers with their columns, parameters and FLOPs, see `mlpcore.summary`."""
         title = f"Model on {self.backend.name}: {self.loss!r}, {self.optimizer!r}"
-        return summary(self.net, self.layout, self.dtype, title)
+        return summary(self.net, self.dtype, title)
 
     def save(
         self, path: Path, *, extra_tensors: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None

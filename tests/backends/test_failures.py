@@ -19,7 +19,7 @@ import mlpcore as mc
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.device_errors import OutOfMemory, bytes_asked, describe
 from mlpcore.backends.drivers import Situation, cause_and_remedy
-from mlpcore.layers.outline import children
+from mlpcore.layers.containers import children
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.training.memory import columns_kept, fitting_batch, step_bytes
