@@ -29,13 +29,14 @@ from mlpcore.summary import summary
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.comparison import describe, describe_weights
-from mlpcore.training.data import as_data, as_number, as_pair, as_rows, as_weights, place_for, score_columns
 from mlpcore.training.epochs import Plan, train
 from mlpcore.training.history import History
+from mlpcore.training.ingest import Dataset, check_validation_data, ingest, ingest_rows, metric_value, output_columns
 from mlpcore.training.loop import Trainer
 from mlpcore.training.orders import shuffled
 from mlpcore.training.parameters import matched
 from mlpcore.training.rules import Rules
+from mlpcore.training.weights import row_weights
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
@@ -225,7 +226,7 @@ class Model:
         measured = () if validation_data is None else tuple(f"val_{name}" for name in ("loss", *self.metrics))
         callbacks = check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
         with self.backend.scope(self.dtype):
-            data, weights = self._data(x, y, sample_weight, class_weight)
+            data, weights = self._ingest(x, y, sample_weight, class_weight)
             evaluate = None if validation_data is None else partial(self._evaluate, *self._held_out(validation_data))
             rows = data[0].shape[0]
             order = (lambda epoch: np.arange(rows)) if not shuffle else shuffled(self.seed, rows, self.compiled.asked)
@@ -234,7 +235,7 @@ class Model:
             about = {name: value for name, value in about.items() if name not in ("metrics", "precision")}
             about_weights = {}
             if checkpoint is not None or resume is not None:  # a digest of all weights, which nobody else asks for
-                given = weights if class_weight is None else as_weights(sample_weight, rows, self.dtype)
+                given = weights if class_weight is None else row_weights(sample_weight, rows, self.dtype)
                 about_weights = describe_weights(class_weight, given, weights)
             checkpoints = Checkpoints(self.trainer, self.layout, about, about_weights, callbacks, checkpoint)
             history = History() if resume is None else checkpoints.resume(resume)
@@ -247,15 +248,15 @@ class Model:
                 )
             return history
 
-    def _data(self, *given: Any) -> tuple[tuple, np.ndarray]:
-        """Checked ``(x, target, weights)`` on the backend, and the weights on the host; see `as_data`."""
-        return as_data(self.net, self.loss, self.backend, self.dtype, *given)
+    def _ingest(self, *data: Any) -> tuple[Dataset, np.ndarray]:
+        """Checked data on the backend, and the weights on the host; see `mlpcore.training.ingest`."""
+        return ingest(*data, net=self.net, loss=self.loss, backend=self.backend, dtype=self.dtype)
 
     def _held_out(self, validation_data: Any) -> tuple:
         """Checked validation data on the backend, one row of it shown to the named metrics: do they fit the target?"""
-        given = as_pair(validation_data)
+        given = check_validation_data(validation_data)
         try:
-            x, target, weights = self._data(*given)[0]
+            x, target, weights = self._ingest(*given)[0]
             if named := self.specification.metrics:
                 prediction = self.trainer.predict(x[:1, :])
                 one, weight = map(self.trainer.scores.on_backend, (target[:1, ...], weights[:1]))
@@ -270,9 +271,9 @@ class Model:
         if batch_size is not None:
             check_count("predict", batch_size=batch_size)
         with self.backend.scope(self.dtype):
-            rows = as_rows("x", x, place_for(x, self.backend, self.dtype), self.dtype)
+            rows = ingest_rows("x", x, self.backend, self.dtype)
             if rows.shape[1] != self._columns:
-                score_columns(self.net, rows)
+                output_columns(self.net, rows)
                 self._columns = rows.shape[1]
             prediction = self.trainer.predict(rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
@@ -280,7 +281,7 @@ class Model:
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """The mean loss over the rows (without penalty), and the model's metrics by name."""
         with self.backend.scope(self.dtype):
-            return self._evaluate(*self._data(x, y, sample_weight)[0])
+            return self._evaluate(*self._ingest(x, y, sample_weight)[0])
 
     def _evaluate(self, x: Array, target: Array, weights: Array) -> dict[str, float]:
         xp, scores = self.backend.xp, self.trainer.score(x)
@@ -289,7 +290,7 @@ class Model:
         if self.metrics:
             prediction = self.loss.predict(scores)
             values |= {name: metric(target, prediction, weights) for name, metric in self.metrics.items()}
-        return {name: as_number(name, value) for name, value in values.items()}
+        return {name: metric_value(name, value) for name, value in values.items()}
 
     @property
     def specification(self) -> Specification:

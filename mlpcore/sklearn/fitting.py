@@ -23,7 +23,7 @@ from mlpcore.sklearn.stochastic import Batches, FitLog, FitPlan, WarmStart, roll
 from mlpcore.sklearn.stopping import Rate, StoppingRule, going_on
 from mlpcore.sklearn.validation import HeldOut, validator
 from mlpcore.training.callbacks import check_callbacks
-from mlpcore.training.data import as_target
+from mlpcore.training.ingest import ingest_target
 from mlpcore.training.progress import Progress
 from mlpcore.trees import tree_map
 from mlpcore.typing import Loss, Params
@@ -57,7 +57,7 @@ def placed(problem: Problem, outputs: int, place: DeviceAndDtype) -> tuple:
     backend, dtype = place.backend, place.dtype
     rows = problem.x.shape[0]
     x = problem.x.astype(dtype, copy=False) if issparse(problem.x) else to_backend(problem.x, backend, dtype)
-    target = as_target(problem.target, rows, problem.loss, outputs, backend, dtype)
+    target = ingest_target(problem.target, rows, problem.loss, outputs, backend, dtype)
     weights = np.ones(rows) if problem.weights is None else problem.weights
     return x, target, backend.asarray(weights, dtype=backend.dtypes[dtype])
 
