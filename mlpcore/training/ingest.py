@@ -7,7 +7,7 @@ All is checked before training, so that nothing is left half done. Every array t
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,41 +18,31 @@ from mlpcore.backends.transfer import move, to_host
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
 from mlpcore.training.frames import listed, refuse_missing
+from mlpcore.training.loop import Trainer
 from mlpcore.training.reading import read_array
 from mlpcore.training.weights import row_weights, times_class_weights
-from mlpcore.typing import Array, Layer, Loss
+from mlpcore.typing import Array, Dataset, Layer, Loss
 
 CHECKED_NUMBERS = 1 << 24  # looked at together, so that the check of a large table needs little memory
 
 
-class Dataset(NamedTuple):
-    """Rows ``x`` (n, columns), the target as the loss encodes it, and the weights (n,) of the rows."""
-
-    x: Array
-    target: Array
-    weights: Array
-
-
 def ingest(
+    trainer: Trainer,
     x: Any,
     y: Any,
     sample_weight: Any = None,
     class_weight: dict[int, float] | str | None = None,
-    *,
-    net: Layer,
-    loss: Loss,
-    backend: Backend,
-    dtype: str,
 ) -> tuple[Dataset, np.ndarray]:
-    """Checked data of a network and its loss, where `data_backend` says, and the weights as float64 on the host.
+    """Checked data for a trainer, where `data_backend` says, and the weights as float64 on the host.
 
-    DataError for what cannot be used. To be called within the backend's scope.
+    DataError for what cannot be used. To be called within the scope of the trainer's backend.
     """
+    backend, dtype = trainer.backend, trainer.dtype
     rows = ingest_rows("x", x, backend, dtype)
-    outputs = output_columns(net, rows)
+    outputs = output_columns(trainer.net, rows)
     home = backend if backend.owns(rows) else get_backend("numpy")
     with home.scope(dtype):
-        target = ingest_target(y, rows.shape[0], loss, outputs, home, dtype)
+        target = ingest_target(y, rows.shape[0], trainer.loss, outputs, home, dtype)
         weights = row_weights(sample_weight, rows.shape[0], dtype)
         if class_weight is not None:
             weights = times_class_weights(weights, class_weight, home.to_numpy(target), outputs, dtype)
@@ -131,13 +121,3 @@ def check_validation_data(validation_data: Any) -> tuple[Any, ...]:
         )
         raise DataError(f"validation_data is {what}, expected a pair (x, y) or triple (x, y, sample_weight)")
     return tuple(validation_data)
-
-
-def metric_value(name: str, value: Any) -> float:
-    """What a metric gave, from any library, as a number; a ConfigurationError where it is none."""
-    number = to_host(value)
-    if number.size != 1 or number.dtype.kind not in "biuf":
-        raise ConfigurationError(
-            f"metrics: {name} gave {number.dtype} of shape {number.shape}, expected one real number for all rows"
-        )
-    return float(number.item())
