@@ -11,7 +11,7 @@ from mlpcore.layers import Sequential
 from mlpcore.model import Model
 from mlpcore.sklearn import translation
 from mlpcore.sklearn.draws import Draws
-from mlpcore.training.ingest import ingest_rows, ingest_target
+from mlpcore.training.ingest import ingest_target, place_rows
 from mlpcore.typing import Dataset, Loss, Params
 
 
@@ -68,13 +68,13 @@ class Start(NamedTuple):
 
 
 def on_backend(problem: Problem, place: DeviceAndDtype) -> Dataset:
-    """The data of a problem on the backend; a sparse x, and data that do not fit in device memory, on the host."""
+    """The data of a problem on the backend; a sparse x on the host, and all that does not fit in device memory."""
     backend, dtype = place.backend, place.dtype
     rows, outputs = problem.x.shape[0], problem.loss.outputs(problem.targets)
     if issparse(problem.x):
         x, home = problem.x.astype(dtype, copy=False), backend
     else:
-        x = ingest_rows("X", problem.x, backend, dtype)
+        x = place_rows(problem.x, backend, dtype)
         home = backend if backend.owns(x) else get_backend("numpy")
     target = ingest_target(problem.target, rows, problem.loss, outputs, home, dtype)
     return Dataset(x, target, home.asarray(row_weights(problem), dtype=home.dtypes[dtype]))

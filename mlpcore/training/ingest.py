@@ -61,18 +61,22 @@ def ingest_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
         raise DataError(f"{name} has shape {tuple(array.shape)}, expected (rows, columns){hint}")
     if 0 in array.shape:
         raise DataError(f"{name} has shape {tuple(array.shape)}, expected at least one row and one column")
-    home = data_backend(array, backend, dtype)
-    with nullcontext() if home is backend else home.scope(dtype):
-        rows = move(array, home, dtype)
-        xp, count = namespace(rows), max(1, CHECKED_NUMBERS // rows.shape[1])
-        for start in range(0, rows.shape[0], count):
-            block = rows if rows.shape[0] <= count else rows[start : min(start + count, rows.shape[0]), :]
-            finite = xp.isfinite(block)
-            # The method, where an array has it, spares NumPy a wrapper: a tenth of a prediction of one row.
-            if not bool(finite.all() if hasattr(finite, "all") else xp.all(finite)):
-                columns = np.flatnonzero(~home.to_numpy(xp.all(finite, axis=0)))
-                raise _not_finite(name, to_host(array)[start : start + count], columns, titles, dtype)
+    rows = place_rows(array, backend, dtype)
+    xp, count = namespace(rows), max(1, CHECKED_NUMBERS // rows.shape[1])
+    for start in range(0, rows.shape[0], count):
+        finite = xp.isfinite(rows if rows.shape[0] <= count else rows[start : min(start + count, rows.shape[0]), :])
+        # The method, where an array has it, spares NumPy a wrapper: a tenth of a prediction of one row.
+        if not bool(finite.all() if hasattr(finite, "all") else xp.all(finite)):
+            columns = np.flatnonzero(~to_host(xp.all(finite, axis=0)))
+            raise _not_finite(name, to_host(array)[start : start + count], columns, titles, dtype)
     return rows
+
+
+def place_rows(x: Array, backend: Backend, dtype: str) -> Array:
+    """A table that was checked, as ``dtype``, where `data_backend` says."""
+    home = data_backend(x, backend, dtype)
+    with nullcontext() if home is backend else home.scope(dtype):
+        return move(x, home, dtype)
 
 
 def data_backend(x: Array, backend: Backend, dtype: str) -> Backend:
