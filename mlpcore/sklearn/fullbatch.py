@@ -13,6 +13,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from mlpcore.backends.transfer import move
 from mlpcore.execution.gradients import value_and_grad
 from mlpcore.model import Model
+from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.sklearn.sparse import rows_at_a_time, rows_on_backend
 from mlpcore.sklearn.stochastic import NOT_FINITE
@@ -44,7 +45,7 @@ def objective(model: Model, data: Dataset) -> Callable[[Array], tuple[Array, Arr
         value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
         return value, layout.flat(grads)
 
-    total = xp.sum(move(weights, backend))
+    total = move(namespace(weights).sum(weights), backend)
     model.compiled.decide(x.shape[0], x.shape[0], layout.size)
     compiled = backend.jit(whole, model.compiled, rows=(0, 1, 2))
 
