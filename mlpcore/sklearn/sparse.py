@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from mlpcore.backends.backend import Backend, ChunkError, Run
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.run import ChunkError, Run
 from mlpcore.typing import Array, State
 
 BLOCK_BYTES = 1 << 24  # of dense rows at a time: some batches, so that the backend has a chunk to run
