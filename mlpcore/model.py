@@ -1,10 +1,8 @@
 """Model: a network with its parameters, trained, asked, and saved. One long page: it is all that most users touch."""
 
-import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +14,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import CHOICES, C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
-from mlpcore.errors import BackendUnavailable, ConfigurationError, DataError, MlpcoreWarning, TrainingInterrupted
+from mlpcore.errors import ConfigurationError, MlpcoreWarning, TrainingInterrupted
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
@@ -28,13 +26,15 @@ from mlpcore.schedules import rate_at
 from mlpcore.summary import summary
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints
-from mlpcore.training.comparison import describe, describe_weights
-from mlpcore.training.data import as_data, as_number, as_pair, as_rows, as_weights, place_for, score_columns
+from mlpcore.training.comparison import describe_fit, describe_weights
+from mlpcore.training.data import as_data, as_rows, as_weights, place_for, score_columns
 from mlpcore.training.epochs import Plan, train
+from mlpcore.training.evaluation import evaluate, validation_rows
 from mlpcore.training.history import History
 from mlpcore.training.loop import Trainer
-from mlpcore.training.orders import shuffled
+from mlpcore.training.orders import in_order, shuffled
 from mlpcore.training.parameters import matched
+from mlpcore.training.pickling import from_plain_data, to_plain_data
 from mlpcore.training.rules import Rules
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
@@ -226,16 +226,19 @@ class Model:
         callbacks = check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
         with self.backend.scope(self.dtype):
             data, weights = self._data(x, y, sample_weight, class_weight)
-            evaluate = None if validation_data is None else partial(self._evaluate, *self._held_out(validation_data))
+            validate = None
+            if validation_data is not None:
+                named = {name: self.metrics[name] for name in self.specification.metrics}
+                held_out = validation_rows(self.trainer, named, validation_data)
+                validate = partial(evaluate, self.trainer, self.metrics, *held_out)
             rows = data[0].shape[0]
-            order = (lambda epoch: np.arange(rows)) if not shuffle else shuffled(self.seed, rows, self.compiled.asked)
-            plan = Plan(data, weights, order, min(batch_size, rows), epochs, evaluate)
-            about = describe(self.specification) | {"rows": rows, "batch_size": plan.batch_size, "shuffle": shuffle}
-            about = {name: value for name, value in about.items() if name not in ("metrics", "precision")}
+            order = shuffled(self.seed, rows, self.compiled.asked) if shuffle else in_order(rows)
+            plan = Plan(data, weights, order, min(batch_size, rows), epochs, validate)
+            about = describe_fit(self.specification, rows, plan.batch_size, shuffle)
             about_weights = {}
-            if checkpoint is not None or resume is not None:  # a digest of all weights, which nobody else asks for
-                given = weights if class_weight is None else as_weights(sample_weight, rows, self.dtype)
-                about_weights = describe_weights(class_weight, given, weights)
+            if checkpoint is not None or resume is not None:  # digests of all weights, needed for nothing else
+                of_rows = weights if class_weight is None else as_weights(sample_weight, rows, self.dtype)
+                about_weights = describe_weights(class_weight, of_rows, weights)
             checkpoints = Checkpoints(self.trainer, self.layout, about, about_weights, callbacks, checkpoint)
             history = History() if resume is None else checkpoints.resume(resume)
             if train(self, plan, callbacks, history, checkpoints):
@@ -246,24 +249,6 @@ class Model:
                     stacklevel=2,
                 )
             return history
-
-    def _data(self, *given: Any) -> tuple[tuple, np.ndarray]:
-        """Checked ``(x, target, weights)`` on the backend, and the weights on the host; see `as_data`."""
-        return as_data(self.net, self.loss, self.backend, self.dtype, *given)
-
-    def _held_out(self, validation_data: Any) -> tuple:
-        """Checked validation data on the backend, one row of it shown to the named metrics: do they fit the target?"""
-        given = as_pair(validation_data)
-        try:
-            x, target, weights = self._data(*given)[0]
-            if named := self.specification.metrics:
-                prediction = self.trainer.predict(x[:1, :])
-                one, weight = map(self.trainer.scores.on_backend, (target[:1, ...], weights[:1]))
-                for name in named:
-                    self.metrics[name](one, prediction, weight)
-        except DataError as error:
-            raise DataError(f"validation_data: {error}") from None
-        return x, target, weights
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
         """What the loss's link makes of the scores: probabilities, means, quantiles. The same library as ``x``."""
@@ -280,16 +265,11 @@ class Model:
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """The mean loss over the rows (without penalty), and the model's metrics by name."""
         with self.backend.scope(self.dtype):
-            return self._evaluate(*self._data(x, y, sample_weight)[0])
+            return evaluate(self.trainer, self.metrics, *self._data(x, y, sample_weight)[0])
 
-    def _evaluate(self, x: Array, target: Array, weights: Array) -> dict[str, float]:
-        xp, scores = self.backend.xp, self.trainer.score(x)
-        target, weights = self.trainer.scores.on_backend(target), self.trainer.scores.on_backend(weights)
-        values = {"loss": self.loss.value_and_grad(scores, target, weights)[0] / xp.sum(weights)}
-        if self.metrics:
-            prediction = self.loss.predict(scores)
-            values |= {name: metric(target, prediction, weights) for name, metric in self.metrics.items()}
-        return {name: as_number(name, value) for name, value in values.items()}
+    def _data(self, *arguments: Any) -> tuple[tuple, np.ndarray]:
+        """Checked ``(x, target, weights)`` on the backend, and the weights on the host; see `as_data`."""
+        return as_data(self.net, self.loss, self.backend, self.dtype, *arguments)
 
     @property
     def specification(self) -> Specification:
@@ -334,48 +314,15 @@ class Model:
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
         """A copy of the model on another backend or device; training goes on there from the same state."""
-        made = copy.copy(self)
-        made.__setstate__(self.__getstate__() | {"backend": get_backend(backend, device)})
-        return made
+        moved = copy.copy(self)
+        moved.__setstate__(self.__getstate__() | {"backend": get_backend(backend, device)})
+        return moved
 
     def __getstate__(self) -> dict[str, Any]:
-        """For `copy.deepcopy` and pickle: the specification, and all numbers as host arrays; nothing of a device.
+        """For `copy.deepcopy` and pickle. Pickle is no file format: `save` is, and it is safe to read."""
+        return to_plain_data(self)
 
-        Pickle moves models between processes. It is no file format: `save` is, and it is safe to read.
-        """
-        with self.backend.scope(self.dtype):
-            state = tree_map(lambda leaf: np.array(self.backend.to_numpy(leaf)), self.trainer.state)
-        return {
-            "specification": self.specification,
-            "state": state,
-            "progress": replace(self.trainer.progress),
-            "metrics": dict(self.metrics),
-            "backend": (self.backend.name, str(self.backend.device)),
-            "compiled": (self.compiled.asked, self.compiled.kind),
-        }
-
-    def __setstate__(self, kept: dict[str, Any]) -> None:
+    def __setstate__(self, data: dict[str, Any]) -> None:
         """The model as it was, training too; on NumPy where its own backend cannot run."""
-        place, specification, state = kept["backend"], kept["specification"], kept["state"]
-        backend = place if isinstance(place, Backend) else _nearest(*place)
-        if not isinstance(place, Backend) and specification.precision not in backend.precisions:
-            specification = replace(specification, precision="highest")
-        layout = Layout(outline(specification.net, specification.dtype))
-        params = layout.view(state.params, state.statistics)
-        asked, kind = kept["compiled"]
-        words = {"params": params, "backend": backend, "compile": "auto" if isinstance(place, Backend) else asked}
         vars(self).clear()  # of a copy
-        self.__init__(**vars(specification), **words)  # type: ignore[misc]  # as pickle finds it: bare
-        self.compiled.keep(kind, "the copied model")
-        with self.backend.scope(self.dtype):
-            self.trainer.state = tree_map(self.backend.asarray, state)
-        self.trainer.progress = replace(kept["progress"])
-        self.metrics = dict(kept["metrics"])
-
-
-def _nearest(name: str, device: str) -> Backend:
-    """The backend on that device, else on its usual one, else NumPy."""
-    for choice in ((name, device), (name, None)):
-        with contextlib.suppress(BackendUnavailable):
-            return get_backend(*choice)
-    return get_backend("numpy")
+        from_plain_data(self, data)

@@ -14,8 +14,8 @@ from sklearn.utils.fixes import parse_version  # noqa: E402
 
 from mlpcore.model import Model  # noqa: E402
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
-from mlpcore.sklearn.fitting import DeviceAndDtype, placed  # noqa: E402
 from mlpcore.sklearn.fullbatch import objective  # noqa: E402
+from mlpcore.sklearn.problem import DeviceAndDtype, on_backend  # noqa: E402
 from mlpcore.sklearn.translation import reported  # noqa: E402
 
 OLD = parse_version(sklearn.__version__) < parse_version("1.7")  # neither sample_weight nor the regressor's loss
@@ -135,7 +135,7 @@ def test_loss_and_gradient_at_given_points(kind: str, activation: str) -> None:
     place = DeviceAndDtype(model.backend, "float64", ("numpy", "cpu"))
     words = vars(model.specification) | {"loss": reported(model.loss, "sklearn")}
     model = Model(**words, params=model.params)
-    function = objective(model, placed(problem, model.net.widths(6), place))
+    function = objective(model, on_backend(problem, place))
     encoded = (
         theirs._label_binarizer.transform(TARGETS[kind]) if hasattr(theirs, "_label_binarizer") else problem.target
     )

@@ -9,7 +9,8 @@ from libraries import MAKERS, NUMPY
 from members import LAYERS, LOSSES
 
 import mlpcore as mc
-from mlpcore.gradient_check import TOLERANCE, check_gradients
+from mlpcore.gradient_check import check_gradients
+from mlpcore.gradient_check.differences import TOLERANCE
 
 
 class Affine:

@@ -15,8 +15,9 @@ from mlpcore.sklearn.casts import is_foreign
 from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.conversion.export import to_onnx
 from mlpcore.sklearn.conversion.theirs import to_sklearn
-from mlpcore.sklearn.fitting import DeviceAndDtype, Problem, fit
+from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
+from mlpcore.sklearn.problem import DeviceAndDtype, Problem
 from mlpcore.sklearn.runtime import on_host, tree_from
 from mlpcore.training.data import as_pair
 from mlpcore.typing import Array, Loss, Tree

@@ -1,4 +1,4 @@
-"""What scikit-learn's checks would cast to numbers without a word, and is refused before they see it.
+"""What scikit-learn's checks would cast to numbers without a word: it is refused before they see it.
 
 Texts, dates, durations, decimals and categories in X, in sample weights and in the target of a regressor, masked
 entries, and missing labels.
@@ -10,8 +10,10 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from array_api_compat import device as device_of
 from scipy.sparse import issparse
 
+from mlpcore.backends import get_backend
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.errors import DataError
 from mlpcore.sklearn import labels
@@ -23,6 +25,15 @@ NO_NUMBERS = (str, bytes, Decimal, date, time, timedelta, np.datetime64, np.time
 def is_foreign(x: Any) -> bool:
     """Whether x is an array of another library than NumPy, which scikit-learn's checks would move to the host."""
     return library_of(x) not in (None, "numpy")
+
+
+def in_library_of(x: Any, labels: Any) -> Any:
+    """Host labels in the library and on the device of x, where that library has such labels."""
+    if not is_foreign(x) or not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biuf":
+        return labels
+    backend = get_backend(library_of(x) or "numpy", device_of(x))
+    with backend.scope("float64"):
+        return backend.asarray(labels)
 
 
 def host_target(y: Any, *, numeric: bool) -> Any:

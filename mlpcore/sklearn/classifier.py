@@ -3,25 +3,21 @@
 from typing import Any
 
 import numpy as np
-from array_api_compat import device as device_of
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
 
-from mlpcore.backends import get_backend
-from mlpcore.backends.transfer import library_of, to_host
-from mlpcore.namespace import namespace
-from mlpcore.numerics import log_softmax, softplus
-from mlpcore.sklearn import inputs
+from mlpcore.backends.transfer import to_host
+from mlpcore.sklearn import inputs, links
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
-from mlpcore.sklearn.casts import host_target, is_foreign
+from mlpcore.sklearn.casts import host_target, in_library_of, is_foreign
 from mlpcore.sklearn.class_weight import check_class_weight, class_factors
 from mlpcore.sklearn.constraints import CLASSIFIER
-from mlpcore.sklearn.fitting import Problem
 from mlpcore.sklearn.labels import Labels, of_one_type
+from mlpcore.sklearn.problem import Problem
 from mlpcore.sklearn.translation import LINK_LOSSES
-from mlpcore.typing import Array, Loss, Tree
+from mlpcore.typing import Tree
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -134,30 +130,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def predict(self, X: Any) -> Any:
         """The most probable class of every row; with several labels a row, a table of zeros and ones."""
-        probabilities = self._outputs(X, _probabilities, "predict")
-        return _beside(self._labels.decode(to_host(probabilities)), probabilities)
+        probabilities = self._outputs(X, links.predictions, "predict")
+        return in_library_of(probabilities, self._labels.decode(to_host(probabilities)))
 
     def predict_proba(self, X: Any) -> Any:
         """The probabilities (n, classes), in the order of ``classes_``."""
         self._check_fitted()
-        return self._outputs(X, _both if self._labels.kind == "binary" else _probabilities, "predict_proba")
+        return self._outputs(X, links.PROBABILITIES[self._labels.kind], "predict_proba")
 
     def predict_log_proba(self, X: Any) -> Any:
         """Their logarithms, from the raw scores: finite however small a probability is."""
         self._check_fitted()
         if self.compat == "sklearn":
             with np.errstate(divide="ignore"):
-                return self._outputs(X, _log_of_both if self._labels.kind == "binary" else _log_of, "predict_log_proba")
-        functions = {"binary": _log_both, "multiclass": _log_softmax, "multilabel-indicator": _log_sigmoid}
-        return self._outputs(X, functions[self._labels.kind], "predict_log_proba")
+                return self._outputs(X, links.LOGARITHMS_OF_PROBABILITIES[self._labels.kind], "predict_log_proba")
+        return self._outputs(X, links.LOG_PROBABILITIES[self._labels.kind], "predict_log_proba")
 
     def _problem(
         self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool, training: Problem | None = None
     ) -> Problem:
         x, y = inputs.training_rows(self, X, y, numeric=False, reset=first)
         weights = inputs.checked_weights(sample_weight, x.shape[0])
-        listed = once or (self.warm_start and hasattr(self, "classes_"))  # the classes come not from this y
-        self._know(y, X, once)
+        listed = once or (self.warm_start and hasattr(self, "classes_"))  # classes of an earlier call, not of this y
+        self._set_classes(y, X, once)
         if self.class_weight is not None:
             if once and training is None and self.class_weight == "balanced":
                 raise ValueError(
@@ -178,11 +173,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             stratify = {"stratify": target.astype(bool)}
         return Problem(x, target, weights, y, LINK_LOSSES[labels.link], labels.outputs, stratify, labels.outputs)
 
-    def _know(self, y: Any, X: Any, once: bool) -> None:
-        """The classes, from y or from an earlier fit; a ValueError where y has others."""
+    def _set_classes(self, y: Any, X: Any, once: bool) -> None:
+        """Set ``classes_`` from y, or keep those of an earlier fit: a ValueError where y has others."""
         if not hasattr(self, "classes_") or (not self.warm_start and not once):
             self._labels = Labels(y)
-            self.classes_ = _beside(self._labels.classes, X)
+            self.classes_ = in_library_of(X, self._labels.classes)
             return
         several = self._labels.kind == "multilabel-indicator"
         if several != (y.ndim == 2):
@@ -211,42 +206,3 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _probabilities(loss: Loss, z: Array) -> Array:
-    return loss.predict(z)
-
-
-def _both(loss: Loss, z: Array) -> Array:
-    """No and yes."""
-    p = loss.predict(z)
-    return namespace(z).concat([1 - p, p], axis=-1)
-
-
-def _log_of(loss: Loss, z: Array) -> Array:
-    return namespace(z).log(loss.predict(z))
-
-
-def _log_of_both(loss: Loss, z: Array) -> Array:
-    return namespace(z).log(_both(loss, z))
-
-
-def _log_softmax(loss: Loss, z: Array) -> Array:
-    return log_softmax(z)
-
-
-def _log_sigmoid(loss: Loss, z: Array) -> Array:
-    return -softplus(-z)
-
-
-def _log_both(loss: Loss, z: Array) -> Array:
-    return namespace(z).concat([-softplus(z), -softplus(-z)], axis=-1)
-
-
-def _beside(labels: Any, x: Any) -> Any:
-    """Host labels in the library and on the device of x, where that library has such things."""
-    if not is_foreign(x) or not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biuf":
-        return labels
-    place = get_backend(library_of(x) or "numpy", device_of(x))
-    with place.scope("float64"):
-        return place.asarray(labels)

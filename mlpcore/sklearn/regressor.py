@@ -13,8 +13,8 @@ from mlpcore.namespace import namespace
 from mlpcore.sklearn import inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
 from mlpcore.sklearn.constraints import REGRESSOR
-from mlpcore.sklearn.fitting import Problem
 from mlpcore.sklearn.points import expected, point
+from mlpcore.sklearn.problem import Problem
 from mlpcore.sklearn.translation import regression_loss
 from mlpcore.typing import Array, Loss, Tree
 

@@ -1,9 +1,8 @@
 """A stochastic fit with scikit-learn's order of rows, losses, learning rates and rules for stopping."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,56 +12,16 @@ from mlpcore.errors import NonFiniteError
 from mlpcore.model import Model
 from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.stopping import Rate, StoppingRule
+from mlpcore.sklearn.warm_start import WarmStart
 from mlpcore.training import epochs
 from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
 from mlpcore.training.loop import EpochResult
-from mlpcore.trees import tree_map
 
+Memory = WarmStart  # as pickles name it that were written before December 2026
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
-
-
-@dataclass
-class WarmStart:
-    """What one fit leaves to the next: the model with the optimizer's state, the draws, and the learning rate with
-    the factor of callbacks.
-
-    The first two are None where the next fit begins anew; scikit-learn calls this the optimizer.
-    """
-
-    model: Model | None
-    draws: Draws | None
-    learning_rate: float
-    factor: float = 1.0
-
-
-Memory = WarmStart  # its name in pickles written before December 2026
-
-
-@contextmanager
-def rollback(memory: WarmStart | None, draws_too: bool) -> Iterator[None]:
-    """Put the memory's model and draws back as they were, should anything be raised; steps write into their vectors.
-
-    The draws only where they are the estimator's own (``draws_too``), not a `RandomState` of the caller.
-    """
-    model, draws = (None, None) if memory is None else (memory.model, memory.draws)
-    if model is not None:
-        trainer = model.trainer
-        with model.backend.scope(model.dtype):
-            state, progress = tree_map(lambda leaf: leaf + 0, trainer.state), replace(trainer.progress)
-    if draws is not None and draws_too:
-        random, last = draws.random.get_state(), draws.last
-    try:
-        yield
-    except BaseException:
-        if model is not None:
-            trainer.state, trainer.progress = state, progress
-        if draws is not None and draws_too:
-            draws.random.set_state(random)
-            draws.last = last
-        raise
 
 
 class Batches(NamedTuple):

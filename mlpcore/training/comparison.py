@@ -1,4 +1,4 @@
-"""What a fit was called with, as JSON values: whether a resumed fit is the one that wrote the checkpoint."""
+"""The arguments of a fit as JSON values, by which a resumed fit is compared with the one that wrote a checkpoint."""
 
 import dataclasses
 import hashlib
@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.configuration import plain
-from mlpcore.files.specification import encode
+from mlpcore.files.specification import Specification, encode
 from mlpcore.training.callbacks import Rule
 
 
@@ -38,11 +38,17 @@ def describe(value: Any) -> Any:
     return encode(value, "", foreign)
 
 
-def describe_weights(class_weight: Any, given: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """The weights of a fit for comparison: of the classes, as they were ``given`` for rows, and both together."""
+def describe_fit(specification: Specification, rows: int, batch_size: int, shuffle: bool) -> dict[str, Any]:
+    """All that a resumed fit must share with the one that wrote the checkpoint, but for weights and callbacks."""
+    about = describe(specification) | {"rows": rows, "batch_size": batch_size, "shuffle": shuffle}
+    return {name: value for name, value in about.items() if name not in ("metrics", "precision")}
+
+
+def describe_weights(class_weight: Any, of_rows: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """The weights of a fit for comparison: those of the classes, of the rows, and both together."""
     if isinstance(class_weight, dict):
         class_weight = {str(label): float(plain(weight)) for label, weight in class_weight.items()}
-    rows = {"sample_weight": given, "together": weights}
+    rows = {"sample_weight": of_rows, "together": weights}
     return {"class_weight": class_weight} | {n: None if np.all(w == 1) else digest(w) for n, w in rows.items()}
 
 

@@ -21,7 +21,7 @@ from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.labels import Labels
 from mlpcore.sklearn.regressor import MLPRegressor
 from mlpcore.sklearn.runtime import Runtime, on_host, tree_from
-from mlpcore.sklearn.stochastic import WarmStart
+from mlpcore.sklearn.warm_start import WarmStart
 from mlpcore.typing import Loss
 
 _PAIRS = ((neural_network.MLPClassifier, MLPClassifier), (neural_network.MLPRegressor, MLPRegressor))

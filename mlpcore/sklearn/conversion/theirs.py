@@ -19,7 +19,7 @@ from mlpcore.sklearn.constraints import FULL_BATCH, RATES
 from mlpcore.sklearn.conversion.shared import copies, same_random, take_over
 from mlpcore.sklearn.labels import Labels
 from mlpcore.sklearn.runtime import on_host, tree_parts
-from mlpcore.sklearn.stochastic import WarmStart
+from mlpcore.sklearn.warm_start import WarmStart
 from mlpcore.typing import Layer
 
 _THEIR_ACTIVATIONS: dict[Layer, str] = {Identity(): "identity", Sigmoid(): "logistic", Tanh(): "tanh", ReLU(): "relu"}

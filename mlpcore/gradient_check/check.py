@@ -1,0 +1,113 @@
+"""The check itself: random points and directions, until every leaf has passed or one has not."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from mlpcore.errors import ConfigurationError, GradientCheckError
+from mlpcore.gradient_check.differences import TOLERANCE, Point, slopes_along
+from mlpcore.gradient_check.points import layer_point, like, loss_point
+from mlpcore.gradient_check.targets import prepared_targets
+from mlpcore.namespace import namespace
+from mlpcore.random import Stream
+from mlpcore.typing import Array, Layer, Loss
+
+DIRECTIONS = 3  # that every leaf must pass
+DRAWS = 60  # at most, to find as many points without a kink
+
+
+def check_gradients(
+    layer_or_loss: Layer | Loss, *, x: Array | None = None, target: Array | None = None, seed: int = 0
+) -> dict[str, float]:
+    """Compare ``backward`` (or ``value_and_grad``) with central differences in float64, or raise GradientCheckError.
+
+    For a layer, ``f = sum(u * forward(params, x, noise))`` with random u, and the leaves are ``x`` and every parameter;
+    for a loss, f is the weighted sum and the leaf is ``z``. For each leaf and three random directions v of length 1,
+    ``sum(grad * v)`` must be ``(f(+h v) - f(-h v)) / 2h`` to a relative error of 1e-6; below that, differences of the
+    size of the rounding error of f are let pass. Shapes, parameters, noise, row weights and targets are drawn from
+    ``seed``: parameters near the initial ones, and for a loss every kind of target that its ``prepare`` accepts.
+    ``x`` (n, in) is the input, or z for a loss: its library and device are then used, and it is taken at float64.
+
+    Kinks: a point counts only where four estimates of the slope (from the left, from the right, central with h and
+    with h / 2) agree to the same 1e-6; where they do not, all is drawn anew, and an ``x`` that was given is shifted
+    by about a hundredth. So what a layer says exactly at a kink is not judged.
+
+    Returns the largest relative error of each leaf. GradientCheckError names the leaf and both numbers; it is also
+    raised for gradients that do not mirror the parameters and for a forward pass without a smooth point.
+    """
+    if isinstance(layer_or_loss, type) or not isinstance(layer_or_loss, (Layer, Loss)):
+        raise ConfigurationError(
+            f"check_gradients: {layer_or_loss!r} is neither a layer nor a loss; pass an object such as ReLU()"
+        )
+    if x is not None and x.ndim != 2:
+        raise ConfigurationError(
+            f"check_gradients: x has the shape {tuple(x.shape)}, expected two axes, (rows, columns)"
+        )
+    stream = Stream(seed, "gradient_check")
+    if isinstance(layer_or_loss, Layer):
+        if target is not None:
+            raise ConfigurationError(f"check_gradients: {layer_or_loss!r} is a layer, which takes no target")
+        return _check(layer_or_loss, "", stream, partial(layer_point, layer_or_loss, x))
+    report: dict[str, float] = {}
+    for kind, columns, prepared in prepared_targets(layer_or_loss, x, target, stream.child("target")):
+        point_at = partial(loss_point, layer_or_loss, x, columns, prepared)
+        errors = _check(layer_or_loss, f", target of {kind}", stream.child(kind), point_at)
+        report = {name: max(error, report.get(name, 0.0)) for name, error in errors.items()}
+    return report
+
+
+def _check(member: Layer | Loss, case: str, stream: Stream, point_at: Callable[[Stream], Point]) -> dict[str, float]:
+    """Draw points until every leaf has passed along enough directions; the largest error of each."""
+    passed: dict[str, list[float]] = {}
+    slopes: dict[str, list[float]] = {}
+    for attempt in range(DRAWS):
+        draws = stream.child(attempt)
+        point = point_at(draws)
+        _check_names_and_shapes(member, point)
+        for name, leaf in point.leaves.items():
+            errors = passed.setdefault(name, [])
+            if len(errors) == DIRECTIONS or 0 in leaf.shape:
+                continue
+            v = _direction(draws.child("direction").child(name), leaf)
+            slopes[name], rounding = slopes_along(point, name, v)
+            claimed, measured = float(namespace(leaf).sum(point.grads[name] * v)), slopes[name][-1]
+            smooth = max(slopes[name]) - min(slopes[name]) <= TOLERANCE * abs(measured) + rounding
+            if smooth:
+                errors.append(_relative_error(claimed, measured, rounding))
+            if smooth and not errors[-1] <= TOLERANCE:
+                raise GradientCheckError(
+                    f"{member!r}{case}: the gradient of {name} {tuple(leaf.shape)} along a random direction is "
+                    f"{claimed:.12g}, expected {measured:.12g} by central differences (relative error "
+                    f"{errors[-1]:.2g}, allowed {TOLERANCE:g}); correct its formula"
+                )
+        if all(len(passed[name]) == DIRECTIONS or 0 in leaf.shape for name, leaf in point.leaves.items()):
+            return {name: max(errors, default=0.0) for name, errors in passed.items()}
+    name = next(name for name, errors in passed.items() if len(errors) < DIRECTIONS)
+    raise GradientCheckError(
+        f"{member!r}{case}: no smooth point for {name} in {DRAWS} draws, the last slopes were "
+        f"{', '.join(f'{slope:.12g}' for slope in slopes[name])}; expected a forward pass that is differentiable "
+        "almost everywhere and gives the same for the same arguments"
+    )
+
+
+def _relative_error(claimed: float, measured: float, rounding: float) -> float:
+    """The difference over the larger of the two, where rounding alone counts as the tolerance at most."""
+    size = max(abs(claimed), abs(measured)) + rounding / TOLERANCE
+    return abs(claimed - measured) / (size or 1.0)
+
+
+def _check_names_and_shapes(member: Layer | Loss, point: Point) -> None:
+    """A GradientCheckError unless every leaf has one gradient, of its shape."""
+    shapes = {name: tuple(gradient.shape) for name, gradient in point.grads.items() if gradient is not None}
+    expected = {name: tuple(leaf.shape) for name, leaf in point.leaves.items()}
+    if shapes != expected:
+        raise GradientCheckError(
+            f"{member!r}: the gradients have the leaves and shapes {shapes}, expected those of the inputs: {expected}"
+        )
+
+
+def _direction(stream: Stream, leaf: Array) -> Array:
+    """A random direction of length 1, of the leaf's shape."""
+    v = stream.normal(tuple(leaf.shape))
+    return like(leaf, v / np.sqrt(np.sum(v * v)))

@@ -1,0 +1,81 @@
+"""What an estimator's fit begins with: checked data, a device and a dtype, a network and its first parameters."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.transfer import to_backend
+from mlpcore.layers import Sequential
+from mlpcore.model import Model
+from mlpcore.sklearn import translation
+from mlpcore.sklearn.draws import Draws
+from mlpcore.training.data import as_target
+from mlpcore.typing import Loss, Params
+
+
+class Problem(NamedTuple):
+    """What is to be learnt: x as the backend or as CSR takes it, the target as the loss takes it, both with all rows;
+    row weights on the host or None; ``y`` as a score takes it. ``given`` is validation data of the same kind."""
+
+    x: Any
+    target: np.ndarray
+    weights: np.ndarray | None
+    y: Any
+    loss: Loss
+    targets: int  # columns, or classes
+    stratify: dict[str, Any]
+    columns: int  # of the target, as n_outputs_ counts them
+    given: "Problem | None" = None
+
+
+class DeviceAndDtype(NamedTuple):
+    """Where and in what dtype a fit computes; ``name`` is library and device of X."""
+
+    backend: Backend
+    dtype: str
+    name: tuple[str, str]
+
+
+class Start(NamedTuple):
+    """All that a solver begins with; ``tree`` are the first parameters, ``draws`` the random numbers of the fit."""
+
+    estimator: Any
+    problem: Problem
+    place: DeviceAndDtype
+    net: Sequential
+    tree: Params
+    draws: Draws
+
+    def model(self, steps: int, seed: int) -> Model:
+        """A model to train for ``steps`` steps; the seed is that of the masks of dropout."""
+        return Model(
+            self.net,
+            translation.reported(self.problem.loss, self.estimator.compat),
+            translation.optimizer(self.estimator, steps),
+            backend=self.place.backend,
+            dtype=self.place.dtype,
+            seed=seed,
+            params=self.tree,
+            compile=self.estimator.compile,
+            **translation.rules(self.estimator),
+        )
+
+    def data(self) -> tuple:
+        """``(x, target, weights)`` on the backend; a sparse x stays on the host."""
+        return on_backend(self.problem, self.place)
+
+
+def on_backend(problem: Problem, place: DeviceAndDtype) -> tuple:
+    """``(x, target, weights)`` of a problem on the backend; a sparse x stays on the host."""
+    backend, dtype = place.backend, place.dtype
+    rows, outputs = problem.x.shape[0], problem.loss.outputs(problem.targets)
+    x = problem.x.astype(dtype, copy=False) if issparse(problem.x) else to_backend(problem.x, backend, dtype)
+    target = as_target(problem.target, rows, problem.loss, outputs, backend, dtype)
+    return x, target, backend.asarray(row_weights(problem), dtype=backend.dtypes[dtype])
+
+
+def row_weights(problem: Problem) -> np.ndarray:
+    """The weights of the rows, ones where none were given."""
+    return np.ones(problem.x.shape[0]) if problem.weights is None else problem.weights
