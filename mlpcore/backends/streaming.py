@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mlpcore.backends.backend import ChunkError, Run, shifted
+from mlpcore.backends.run import ChunkError, Run, shifted
 from mlpcore.typing import Array, State
 
 PIECE_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from mlpcore.backends.backend import Backend, ChunkError, Run
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.run import ChunkError, Run
 from mlpcore.backends.transfer import to_backend
 from mlpcore.typing import Array, State
 

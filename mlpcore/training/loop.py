@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, ChunkError, Run, StepNoise
+from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.run import ChunkError, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
 from mlpcore.errors import OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
@@ -64,7 +65,7 @@ class Trainer:
 
     ``params`` are the host parameters before the first step. ``state`` is the `mlpcore.typing.State` after the last
     whole step; assigning one goes on from there. ``progress`` counts epochs and steps, ``layout`` says where the
-    parameters lie in the flat vectors of the state, and ``run`` does a chunk of steps, as `mlpcore.backends.backend`
+    parameters lie in the flat vectors of the state, and ``run`` does a chunk of steps, as `mlpcore.backends.run`
     defines it. Orders and noise are functions of ``seed`` and ``progress``.
     """
 

@@ -16,9 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mlpcore as mc
-from mlpcore.backends import copy_queues, streaming
-from mlpcore.backends.backend import Backend, ChunkError
+from mlpcore.backends import streaming
+from mlpcore.backends.backend import Backend
 from mlpcore.backends.copy_queues import PlainCopies
+from mlpcore.backends.cupy import copies
+from mlpcore.backends.run import ChunkError
 from mlpcore.backends.streaming import fits_on_device, pieces, sent_whole, streamed
 from mlpcore.random import Stream
 from mlpcore.training.ingest import data_backend
@@ -171,7 +173,7 @@ class Event:
         self.queues.host_waits(self.mark)
 
 
-def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> copy_queues.CudaCopyQueue:
+def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> copies.CudaCopyQueue:
     """CuPy's queue on a library that is made of the two queues."""
 
     def stream(*, non_blocking: bool) -> Line:
@@ -186,8 +188,8 @@ def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> copy_queues
     )
     cupy = SimpleNamespace(cuda=cuda, empty=lambda shape, dtype: queues.device(shape, dtype).view(Buffer))
     found = {"cupy": cupy, "cupyx": SimpleNamespace(empty_pinned=queues.host)}
-    monkeypatch.setattr(copy_queues, "import_module", found.__getitem__)
-    return copy_queues.CudaCopyQueue(0)
+    monkeypatch.setattr(copies, "import_module", found.__getitem__)
+    return copies.CudaCopyQueue(0)
 
 
 def reading(queues: Queues, seen: list) -> Callable:
@@ -430,18 +432,18 @@ def test_no_copy_is_on_its_way_when_a_chunk_has_failed(monkeypatch: pytest.Monke
     """Else it would arrive in memory that has gone to others. Late copies show it, on the emulated device."""
     backend = open_place("cupy")
     monkeypatch.setattr(streaming, "PIECE_BYTES", 8 * 64)
-    sent, copied = [], copy_queues.CudaCopyQueue.copied
+    sent, copied = [], copies.CudaCopyQueue.copied
 
-    def noted(queue: copy_queues.CudaCopyQueue) -> Any:
+    def noted(queue: copies.CudaCopyQueue) -> Any:
         sent.append(copied(queue))
         return sent[-1]
 
-    monkeypatch.setattr(copy_queues.CudaCopyQueue, "copied", noted)
+    monkeypatch.setattr(copies.CudaCopyQueue, "copied", noted)
 
     def fails(*_: Any) -> Any:
         raise RuntimeError("no step")
 
-    run = streamed(fails, lambda: copy_queues.CudaCopyQueue(0), backend.xp.concat)
+    run = streamed(fails, lambda: copies.CudaCopyQueue(0), backend.xp.concat)
     with backend.scope("float64"), pytest.raises(ChunkError):
         run(None, (np.ones((256, 1)),), np.arange(256).reshape(64, 4), lambda step: ())
     assert len(sent) == 2 and all(event.done for event in sent)
