@@ -103,6 +103,14 @@ class Batch(NamedTuple):
     noise: Noise
 
 
+class Dataset(NamedTuple):
+    """Rows to train on or to measure: ``x`` (n, in), the target as the loss encodes it, and row ``weights`` (n,)."""
+
+    x: Array
+    target: Array
+    weights: Array
+
+
 class State(NamedTuple):
     """Everything that changes from step to step: arrays and nested tuples only, so that any backend can carry it."""
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
+from mlpcore.backends.backend import Backend
 from mlpcore.backends.device_errors import host_out_of_memory
+from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
+from mlpcore.backends.run import run_eagerly
 
 INSTALL = "pip install array-api-strict"
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, ChunkError, Run, StepNoise
+from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.run import ChunkError, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
 from mlpcore.errors import OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
@@ -23,7 +24,7 @@ from mlpcore.training.rules import Rules
 from mlpcore.training.scores import Scores
 from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, leaves, tree_map
-from mlpcore.typing import Array, Layer, Loss, Noise, Optimizer, Params, State, Tree
+from mlpcore.typing import Array, Dataset, Layer, Loss, Noise, Optimizer, Params, State, Tree
 
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
 
@@ -64,7 +65,7 @@ class Trainer:
 
     ``params`` are the host parameters before the first step. ``state`` is the `mlpcore.typing.State` after the last
     whole step; assigning one goes on from there. ``progress`` counts epochs and steps, ``layout`` says where the
-    parameters lie in the flat vectors of the state, and ``run`` does a chunk of steps, as `mlpcore.backends.backend`
+    parameters lie in the flat vectors of the state, and ``run`` does a chunk of steps, as `mlpcore.backends.run`
     defines it. Orders and noise are functions of ``seed`` and ``progress``.
     """
 
@@ -127,7 +128,7 @@ class Trainer:
 
     def epoch(
         self,
-        data: tuple,
+        data: Dataset,
         weights: np.ndarray,
         order: Callable[[int], np.ndarray],
         batch_size: int,
@@ -177,7 +178,7 @@ class Trainer:
         if order.size % batch_size:
             yield order[None, steps * batch_size :]
 
-    def _advance(self, data: tuple, chunk: np.ndarray, full_batch: tuple[float, float] | None = None) -> np.ndarray:
+    def _advance(self, data: Dataset, chunk: np.ndarray, full_batch: tuple[float, float] | None = None) -> np.ndarray:
         """Run the chunk; the losses of its steps, as float64 on the host. ``full_batch`` is what BatchNorm asks for.
 
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
@@ -185,7 +186,7 @@ class Trainer:
         first, stream = self.progress.step, Stream(self.seed, "noise")
 
         def noise(stream: Any, rows: Any, full: Any) -> Noise:
-            made = self.net.noise(stream, (rows, data[0].shape[1]), self.dtype)
+            made = self.net.noise(stream, (rows, data.x.shape[1]), self.dtype)
             return made if full is None else beside_full_batch(made, full)
 
         full = None if full_batch is None else np.asarray([full_batch], self.dtype)
@@ -203,7 +204,7 @@ class Trainer:
             if isinstance(error, ChunkError):
                 self.state, cause = error.state, error.__cause__ or error
                 self.progress.step += error.steps
-            if (known := self._explained(cause, chunk.shape[1], data[0].shape[1])) is not None:
+            if (known := self._explained(cause, chunk.shape[1], data.x.shape[1])) is not None:
                 raise known from cause
             raise cause from cause.__cause__
         self.progress.step += chunk.shape[0]

@@ -366,7 +366,7 @@ def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     whole = make(backend)
     curve = fit(whole).loss
     each = sum(leaf.nbytes for _, leaf in named_leaves(SMALL.noise(Stream(0), (16, 5), "float64")))
-    monkeypatch.setattr("mlpcore.backends.scanning.NOISE_BYTES", 2 * each)
+    monkeypatch.setattr("mlpcore.backends.jax.scanning.NOISE_BYTES", 2 * each)
     chunks: list[tuple[int, ...]] = []
     orders: list[np.ndarray] = []
     scan = pytest.importorskip("jax").lax.scan
@@ -531,7 +531,9 @@ def test_cupy_with_two_wheels_says_so(cupy_without_device: Any, monkeypatch: pyt
         def __init__(self, name: str) -> None:
             self.metadata, self.version = {"Name": name}, "14.2.0"
 
-    monkeypatch.setattr("mlpcore.backends.cupy.distributions", lambda: [Wheel("cupy-cuda12x"), Wheel("cupy-cuda13x")])
+    monkeypatch.setattr(
+        "mlpcore.backends.cupy.opening.distributions", lambda: [Wheel("cupy-cuda12x"), Wheel("cupy-cuda13x")]
+    )
     with pytest.raises(errors.BackendUnavailable, match=r"cuda12x 14.2.0 and cupy-cuda13x 14.2.0 is.*all but one"):
         get_backend("cupy")
 

@@ -15,9 +15,9 @@ from libraries import STRICT, StrictArray, refusing
 
 import mlpcore as mc
 from mlpcore.backends import prefetch, streaming
-from mlpcore.backends.backend import ChunkError, run_eagerly
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.prefetch import run_prefetched
+from mlpcore.backends.run import ChunkError, run_eagerly
 from mlpcore.backends.streaming import streamed
 from mlpcore.compiler.trace import Tracer
 from mlpcore.layers import LAYERS
@@ -183,7 +183,7 @@ WAITS = {"clip", "nonzero", "isin", "unique_all", "unique_counts", "unique_inver
 
 def test_clip_on_cupy_is_one_function_of_the_library() -> None:
     """The compatibility wrapper assigns through masks, whose sizes the host must know; read in its source, 1.16."""
-    from mlpcore.backends.cupy import without_host_reads
+    from mlpcore.backends.cupy.namespace import without_host_reads
 
     compat, library = ModuleType("compat.cupy"), ModuleType("cupy")
     compat.clip = compat.add = None  # type: ignore[attr-defined]

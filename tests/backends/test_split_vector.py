@@ -10,9 +10,9 @@ from fitting import EVERYTHING, NET, PLAIN, ROWS, X, Y, assert_same, make, state
 from members import OPTIMIZERS
 
 import mlpcore as mc
-from mlpcore.backends import scanning, split_vector
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.split_vector import SplitVector
+from mlpcore.backends.jax import scanning, split_vector
+from mlpcore.backends.jax.split_vector import SplitVector
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import Layout, named_leaves, tree_map

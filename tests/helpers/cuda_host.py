@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from mlpcore.backends import get_backend
-from mlpcore.backends.backend import Backend, run_eagerly
+from mlpcore.backends.backend import Backend
 from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_steps import device_steps
 from mlpcore.backends.precision import Precision
+from mlpcore.backends.run import run_eagerly
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import mlpcore as mc
-from mlpcore.backends.backend import run_eagerly
+from mlpcore.backends.run import run_eagerly
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
 

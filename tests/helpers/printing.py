@@ -9,10 +9,10 @@ import numpy as np
 from cuda_host import backend
 
 import mlpcore as mc
-from mlpcore.backends.backend import Run
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.device_steps import DeviceSteps
 from mlpcore.backends.compiled.functions import traced_for
+from mlpcore.backends.run import Run
 from mlpcore.bench.workloads import WORKLOADS, Workload
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram

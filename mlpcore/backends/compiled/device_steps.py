@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import ChunkError, Run, StepNoise
 from mlpcore.backends.compilation import CUDA, EAGER, Compilation
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.compiled.steps import ROW_COUNTS, traced_or_eager
+from mlpcore.backends.run import ChunkError, Run, StepNoise
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction

@@ -8,26 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import (
-    GPU_SPEED,
-    GPU_STEPS,
-    MANY,
-    Backend,
-    Run,
-    first_line,
-    load,
-    misplaced,
-    native,
-    run_eagerly,
-    unavailable,
-)
-from mlpcore.backends.bfloat16_torch import bfloat16_products
+from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, MANY, Backend
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.device_errors import OutOfMemory, guarded, memory_error, out_of_memory_in
+from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
 from mlpcore.backends.precision import Precision, switched
 from mlpcore.backends.prefetch import run_prefetched
+from mlpcore.backends.run import Run, run_eagerly
 from mlpcore.backends.streaming import streamed
+from mlpcore.backends.torch.bfloat16 import bfloat16_products
 from mlpcore.namespace import namespace
 
 INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"

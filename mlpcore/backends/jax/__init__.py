@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import GPU_SPEED, Backend, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.backend import GPU_SPEED, Backend
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.device_errors import OutOfMemory, guarded, memory_error, out_of_memory_in
+from mlpcore.backends.jax.scanning import in_precision, scanned
+from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
 from mlpcore.backends.precision import Precision
-from mlpcore.backends.scanning import in_precision, scanned
 from mlpcore.backends.streaming import streamed
 from mlpcore.errors import DataError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.cublas import Gemm, prepared
+from mlpcore.backends.cupy.cublas import Gemm, prepared
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
@@ -38,17 +38,6 @@ def printed_device(cupy: Any) -> Device:
         copy=copy,
         clear=lambda target: target.fill(0),
     )
-
-
-def read_together(cupy: Any) -> Callable[..., list[np.ndarray]]:
-    """``read(*arrays)``: the arrays on the host, sent there in one piece."""
-
-    def read(*arrays: Any) -> list[np.ndarray]:
-        host = cupy.asnumpy(cupy.concatenate([cupy.ascontiguousarray(one).reshape(-1).view("u1") for one in arrays]))
-        parts = np.split(host, np.cumsum([one.nbytes for one in arrays])[:-1])
-        return [part.view(one.dtype).reshape(one.shape) for part, one in zip(parts, arrays, strict=True)]
-
-    return read
 
 
 def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
