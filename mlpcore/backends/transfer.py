@@ -40,19 +40,16 @@ def to_backend(x: Any, backend: Backend, dtype: str | None = None) -> Array:
     """
     kind = None if dtype is None else backend.dtypes[dtype]
     x = adopt(x, backend)
-    return backend.asarray(x if library_of(x) == backend.name != "numpy" else to_host(x), dtype=kind)
+    on_backend = backend.owns(x) and library_of(x) != "numpy"
+    return backend.asarray(x if on_backend else to_host(x), dtype=kind)
 
 
 def adopt(x: Any, backend: Backend) -> Any:
     """An array of any library on the backend's own device as one of the backend, without a copy; else x itself."""
-    if (
-        backend.dlpack_device is None
-        or backend.borrow is None
-        or backend.owns(x)
-        or _place_of(x) != backend.dlpack_device
-    ):
+    device, borrow = backend.extras.dlpack_device, backend.extras.borrow
+    if device is None or borrow is None or backend.owns(x) or _place_of(x) != device:
         return x
-    return backend.borrow(x.detach() if hasattr(x, "detach") else x)
+    return borrow(x.detach() if hasattr(x, "detach") else x)
 
 
 def _place_of(x: Any) -> tuple[int, int] | None:
@@ -79,12 +76,12 @@ def to_host(x: Any) -> np.ndarray:
 def like(result: Tree, x: Any, backend: Backend) -> Tree:
     """The backend's array in the library and on the device of ``x``, NumPy for lists and tables; its dtype is kept."""
     library = library_of(x) or ("numpy" if adopt(x, backend) is x else backend.name)
-    if library == backend.name:
+    if library == backend.name or backend.owns(x):
         return result
     if library == "numpy":
         return backend.to_numpy(result)
     target = get_backend(library, compat.device(x))
     with target.scope("float64" if result.dtype == backend.dtypes["float64"] else "float32"):
-        if target.dlpack_device == backend.dlpack_device is not None:
+        if target.extras.dlpack_device == backend.extras.dlpack_device is not None:
             return adopt(result, target)
         return target.asarray(backend.to_numpy(result))

@@ -45,7 +45,7 @@ def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array
         return value, layout.flat(grads)
 
     model.compiled.decide(x.shape[0], x.shape[0], layout.size)
-    compiled = backend.jit(whole, model.compiled, rows=(0, 1, 2))
+    compiled = backend.compile.function(whole, model.compiled, (0, 1, 2))
 
     def evaluate(vector: Array) -> tuple[Array, Array]:
         if issparse(x):

@@ -126,7 +126,7 @@ def place_for(x: Any, backend: Backend, dtype: str) -> Backend:
     shape = getattr(x, "shape", ())  # a list is small
     if backend.owns(x) or not all(isinstance(n, int) for n in shape):
         return backend
-    small = holds(math.prod(shape) * np.dtype(dtype).itemsize, backend.room)
+    small = holds(math.prod(shape) * np.dtype(dtype).itemsize, backend.extras.free_memory)
     return backend if small or adopt(x, backend) is not x else get_backend("numpy")
 
 
