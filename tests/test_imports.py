@@ -1,9 +1,12 @@
 """Who may import whom, read from the source; and what `import mlpcore` must not load."""
 
 import ast
+import importlib
+import pkgutil
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -74,11 +77,11 @@ def imports_of(tree):
     """Pairs (dotted name, whether the import stands inside a function)."""
     late = {
         node
-        for function in ast.walk(tree)
+        for function in ast.run_steps(tree)
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        for node in ast.walk(function)
+        for node in ast.run_steps(function)
     }
-    for node in ast.walk(tree):
+    for node in ast.run_steps(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node in late) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -117,7 +120,7 @@ def foreign(sources):
             if mine not in OTHERS.get(library, ()):
                 yield f"{module} imports {name}"
         if mine not in ("backends", "cli", "bench"):
-            for node in ast.walk(tree):
+            for node in ast.run_steps(tree):
                 word = getattr(node, "id", getattr(node, "value", None)) if hasattr(node, "lineno") else None
                 if isinstance(word, str) and word.split(".")[0] in COMPUTING and " " not in word:
                     yield f"{module}:{node.lineno} names {word!r}"
@@ -140,7 +143,7 @@ def private_names_of_others(sources):
     defined = {}
     for module, tree in sources.items():
         names = defined.setdefault(part_of(module), set())
-        for node in ast.walk(tree):
+        for node in ast.run_steps(tree):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 names.add(node.name)
             elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -148,7 +151,7 @@ def private_names_of_others(sources):
     for module, tree in sources.items():
         mine = defined[part_of(module)]
         others = set().union(*(names for part, names in defined.items() if part != part_of(module)))
-        for node in ast.walk(tree):
+        for node in ast.run_steps(tree):
             if isinstance(node, ast.Attribute) and private(node.attr) and node.attr in others - mine:
                 yield f"{module}:{node.lineno} reads {node.attr}"
             theirs = (getattr(node, "module", None) or "").split(".") if isinstance(node, ast.ImportFrom) else [""]
@@ -250,6 +253,30 @@ def test_importing_mlpcore_loads_no_other_library():
     assert not found & {*COMPUTING, "sklearn", "scipy", "matplotlib", "pandas", "rich"}
 
 
+def test_no_folder_of_tests_stands_for_a_package():
+    tests = Path(__file__).parent
+    specs = {folder.name: find_spec(folder.name) for folder in tests.iterdir() if folder.is_dir()}
+    places = {name: [*(spec.submodule_search_locations or ())] for name, spec in specs.items() if spec is not None}
+    assert not {name for name, found in places.items() if str(tests / name) in found}
+
+
 def test_the_public_names_are_there():
     assert not [name for name in mlpcore.__all__ if not hasattr(mlpcore, name)]
     assert len(set(mlpcore.__all__)) == len(mlpcore.__all__)
+
+
+METHOD = {"layers": "forward", "losses": "value_and_grad", "optimizers": "update"}
+
+
+@pytest.mark.parametrize("part", ["layers", "losses", "optimizers", "schedules", "initializers"])
+def test_the_public_names_of_a_part_are_all_its_members(part):
+    package = importlib.import_module(f"mlpcore.{part}")
+    names = [f"mlpcore.{part}.{module.name}" for module in pkgutil.iter_modules(getattr(package, "__path__", ()))]
+    members = {
+        name
+        for module in map(importlib.import_module, names or [package.__name__])
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and "__dataclass_fields__" in vars(value)
+        if hasattr(value, METHOD.get(part, "__call__"))
+    }
+    assert members == set(package.__all__) <= set(mlpcore.__all__)

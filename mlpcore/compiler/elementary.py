@@ -3,7 +3,7 @@
 Each reduces its argument exactly or in two parts and then takes a polynomial, fitted by Remez's algorithm in 60 digits
 for the least relative error; only sums, products and quotients are used, so every compiler gives the same bits. NaN,
 infinities, zeros with their signs and arguments out of range give what the C standard asks for. Largest errors found,
-in units in the last place: see `tests/test_elementary.py`, which holds them.
+in units in the last place: see `tests/compiler/test_elementary.py`, which holds them.
 """
 
 import re
@@ -107,11 +107,12 @@ def _horner(coefficients: tuple[str, ...], x: str) -> str:
 
 def text(kind: str) -> str:
     """The functions for "float" (their names end in f) or "double"."""
-    made = _TEXT.replace("Q(r)", _horner(_Q[kind], "r")).replace("H(z)", _horner(_H[kind], "z"))
-    return typed(made, kind)
+    template = _TEXT.replace("Q(r)", _horner(_Q[kind], "r")).replace("H(z)", _horner(_H[kind], "z"))
+    return typed(template, kind)
 
 
 def typed(template: str, kind: str) -> str:
-    """C for one type: its own words in the place of those in capitals, and names of functions that end as its do."""
-    made = re.sub(r"\b[A-Z][A-Z0-9_]*\b", lambda word: _WORDS[kind].get(word[0], word[0]), template)
-    return re.sub(r"F\(", "f(" if kind == "float" else "(", made)
+    """The template for one type: constants in capitals are replaced, and ``F(`` becomes ``f(`` for float, ``(`` for
+    double."""
+    typed_text = re.sub(r"\b[A-Z][A-Z0-9_]*\b", lambda word: _WORDS[kind].get(word[0], word[0]), template)
+    return re.sub(r"F\(", "f(" if kind == "float" else "(", typed_text)

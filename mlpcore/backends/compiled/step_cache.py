@@ -1,0 +1,68 @@
+"""A cache of traced steps in the process: a second model of the same configuration is not traced again."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+from mlpcore.compiler.function import TracedFunction
+from mlpcore.trees import leaves
+from mlpcore.typing import Tree
+
+CACHE_SIZE = 32  # traced steps; the least recently used is dropped. One takes some 100 kB
+_cache: OrderedDict[Hashable, TracedFunction] = OrderedDict()
+_lock = threading.Lock()
+
+
+class Unknown(Exception):
+    """A configuration contains an object whose behaviour cannot be identified by a key."""
+
+
+def cached_trace(key: Hashable, trace: Callable[[], TracedFunction]) -> TracedFunction:
+    """The cached function of this key, else the result of ``trace``, which is cached unless the key is None."""
+    with _lock:
+        if key in _cache:
+            _cache.move_to_end(key)
+            return _cache[key]
+    traced = trace()
+    if key is not None:
+        with _lock:
+            _cache[key] = traced
+            while len(_cache) > CACHE_SIZE:
+                _cache.popitem(last=False)
+    return traced
+
+
+def step_key(step: Any, noise: Tree) -> Hashable:
+    """The key of a step; None where there is none, for example with noise, which depends on a seed."""
+    try:
+        return None if leaves(noise) else configuration_key(step)
+    except Unknown:
+        return None
+
+
+def configuration_key(value: Any) -> Hashable:
+    """The types and values of an object of this library; objects with equal keys compute the same.
+
+    `Unknown` for arrays, functions and objects of other classes: a user's own layer may depend on anything.
+    """
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return kind, value
+    if kind is float:
+        return kind, value.hex()  # 0.0 is not -0.0, and NaN is itself
+    if isinstance(value, np.dtype):
+        return value
+    if kind is dict:
+        return kind, *((name, configuration_key(item)) for name, item in value.items())
+    if kind is tuple or (isinstance(value, tuple) and _ours(kind)):
+        return kind, *map(configuration_key, value)
+    if _ours(kind) and hasattr(value, "__dict__"):
+        return kind, configuration_key(vars(value))
+    raise Unknown(f"{kind.__name__} {value!r}")
+
+
+def _ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == __package__.partition(".")[0]

@@ -1,0 +1,165 @@
+"""Compiled functions against the same code run by NumPy: every member's step, users' optimizers."""
+
+from dataclasses import replace
+from typing import Any
+
+import members
+import numpy as np
+import pytest
+from compiled import ON_DEVICES, PRINTERS, bind, call, compiled_step, network_step, program_of, steps
+from users import KeepsTheOld, Looks, Mirrors, Swaps, Turns, batches, network
+
+import mlpcore as mc
+from mlpcore.compiler.chunk import Steps
+from mlpcore.compiler.draws import TracedStream, draw_factors
+from mlpcore.compiler.graph import N, Untraceable
+from mlpcore.compiler.program import Program
+from mlpcore.compiler.trace import Tracer
+from mlpcore.random import Stream
+from mlpcore.training.rules import Rules
+from mlpcore.trees import leaves, tree_map
+from mlpcore.typing import Batch
+
+
+@pytest.fixture(params=PRINTERS)
+def printer(request: Any) -> str:
+    """What a program is printed as."""
+    return request.param
+
+
+def assert_like_eager(
+    net: Any, case: str, optimizer: Any, dtype: str, rules: Rules, bound: float, printer: str
+) -> None:
+    loss, _ = members.LOSSES[case]
+    held, state, losses, expected = steps(
+        net, loss, optimizer, batches(net, case, dtype, (9, 9, 5, 9, 1), 5), dtype, rules, printer
+    )
+    np.testing.assert_allclose(losses, expected, rtol=bound, atol=bound)
+    for got, right in zip(held, state, strict=True):
+        assert got.dtype == right.dtype
+        np.testing.assert_allclose(got, right, rtol=0, atol=bound * max(1.0, float(np.max(np.abs(right), initial=0))))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", members.LAYERS)
+def test_a_step_through_every_layer(name: str, dtype: str, printer: str) -> None:
+    net = network(members.LAYERS[name](4))
+    bound = 2e-4 if dtype == "float32" else 1e-11
+    assert_like_eager(net, "SoftmaxCrossEntropy", mc.SGD(0.1, momentum=0.9), dtype, Rules(), bound, printer)
+
+
+@pytest.mark.parametrize("case", members.LOSSES)
+def test_a_step_of_every_loss(case: str, printer: str) -> None:
+    loss, kind = members.LOSSES[case]
+    outputs = loss.outputs(max(3, 2 if kind == "probabilities" else 3))
+    assert_like_eager(network(mc.Tanh(), outputs=outputs), case, mc.SGD(0.05), "float64", Rules(), 1e-11, printer)
+
+
+@pytest.mark.parametrize("name", members.OPTIMIZERS)
+def test_a_step_of_every_optimizer_with_all_rules(name: str, printer: str) -> None:
+    rules = Rules(l2=1e-3, clip_norm=0.5, clip_value=0.4, ema=0.9)
+    net = network(mc.GELU(), mc.Dropout(0.3))
+    assert_like_eager(net, "SoftmaxCrossEntropy", members.OPTIMIZERS[name], "float64", rules, 1e-10, printer)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns(), Mirrors()], ids=lambda one: type(one).__name__
+)
+def test_new_state_is_written_over_the_old_only_where_nobody_reads_it_any_more(optimizer: Any, printer: str) -> None:
+    assert_like_eager(network(mc.ReLU()), "SoftmaxCrossEntropy", optimizer, "float64", Rules(), 1e-12, printer)
+
+
+def test_an_old_value_that_a_later_loop_reads_is_not_yet_written_over(printer: str) -> None:
+    tracer = Tracer()
+    x = tracer.input((8,), "float64")
+    new = 2.0 * x
+    later = x * tracer.sum(new)
+    values = np.arange(8.0)
+    bound = bind(program_of(printer)(tracer, [later], [(new, x)]), 0, {x.node: values}, printer)
+    bound.call()
+    np.testing.assert_array_equal(values, 2 * np.arange(8.0))
+    np.testing.assert_array_equal(bound.output(later.node), 56 * np.arange(8.0))
+
+
+@pytest.mark.parametrize("damage", ["nothing", "NaN", "no weight"])
+def test_a_step_that_does_not_count_leaves_the_state(damage: str, printer: str) -> None:
+    """The branch of a condition, both sides: what is left out is not written, and the loss says what was wrong."""
+    net = network(mc.ReLU())
+    step, state = network_step(net, mc.SoftmaxCrossEntropy(), mc.Adam(0.01), "float64", Rules(ema=0.9))
+    (batch,) = batches(net, "SoftmaxCrossEntropy", "float64", (9,), 5)
+    batch = batch._replace(weights=np.ones(9))
+    if damage == "NaN":
+        batch.x[2, 1] = np.nan
+    elif damage == "no weight":
+        batch = batch._replace(weights=np.zeros(9))
+    made = compiled_step(step, tree_map(np.array, state), batch, printer)
+    made.bound.call()
+    new, loss = step(tree_map(np.array, state), batch)
+    np.testing.assert_allclose(made.bound.output(made.loss), loss, rtol=1e-12)
+    for held, right in zip(leaves(made.state), leaves(new), strict=True):
+        np.testing.assert_allclose(held, right, rtol=0, atol=1e-12)
+    moved = not np.array_equal(made.state.params, state.params)
+    assert moved == (damage == "nothing") and made.state.skipped == (damage == "NaN")
+
+
+@pytest.mark.parametrize("seconds", [1e9, 0.0])
+@pytest.mark.parametrize("printer", [one for one in PRINTERS if one not in ON_DEVICES], indirect=True)
+def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(seconds: float, printer: str) -> None:
+    """Rows are gathered by the order of each step, and draws are read where they lie."""
+    net = network(mc.ReLU(), mc.Dropout(0.4))
+    loss, _ = members.LOSSES["SoftmaxCrossEntropy"]
+    step, state = network_step(net, loss, mc.Adam(0.01), "float64", Rules())
+    _, target, weights = members.loss_arrays("SoftmaxCrossEntropy", 30, "float64")
+    data = (Stream(0, "x").normal((30, 5)), target, weights)
+    order = np.random.default_rng(0).integers(0, 30, (4, 6))
+    noises = [net.noise(Stream(3, "noise", step=i), (6, 5), "float64") for i in range(4)]
+    whole = [Batch(*(part[rows] for part in data), noise) for rows, noise in zip(order, noises, strict=True)]
+    made = compiled_step(step, tree_map(np.array, state), whole[0], printer)
+    draws = dict(zip(leaves(made.inputs.noise), map(np.stack, zip(*map(leaves, noises), strict=True)), strict=True))
+    losses = made.bound.run_steps(Steps(data, made.inputs[:3], order, draws, made.loss, seconds))
+    assert len(losses) == (4 if seconds else 1)
+    for batch, found in zip(whole, losses, strict=False):
+        state, expected = step(state, batch)
+        assert found == pytest.approx(float(expected), rel=1e-12)
+    for held, right in zip(leaves(made.state), leaves(state), strict=True):
+        np.testing.assert_allclose(held, right, rtol=0, atol=1e-12)
+
+
+def test_numbers_of_a_configuration_are_no_part_of_the_text() -> None:
+    texts = set()
+    for factor in (0.3, 0.7, 11.0):
+        tracer = Tracer()
+        x = tracer.input((N, 4), "float32")
+        texts.add(Program(tracer, [factor * tracer.tanh(x) + 1.5 * factor]).source)
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (lambda xp, x: [xp.asarray(1.0) if xp.sum(x) > 0 else x], "a look at the numbers"),
+        (lambda xp, x: [xp.unique_values(x)], "the function unique_values"),
+        (lambda xp, x: [x + xp.astype(x > 0, xp.int32)], "float64 and int32"),
+        (lambda xp, x: [x[x > 0]], "an index"),
+    ],
+)
+def test_what_cannot_be_traced_is_named(function: Any, named: str) -> None:
+    with pytest.raises(Untraceable, match=named):
+        call(function, [np.ones((3, 4))], [(N, 4)], 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 4), (2, 3, 7), (33, 20)])
+@pytest.mark.parametrize("step", [0, 7, 2**40])
+def test_factors_have_the_bits_of_the_host(shape: tuple[int, ...], dtype: str, step: int, printer: str) -> None:
+    stream = Stream(2**63 + 5, "3.mask", member=2 if len(shape) == 2 else 0, step=step)
+
+    def factors(xp: Any, number: Any) -> list[Any]:
+        return [TracedStream(replace(stream, step=0), number).factors(shape, 0.7, dtype)]
+
+    (found,) = call(factors, [np.array([step], np.uint64)], [(1,)], 1, printer)
+    expected = stream.factors(shape, 0.7, dtype)
+    np.testing.assert_array_equal(found, expected)
+    other = np.empty(shape, dtype)
+    draw_factors(other, np.array([*stream.key(), stream.member, round(0.7 * 65536)], np.uint64), np.array([step]))
+    np.testing.assert_array_equal(other, expected)

@@ -1,0 +1,219 @@
+"""Compiled functions in row tiles on several threads: the values of NumPy, the bits of one thread."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import members
+import numpy as np
+import pytest
+from compiled import CompiledStep, call, compiled_step, needs_compiler, network_step, steps
+from processes import holds_in_child, needs_fork, output, start
+from users import KeepsTheOld, Looks, Swaps, Turns, batches, network
+
+import mlpcore as mc
+from mlpcore.compiler import blas, pool
+from mlpcore.compiler.blas_threads import single_threaded
+from mlpcore.compiler.draws import TracedStream
+from mlpcore.compiler.graph import N
+from mlpcore.compiler.program import BoundProgram, Program
+from mlpcore.compiler.tiling import DEFAULT, Tiling
+from mlpcore.compiler.trace import Tracer
+from mlpcore.random import Stream
+from mlpcore.training.rules import Rules
+from mlpcore.trees import leaves, tree_map
+from mlpcore.typing import Batch
+
+pytestmark = needs_compiler
+# Tiles of a row, of an entry and of a column, three of them; sums over rows in both ways.
+FORCED = [Tiling(3, rows=1, many=1, work=1, entries=1, sum=most, columns=1) for most in (1, 1 << 30)]
+LOSS, _ = members.LOSSES["SoftmaxCrossEntropy"]
+
+
+@pytest.fixture(autouse=True)
+def products_on_one_thread() -> Iterator[None]:
+    """As in every call of the library that runs in tiles. OpenBLAS's own threads do not outlast a fork in a call."""
+    with single_threaded():
+        yield
+
+
+def assert_like_eager(net: Any, optimizer: Any, rules: Rules, forced: Tiling) -> None:
+    """In place, over batches of which some have fewer rows than there are tiles."""
+    sizes = batches(net, "SoftmaxCrossEntropy", "float64", (9, 9, 5, 2, 9, 1), 5)
+    held, state, losses, expected = steps(net, LOSS, optimizer, sizes, "float64", rules, "C", forced, 3)
+    np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-10)
+    for got, right in zip(held, state, strict=True):
+        np.testing.assert_allclose(got, right, rtol=0, atol=1e-10 * max(1.0, float(np.max(np.abs(right), initial=0))))
+
+
+@pytest.mark.parametrize("forced", FORCED, ids=["columns", "partial"])
+@pytest.mark.parametrize("name", members.LAYERS)
+def test_a_step_in_tiles_through_every_layer(name: str, forced: Tiling) -> None:
+    assert_like_eager(network(members.LAYERS[name](4)), mc.SGD(0.1, momentum=0.9), Rules(), forced)
+
+
+@pytest.mark.parametrize("name", members.OPTIMIZERS)
+def test_a_step_in_tiles_of_every_optimizer_with_all_rules(name: str) -> None:
+    rules = Rules(l2=1e-3, clip_norm=0.5, clip_value=0.4, ema=0.9)
+    assert_like_eager(network(mc.GELU(), mc.Dropout(0.3)), members.OPTIMIZERS[name], rules, FORCED[0])
+
+
+@pytest.mark.parametrize("optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns()], ids=lambda one: type(one).__name__)
+def test_no_tile_writes_over_what_another_still_reads(optimizer: Any) -> None:
+    assert_like_eager(network(mc.ReLU()), optimizer, Rules(), FORCED[1])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 50])
+@pytest.mark.parametrize("width", [1, 5, 32])
+def test_draws_in_tiles_have_the_bits_of_the_host(rows: int, width: int) -> None:
+    """Tiles begin in the middle of what one block of the cipher makes."""
+    stream = Stream(7, "mask", step=3)
+
+    def product(xp: Any, x: Any, number: Any) -> list[Any]:
+        return [x * TracedStream(replace(stream, step=0), number).factors((N, width), 0.6, "float64")]
+
+    x = np.random.default_rng(0).normal(size=(rows, width))
+    (found,) = call(product, [x, np.array([3], np.uint64)], [(N, width), (1,)], rows, "C", FORCED[0], 2)
+    np.testing.assert_array_equal(found, x * stream.factors((rows, width), 0.6, "float64"))
+
+
+@pytest.mark.parametrize(("tiling", "most"), [(DEFAULT._replace(work=1), 200), (Tiling(4, 3, 5, 1), 20)])
+def test_a_function_called_for_fewer_rows_has_the_bits_of_one_for_so_many(tiling: Tiling, most: int) -> None:
+    """Fewer rows may be in fewer tiles, each of more rows."""
+
+    def function(tracer: Tracer, rows: int, fewer: bool) -> tuple[BoundProgram, Any, Any]:
+        x, w = tracer.input((N, 30), "float32"), tracer.input((30, 30), "float32")
+        hidden = tracer.tanh(tracer.tanh(x @ w) @ w) @ w
+        y = hidden - tracer.mean(hidden, axis=0)
+        place = np.zeros((rows, 30), "float32")
+        weights = np.random.default_rng(1).normal(size=(30, 30)).astype("float32")
+        program = Program(tracer, [y], (), tiling)
+        return BoundProgram(program, rows, {x.node: place, w.node: weights}, blas.find(), 2, fewer), place, y
+
+    values = np.random.default_rng(0).normal(size=(most, 30)).astype("float32")
+    many, place, y = function(Tracer(), most, True)
+    for rows in range(most, 0, -1):
+        single, own, z = function(Tracer(), rows, False)
+        place[:rows], own[...] = values[:rows], values[:rows]
+        many.call(rows)
+        single.call()
+        np.testing.assert_array_equal(many.output(y.node, rows), single.output(z.node))
+
+
+def large_step(threads: int, rows: int = 400, layers: tuple = (mc.ReLU(),), tiling: Tiling = DEFAULT) -> CompiledStep:
+    """A step with the library's own tiles: several of rows, and several of the vector of all parameters."""
+    net = mc.Sequential(mc.Linear(20, 512), *layers, mc.Linear(512, 512), mc.Tanh(), mc.Linear(512, 3))
+    step, state = network_step(net, LOSS, mc.Adam(0.01), "float32", Rules())
+    _, target, weights = members.loss_arrays("SoftmaxCrossEntropy", rows, "float32")
+    x = Stream(0, "x").normal((rows, 20)).astype("float32")
+    batch = Batch(x, target, weights, net.noise(Stream(3, "noise"), x.shape, "float32"))
+    return compiled_step(step, state, batch, "C", tiling=tiling, threads=threads)
+
+
+def bits(made: CompiledStep, count: int = 3) -> list[bytes]:
+    for _ in range(count):
+        made.bound.call()
+    return [leaf.tobytes() for leaf in leaves(made.state)]
+
+
+@pytest.mark.parametrize("rows", [400, 399])
+@pytest.mark.parametrize("layer", [mc.ReLU(), mc.BatchNorm(512), mc.LayerNorm(512)], ids=lambda one: type(one).__name__)
+def test_the_bits_do_not_depend_on_the_number_of_threads(layer: Any, rows: int) -> None:
+    alone = large_step(1, rows, (layer,))
+    assert alone.bound.program.source.count("in_tiles(s, phase") >= 2
+    expected = bits(alone)
+    for threads in (2, 4):
+        assert bits(large_step(threads, rows, (layer,))) == expected
+
+
+def test_python_threads_that_call_at_once_get_the_bits_of_one() -> None:
+    expected = bits(large_step(1), 50)
+    found: list[Any] = [None] * 4
+
+    steps = [large_step(3) for _ in found]
+    ready = threading.Barrier(len(found))
+
+    def work(number: int) -> None:
+        ready.wait()
+        found[number] = bits(steps[number], 50)
+
+    callers = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(found))]
+    for one in callers:
+        one.start()
+    for one in callers:
+        one.join(15)
+    assert not any(one.is_alive() for one in callers)
+    assert found == [expected] * len(found)
+
+
+@needs_fork
+def test_a_child_process_begins_anew_while_another_thread_is_in_a_call() -> None:
+    expected, made, busy = bits(large_step(1)), large_step(3), large_step(3)
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            busy.bound.call()
+
+    caller = threading.Thread(target=work)
+    caller.start()
+    try:
+        first = tree_map(np.array, made.state)
+        for _ in range(5):
+            for leaf, value in zip(leaves(made.state), leaves(first), strict=True):
+                leaf[...] = value
+            assert holds_in_child(lambda: bits(made) == expected and has_threads(), 30)
+    finally:
+        over.set()
+        caller.join()
+
+
+def has_threads() -> bool:
+    """Whether this process has more than one thread, where the system tells."""
+    tasks = "/proc/self/task"
+    return not os.path.isdir(tasks) or len(os.listdir(tasks)) > 1
+
+
+SCRIPT = """
+import hashlib, os, sys, threading
+from runpy import run_path
+if sys.argv[1] == "one core" and hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+this = run_path(sys.argv[2])
+bits, large_step = this["bits"], this["large_step"]
+print(hashlib.sha256(b"".join(bits(large_step(4)))).hexdigest(), flush=True)
+if sys.argv[1] == "exit":  # in the middle of a call of a thread that nobody waits for
+    made = large_step(4)
+    threading.Thread(target=lambda: bits(made, 10**9), daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("how", ["one core", "exit"])
+def test_a_process_on_one_core_or_at_its_exit_has_the_same_bits_and_ends(how: str) -> None:
+    printed = output(start(SCRIPT, how, __file__), 120)
+    assert printed == hashlib.sha256(b"".join(bits(large_step(1)))).hexdigest()
+
+
+def test_tiles_cost_the_memory_of_their_partial_gradients() -> None:
+    for layer in (mc.ReLU(), mc.BatchNorm(512)):
+        tiled, whole = (large_step(1, layers=(layer,), tiling=Tiling(most)) for most in (4, 1))
+        spent = tiled.bound.bytes - whole.bound.bytes
+        rounding = whole.bound.bytes * 4 * 15 / 400  # a tile has whole vectors of rows
+        assert 0 < spent <= 3 * (tiled.state.params.nbytes + 20 * 64) + rounding  # of every sum, whole cache lines
+
+
+def test_the_number_of_tiles_grows_with_the_rows_and_the_work() -> None:
+    tiling = Tiling(most=4, rows=96, many=384, work=1000)
+    tiles = [-(-rows // tiling.of_rows(rows, 10**9)) for rows in (1, 191, 192, 1535, 1536, 10**6)]
+    assert tiles == [1, 1, 2, 2, 4, 4]
+    assert tiling.of_rows(10**6, 1999) == 10**6  # too little work
+
+
+def test_the_number_of_threads_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPCORE_NUM_THREADS", "3")
+    assert pool.threads() == 3
+    monkeypatch.delenv("MLPCORE_NUM_THREADS")
+    assert 1 <= pool.threads() <= (os.cpu_count() or 1)
