@@ -91,15 +91,11 @@ class Model:
         check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
         self.backend = get_backend(backend, device)
-        check_choice(f"Model on {self.backend.name}", tuple(self.backend.precisions), precision=precision)
+        check_choice(f"Model on {self.backend.name}", self.backend.compile.precisions, precision=precision)
         if precision != "highest" and dtype != "float32":
             raise ConfigurationError(f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}")
         self.precision = precision
         check_choice("Model", CHOICES, compile=compile)
-        if self.backend.precisions[precision].printed and compile is False:
-            raise ConfigurationError(
-                f"Model: precision is {precision!r}, which is for compiled steps; leave out compile"
-            )
         self.compiled = Compilation(compile, precision=precision)
         self.metrics = named_metrics(metrics)
         self.rules = rules
@@ -119,7 +115,6 @@ class Model:
             initial,
             backend=self.backend,
             dtype=dtype,
-            precision=precision,
             seed=seed,
             rules=rules,
             compilation=self.compiled,

@@ -83,7 +83,7 @@ class Runtime:
         key = (function, depth)
         if key not in self._compiled:
             part = Sequential(*self.net.children[:depth])
-            self._compiled[key] = self.backend.jit(
+            self._compiled[key] = self.backend.compile.function(
                 lambda params, rows: function(self.loss, part.forward(params[: len(part.children)], rows)[0]),
                 self.compilation,
             )

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.run import ChunkError, Run
+from mlpcore.backends.run import ChunkError, Run, shifted
 from mlpcore.backends.transfer import to_backend
 from mlpcore.typing import Array, State
 
@@ -44,9 +44,8 @@ def densified(run: Run, backend: Backend) -> Run:
                 xp.take(weights, on_device, axis=0),
             )
             try:
-                state, some = run(
-                    state, block, np.arange(flat.size).reshape(rows.shape), lambda i, first=start: draw(first + i)
-                )
+                here = np.arange(flat.size).reshape(rows.shape)
+                state, some = run(state, block, here, shifted(draw, start))
             except ChunkError as error:
                 raise ChunkError(error.state, start + error.steps) from error.__cause__
             losses.append(some)

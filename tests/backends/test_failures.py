@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from array_api_compat import device as device_of
 from devices import CUDA, HERE, open_place
-from fitting import assert_same, state_of
+from fitting import assert_same, state_of, with_extras
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
@@ -233,7 +233,8 @@ def on_cupy(cupy: Any) -> Backend:
 
     out_of_memory, explain = device_errors(cupy, 0)
     backend = mc.get_backend("array_api_strict")
-    return replace(backend, out_of_memory=out_of_memory, scope=lambda dtype: guarded(backend.scope(dtype), explain))
+    scoped = replace(backend, scope=lambda dtype: guarded(backend.scope(dtype), explain))
+    return with_extras(scoped, out_of_memory=out_of_memory)
 
 
 def raising(model: mc.Model, error: Exception) -> mc.Model:
