@@ -39,8 +39,8 @@ class Layer(Protocol):
 
     Two kinds of layers offer more. One with leaves named ``running_...`` has ``observe(params, cache)``, which returns
     their new values. One made of layers has ``children``, a tuple of them, and ``with_children(children)``, the same
-    around others; its ``output_width`` and ``init`` ask the children for theirs. `mlpcore.layers.containers.Container`
-    holds what such layers share.
+    around others; its ``output_width`` and ``init`` ask the children for theirs. `mlpcore.Container` is a
+    base for such layers.
     """
 
     @property
@@ -122,6 +122,14 @@ class Batch(NamedTuple):
     weights: Array  # (n,)
     noise: Noise = ()
     full_batch: Tree = ()  # see `Training`
+
+
+class Dataset(NamedTuple):
+    """Rows to train on or to measure: ``x`` (n, in), the target as the loss encodes it, and row ``weights`` (n,)."""
+
+    x: Array
+    target: Array
+    weights: Array
 
 
 class State(NamedTuple):

@@ -34,7 +34,7 @@ def from_plain_data(model: Any, data: dict[str, Any]) -> None:
     """
     place, specification, state = data["backend"], data["specification"], data["state"]
     backend = place if isinstance(place, Backend) else _nearest(*place)
-    if not isinstance(place, Backend) and specification.precision not in backend.precisions:
+    if not isinstance(place, Backend) and specification.precision not in backend.compile.precisions:
         specification = replace(specification, precision="highest")
     layout = Layout(parameter_shapes(specification.net, specification.dtype))
     params = layout.view(state.params, state.statistics)

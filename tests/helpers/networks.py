@@ -8,7 +8,6 @@ import numpy as np
 from hypothesis import strategies as st
 
 import mlpcore as mc
-from mlpcore.layers.containers import Container
 from mlpcore.namespace import namespace
 from mlpcore.training.rules import Rules
 
@@ -89,7 +88,7 @@ class Jitter(Plain):
 
 
 @dataclass(frozen=True)
-class Both(Container):
+class Both(mc.Container):
     """The mean of two layers."""
 
     one: Any
