@@ -1,6 +1,6 @@
 """A chunk of training steps: what a run of one takes, what it raises, and the plain loop over its steps."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Batch, Noise, State, Step
 
 Run = Callable[..., tuple[State, Array]]
+Progress = Iterator[tuple[State, Array, int]]  # after some more whole steps: the state, their losses and their number
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,24 @@ class ChunkError(Exception):
         self.state, self.steps = state, steps
 
 
+def collect(state: State, progress: Progress, join: Callable[[list[Array]], Array]) -> tuple[State, Array]:
+    """``(state, losses)`` at the end of a chunk, whose steps ``progress`` runs; ``join`` makes one array of the losses.
+
+    Whatever is raised, by ``join`` too, is a ChunkError: a failure in one step must not lose those before it.
+    """
+    losses: list[Array] = []
+    done = 0
+    try:
+        for reached, new_losses, steps in progress:
+            state, done = reached, done + steps
+            losses.append(new_losses)
+        return state, join(losses)
+    except ChunkError as error:
+        raise ChunkError(error.state, done + error.steps) from error.__cause__
+    except BaseException as error:
+        raise ChunkError(state, done) from error
+
+
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
     """``compile`` for a library that runs each operation at once: a loop over the steps."""
 
@@ -71,16 +90,14 @@ def run_steps(
 ) -> tuple[State, Array]:
     """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th noise.
 
-    A failure in a later step, or while its noise is made, must not lose what the whole ones before it made: it is a
-    ChunkError.
+    A failure, also while noise is made, is a ChunkError.
     """
-    losses: list[Array] = []
-    try:
+
+    def progress(state: State) -> Progress:
         for i, noise in enumerate(noises):
             rows = order[i, :]
-            x, target, weights = (xp.take(part, rows, axis=0) for part in data)
+            x, target, weights = (xp.take(array, rows, axis=0) for array in data)
             state, loss = step(state, Batch(x, target, weights, noise))
-            losses.append(loss)
-        return state, xp.stack(losses)
-    except BaseException as error:
-        raise ChunkError(state, len(losses)) from error
+            yield state, loss, 1
+
+    return collect(state, progress(state), xp.stack)

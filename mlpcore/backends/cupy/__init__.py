@@ -21,7 +21,7 @@ from mlpcore.backends.device_errors import guarded
 from mlpcore.backends.library import misplaced, native
 from mlpcore.backends.precision import Precision, switched
 from mlpcore.backends.prefetch import run_prefetched
-from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
+from mlpcore.backends.streaming import BUFFER_BYTES, sent_whole, streamed
 from mlpcore.namespace import register
 
 
@@ -61,7 +61,7 @@ def create(device: Any = None) -> Backend:
         host = native(x)
         kind = host.dtype if dtype is None else np.dtype(dtype)
         with cupy.cuda.Device(number):
-            if host.size * kind.itemsize > PIECE_BYTES and host.ndim:
+            if host.size * kind.itemsize > BUFFER_BYTES and host.ndim:
                 return sent_whole(queue(), host, kind)
             return cupy.asarray(host, dtype=kind)  # through pinned memory of CuPy's own
 
