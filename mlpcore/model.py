@@ -18,7 +18,7 @@ from mlpcore.errors import ConfigurationError, MlpcoreWarning, TrainingInterrupt
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
-from mlpcore.layers.outline import outline
+from mlpcore.layers.shapes import parameter_shapes
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
@@ -91,21 +91,17 @@ class Model:
         check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
         self.backend = get_backend(backend, device)
-        check_choice(f"Model on {self.backend.name}", tuple(self.backend.precisions), precision=precision)
+        check_choice(f"Model on {self.backend.name}", self.backend.compile.precisions, precision=precision)
         if precision != "highest" and dtype != "float32":
             raise ConfigurationError(f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}")
         self.precision = precision
         check_choice("Model", CHOICES, compile=compile)
-        if self.backend.precisions[precision].printed and compile is False:
-            raise ConfigurationError(
-                f"Model: precision is {precision!r}, which is for compiled steps; leave out compile"
-            )
         self.compiled = Compilation(compile, precision=precision)
         self.metrics = named_metrics(metrics)
         self.rules = rules
         self._columns = -1  # of x, when it was last found to fit the network
         # Given parameters are not drawn first: a large file should load in the time its bytes take.
-        initial = net.init(Stream(seed, "init"), dtype) if params is None else outline(net, dtype)
+        initial = net.init(Stream(seed, "init"), dtype) if params is None else parameter_shapes(net, dtype)
         self.layout = Layout(initial)
         if not self.layout.slots:
             raise ConfigurationError(f"Model: {net!r} has no parameters to train")
@@ -119,7 +115,6 @@ class Model:
             initial,
             backend=self.backend,
             dtype=dtype,
-            precision=precision,
             seed=seed,
             rules=rules,
             compilation=self.compiled,
@@ -279,7 +274,7 @@ class Model:
     def summary(self) -> str:
         """The table of layers with their columns, parameters and FLOPs, see `mlpcore.summary`."""
         title = f"Model on {self.backend.name}: {self.loss!r}, {self.optimizer!r}"
-        return summary(self.net, self.layout, self.dtype, title)
+        return summary(self.net, self.dtype, title)
 
     def save(
         self, path: Path, *, extra_tensors: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None

@@ -1,18 +1,31 @@
-"""A chunk of training steps: what a run of one takes, what it raises, and the plain loop over its steps."""
+"""A chunk of training steps: the function that runs it, the noise of its steps, its error, and the plain loop."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlpcore.backends.compilation import Compilation
 from mlpcore.random import Stream
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Batch, Noise, State, Step
 
-Run = Callable[..., tuple[State, Array]]
-Progress = Iterator[tuple[State, Array, int]]  # after some more whole steps: the state, their losses and their number
+Data = tuple[Array, ...]  # x, target, row weights
+Progress = Iterator[tuple[State, Array, int]]  # after some more whole steps: the state, their losses, their number
+Draw = Callable[[int], Noise]  # the noise of step i of a chunk
+
+
+class Run(Protocol):
+    """A training step as a function that does a chunk of steps."""
+
+    def __call__(self, state: State, data: Data, order: NDArray[np.int64], draw: Draw, /) -> tuple[State, Array]:
+        """The state after the chunk, and the losses of its steps, both on the device.
+
+        Step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and the noise ``draw(i)``, a tree of host
+        arrays. ``order`` is (steps, rows of a batch), on the host. An error in a step is a `ChunkError`.
+        """
 
 
 @dataclass(frozen=True)
@@ -26,14 +39,14 @@ class StepNoise:
     make: Callable[[Any, Any, Any], Noise]
     stream: Stream  # at the first step
     rows: int
-    full: np.ndarray | None
+    full: NDArray[Any] | None
 
     def __call__(self, i: int) -> Noise:
         """The noise of step i."""
         return self.make(replace(self.stream, step=self.stream.step + i), self.rows, self.full)
 
 
-def shifted(draw: Callable[[int], Any], start: int) -> Callable[[int], Any]:
+def shifted(draw: Draw, start: int) -> Draw:
     """The noise of the steps from number ``start`` on."""
     if isinstance(draw, StepNoise):
         return replace(draw, stream=replace(draw.stream, step=draw.stream.step + start))
@@ -67,30 +80,29 @@ def collect(state: State, progress: Progress, join: Callable[[list[Array]], Arra
 
 
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
-    """``compile`` for a library that runs each operation at once: a loop over the steps."""
+    """`Compilers.steps` for a library that runs each operation at once: a loop over the steps.
 
-    def compiled(step: Step, layout: Layout | None = None, compilation: Compilation | None = None) -> Run:
+    ``xp`` and ``asarray`` are those of the `Backend`.
+    """
+
+    def steps(step: Step, layout: Layout | None = None, compilation: Compilation | None = None) -> Run:
         (compilation or Compilation()).run_eagerly()
 
-        def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-            """A chunk of steps; step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and ``draw(i)``.
-
-            A failure is a ChunkError, see `run_steps`.
-            """
+        def run(state: State, data: Data, order: NDArray[np.int64], draw: Draw) -> tuple[State, Array]:
             noises = (tree_map(asarray, draw(i)) for i in range(order.shape[0]))
             return run_steps(xp, step, state, data, asarray(order), noises)  # one transfer for the chunk
 
         return run
 
-    return compiled
+    return steps
 
 
 def run_steps(
-    xp: Any, step: Step, state: State, data: tuple, order: Array, noises: Iterable[Noise]
+    xp: Any, step: Step, state: State, data: Data, order: Array, noises: Iterable[Noise]
 ) -> tuple[State, Array]:
     """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th noise.
 
-    A failure, also while noise is made, is a ChunkError.
+    An error, in a step or while its noise is made, is a `ChunkError`, so that the steps before it are not lost.
     """
 
     def progress(state: State) -> Progress:

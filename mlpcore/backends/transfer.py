@@ -43,14 +43,16 @@ def to_backend(x: Any, backend: Backend, dtype: str | None = None) -> Array:
 
 def share(x: Any, backend: Backend) -> Any:
     """An array of any library on the backend's own device as one of the backend, without a copy; else x itself."""
-    if backend.borrow is None or not is_shared(x, backend):
+    borrow = backend.extras.borrow
+    if borrow is None or not is_shared(x, backend):
         return x
-    return backend.borrow(x.detach() if hasattr(x, "detach") else x)
+    return borrow(x.detach() if hasattr(x, "detach") else x)
 
 
 def is_shared(x: Any, backend: Backend) -> bool:
     """Whether x is an array of another library, but lies on the backend's device, and both speak DLPack."""
-    return backend.dlpack_device is not None and not backend.owns(x) and _dlpack_device(x) == backend.dlpack_device
+    device = backend.extras.dlpack_device
+    return device is not None and not backend.owns(x) and _dlpack_device(x) == device
 
 
 def _dlpack_device(x: Any) -> tuple[int, int] | None:
@@ -65,7 +67,8 @@ def _dlpack_device(x: Any) -> tuple[int, int] | None:
 def move(x: Any, backend: Backend, dtype: str | None = None) -> Array:
     """`to_backend` for what is not shared with the backend: its own array, or by way of the host."""
     kind = None if dtype is None else backend.dtypes[dtype]
-    return backend.asarray(x if library_of(x) == backend.name != "numpy" else to_host(x), dtype=kind)
+    on_backend = backend.owns(x) and library_of(x) != "numpy"
+    return backend.asarray(x if on_backend else to_host(x), dtype=kind)
 
 
 def to_host(x: Any) -> np.ndarray:
@@ -83,12 +86,12 @@ def to_host(x: Any) -> np.ndarray:
 def like(result: Tree, x: Any, backend: Backend) -> Tree:
     """The backend's array in the library and on the device of ``x``, NumPy for lists and tables; its dtype is kept."""
     library = library_of(x) or (backend.name if is_shared(x, backend) else "numpy")
-    if library == backend.name:
+    if library == backend.name or backend.owns(x):
         return result
     if library == "numpy":
         return backend.to_numpy(result)
     target = get_backend(library, compat.device(x))
     with target.scope("float64" if result.dtype == backend.dtypes["float64"] else "float32"):
-        if target.dlpack_device == backend.dlpack_device is not None:
+        if target.extras.dlpack_device == backend.extras.dlpack_device is not None:
             return share(result, target)
         return target.asarray(backend.to_numpy(result))

@@ -47,7 +47,7 @@ def objective(model: Model, data: Dataset) -> Callable[[Array], tuple[Array, Arr
 
     total = move(namespace(weights).sum(weights), backend)
     model.compiled.decide(x.shape[0], x.shape[0], layout.size)
-    compiled = backend.jit(whole, model.compiled, rows=(0, 1, 2))
+    compiled = backend.compile.function(whole, model.compiled, (0, 1, 2))
 
     def evaluate(vector: Array) -> tuple[Array, Array]:
         if backend.owns(x):

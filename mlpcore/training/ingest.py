@@ -81,7 +81,7 @@ def place_rows(x: Array, backend: Backend, dtype: str) -> Array:
 
 def data_backend(x: Array, backend: Backend, dtype: str) -> Backend:
     """The backend that should hold ``x`` as ``dtype``: NumPy if it does not fit in device memory."""
-    if backend.owns(x) or fits_on_device(math.prod(x.shape) * np.dtype(dtype).itemsize, backend.room):
+    if backend.owns(x) or fits_on_device(math.prod(x.shape) * np.dtype(dtype).itemsize, backend.extras.free_memory):
         return backend
     return get_backend("numpy")
 

@@ -78,7 +78,6 @@ class Trainer:
         *,
         backend: Backend,
         dtype: str = "float32",
-        precision: str = "highest",
         seed: int = 0,
         rules: Rules = Rules(),  # noqa: B008  # immutable
         compilation: Compilation | None = None,
@@ -90,9 +89,8 @@ class Trainer:
         with backend.scope(dtype):
             self.state: State = fresh_state(params, self.layout, optimizer, backend, rules.ema is not None)
             step = make_step(net, loss, optimizer, self.layout, rules)
-            run = backend.compile(step, self.layout, self.compilation)
-            self.run: Run = backend.precisions[precision].within(run)
-            self.scores = Scores(net, loss, self.layout, backend, precision, self.compilation)
+            self.run: Run = backend.compile.steps(step, self.layout, self.compilation)
+            self.scores = Scores(net, loss, self.layout, backend, self.compilation)
 
     @property
     def vector(self) -> Array:
@@ -169,8 +167,8 @@ class Trainer:
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""
         steps = order.size // batch_size
-        work = CHUNK_WORK * self.backend.relative_speed
-        most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.most_steps))
+        work = CHUNK_WORK * self.backend.extras.relative_speed
+        most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.extras.max_chunk_steps))
         length = -(-steps // -(-steps // most)) if steps else 1
         batches = order[: steps * batch_size].reshape(steps, batch_size)
         for start in range(0, steps, length):
@@ -223,10 +221,10 @@ class Trainer:
 
     def _explained(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
         """The error to raise for one that tells of too little memory, None for any other."""
-        if self.backend.out_of_memory(error) is None:
+        if self.backend.extras.out_of_memory(error) is None:
             return None
         forget_frames(error)  # first, since what they hold would count as used
-        lack, itemsize = self.backend.out_of_memory(error), np.dtype(self.dtype).itemsize
+        lack, itemsize = self.backend.extras.out_of_memory(error), np.dtype(self.dtype).itemsize
         where = f"epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         assert lack is not None
         return out_of_memory(lack, self.net, columns, self.layout.size, rows, itemsize, where)

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from array_api_compat import device as device_of
 from devices import CUDA, HERE, open_place
-from fitting import assert_same, state_of
+from fitting import assert_same, state_of, with_extras
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.cupy.drivers import Situation, cause_and_remedy
 from mlpcore.backends.device_errors import OutOfMemory, bytes_asked, describe
-from mlpcore.layers.outline import children
+from mlpcore.layers.containers import children
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.training.memory import columns_kept, fitting_batch, step_bytes
@@ -233,7 +233,8 @@ def on_cupy(cupy: Any) -> Backend:
 
     out_of_memory, explain = device_errors(cupy, 0)
     backend = mc.get_backend("array_api_strict")
-    return replace(backend, out_of_memory=out_of_memory, scope=lambda dtype: guarded(backend.scope(dtype), explain))
+    scoped = replace(backend, scope=lambda dtype: guarded(backend.scope(dtype), explain))
+    return with_extras(scoped, out_of_memory=out_of_memory)
 
 
 def raising(model: mc.Model, error: Exception) -> mc.Model:

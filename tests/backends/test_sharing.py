@@ -1,14 +1,13 @@
 """Arrays of another library on the backend's own device are taken and given without a copy, all others by the host."""
 
 import importlib
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from devices import gpu, open_place
-from fitting import X, Y, make
+from fitting import X, Y, make, with_extras
 
 import mlpcore as mc
 from mlpcore.backends import transfer
@@ -20,9 +19,7 @@ HOST = (1, 0)  # the CPU as DLPack counts it
 
 def sharing(name: str) -> Backend:
     """A backend on the CPU that shares memory there, as those of CUDA do on their device."""
-    backend = open_place(name)
-    borrow = {"jax": lambda: importlib.import_module("jax.numpy").from_dlpack}.get(name, lambda: backend.borrow)()
-    return replace(backend, dlpack_device=HOST, borrow=borrow)
+    return with_extras(open_place(name), dlpack_device=HOST)
 
 
 def address(x: Any) -> int:

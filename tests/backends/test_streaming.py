@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import HERE, gpu, open_place
-from fitting import EAGER, LABELS, NET, ROWS, X, Y, assert_same, classifier, make, state_of, untimed
+from fitting import (
+    EAGER,
+    LABELS,
+    NET,
+    ROWS,
+    X,
+    Y,
+    assert_same,
+    classifier,
+    make,
+    state_of,
+    untimed,
+    with_extras,
+    with_steps,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,8 +65,8 @@ def test_data_stay_on_a_device_that_has_room_for_more_than_them(monkeypatch: pyt
 def test_the_place_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "BUFFER_BYTES", 100)
     host, device = mc.get_backend("numpy"), mc.get_backend("array_api_strict")
-    tight = replace(device, room=lambda: 8 * 22 * 3 - 1)
-    wide = replace(device, room=lambda: 100 * 8 * 22 * 3)
+    tight = with_extras(device, free_memory=lambda: 8 * 22 * 3 - 1)
+    wide = with_extras(device, free_memory=lambda: 100 * 8 * 22 * 3)
     assert data_backend(X, tight, "float64").name == host.name
     assert data_backend(X, wide, "float64") is wide
     assert data_backend(X, device, "float64") is device, "it has no memory of its own"
@@ -358,11 +371,11 @@ def test_steps_before_a_failure_keep_their_rows(seed: int, monkeypatch: pytest.M
 
 def tight(backend: Backend) -> Backend:
     """The backend without room for data, which therefore streams."""
-    made = replace(backend, room=lambda: 0)
-    if backend.room() is not None:
-        return made  # it streams by itself
-    queue = PlainCopies(backend.asarray)
-    return replace(made, compile=lambda *step: streamed(backend.compile(*step), lambda: queue, backend.xp.concat))
+    without_memory = with_extras(backend, free_memory=lambda: 0)
+    if backend.extras.free_memory() is not None:
+        return without_memory  # it streams by itself
+    queue, steps = PlainCopies(backend.asarray), backend.compile.steps
+    return with_steps(without_memory, lambda *step: streamed(steps(*step), lambda: queue, backend.xp.concat))
 
 
 PLACES = [*HERE, "eager", gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
@@ -418,7 +431,7 @@ def test_chunks_keep_to_the_pace_of_their_backend(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("mlpcore.training.loop.CHUNK_WORK", 3.0 * 5)  # one step of a batch of 5, for a vector of 1
     lengths = {}
     for pace, most in ((1.0, 99), (2.0, 99), (100.0, 99), (100.0, 3)):
-        model = make(NET, backend=replace(EAGER, relative_speed=pace * 256, most_steps=most))
+        model = make(NET, backend=with_extras(EAGER, relative_speed=pace * 256, max_chunk_steps=most))
         assert model.layout.size % 64 == 0
         chunks = list(model.trainer._chunks(np.arange(40), 5))
         assert all(one.shape == (len(one), 5) for one in chunks)

@@ -9,7 +9,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from devices import open_place
-from fitting import ROWS, X, Y, assert_same, make, state_of
+from fitting import ROWS, X, Y, assert_same, make, state_of, with_extras, with_steps
 
 import mlpcore as mc
 from mlpcore.backends import streaming
@@ -59,7 +59,7 @@ class CountedShared(Counted):
 def test_what_a_user_gives_is_read_once(call: str, shared: bool) -> None:
     backend = open_place("torch")
     if shared:
-        backend = replace(backend, dlpack_device=HOST)
+        backend = with_extras(backend, dlpack_device=HOST)
     model = make(backend=backend)
     x, y, weights = Counted(X, shared), Counted(Y, shared), Counted(WEIGHTS, False)
     CALLS[call](model, x, y, weights)
@@ -119,11 +119,11 @@ def without_memory(backend: Backend, moved: Counter[tuple[int, ...]]) -> Backend
     """The backend as that of a device without free memory for data; ``moved`` are shapes of what goes there."""
     noting = counting(backend, moved)
     queue = PlainCopies(noting.asarray)
-    return replace(
-        noting,
-        room=lambda: 0,
-        compile=lambda *step: streamed(backend.compile(*step), lambda: queue, backend.xp.concat),
-    )
+
+    def steps(*step: Any) -> Any:
+        return streamed(backend.compile.steps(*step), lambda: queue, backend.xp.concat)
+
+    return with_extras(with_steps(noting, steps), free_memory=lambda: 0)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

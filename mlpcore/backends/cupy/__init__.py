@@ -1,6 +1,5 @@
 """CuPy on a CUDA or ROCm device: each operation is a kernel launch. `docs/backends.md` says what ran where."""
 
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -8,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, Backend
+from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, Backend, Compilers, DeviceExtras
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_steps import device_steps
 from mlpcore.backends.cupy.copies import CudaCopyQueue, read_together
@@ -16,13 +16,17 @@ from mlpcore.backends.cupy.device import printed_device
 from mlpcore.backends.cupy.errors import device_errors, free_memory
 from mlpcore.backends.cupy.namespace import without_host_reads
 from mlpcore.backends.cupy.opening import check_device, device_count, device_number, import_cupy
+from mlpcore.backends.cupy.precision import precisions
 from mlpcore.backends.cupy.stream_order import stream_order
 from mlpcore.backends.device_errors import guarded
 from mlpcore.backends.library import misplaced, native
-from mlpcore.backends.precision import Precision, switched
+from mlpcore.backends.precision import with_precisions
 from mlpcore.backends.prefetch import run_prefetched
+from mlpcore.backends.run import Run
 from mlpcore.backends.streaming import BUFFER_BYTES, sent_whole, streamed
 from mlpcore.namespace import register
+from mlpcore.trees import Layout
+from mlpcore.typing import Step
 
 
 def status() -> str:
@@ -69,8 +73,16 @@ def create(device: Any = None) -> Backend:
         return isinstance(x, cupy.ndarray)
 
     out_of_memory, explain = device_errors(cupy, number)
-    prefetching, ordered = run_prefetched(xp, asarray), stream_order(cupy, number)
-    plain = Backend(
+    ordered = stream_order(cupy, number)
+    compilers = Compilers(run_prefetched(xp, asarray))
+    if not cupy.cuda.runtime.is_hip:  # printed kernels were compiled for no device of AMD's yet
+        printed = printed_device(cupy)
+        compilers = Compilers(device_steps(compilers.steps, printed), device_jit(printed))
+
+    def steps(step: Step, layout: Layout, compilation: Compilation) -> Run:
+        return streamed(compilers.steps(step, layout, compilation), queue, xp.concat)
+
+    return Backend(
         name="cupy",
         xp=xp,
         device=f"cuda:{number}",
@@ -80,36 +92,15 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         scope=lambda dtype: guarded(ordered(), explain),
         # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
-        compile=lambda *step: streamed(prefetching(*step), queue, xp.concat),
-        synchronize=lambda: cupy.cuda.Device(number).synchronize(),
-        out_of_memory=out_of_memory,
-        precisions=precisions(cupy, number),
-        room=lambda: free_memory(cupy, number),
-        relative_speed=GPU_SPEED,
-        most_steps=GPU_STEPS,
-        dlpack_device=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
-        borrow=cupy.from_dlpack,
-        read_together=read_together(cupy),
+        compile=with_precisions(replace(compilers, steps=steps), precisions(cupy, number)),
+        extras=DeviceExtras(
+            out_of_memory=out_of_memory,
+            free_memory=lambda: free_memory(cupy, number),
+            synchronize=lambda: cupy.cuda.Device(number).synchronize(),
+            relative_speed=GPU_SPEED,
+            max_chunk_steps=GPU_STEPS,
+            dlpack_device=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
+            borrow=cupy.from_dlpack,
+            read_together=read_together(cupy),
+        ),
     )
-    if cupy.cuda.runtime.is_hip:  # printed kernels were compiled for no device of AMD's yet
-        return plain
-    printed = printed_device(cupy)
-    steps = device_steps(prefetching, printed)
-    return replace(plain, compile=lambda *step: streamed(steps(*step), queue, xp.concat), jit=device_jit(printed))
-
-
-def precisions(cupy: Any, number: int) -> dict[str, Precision]:
-    """True float32 whatever CUPY_TF32 says; TF32 and bfloat16 from Ampere on (capability 8.0), in printed programs.
-
-    The switch for CuPy's own products is private to it and belongs to the process.
-    """
-    core = cupy._core
-
-    def exact() -> AbstractContextManager:
-        default = core._routines_linalg.COMPUTE_TYPE_DEFAULT
-        return switched(lambda: core.get_compute_type("f4"), lambda value: core.set_compute_type("f4", value), default)
-
-    found = {"highest": Precision(exact)}
-    if cupy.cuda.runtime.is_hip or int(cupy.cuda.Device(number).compute_capability) < 80:
-        return found
-    return found | {name: Precision(exact, printed=True) for name in ("tf32", "bfloat16")}

@@ -20,7 +20,7 @@ def printed_device(cupy: Any) -> Device:
     view = cupy.lib.stride_tricks.as_strided
 
     @cache
-    def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
+    def kernel(code: str, name: str) -> Callable[[int, tuple[Any, ...]], None]:
         compiled = cupy.RawKernel(code, name, options=OPTIONS)
         return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
 
@@ -58,7 +58,7 @@ def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
         how = cublas.CUBLAS_COMPUTE_64F if wide else sums.get(precision, cublas.CUBLAS_COMPUTE_32F)
         (a, b, c), (s, t, u), end = product.leading, product.strides, (how, cublas.CUBLAS_GEMM_DEFAULT)
         begin = *product.transposes, *product.sizes, one
-        words: tuple = (*begin, *first, a, *second, b, zero, *out, c, *end)
+        words: tuple[Any, ...] = (*begin, *first, a, *second, b, zero, *out, c, *end)
         if product.number != 1:
             words = (*begin, *first, a, s, *second, b, t, zero, *out, c, u, product.number, *end)
         function = cublas.gemmEx if product.number == 1 else cublas.gemmStridedBatchedEx
