@@ -1,4 +1,4 @@
-"""The table of a model: its layers, how wide their output is, what they hold and what they cost."""
+"""The summary of a model as a table: its layers, their output widths, parameters and operations."""
 
 from collections import defaultdict
 
@@ -11,11 +11,11 @@ ITEM_BYTES = {"float32": 4, "float64": 8}
 
 
 def summary(net: Layer, layout: Layout, dtype: str, title: str) -> str:
-    """The lines of the table; layers inside of others are indented.
+    """The table as text; layers inside containers are indented.
 
-    ``columns`` are those of the layer's output, ``?`` where they are as many as those of x and x is not known.
-    ``parameters`` are trained; running statistics are not counted. ``FLOPs`` are those of one row on its way forward,
-    matrix products only: ``2 * in * out`` for each weight, a multiplication and an addition counting as two.
+    ``columns`` is the output width of a layer, ``?`` where it depends on the unknown width of x. ``parameters`` counts
+    trained parameters, without running statistics. ``FLOPs`` are those of the forward matrix products for one row:
+    ``2 * in * out`` for each weight, a multiplication and an addition counting as two.
     """
     slots = _by_path(layout)
     rows = [["layer", "columns", "parameters", "FLOPs per row"], *_rows(net, layout, slots, "", None, 0)]
@@ -36,37 +36,37 @@ def summary(net: Layer, layout: Layout, dtype: str, title: str) -> str:
 
 
 def _by_path(layout: Layout) -> dict[str, list[str]]:
-    """The names of the slots at every path and below it, "" being the whole network."""
-    found = defaultdict(list)
+    """The names of the slots at and below every path; "" is the whole network."""
+    names_by_path = defaultdict(list)
     for name in layout.slots:
         parts = name.split(".")
         for end in range(len(parts) + 1):
-            found[".".join(parts[:end])].append(name)
-    return found
+            names_by_path[".".join(parts[:end])].append(name)
+    return names_by_path
 
 
 def _rows(
     layer: Layer, layout: Layout, slots: dict[str, list[str]], path: str, n_in: int | None, depth: int
 ) -> list[list[str]]:
-    """The row of a layer, and after it those of the layers in it."""
+    """The table row of a layer, followed by those of the layers in it."""
     width = layer.widths(n_in)
     inner = children(layer)
     name = type(layer).__name__ if inner else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
     row = [f"{'  ' * depth}{f'{path} ' if path else ''}{name}", "?" if width is None else f"{width:,}"]
     if not inner:
-        own = slots.get(path, [])
-        count = sum(layout.slots[name].stop - layout.slots[name].start for name in own)
-        return [[*row, f"{count:,}", f"{sum(_flops(layout, name) for name in own):,}"]]
+        names = slots.get(path, [])
+        count = sum(layout.slots[name].stop - layout.slots[name].start for name in names)
+        return [[*row, f"{count:,}", f"{sum(_flops(layout, name) for name in names):,}"]]
     rows = [[*row, "", ""]]
-    for i, part in enumerate(inner):
-        rows += _rows(part, layout, slots, f"{path}.{i}" if path else str(i), n_in, depth + 1)
-        n_in = part.widths(n_in)
+    for i, child in enumerate(inner):
+        rows += _rows(child, layout, slots, f"{path}.{i}" if path else str(i), n_in, depth + 1)
+        n_in = child.widths(n_in)
     return rows
 
 
 def _flops(layout: Layout, name: str) -> int:
-    """Of one row through the matrix product with this leaf; 0 for all that is no matrix."""
+    """The operations of the matrix product of one row with this leaf; 0 for leaves that are no weight matrices."""
     slot = layout.slots[name]
     return 2 * (slot.stop - slot.start) if leaf_key(name) == "weight" and len(slot.shape) == 2 else 0
 

@@ -66,7 +66,7 @@ class LayerNorm:
         return ()
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``gain * h + bias``; h and r for the way back."""
+        """``gain * h + bias``; h and r for the backward pass."""
         xp = namespace(x)
         x, scale, eps = in_range(x, self.eps)
         centred = x - xp.mean(x, axis=-1, keepdims=True)
@@ -123,7 +123,7 @@ class RMSNorm:
         return ()
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``gain * h``; h and r for the way back."""
+        """``gain * h``; h and r for the backward pass."""
         xp = namespace(x)
         # A number of the host: finfo describes the dtype and reads no array.
         x, scale, eps = in_range(x, float(xp.finfo(x.dtype).eps) if self.eps is None else self.eps)

@@ -1,4 +1,4 @@
-"""CSR input: a batch of rows becomes dense when it is needed, the table never."""
+"""CSR input: blocks of rows are made dense when they are needed, never the whole table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,23 +9,23 @@ from scipy.sparse import issparse
 from mlpcore.backends.backend import Backend, ChunkError, Run
 from mlpcore.typing import Array, State
 
-BLOCK_BYTES = 1 << 24  # of dense rows at a time: some batches, so that the backend has a chunk to run
+BLOCK_BYTES = 1 << 24  # of dense rows at a time: several batches, so that the backend runs chunks of steps
 
 
 def rows_at_a_time(x: Any, least: int = 1) -> int:
-    """How many rows of x are made dense together."""
+    """The number of rows of x that are made dense together."""
     return max(least, BLOCK_BYTES // (x.dtype.itemsize * max(x.shape[1], 1)))
 
 
 def dense_rows(x: Any, start: int, stop: int, backend: Backend) -> Array:
-    """Rows start to stop of x on the backend: those of a sparse table made dense, a view of any other."""
+    """Rows start to stop of x: a dense copy on the backend for a sparse table, else a view."""
     if issparse(x):
         return backend.asarray(x[start:stop].toarray())
     return x[start:stop, :]
 
 
 def densified(run: Run, backend: Backend) -> Run:
-    """``run`` for data whose x may be a CSR table: some steps at a time get their rows made dense."""
+    """A version of ``run`` for data whose x may be a CSR table: rows are made dense for some steps at a time."""
 
     def in_blocks(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
         x, target, weights = data
@@ -43,12 +43,12 @@ def densified(run: Run, backend: Backend) -> Run:
                 xp.take(weights, on_device, axis=0),
             )
             try:
-                state, some = run(
+                state, block_losses = run(
                     state, block, np.arange(flat.size).reshape(rows.shape), lambda i, first=start: draw(first + i)
                 )
             except ChunkError as error:
                 raise ChunkError(error.state, start + error.steps) from error.__cause__
-            losses.append(some)
+            losses.append(block_losses)
         return state, losses[0] if len(losses) == 1 else xp.concat(losses)
 
     in_blocks.densifies = True  # type: ignore[attr-defined]  # a mark on the function itself
