@@ -4,19 +4,11 @@ import inspect
 from pathlib import Path
 
 import mlpcore as mc
-from mlpcore.initializers import INITIALIZERS
-from mlpcore.layers import LAYERS
-from mlpcore.losses import LOSSES
 from mlpcore.metrics import METRICS
-from mlpcore.optimizers import OPTIMIZERS
-from mlpcore.schedules import SCHEDULES
-from mlpcore.training.loop import Trainer
 
 METHODS = ("fit", "predict", "evaluate", "save", "to", "summary", "params", "learning_rate", "rate_scale", "snapshot")
 METHODS += ("restore", "specification")
 TRAINER = ("epoch", "score", "predict", "vector", "snapshot", "restore")
-TRAINING = (mc.EarlyStopping, mc.ReduceOnPlateau, mc.Progress, mc.Report, mc.Stop, mc.History)
-EDGES = (mc.load, mc.Standardize, mc.check_gradients, mc.get_backend, mc.available_backends)
 
 
 def line(name: str, thing: object) -> str:
@@ -52,26 +44,26 @@ def _without_types(signature: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    errors = [getattr(mc, name) for name in mc.__all__]
-    errors = [error for error in errors if isinstance(error, type) and issubclass(error, Exception)]
-    groups = {
-        "Layers": LAYERS,
-        "Losses": LOSSES,
-        "Optimizers": OPTIMIZERS,
-        "Schedules": SCHEDULES,
-        "Initializers": INITIALIZERS,
-        "Callbacks and history": TRAINING,
-        "Files, data, checks and backends": EDGES,
-        "Errors and warnings": errors,
+    parts = {
+        "Layers": mc.layers,
+        "Losses": mc.losses,
+        "Optimizers": mc.optimizers,
+        "Schedules": mc.schedules,
+        "Initializers": mc.initializers,
+        "Errors and warnings": mc.errors,
     }
+    of_parts = {name for part in parts.values() for name in part.__all__}
+    others = [name for name in mc.__all__ if name not in of_parts and name not in ("Model", "Trainer")]
+    groups = {title: part.__all__ for title, part in parts.items()}
+    groups = {"Callbacks, files, data, checks and backends": others} | groups
     text = "# API\n\nThe public names, `import mlpcore as mc`. Formulas, shapes and sources stand in the docstrings.\n"
     text += "Written by `python docs/make_api.py`.\n\n## Model\n\n"
-    for kind, methods in ((mc.Model, METHODS), (Trainer, TRAINER)):
+    for kind, methods in ((mc.Model, METHODS), (mc.Trainer, TRAINER)):
         text += line(kind.__name__, kind) + "\n"
         for name in methods:
             text += "  " + line(f"{kind.__name__}.{name}", inspect.getattr_static(kind, name)) + "\n"
     for title, members in groups.items():
-        text += f"\n## {title}\n\n" + "".join(line(member.__name__, member) + "\n" for member in members)
+        text += f"\n## {title}\n\n" + "".join(line(name, getattr(mc, name)) + "\n" for name in members)
     text += "\n## Metrics, by name\n\n" + "".join(line(name, metric) + "\n" for name, metric in METRICS.items())
     return text
 

@@ -1,5 +1,21 @@
 """Every exception and warning a user can meet; each message says who, got, expected, and what to do."""
 
+__all__ = [
+    "MlpcoreError",
+    "ConfigurationError",
+    "DataError",
+    "BackendUnavailable",
+    "MissingDependency",
+    "ModelFileError",
+    "NonFiniteError",
+    "OutOfMemoryError",
+    "DeviceError",
+    "GradientCheckError",
+    "MlpcoreWarning",
+    "TrainingInterrupted",
+    "CompilerWarning",
+]
+
 
 class MlpcoreError(Exception):
     """The base of every error raised on purpose by mlpcore."""

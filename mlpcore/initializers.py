@@ -12,6 +12,18 @@ from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.random import Stream
 
+__all__ = [
+    "GlorotUniform",
+    "GlorotNormal",
+    "HeUniform",
+    "HeNormal",
+    "LeCunUniform",
+    "LeCunNormal",
+    "Orthogonal",
+    "Zeros",
+    "Constant",
+]
+
 
 @configuration
 class GlorotUniform:
@@ -161,7 +173,4 @@ def _normal(rng: Stream, shape: tuple[int, ...], variance: float) -> np.ndarray:
     return rng.normal(shape) * math.sqrt(variance)
 
 
-INITIALIZERS = (
-    *(GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal),
-    *(Orthogonal, Zeros, Constant),
-)
+INITIALIZERS = tuple(globals()[name] for name in __all__)

@@ -22,7 +22,7 @@ from mlpcore.layers.outline import outline
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
-from mlpcore.schedules import rate_at
+from mlpcore.schedules.rate import rate_at
 from mlpcore.summary import summary
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints

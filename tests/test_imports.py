@@ -1,6 +1,8 @@
 """Who may import whom, read from the source; and what `import mlpcore` must not load."""
 
 import ast
+import importlib
+import pkgutil
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -261,3 +263,20 @@ def test_no_folder_of_tests_stands_for_a_package():
 def test_the_public_names_are_there():
     assert not [name for name in mlpcore.__all__ if not hasattr(mlpcore, name)]
     assert len(set(mlpcore.__all__)) == len(mlpcore.__all__)
+
+
+METHOD = {"layers": "forward", "losses": "value_and_grad", "optimizers": "update"}
+
+
+@pytest.mark.parametrize("part", ["layers", "losses", "optimizers", "schedules", "initializers"])
+def test_the_public_names_of_a_part_are_all_its_members(part):
+    package = importlib.import_module(f"mlpcore.{part}")
+    names = [f"mlpcore.{part}.{module.name}" for module in pkgutil.iter_modules(getattr(package, "__path__", ()))]
+    members = {
+        name
+        for module in map(importlib.import_module, names or [package.__name__])
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and "__dataclass_fields__" in vars(value)
+        if hasattr(value, METHOD.get(part, "__call__"))
+    }
+    assert members == set(package.__all__) <= set(mlpcore.__all__)

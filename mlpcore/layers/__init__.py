@@ -2,7 +2,7 @@
 
 from mlpcore.layers.activation import Identity
 from mlpcore.layers.batchnorm import BatchNorm
-from mlpcore.layers.containers import Residual, Sequential, observe
+from mlpcore.layers.containers import Residual, Sequential
 from mlpcore.layers.dropout import Dropout
 from mlpcore.layers.linear import Linear
 from mlpcore.layers.normalization import LayerNorm, RMSNorm
@@ -10,48 +10,25 @@ from mlpcore.layers.rectifiers import ELU, SELU, LeakyReLU, ReLU
 from mlpcore.layers.saturating import Sigmoid, Softmax, Tanh
 from mlpcore.layers.smooth import GELU, Mish, SiLU, Softplus
 
-LAYERS = (
-    Linear,
-    Identity,
-    ReLU,
-    LeakyReLU,
-    ELU,
-    SELU,
-    GELU,
-    SiLU,
-    Mish,
-    Softplus,
-    Sigmoid,
-    Tanh,
-    Softmax,
-    Dropout,
-    LayerNorm,
-    RMSNorm,
-    BatchNorm,
-    Residual,
-    Sequential,
-)
-
 __all__ = [
-    "ELU",
-    "GELU",
-    "LAYERS",
-    "SELU",
-    "BatchNorm",
-    "Dropout",
-    "Identity",
-    "LayerNorm",
-    "LeakyReLU",
     "Linear",
-    "Mish",
-    "RMSNorm",
+    "Identity",
     "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "SELU",
+    "GELU",
+    "SiLU",
+    "Mish",
+    "Softplus",
+    "Sigmoid",
+    "Tanh",
+    "Softmax",
+    "Dropout",
+    "LayerNorm",
+    "RMSNorm",
+    "BatchNorm",
     "Residual",
     "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Softplus",
-    "Tanh",
-    "observe",
 ]
+LAYERS = tuple(globals()[name] for name in __all__)

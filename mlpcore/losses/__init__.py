@@ -5,27 +5,15 @@ from mlpcore.losses.likelihood import GaussianNLL, Poisson
 from mlpcore.losses.quantile import Quantile
 from mlpcore.losses.regression import AbsoluteError, HalfSquaredError, Huber, SquaredError
 
-LOSSES = (
-    HalfSquaredError,
-    SquaredError,
-    AbsoluteError,
-    Huber,
-    Quantile,
-    Poisson,
-    GaussianNLL,
-    SigmoidCrossEntropy,
-    SoftmaxCrossEntropy,
-)
-
 __all__ = [
-    "LOSSES",
-    "AbsoluteError",
-    "GaussianNLL",
     "HalfSquaredError",
+    "SquaredError",
+    "AbsoluteError",
     "Huber",
-    "Poisson",
     "Quantile",
+    "Poisson",
+    "GaussianNLL",
     "SigmoidCrossEntropy",
     "SoftmaxCrossEntropy",
-    "SquaredError",
 ]
+LOSSES = tuple(globals()[name] for name in __all__)

@@ -20,6 +20,5 @@ from mlpcore.optimizers.radam import RAdam
 from mlpcore.optimizers.rmsprop import RMSprop
 from mlpcore.optimizers.sgd import SGD
 
-OPTIMIZERS = (SGD, Adam, AdamW, NAdam, RAdam, RMSprop, Adagrad, Lion)
-
-__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "NAdam", "RAdam", "RMSprop"]
+__all__ = ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad", "Lion"]
+OPTIMIZERS = tuple(globals()[name] for name in __all__)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from mlpcore.configuration import check_choice, check_number, configuration
 from mlpcore.namespace import namespace
-from mlpcore.schedules import check_rate
+from mlpcore.schedules.rate import check_rate
 from mlpcore.typing import Array, Schedule
 
 

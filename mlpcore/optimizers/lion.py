@@ -5,7 +5,7 @@ from typing import NamedTuple
 from mlpcore.configuration import check_number, configuration
 from mlpcore.namespace import namespace
 from mlpcore.numerics import sign
-from mlpcore.schedules import check_rate
+from mlpcore.schedules.rate import check_rate
 from mlpcore.typing import Array, Schedule
 
 

@@ -6,20 +6,15 @@ serves wherever a schedule does: it is the constant schedule. So does any functi
 """
 
 from mlpcore.schedules.decay import CosineDecay, ExponentialDecay, InverseScaling, PolynomialDecay, StepDecay
-from mlpcore.schedules.rate import check_rate, rate_at
 from mlpcore.schedules.warmup import OneCycle, WarmUp
 
-SCHEDULES = (StepDecay, ExponentialDecay, CosineDecay, PolynomialDecay, InverseScaling, WarmUp, OneCycle)
-
 __all__ = [
-    "SCHEDULES",
-    "CosineDecay",
-    "ExponentialDecay",
-    "InverseScaling",
-    "OneCycle",
-    "PolynomialDecay",
     "StepDecay",
+    "ExponentialDecay",
+    "CosineDecay",
+    "PolynomialDecay",
+    "InverseScaling",
     "WarmUp",
-    "check_rate",
-    "rate_at",
+    "OneCycle",
 ]
+SCHEDULES = tuple(globals()[name] for name in __all__)

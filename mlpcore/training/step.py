@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlpcore.execution.gradients import value_and_grad
 from mlpcore.namespace import namespace
 from mlpcore.numerics import largest
-from mlpcore.schedules import rate_at
+from mlpcore.schedules.rate import rate_at
 from mlpcore.training.rules import Rules, average, clipped, decayed, penalized
 from mlpcore.trees import Layout, tree_where
 from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, Params, State

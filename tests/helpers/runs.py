@@ -11,9 +11,9 @@ from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, layer_arrays, loss_ar
 import mlpcore as mc
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, Untraceable
-from mlpcore.layers import observe
+from mlpcore.layers.containers import observe
 from mlpcore.random import Stream
-from mlpcore.schedules import rate_at
+from mlpcore.schedules.rate import rate_at
 from mlpcore.training.rules import Rules
 from mlpcore.trees import tree_map
 from mlpcore.typing import Batch

@@ -5,11 +5,11 @@ import pytest
 from libraries import NUMPY
 from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINED, assert_close, layer_arrays, loss_arrays
 
-from mlpcore.layers import observe
+from mlpcore.layers.containers import observe
 from mlpcore.losses import HalfSquaredError
 from mlpcore.optimizers import AdamW
 from mlpcore.random import Stream
-from mlpcore.schedules import rate_at
+from mlpcore.schedules.rate import rate_at
 from mlpcore.training.rules import Rules
 from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, named_leaves, tree_map

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINED, assert_close, layer_arrays, loss_arrays
 
 from mlpcore.execution import tiled, value_and_grad
-from mlpcore.layers import observe
+from mlpcore.layers.containers import observe
 from mlpcore.losses import HalfSquaredError
 from mlpcore.random import Stream
-from mlpcore.schedules import rate_at
+from mlpcore.schedules.rate import rate_at
 from mlpcore.trees import Layout, tree_map
 
 SEEDS = st.integers(0, 2**32 - 1)

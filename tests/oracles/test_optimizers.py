@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mlpcore.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RAdam, RMSprop
-from mlpcore.schedules import CosineDecay, rate_at
+from mlpcore.schedules import CosineDecay
+from mlpcore.schedules.rate import rate_at
 
 # Entries, those of them that decay (the leaves named weight), updates; the horizon of the schedule lies beyond them.
 SIZE, DECAYED, STEPS, HORIZON = 64, 40, 30, 50

@@ -14,7 +14,7 @@ import mlpcore as mc
 from mlpcore import SGD
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.random import Stream
-from mlpcore.schedules import rate_at
+from mlpcore.schedules.rate import rate_at
 from mlpcore.training.rules import Rules
 from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, named_leaves, tree_map
