@@ -75,7 +75,7 @@ class BatchNorm:
         return {"row_weights": stream.ones((shape[-2], 1), dtype)}
 
     def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``gain * h + bias``; cache: h, r and the batch statistics (None in inference) for `backward` and `observe`."""
+        """``gain * h + bias``; cache: h, r and batch statistics (None in inference) for `backward` and `observe`."""
         xp = namespace(x)
         batch, scale, eps = None, 1.0, self.eps
         if noise is None:
