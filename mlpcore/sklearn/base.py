@@ -19,7 +19,7 @@ from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
 from mlpcore.sklearn.predictor import on_host, tree_from
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem
-from mlpcore.training.data import as_pair
+from mlpcore.training.ingest import check_validation_data
 from mlpcore.typing import Array, Loss, Tree
 
 # Attributes that only a solver with epochs sets; a fit by lbfgs removes those of an earlier fit.
@@ -74,7 +74,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         """Validation data as a problem: (X, y) or (X, y, sample_weight)."""
         if self.solver == FULL_BATCH:
             raise ValueError("validation_data cannot be used with solver='lbfgs', which has no epochs")
-        validation = as_pair(validation_data)
+        validation = check_validation_data(validation_data)
         return self._problem(*validation, *[None] * (3 - len(validation)), once=True, first=False, training=training)
 
     def _outputs(self, X: Any, function: Callable[[Loss, Array], Tree], method: str, depth: int | None = None) -> Tree:

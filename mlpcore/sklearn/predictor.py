@@ -9,9 +9,9 @@ import numpy as np
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.transfer import like, to_backend, to_host
+from mlpcore.backends.transfer import like, to_host
 from mlpcore.layers import Linear, Sequential
-from mlpcore.sklearn.sparse import dense_rows
+from mlpcore.sklearn.sparse import rows_on_backend
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Loss, Params, Tree
 
@@ -24,7 +24,7 @@ def tree_from(
     """The parameter tree of a network: the arrays of its `Linear` layers, and ``other_params`` of all other layers."""
     linear, remaining = iter(zip(coefs, intercepts, strict=True)), iter(other_params)
     tree: list[Params] = []
-    for layer in net.layers:
+    for layer in net.children:
         if isinstance(layer, Linear):
             weight, bias = next(linear)
             tree.append({"weight": weight, "bias": bias})
@@ -35,8 +35,8 @@ def tree_from(
 
 def tree_parts(net: Sequential, tree: Params) -> tuple[list[Array], list[Array], list[Params]]:
     """``(coefs, intercepts, other_params)`` of a parameter tree, the inverse of `tree_from`."""
-    linear = [leaf for layer, leaf in zip(net.layers, tree, strict=True) if isinstance(layer, Linear)]
-    other_params = [leaf for layer, leaf in zip(net.layers, tree, strict=True) if not isinstance(layer, Linear)]
+    linear = [leaf for layer, leaf in zip(net.children, tree, strict=True) if isinstance(layer, Linear)]
+    other_params = [leaf for layer, leaf in zip(net.children, tree, strict=True) if not isinstance(layer, Linear)]
     return [leaf["weight"] for leaf in linear], [leaf["bias"] for leaf in linear], other_params
 
 
@@ -84,9 +84,9 @@ class Predictor:
         """The compiled function of (parameters, rows)."""
         key = (function, depth)
         if key not in self._compiled:
-            layers = Sequential(*self.net.layers[:depth])
-            self._compiled[key] = self.backend.jit(
-                lambda params, rows: function(self.loss, layers.forward(params[: len(layers.layers)], rows)[0]),
+            layers = Sequential(*self.net.children[:depth])
+            self._compiled[key] = self.backend.compile.function(
+                lambda params, rows: function(self.loss, layers.forward(params[: len(layers.children)], rows)[0]),
                 self.compilation,
             )
         return self._compiled[key]
@@ -104,10 +104,9 @@ def in_blocks(function: Callable[[Array], Tree], x: Any, backend: Backend, dtype
     """``function(rows)`` for blocks of the rows of x, concatenated; x is an array of any library, or a CSR table."""
     count = x.shape[0]
     if count <= ROWS:
-        return function(to_backend(dense_rows(x, 0, count, backend), backend, dtype))
+        return function(rows_on_backend(x, 0, count, backend, dtype))
     blocks = [
-        function(to_backend(dense_rows(x, start, min(start + ROWS, count), backend), backend, dtype))
-        for start in range(0, count, ROWS)
+        function(rows_on_backend(x, start, min(start + ROWS, count), backend, dtype)) for start in range(0, count, ROWS)
     ]
     return tree_map(lambda *parts: backend.xp.concat(parts, axis=0), *blocks)
 

@@ -17,6 +17,7 @@ from mlpcore.training import epochs
 from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
 from mlpcore.training.loop import EpochResult
+from mlpcore.typing import Dataset
 
 Memory = WarmStart  # its name in pickles written before December 2026
 NOT_FINITE = (
@@ -28,7 +29,7 @@ class Batches(NamedTuple):
     """The training data of a fit: ``(x, target, weights)`` on the backend, the weights on the host, the numbers of the
     rows to train on, and the batch size."""
 
-    data: tuple
+    data: Dataset
     weights: np.ndarray
     rows: np.ndarray
     batch_size: int

@@ -11,7 +11,7 @@ from cuda_host import device, needed
 from devices import gpu, open_place
 
 from mlpcore.backends import get_backend
-from mlpcore.backends.cupy_device import printed_device
+from mlpcore.backends.cupy.device import printed_device
 from mlpcore.compiler import blas
 from mlpcore.compiler.build import find_compiler
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram

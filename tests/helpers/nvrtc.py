@@ -17,7 +17,7 @@ from cuda_host import KERNEL
 from fuzz import ROWS
 from graphs import random_graph
 
-from mlpcore.backends.cupy_device import OPTIONS
+from mlpcore.backends.cupy.device import OPTIONS
 from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.trace import Tracer
 

@@ -9,10 +9,11 @@ import numpy as np
 from cuda_host import backend
 
 import mlpcore as mc
-from mlpcore.backends.backend import Run
+from mlpcore.backends.backend import Compilers
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.device_steps import DeviceSteps
 from mlpcore.backends.compiled.functions import traced_for
+from mlpcore.backends.run import Run
 from mlpcore.bench.workloads import WORKLOADS, Workload
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
@@ -85,7 +86,7 @@ def printing(programs: list[Printed]) -> Any:
 
         return call
 
-    return replace(backend(), compile=compile_step, jit=jit)
+    return replace(backend(), compile=Compilers(compile_step, jit, backend().compile.precisions))
 
 
 class Case(NamedTuple):

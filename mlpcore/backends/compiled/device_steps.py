@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import ChunkError, Run, StepNoise
 from mlpcore.backends.compilation import CUDA, EAGER, Compilation
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.compiled.steps import ROW_COUNTS, traced_or_eager
+from mlpcore.backends.run import ChunkError, Run, StepNoise
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, Untraceable
+from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
@@ -24,6 +25,11 @@ def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run
     a step that cannot be traced runs by ``eager``."""
 
     def compile_step(step: Step, layout: Layout, compilation: Compilation) -> Run:
+        if compilation.asked is False and compilation.precision != "highest":
+            raise ConfigurationError(
+                f"compile=False: precision is {compilation.precision!r}, which is for compiled steps; leave out compile"
+            )
+
         def decide(*_: Any) -> None:
             if compilation.kind not in (CUDA, EAGER):
                 allowed = compilation.asked is not False

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import StepNoise
+from mlpcore.backends.run import StepNoise
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.draws import TracedStream
 from mlpcore.compiler.function import AbstractArray

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import ChunkError, Run, StepNoise, run_eagerly
 from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.prefetch import NOISE_BYTES
+from mlpcore.backends.run import ChunkError, Run, StepNoise, run_eagerly
 from mlpcore.backends.streaming import pieces
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction

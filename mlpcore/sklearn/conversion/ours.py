@@ -53,7 +53,7 @@ def from_sklearn(fitted: Any) -> MLPClassifier | MLPRegressor:
     estimator.coefs_, estimator.intercepts_ = on_host(tuple(fitted.coefs_)), on_host(tuple(fitted.intercepts_))
     estimator.coefs_, estimator.intercepts_ = list(estimator.coefs_), list(estimator.intercepts_)
     net = translation.network(estimator, estimator.coefs_[0].shape[0], estimator.coefs_[-1].shape[1])
-    other_params: list = [{} for _ in range(len(net.layers) - len(estimator.coefs_))]  # activations have no parameters
+    other_params: list = [{} for _ in range(len(net.children) - len(estimator.coefs_))]  # of the activations: none
     dtype = str(estimator.coefs_[0].dtype)
     estimator._predictor = Predictor(net, loss, other_params, get_backend("numpy"), dtype, None)
     if estimator.solver != FULL_BATCH:

@@ -137,7 +137,7 @@ def _ours_alone(estimator: Any) -> dict[str, Any]:
 
 def _their_activation(estimator: Any) -> str:
     """scikit-learn's name of the activation of all hidden layers; ConfigurationError if it has none."""
-    layers = estimator._predictor.net.layers
+    layers = estimator._predictor.net.children
     if normalized := [layer for layer in layers if isinstance(layer, (BatchNorm, LayerNorm, RMSNorm))]:
         raise ConfigurationError(
             f"to_sklearn: the network has normalization, {normalized[0]!r}, which scikit-learn has not"

@@ -23,7 +23,8 @@ pytestmark = needed
 
 def on_device() -> Backend:
     """NumPy's arrays, with predictions as they go on CuPy."""
-    return replace(get_backend("numpy"), jit=device_jit(device(backwards=True)))
+    numpy = get_backend("numpy")
+    return replace(numpy, compile=replace(numpy.compile, function=device_jit(device(backwards=True))))
 
 
 def jitted(function: Any, rows: tuple[int, ...] = (-1,), asked: bool | str = "auto") -> DeviceFunction:

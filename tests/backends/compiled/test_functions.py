@@ -11,6 +11,7 @@ from compiled import needs_compiler
 
 import mlpcore as mc
 from mlpcore.backends import get_backend
+from mlpcore.backends.backend import Compilers
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled import functions
 from mlpcore.backends.compiled.functions import jit
@@ -18,7 +19,7 @@ from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
 
-PLAIN = replace(get_backend("numpy"), jit=lambda function, *_: function)
+PLAIN = replace(get_backend("numpy"), compile=Compilers(get_backend("numpy").compile.steps))
 WIDTH = 4
 WAYS = pytest.mark.parametrize(
     "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]

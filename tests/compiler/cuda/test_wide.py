@@ -12,7 +12,7 @@ from compiled import ON_DEVICES
 from cuda_host import device
 from devices import open_place
 
-from mlpcore.backends.cupy_device import printed_device
+from mlpcore.backends.cupy.device import printed_device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.memory import aligned_bytes
