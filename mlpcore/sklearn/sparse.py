@@ -1,4 +1,4 @@
-"""CSR input: a batch of rows becomes dense when it is needed, the table never."""
+"""CSR input: blocks of rows are made dense when they are needed, never the whole table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from mlpcore.backends.run import Progress, Run, collect
 from mlpcore.backends.transfer import to_backend
 from mlpcore.typing import Array, State
 
-BLOCK_BYTES = 1 << 24  # of dense rows at a time: some batches, so that the backend has a chunk to run
+BLOCK_BYTES = 1 << 24  # of dense rows at a time: several batches, so that the backend runs chunks of steps
 
 
 def row_bytes(x: Any) -> int:
@@ -21,7 +21,7 @@ def row_bytes(x: Any) -> int:
 
 
 def rows_at_a_time(x: Any) -> int:
-    """How many rows of x are made dense together."""
+    """The number of rows of x that are made dense together."""
     return max(1, BLOCK_BYTES // max(row_bytes(x), 1))
 
 
@@ -32,7 +32,7 @@ def rows_on_backend(x: Any, start: int, stop: int, backend: Backend, dtype: str 
 
 
 def densified(run: Run, backend: Backend) -> Run:
-    """``run`` for data whose x may be a CSR table: some steps at a time get their rows made dense."""
+    """A version of ``run`` for data whose x may be a CSR table: rows are made dense for some steps at a time."""
 
     def run_sparse(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
         x, target, weights = data

@@ -169,7 +169,7 @@ def test_classes_without_weight() -> None:
 
 @pytest.mark.parametrize("words", [{"weight_decay": 0.1}, {"learning_rate": "cosine"}])
 def test_an_optimizer_of_mlpcore_has_its_own_rate_and_decay(words: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="say it to that optimizer"):
+    with pytest.raises(ValueError, match="set it in that optimizer"):
         classifier(solver=Adam(0.01), **words).fit(X, LABELS)
 
 
