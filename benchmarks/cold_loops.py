@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-HIDDEN, BATCH, EPOCHS, RATE, L2, PATIENCE, TOLERANCE = 100, 200, 200, 1e-3, 1e-4, 10, 1e-4
+HIDDEN, BATCH, EPOCHS, RATE, L2, TIMEOUT, TOLERANCE = 100, 200, 200, 1e-3, 1e-4, 10, 1e-4
 Trained = tuple[Callable[[np.ndarray], np.ndarray], int]  # the predictor of labels, and the epochs it was trained for
 
 
 class Stopping:
-    """scikit-learn's rule: ``over`` after EPOCHS, or after PATIENCE + 1 that did not lower the loss by TOLERANCE."""
+    """scikit-learn's rule: ``over`` after EPOCHS, or after TIMEOUT + 1 that did not lower the loss by TOLERANCE."""
 
     def __init__(self) -> None:
         self.epochs, self.best, self.without, self.over = 0, np.inf, 0, False
@@ -20,7 +20,7 @@ class Stopping:
         self.epochs += 1
         self.without = self.without + 1 if loss > self.best - TOLERANCE else 0
         self.best = min(self.best, loss)
-        self.over = self.epochs == EPOCHS or self.without > PATIENCE
+        self.over = self.epochs == EPOCHS or self.without > TIMEOUT
 
 
 def by_sklearn(x: np.ndarray, y: np.ndarray) -> Trained:

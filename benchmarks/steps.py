@@ -20,7 +20,7 @@ def step_run(task: Task, device: str, backend: str) -> Run:
     def steps() -> None:
         with model.backend.scope(task.dtype):
             model.trainer.epoch(data, weights, lambda epoch: rows, task.workload.batch, Interruption())
-            model.backend.synchronize()
+            model.backend.extras.synchronize()
 
     return repeat(steps)
 

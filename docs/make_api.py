@@ -8,6 +8,7 @@ from mlpcore.metrics import METRICS
 
 METHODS = ("fit", "predict", "evaluate", "save", "to", "summary", "params", "learning_rate", "rate_scale", "snapshot")
 METHODS += ("restore", "specification")
+OWN = ("Activation", "Container")
 TRAINER = ("epoch", "score", "predict", "vector", "snapshot", "restore")
 
 
@@ -53,9 +54,9 @@ def page() -> str:
         "Errors and warnings": mc.errors,
     }
     of_parts = {name for part in parts.values() for name in part.__all__}
-    others = [name for name in mc.__all__ if name not in of_parts and name not in ("Model", "Trainer")]
+    others = [name for name in mc.__all__ if name not in of_parts and name not in ("Model", "Trainer", *OWN)]
     groups = {title: part.__all__ for title, part in parts.items()}
-    groups = {"Callbacks, files, data, checks and backends": others} | groups
+    groups = {"Callbacks, files, data, checks and backends": others, "Bases of own layers": OWN} | groups
     text = "# API\n\nThe public names, `import mlpcore as mc`. Formulas, shapes and sources stand in the docstrings.\n"
     text += "Written by `python docs/make_api.py`.\n\n## Model\n\n"
     for kind, methods in ((mc.Model, METHODS), (mc.Trainer, TRAINER)):

@@ -5,7 +5,8 @@ from typing import Any
 
 from mlpcore.configuration import check_choice, check_number
 from mlpcore.errors import ConfigurationError
-from mlpcore.layers import Sequential, Sigmoid, Softmax
+from mlpcore.layers import Sigmoid, Softmax
+from mlpcore.layers.containers import last_layer
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.metrics import Metric, get_metric
 from mlpcore.training.rules import Rules
@@ -63,9 +64,7 @@ def _check_outputs(net: Layer, loss: Loss) -> None:
 
 def _check_ending(net: Layer, loss: Loss) -> None:
     """A loss on raw scores must not be fed what its own link made of them."""
-    last = net
-    while isinstance(last, Sequential) and last.layers:
-        last = last.layers[-1]
+    last = last_layer(net)
     if type(last) is _OWN_ENDING.get(type(loss)):
         raise ConfigurationError(
             f"Model: the network ends in {last!r}, but {loss!r} takes raw scores and applies its link itself; "

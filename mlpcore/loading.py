@@ -21,7 +21,7 @@ def load(path: Path, backend: str | Backend = "numpy", device: Any = None) -> Mo
     """
     specification, params, compiled = read_model(path)
     place = get_backend(backend, device)
-    if specification.precision not in place.precisions:
+    if specification.precision not in place.compile.precisions:
         specification = replace(specification, precision="highest")
     try:
         model = Model(**vars(specification), params=params, backend=place)

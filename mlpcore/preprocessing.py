@@ -11,7 +11,8 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
-from mlpcore.training.data import as_array, as_rows
+from mlpcore.training.ingest import ingest_rows
+from mlpcore.training.reading import read_array
 from mlpcore.typing import Array
 
 
@@ -39,7 +40,7 @@ class Standardize:
 
     def __init__(self, mean: Any, scale: Any) -> None:
         for name, given in (("mean", mean), ("scale", scale)):
-            vector = np.array(to_host(as_array(f"Standardize: {name}", given)), dtype=np.float64)
+            vector = np.array(to_host(read_array(f"Standardize: {name}", given)[0]), dtype=np.float64)
             if vector.ndim != 1 or not vector.size or not np.all(np.isfinite(vector)):
                 raise ConfigurationError(
                     f"Standardize: {name} has shape {vector.shape}, expected finite numbers, one for each column"
@@ -78,7 +79,7 @@ class Standardize:
         float64 on the host, the squares of what is left after the mean is subtracted, and scaled by a power of two, so
         that neither a large offset nor large numbers spoil it. NaN or infinity is a DataError that names the columns.
         """
-        x = as_rows("x", to_host(as_array("x", x)), get_backend("numpy"), "float64")
+        x = ingest_rows("x", x, get_backend("numpy"), "float64")
         _, power = np.frexp(np.abs(x).max(axis=0))
         rows = np.ldexp(x, -power)  # exact, and within [-1, 1]
         mean = rows.mean(axis=0)
@@ -105,7 +106,7 @@ class Standardize:
 
     def _checked(self, x: Any) -> tuple[Array, Any]:
         """x as an array, and its namespace."""
-        x = as_array("Standardize: x", x)
+        x, _ = read_array("Standardize: x", x)
         if x.ndim != 2 or x.shape[1] != self.mean.size:
             raise DataError(f"{self!r}: x has shape {tuple(x.shape)}, expected (rows, {self.mean.size})")
         return x, namespace(x)

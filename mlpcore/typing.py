@@ -18,7 +18,9 @@ Cache = Any  # what a backward pass needs from its forward pass
 class Layer(Protocol):
     """A frozen configuration with pure functions: hashable, comparable, printable.
 
-    A layer with leaves named ``running_...`` also offers ``observe(params, cache)``, which returns their new values.
+    Two kinds of layers offer more. One with leaves named ``running_...`` has ``observe(params, cache)``, which returns
+    their new values. One made of layers has ``children``, a tuple of them, and ``with_children(children)``, the same
+    around others; its ``widths`` and ``init`` ask the children for theirs. `mlpcore.Container` is a beginning.
     """
 
     @property
@@ -99,6 +101,14 @@ class Batch(NamedTuple):
     target: Array
     weights: Array
     noise: Noise
+
+
+class Dataset(NamedTuple):
+    """Rows to train on or to measure: ``x`` (n, in), the target as the loss encodes it, and row ``weights`` (n,)."""
+
+    x: Array
+    target: Array
+    weights: Array
 
 
 class State(NamedTuple):

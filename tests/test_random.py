@@ -57,8 +57,8 @@ def test_published_vectors(counter, key, result):
     assert philox(words(counter), words(key)) == words(result)
     number = sum(word << 64 * i for i, word in enumerate(words(counter)))
     before = [(number - 1) % (1 << 256) >> 64 * i & WORD for i in range(4)]
-    numpys = np.random.Philox(counter=np.array(before, dtype=np.uint64), key=np.array(words(key), dtype=np.uint64))
-    assert numpys.random_raw(4).tolist() == words(result)
+    numpy_blas = np.random.Philox(counter=np.array(before, dtype=np.uint64), key=np.array(words(key), dtype=np.uint64))
+    assert numpy_blas.random_raw(4).tolist() == words(result)
 
 
 @given(seed=WORDS, step=WORDS, member=WORDS, path=st.text(max_size=5))

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, first_line, load, misplaced, native, run_eagerly, unavailable
-from mlpcore.backends.device_errors import host_out_of_memory
+from mlpcore.backends.backend import Backend, Compilers
+from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
+from mlpcore.backends.run import run_eagerly
 
 INSTALL = "pip install array-api-strict"
 
@@ -52,6 +53,5 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=lambda x: isinstance(x, array),
         scope=scope,
-        compile=run_eagerly(strict, asarray),
-        out_of_memory=host_out_of_memory,
+        compile=Compilers(run_eagerly(strict, asarray)),
     )

@@ -1,7 +1,6 @@
-"""The ways to a device: plain copies for any library, and CUDA's pinned memory, copy stream and events for CuPy."""
+"""The copy queue of a library whose copies are done when they return."""
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -40,52 +39,3 @@ class PlainCopies:
 
     def host_waits(self, mark: None) -> None:
         """The copy is done."""
-
-
-class CudaCopyQueue:
-    """CuPy's copy queue: a stream of its own for copies, beside the current stream, which computes."""
-
-    def __init__(self, number: int) -> None:
-        self.cupy, self.number = import_module("cupy"), number
-        self.empty_pinned = import_module("cupyx").empty_pinned
-        with self.cupy.cuda.Device(number):
-            # Non-blocking: the default stream would otherwise wait for it, and it for the default stream.
-            self.copying = self.cupy.cuda.Stream(non_blocking=True)
-
-    def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Pinned memory, which the device reads without the host."""
-        return self.empty_pinned(shape, dtype)
-
-    def device(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An array of the device's pool."""
-        with self.cupy.cuda.Device(self.number):
-            return self.cupy.empty(shape, dtype)
-
-    def send(self, source: np.ndarray, target: Array) -> Array:
-        """An asynchronous copy, since the source is pinned."""
-        rows = target[: source.shape[0]]
-        rows.set(source, stream=self.copying)
-        return rows
-
-    def copied(self) -> Any:
-        """An event in the copy stream."""
-        return self._mark(self.copying)
-
-    def computed(self) -> Any:
-        """An event in the current stream."""
-        return self._mark(self.cupy.cuda.get_current_stream())
-
-    def copying_waits(self, mark: Any) -> None:
-        """On the device; the host goes on."""
-        self.copying.wait_event(mark)
-
-    def computing_waits(self, mark: Any) -> None:
-        """On the device; the host goes on."""
-        self.cupy.cuda.get_current_stream().wait_event(mark)
-
-    def host_waits(self, mark: Any) -> None:
-        """Until the event has happened."""
-        mark.synchronize()
-
-    def _mark(self, stream: Any) -> Any:
-        return stream.record(self.cupy.cuda.Event(disable_timing=True))

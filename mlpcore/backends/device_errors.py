@@ -75,7 +75,9 @@ def device_error(place: Any, cause: str, remedy: str) -> DeviceError:
 
 
 @contextmanager
-def guarded(scope: AbstractContextManager, explain: Callable[[BaseException], MlpcoreError | None]) -> Iterator[None]:
+def guarded(
+    scope: AbstractContextManager[object], explain: Callable[[BaseException], MlpcoreError | None]
+) -> Iterator[None]:
     """The context ``scope``, in which an error that ``explain`` knows becomes mlpcore's own, with its cause."""
     try:
         with scope:

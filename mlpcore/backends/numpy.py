@@ -5,10 +5,9 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
-from mlpcore.backends.backend import Backend
+from mlpcore.backends.backend import Backend, Compilers
 from mlpcore.backends.compiled.functions import jit
 from mlpcore.backends.compiled.steps import compiled_steps
-from mlpcore.backends.device_errors import host_out_of_memory
 from mlpcore.errors import BackendUnavailable
 
 
@@ -31,7 +30,5 @@ def create(device: Any = None) -> Backend:
         owns=lambda x: isinstance(x, np.ndarray),
         # Overflow on the way to an infinite loss is found by the step, which says more than a NumPy warning.
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
-        compile=compiled_steps(xp),
-        jit=jit,
-        out_of_memory=host_out_of_memory,
+        compile=Compilers(compiled_steps(xp), jit),
     )

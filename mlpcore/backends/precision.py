@@ -1,38 +1,45 @@
-"""What products are computed in: true float32, or faster and coarser, with what is kept in float32 either way."""
+"""Precisions of products: a switch of the library, set while compiled steps and functions run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
+
+from mlpcore.backends.backend import Compilers
+from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.run import Run
+from mlpcore.trees import Layout
+from mlpcore.typing import Step, Tree
+
+Scope = Callable[[], AbstractContextManager[object]]
 
 
-class Precision(NamedTuple):
-    """How a backend computes the products of a function, whoever wrote it.
+def with_precisions(compilers: Compilers, scopes: Mapping[str, Scope]) -> Compilers:
+    """The compilers, with ``scopes`` as their precisions: compiled code runs in ``scopes[compilation.precision]()``."""
 
-    It is called within the context ``scope``, if there is one; what a backend compiles, it compiles for the precision
-    that `Compilation` names. With ``printed`` there is no other way.
-    """
+    def steps(step: Step, layout: Layout, compilation: Compilation) -> Run:
+        return within(scopes[compilation.precision], compilers.steps(step, layout, compilation))
 
-    scope: Callable[[], AbstractContextManager] | None = None
-    printed: bool = False
+    def function(
+        function: Callable[..., Tree], compilation: Compilation, rows: tuple[int, ...] = (-1,), /
+    ) -> Callable[..., Tree]:
+        return within(scopes[compilation.precision], compilers.function(function, compilation, rows))
 
-    def within(self, function: Callable) -> Callable:
-        """The function, called in the scope."""
-        scope = self.scope
-        if scope is None:
-            return function
+    return Compilers(steps, function, tuple(scopes))
 
-        @wraps(function)
-        def scoped(*arguments: Any) -> Any:
-            with scope():
-                return function(*arguments)
 
-        return scoped
+def within(scope: Scope, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called in the context ``scope()``."""
+
+    def scoped(*arguments: Any) -> Any:
+        with scope():
+            return function(*arguments)
+
+    return scoped
 
 
 @contextmanager
 def switched(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -> Iterator[None]:
-    """A switch of a library set to ``value``, and put back: such switches belong to the whole process."""
+    """The context in which a switch of the library has this value; the switch belongs to the whole process."""
     before = read()
     if before == value:
         yield

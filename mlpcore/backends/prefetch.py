@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Run, run_steps
 from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.run import Run, run_steps
 from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Noise, State, Step
@@ -15,7 +15,7 @@ NOISE_BYTES = 64 << 20  # of noise made or sent in one go; longer chunks take it
 
 
 def run_prefetched(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
-    """``compile`` like `mlpcore.backends.backend.run_eagerly`, with as few transfers as can be: none in a step.
+    """``compile`` like `mlpcore.backends.run.run_eagerly`, with as few transfers as can be: none in a step.
 
     The order of the rows goes to the device once for a chunk, and so do the draws of all its steps, stacked, or those
     of as many steps as `NOISE_BYTES` hold.

@@ -8,19 +8,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mlpcore.backends.backend import ChunkError, Run, shifted
+from mlpcore.backends.run import ChunkError, Run, shifted
 from mlpcore.typing import Array, State
 
 PIECE_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory
-SHARE = 0.6  # of the free memory of a device, for data that stay there; steps and state take the rest
+DATA_FRACTION = 0.6  # of the free memory of a device, for data that stay there; steps and state take the rest
 
 
-def holds(size: int, room: Callable[[], int | None]) -> bool:
+def fits_on_device(size: int, room: Callable[[], int | None]) -> bool:
     """Whether data of ``size`` bytes stay on a device with ``room()`` free bytes; one that cannot say holds all.
 
     For small data the device is not asked, since it may take longer to answer than to predict a row.
     """
-    return size <= PIECE_BYTES or (free := room()) is None or size <= SHARE * free
+    return size <= PIECE_BYTES or (free := room()) is None or size <= DATA_FRACTION * free
 
 
 def pieces(steps: int, each: int, most: int) -> list[tuple[int, int]]:

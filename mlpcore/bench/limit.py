@@ -53,7 +53,7 @@ def probes(backend: Backend, dtype: str, elements: int = COPY_ELEMENTS, side: in
         def synchronised(times: int) -> None:
             with backend.scope(dtype):
                 run(times)
-                backend.synchronize()
+                backend.extras.synchronize()
 
         return synchronised
 

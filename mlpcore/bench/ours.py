@@ -37,7 +37,7 @@ def contender(task: Task, device: str, name: str) -> Contender:
 
     def train(epochs: int) -> None:
         model.fit(x, y, epochs=epochs, batch_size=batch)
-        backend.synchronize()
+        backend.extras.synchronize()
 
     def predictor(rows: np.ndarray) -> Any:
         with backend.scope(task.dtype):
@@ -46,7 +46,7 @@ def contender(task: Task, device: str, name: str) -> Contender:
         def predict() -> Any:
             prediction = model.predict(placed)
             # JAX waits for one array in less time than for all there are.
-            getattr(prediction, "block_until_ready", backend.synchronize)()
+            getattr(prediction, "block_until_ready", backend.extras.synchronize)()
             return prediction
 
         return predict

@@ -1,1 +1,1 @@
-"""From plain Array API code to compiled loops: a function is traced once, scheduled, and printed as C."""
+"""The compiler: traces an Array API function once, schedules its operations, prints C, CUDA C or NumPy calls."""

@@ -1,4 +1,4 @@
-"""An array without numbers: what code that follows the Array API sees while it is traced."""
+"""The array that Array API code computes with while it is traced: shape and dtype, but no values."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ from mlpcore.compiler.graph import Node, Untraceable
 
 
 def _operator(name: str) -> Any:
-    """The function ``name`` of the namespace as a method, and with its arguments the other way round."""
+    """The function ``name`` of the namespace as a method, and as the reflected method."""
     return (
         lambda self, other: getattr(self.tracer, name)(self, other),
         lambda self, other: getattr(self.tracer, name)(other, self),
@@ -19,7 +19,7 @@ def _sign(name: str) -> Any:
 
 
 class TracedArray:
-    """The result of a node; every operation adds one to the graph. A look at its numbers is `Untraceable`."""
+    """The result of a node. Every operation adds a node to the graph; reading values raises `Untraceable`."""
 
     __array_ufunc__ = None  # a NumPy array on the left leaves the operation to this class
 

@@ -1,4 +1,4 @@
-"""The number of threads of BLAS: one, while somebody wants it so."""
+"""Limits BLAS to one thread during calls that ask for it."""
 
 import ctypes
 import os
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from mlpcore.compiler.blas import SCIPY, find, numpys_library, scipys_library
+from mlpcore.compiler.blas import SCIPY, find, numpy_library, scipy_library
 
-# What stands before and after the names of OpenBLAS: wheels of NumPy and SciPy, Debian, others.
+# Prefixes and suffixes of OpenBLAS names: wheels of NumPy and SciPy, Debian, others.
 _OPENBLAS = (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", "_64"), ("", ""))
 
 
 class Threads(NamedTuple):
-    """How the number of threads of one BLAS library is read and set; it is one number for the whole process."""
+    """Reads and sets the number of threads of one BLAS library, which is one number for the whole process."""
 
     get: Callable[[], int]
     set: Callable[[int], Any]
@@ -22,15 +22,15 @@ class Threads(NamedTuple):
 
 @cache
 def thread_settings() -> tuple[Threads, ...]:
-    """Those of NumPy's BLAS and of the one that `find` took: OpenBLAS, MKL and BLIS have such functions.
+    """The settings of NumPy's BLAS and of the one that `find` chose. OpenBLAS, MKL and BLIS have such functions.
 
-    Accelerate's setting is said to be one of each thread, and whatever else there is stays as it is too. An OpenBLAS
-    that is built on OpenMP has a number for every thread: here that of the thread which comes in first is set.
+    Accelerate's setting is documented as one for each thread; it and other libraries are not changed. An OpenBLAS that
+    is built on OpenMP has a number for every thread; only that of the first calling thread is set.
     """
-    found = find()
-    libraries = [numpys_library()]
-    if found and found.name == SCIPY:
-        libraries.append(scipys_library())
+    blas = find()
+    libraries = [numpy_library()]
+    if blas and blas.name == SCIPY:
+        libraries.append(scipy_library())
     names = [(f"{b}openblas_get_num_threads{a}", f"{b}openblas_set_num_threads{a}") for b, a in _OPENBLAS]
     names += [("MKL_Get_Max_Threads", "MKL_Set_Num_Threads")]
     names += [("bli_thread_get_num_threads", "bli_thread_set_num_threads")]
@@ -39,15 +39,15 @@ def thread_settings() -> tuple[Threads, ...]:
         for get, put in names:
             if hasattr(library, get) and hasattr(library, put):
                 reader, writer = getattr(library, get), getattr(library, put)
-                whole = ctypes.c_int64 if get.startswith("bli_") else ctypes.c_int
-                reader.argtypes, reader.restype, writer.argtypes, writer.restype = [], whole, [whole], None
+                integer = ctypes.c_int64 if get.startswith("bli_") else ctypes.c_int
+                reader.argtypes, reader.restype, writer.argtypes, writer.restype = [], integer, [integer], None
                 settings.append(Threads(reader, writer))
                 break
     return tuple(settings)
 
 
 class _Calls(threading.local):
-    """How many of the contexts of `single_threaded` this thread is in."""
+    """The number of `single_threaded` contexts that this thread is in."""
 
     depth = 0
 
@@ -56,7 +56,7 @@ _mine, _lock, _inside = _Calls(), threading.Lock(), 0
 _saved: list[int] = []
 
 
-class _SingleThreaded:  # a class, as a generator takes twice the time
+class _SingleThreaded:  # a class, because a generator takes twice the time
     """The context of `single_threaded`."""
 
     def __enter__(self) -> None:
@@ -64,9 +64,9 @@ class _SingleThreaded:  # a class, as a generator takes twice the time
         settings = thread_settings()
         with _lock:
             if _inside == 0:
-                _saved[:] = [one.get() for one in settings]
-                for one in settings:
-                    one.set(1)
+                _saved[:] = [setting.get() for setting in settings]
+                for setting in settings:
+                    setting.set(1)
             _inside += 1
             _mine.depth += 1
 
@@ -83,18 +83,18 @@ _context = _SingleThreaded()
 
 
 def single_threaded() -> _SingleThreaded:
-    """A context in which BLAS works on the calling threads alone, until the last thread that is in it has left it."""
+    """A context in which BLAS uses only the calling thread; it ends when the last thread has left it."""
     return _context
 
 
 def _restore() -> None:
-    for one, number in zip(thread_settings(), _saved, strict=True):
-        if number > 0:  # older BLIS says -1 for a number that was never set
-            one.set(number)
+    for setting, number in zip(thread_settings(), _saved, strict=True):
+        if number > 0:  # older BLIS returns -1 for a number that was never set
+            setting.set(number)
 
 
 def _after_fork() -> None:
-    """The thread that forked is the only one in the child: the others will not leave."""
+    """In a forked child only the forking thread exists, so only its contexts count."""
     global _inside
     before, _inside = _inside, _mine.depth
     if before and not _inside:

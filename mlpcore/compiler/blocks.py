@@ -1,4 +1,4 @@
-"""The members of a loop in nested blocks: what awaits the end of an inner loop comes after it."""
+"""The members of a loop arranged in nested blocks, so that what uses the result of an inner loop comes after it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,29 +7,29 @@ from mlpcore.compiler.graph import N, Node
 from mlpcore.compiler.schedule import Loop, Member, Schedule
 
 Path = tuple[int, ...]  # the blocks around a member, from the outermost to the innermost
-LANES = 16  # indices of one axis that are computed beside each other, whatever vectors the machine has
-NARROW = 32  # a row of at most so many entries is too short for lanes of its own
+LANES = 16  # indices of one axis that are computed side by side; the same for every machine, so that bits agree
+NARROW = 32  # rows of at most this length are too short to be split into lanes
 
 
 @dataclass(eq=False)
 class Block:
-    """What is done within the first ``depth`` axes of a loop: members, and blocks that lie one axis further in.
+    """The body of the first ``depth`` axes of a loop: members, and blocks that are one axis further in.
 
-    The members of a block of ``lanes`` are computed for `LANES` indices beside each other; it lies within no more axes.
+    In a block with ``lanes``, members are computed for `LANES` indices side by side; it adds no axis.
     """
 
     depth: int
-    parts: list["Member | Block"] = field(default_factory=list)
+    children: list["Member | Block"] = field(default_factory=list)
     lanes: bool = False
 
     def members(self) -> Iterator[Member]:
         """All of them, at any depth."""
-        for part in self.parts:
+        for part in self.children:
             yield from part.members() if isinstance(part, Block) else (part,)
 
     def paths(self, path: Path = ()) -> Iterator[tuple[Node, Path]]:
-        """Every node with the blocks around it; this one, which has all in it, is left out."""
-        for part in self.parts:
+        """Every node with the blocks around it, without this outermost one."""
+        for part in self.children:
             if isinstance(part, Block):
                 yield from part.paths((*path, id(part)))
             else:
@@ -39,50 +39,50 @@ class Block:
 def in_scope(loop: Loop, paths: dict[Node, Path], node: Node, user: Node) -> bool:
     """Whether the value of a node is in a variable where the user is computed."""
     member = loop.members[node]
-    own = paths[node][: member.depth] if node.kind == "reduce" else paths[node]
-    return not member.late and paths[user][: len(own)] == own
+    path = paths[node][: member.depth] if node.kind == "reduce" else paths[node]
+    return not member.late and paths[user][: len(path)] == path
 
 
 def lane_axis(loop: Loop) -> int | None:
-    """The axis of which `LANES` indices are computed beside each other; None where nothing is reduced over the last.
+    """The axis of which `LANES` indices are computed side by side; None where nothing is reduced over the last axis.
 
-    It is the last axis itself, or the outermost one within which there are no more than `NARROW` entries: then whole
-    rows lie beside each other, and the sum along a row is a sum of vectors.
+    It is the last axis itself, or, where rows are narrow, the outermost axis within which there are at most `NARROW`
+    entries: then `LANES` rows are computed side by side, and the sum along a row is a sum of vectors.
     """
-    last, inside, found = len(loop.axes) - 1, 1, None
+    last, inside, lanes = len(loop.axes) - 1, 1, None
     if not any(last in member.reduced for member in loop.members.values()):
         return None
     for axis in range(last, -1, -1):
         dim = loop.axes[axis]
         if dim is N or dim >= LANES:
-            found = axis
+            lanes = axis
         inside *= NARROW + 1 if dim is N else dim
         if inside > NARROW:
             break
-    return found
+    return lanes
 
 
 def blocks(schedule: Schedule, loop: Loop) -> Block:
-    """The blocks of a loop, its members ordered by their stages."""
+    """The nested blocks of a loop, members ordered by stage."""
     order = {node: number for number, node in enumerate(schedule.nodes)}
     members = sorted(loop.members.values(), key=lambda member: (member.stage, order[member.node]))
     block, axis = _nested(schedule, 0, members), lane_axis(loop)
-    return block if axis is None else _beside(block, axis)
+    return block if axis is None else _with_lanes(block, axis)
 
 
-def _beside(block: Block, axis: int) -> Block:
-    """The block with neighbouring members that lie within the axis of lanes put into blocks of lanes."""
-    parts: list[Member | Block] = []
-    for part in block.parts:
+def _with_lanes(block: Block, axis: int) -> Block:
+    """The block with runs of members inside the axis of lanes put into blocks with lanes."""
+    children: list[Member | Block] = []
+    for part in block.children:
         if isinstance(part, Block):
-            parts.append(_beside(part, axis))
+            children.append(_with_lanes(part, axis))
         elif block.depth <= axis:
-            parts.append(part)
-        elif parts and isinstance(parts[-1], Block) and parts[-1].lanes:
-            parts[-1].parts.append(part)
+            children.append(part)
+        elif children and isinstance(children[-1], Block) and children[-1].lanes:
+            children[-1].children.append(part)
         else:
-            parts.append(Block(block.depth, [part], lanes=True))
-    return Block(block.depth, parts)
+            children.append(Block(block.depth, [part], lanes=True))
+    return Block(block.depth, children)
 
 
 def _nested(schedule: Schedule, depth: int, members: list[Member]) -> Block:
@@ -91,18 +91,18 @@ def _nested(schedule: Schedule, depth: int, members: list[Member]) -> Block:
 
     def close() -> None:
         if inner:
-            block.parts.append(_nested(schedule, depth + 1, list(inner)))
+            block.children.append(_nested(schedule, depth + 1, list(inner)))
             inner.clear()
 
     for member in members:
-        read = {schedule.places[one].root for one in member.node.inputs}
+        read = {schedule.places[operand].root for operand in member.node.inputs}
         sources = [other for other in inner if other.node in read]
         awaits = any(other.node.kind == "reduce" and other.depth <= depth for other in sources)
-        if awaits or (sources and member.work <= depth):
+        if awaits or (sources and member.inner_depth <= depth):
             close()
-        if member.work > depth:
+        if member.inner_depth > depth:
             inner.append(member)
         else:
-            block.parts.append(member)
+            block.children.append(member)
     close()
     return block

@@ -1,4 +1,4 @@
-"""C into machine code: finds a compiler, compiles, and loads; what was compiled before comes from the cache."""
+"""Finds a C compiler, compiles a text to a shared library and loads it; compiled libraries are cached on disk."""
 
 import ctypes
 import os
@@ -16,42 +16,42 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-from mlpcore.compiler import cache as kept
+from mlpcore.compiler import cache as library_cache
 from mlpcore.compiler.cache import digest
 
 NAMES = ("cc", "gcc", "clang")
-PATIENCE = 600.0  # seconds for one compilation
-# What a compiler is to do for the processor at hand. That macOS takes these flags is known but was not run.
+TIMEOUT = 600.0  # seconds for one compilation
+# Flags for the instruction set of this machine. Those of macOS are documented but were not run.
 _NATIVE = {"x86_64": "-march=native", "amd64": "-march=native", "i686": "-march=native", "s390x": "-march=native"}
 _NATIVE |= {"arm64": "-mcpu=native", "aarch64": "-mcpu=native", "ppc64le": "-mcpu=native"}
 FLAGS = (
-    # Not -O3, which copies the bodies of short loops before it looks for vectors: slower code in twice the time.
+    # Not -O3, which unrolls short loops before it vectorises: slower code, and twice the time to compile.
     *("-O2", "-ftree-vectorize"),
     *(*filter(None, [_NATIVE.get(platform.machine().lower())]), "-std=gnu11"),
     *("-fPIC", "-shared", "-fvisibility=default"),
-    # The same bits from every compiler: no fused multiply-add that the text does not ask for; no errno and no traps,
-    # which would keep loops from becoming vectors.
+    # The same bits from every compiler: no contraction to fused multiply-add. No errno and no traps, which would
+    # prevent vectorisation.
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
 )
-# What -O3 has, and no jumps between conditions that belong together: a loop with such jumps does not become vectors.
-GCC_FLAGS = ("-fvect-cost-model=dynamic", "-fno-tree-pre", "-fno-thread-jumps")  # clang refuses these words
-# Lines of /proc/cpuinfo that say what a processor can do, on x86, Arm and RISC-V.
-_ABILITIES = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags"}
-_ABILITIES |= {"Features", "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "cpu", "isa", "uarch"}
+# The vectorizer's cost model of -O3, and no jump threading, which prevents vectorisation.
+GCC_FLAGS = ("-fvect-cost-model=dynamic", "-fno-tree-pre", "-fno-thread-jumps")  # clang rejects these
+# Lines of /proc/cpuinfo that determine the instruction set, on x86, Arm and RISC-V.
+_CPU_FEATURES = {"vendor_id", "cpu family", "model", "model name", "stepping", "flags"}
+_CPU_FEATURES |= {"Features", "CPU implementer", "CPU architecture", "CPU variant", "CPU part", "cpu", "isa", "uarch"}
 
 
 class CompilerError(Exception):
-    """There is no compiler, or it did not compile; one line that says what was run and what came of it."""
+    """There is no compiler, or it failed; the message is one line with the command and the reason."""
 
 
 class Compiler(NamedTuple):
-    """A C compiler: the words that call it, the first an absolute path, and the name by which it was found."""
+    """A C compiler: the command, whose first word is an absolute path, and the name by which it was found."""
 
     command: tuple[str, ...]
     name: str
 
     def version(self) -> str:
-        """The first line of what it says of itself."""
+        """The first line that it prints for ``--version``."""
         with suppress(CompilerError):
             return _run([*self.command, "--version"]).strip().partition("\n")[0]
         return "unknown version"
@@ -63,17 +63,17 @@ def find_compiler() -> Compiler | None:
 
 
 @cache
-def _find(given: str, path: str | None) -> Compiler | None:
-    """The compiler in this environment."""
-    if os.name != "posix":  # on Windows neither flags, nor loading, nor where BLAS lies was ever tried: no compiler
+def _find(command: str, path: str | None) -> Compiler | None:
+    """The compiler for these values of ``CC`` and ``PATH``."""
+    if os.name != "posix":  # on Windows no compiler is used: flags, loading and BLAS were never tried there
         return None
-    if given:
+    if command:
         try:
-            program, *arguments = shlex.split(given)
+            program, *arguments = shlex.split(command)
         except ValueError:  # a quote that is not closed
             return None
         executable = shutil.which(program)
-        return Compiler((os.path.abspath(executable), *arguments), given) if executable else None
+        return Compiler((os.path.abspath(executable), *arguments), command) if executable else None
     for name in NAMES:
         executable = shutil.which(name)
         if executable and not _stub(executable):
@@ -87,17 +87,17 @@ def _find(given: str, path: str | None) -> Compiler | None:
 
 
 def no_compiler() -> str:
-    """Where a compiler was looked for in vain."""
+    """The message that no compiler was found, and where it was looked for."""
     if os.name != "posix":
         return "no C compiler is used on this system"
-    given = os.environ.get("CC", "").strip()
-    if given:
-        return f"the C compiler that CC names, {given!r}, is not found"
+    command = os.environ.get("CC", "").strip()
+    if command:
+        return f"the C compiler that CC names, {command!r}, is not found"
     return f"no C compiler is found: none of {', '.join(NAMES)} in PATH, and no package ziglang"
 
 
 def _stub(executable: str) -> bool:
-    """Whether it only asks to install Apple's tools: macOS has such programs where the tools are not (never run)."""
+    """Whether it is macOS's placeholder, which only offers to install Apple's tools (never run there)."""
     if sys.platform != "darwin" or not executable.startswith("/usr/bin/"):
         return False
     try:
@@ -108,26 +108,26 @@ def _stub(executable: str) -> bool:
 
 
 def build(text: str) -> ctypes.CDLL:
-    """The library of a C file, from the cache or compiled now. `CompilerError` where that cannot be."""
+    """The loaded library of a C text, from the cache or compiled now; `CompilerError` where that fails."""
     compiler = find_compiler()
     if compiler is None:
         raise CompilerError(no_compiler())
     key = _key(text, compiler)
-    found = kept.find(key)
-    if found is not None:
+    path = library_cache.find(key)
+    if path is not None:
         with suppress(OSError):
-            return _load(found)
+            return _load(path)
     try:
         with tempfile.TemporaryDirectory(prefix="mlpcore-") as folder:
             library = _compile(text, compiler, Path(folder))
-            kept.keep(key, library.read_bytes())
+            library_cache.keep(key, library.read_bytes())
             return _load(library)
     except OSError as error:  # nowhere to write, a full disk, or a library that cannot be loaded
         raise CompilerError(f"{' '.join(compiler.command)}: {error}") from error
 
 
 def _key(text: str, compiler: Compiler) -> str:
-    """What a library depends on, as 32 hexadecimal digits."""
+    """The cache key of a library, 32 hexadecimal digits: text, flags, processor, version and compiler."""
     words: list[object] = [text, FLAGS, GCC_FLAGS, processor(), import_module("mlpcore").__version__, sys.maxsize]
     for word in compiler.command:  # CC="ccache gcc" has two programs
         words.append(word)
@@ -140,38 +140,41 @@ def _key(text: str, compiler: Compiler) -> str:
 
 @cache
 def processor() -> str:
-    """What tells processors apart for which a compiler writes different code."""
+    """A description of the processor that differs where a compiler would generate different code."""
     lines: list[str] = []
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         first = takewhile(str.strip, file)  # an empty line ends the first processor
-        lines = [line for line in first if line.partition(":")[0].strip() in _ABILITIES]
+        lines = [line for line in first if line.partition(":")[0].strip() in _CPU_FEATURES]
     return "".join([platform.system(), platform.machine(), *(lines or [platform.processor()])])
 
 
 def _compile(text: str, compiler: Compiler, folder: Path) -> Path:
-    """The file of the library, compiled in the folder by names without it, so that it leaves no trace."""
+    """The path of the library, compiled in the folder with relative names, so that it does not contain its path."""
     (folder / "step.c").write_text(text, encoding="utf-8")
     environment = {}
     if compiler.name == "zig":
-        environment = {"ZIG_GLOBAL_CACHE_DIR": str(kept.zig_folder() or folder), "ZIG_LOCAL_CACHE_DIR": str(folder)}
-    own = GCC_FLAGS if _is_gcc(compiler) else ()
-    _run([*compiler.command, *FLAGS, *own, "step.c", "-o", "step.so", "-lm"], folder, environment)
+        environment = {
+            "ZIG_GLOBAL_CACHE_DIR": str(library_cache.zig_folder() or folder),
+            "ZIG_LOCAL_CACHE_DIR": str(folder),
+        }
+    flags = GCC_FLAGS if _is_gcc(compiler) else ()
+    _run([*compiler.command, *FLAGS, *flags, "step.c", "-o", "step.so", "-lm"], folder, environment)
     return folder / "step.so"
 
 
 def _is_gcc(compiler: Compiler) -> bool:
-    """Whether it is GCC by the name of its file: what macOS calls gcc is clang, and so is the word cc after zig."""
+    """Whether the compiler is GCC, by the name of its file; macOS's gcc and zig's cc are clang."""
     names = [os.path.basename(os.path.realpath(shutil.which(word) or word)) for word in compiler.command]
     clang = sys.platform == "darwin" or any("zig" in word for word in compiler.command)
     return not clang and any("gcc" in name for name in names)
 
 
 def _run(command: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> str:
-    """What a program prints; `CompilerError` where it cannot be run, fails or does not end."""
+    """The output of a program; `CompilerError` where it cannot be run, fails or takes longer than `TIMEOUT`."""
     words = os.environ | {"LC_ALL": "C"} | (environment or {})
     said = ""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=folder,
             env=words,
@@ -180,11 +183,11 @@ def _run(command: list[str], folder: Path | None = None, environment: dict[str, 
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
-        said, failed = done.stdout, done.returncode != 0
-        reason = f"ended with {done.returncode}"
+        said, failed = process.stdout, process.returncode != 0
+        reason = f"ended with {process.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:
         failed, reason = True, str(error)
     if failed:
@@ -195,7 +198,7 @@ def _run(command: list[str], folder: Path | None = None, environment: dict[str, 
 
 
 def _load(path: Path) -> ctypes.CDLL:
-    """The library in a file; through memory where the file system is mounted ``noexec``."""
+    """The library in a file, loaded from memory where the file system is mounted ``noexec``."""
     try:
         return ctypes.CDLL(str(path))
     except OSError:
@@ -204,7 +207,7 @@ def _load(path: Path) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(prefix="mlpcore-") as folder, open(os.memfd_create("mlpcore"), "wb") as file:
         file.write(path.read_bytes())
         file.flush()
-        # The loader takes a name that it has met for the same library, and descriptors are used again: a new name.
+        # The loader identifies libraries by path, and descriptor numbers are reused, so every load gets a new path.
         link = Path(folder, "step.so")
         link.symlink_to(f"/proc/self/fd/{file.fileno()}")
         return ctypes.CDLL(str(link))

@@ -1,4 +1,4 @@
-"""The steps of a chunk one after the other in compiled code: the text after the printed step, and its arguments."""
+"""Runs the steps of a chunk in compiled code: the C text around the printed step, and its arguments."""
 
 import ctypes
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ I mlpcore_run(const Step *step, const Chunk *k) {
 
 
 class StepStruct(ctypes.Structure):
-    """The struct of that name."""
+    """The C struct ``Step``."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("p", "c")),
@@ -88,10 +88,10 @@ class StepStruct(ctypes.Structure):
 
 
 class Steps(NamedTuple):
-    """Steps to be walked; after the first one that ends past ``seconds`` no other begins.
+    """The steps of a chunk; after the first one that ends past ``seconds`` no other begins.
 
-    Step i takes the rows ``order[i]`` of every part of the packed ``data`` as the ``inputs``, and of the packed
-    ``draws`` their i-th entries; ``loss`` is noted.
+    Step i copies the rows ``order[i]`` of every packed array of ``data`` into ``inputs``, reads entry i of the packed
+    ``draws`` and records ``loss``.
     """
 
     data: Sequence[np.ndarray]
@@ -102,8 +102,8 @@ class Steps(NamedTuple):
     seconds: float
 
 
-class Chunk(ctypes.Structure):
-    """The struct of that name; its arrays must live as long as it is used."""
+class ChunkStruct(ctypes.Structure):
+    """The C struct ``Chunk``; its arrays must live as long as it is used."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("parts", "draws", "steps", "loss_bytes")),
@@ -113,7 +113,7 @@ class Chunk(ctypes.Structure):
     ]
 
 
-def chunk(
+def chunk_struct(
     order: np.ndarray,
     data: Sequence[np.ndarray],
     batch: Sequence[np.ndarray],
@@ -121,16 +121,17 @@ def chunk(
     losses: np.ndarray,
     loss: np.ndarray,
     seconds: float,
-) -> tuple[Chunk, list[np.ndarray]]:
-    """The struct for steps that take the rows ``order`` (steps, n) of ``data`` into ``batch``, and its arrays.
+) -> tuple[ChunkStruct, list[np.ndarray]]:
+    """The struct of a chunk of steps, and the arrays that it points to.
 
-    ``draws`` (steps, ...) by the numbers of the arguments that they stand for, ``losses`` (steps,) are filled from
-    ``loss``; after the first step that ends past ``seconds`` no other begins.
+    Every step copies a row of ``order`` (steps, n), as row numbers of ``data``, into ``batch``. ``draws`` (steps, ...)
+    are keyed by the number of their argument. ``losses`` (steps,) are filled from ``loss``. After the first step that
+    ends past ``seconds`` no other begins.
     """
     drawn = list(draws.values())
-    numbers = [order, *([part[0].nbytes for part in data], [one[0].nbytes for one in drawn], list(draws))]
+    numbers = [order, *([part[0].nbytes for part in data], [draw[0].nbytes for draw in drawn], list(draws))]
     pointers = [[array.ctypes.data for array in arrays] for arrays in (data, batch, drawn)]
-    kept = [np.ascontiguousarray(one, np.int64) for one in numbers]
-    kept += [np.array(one, np.uintp) for one in pointers]
+    kept = [np.ascontiguousarray(values, np.int64) for values in numbers]
+    kept += [np.array(addresses, np.uintp) for addresses in pointers]
     addresses = [array.ctypes.data for array in (*kept, losses, loss)]
-    return Chunk(len(data), len(drawn), len(order), loss.itemsize, *addresses, seconds), kept
+    return ChunkStruct(len(data), len(drawn), len(order), loss.itemsize, *addresses, seconds), kept

@@ -1,4 +1,4 @@
-"""Random factors as operations: a stream whose step is an operand, and its Philox4x64-10 in C and by NumPy."""
+"""Random draws as operations of a graph: a traced stream, and the Philox4x64-10 generator in C and in NumPy."""
 
 import math
 from dataclasses import dataclass, replace
@@ -46,30 +46,30 @@ static void factors_KIND(KIND *out, I members, I start, I count, const uint64_t 
     }
 }
 """
-TEXT = PHILOX + "".join(_FACTORS.replace("KIND", kind) for kind in ("float", "double"))
+FACTORS = PHILOX + "".join(_FACTORS.replace("KIND", kind) for kind in ("float", "double"))
 
 
 @dataclass(frozen=True)
 class TracedStream:
-    """`mlpcore.random.Stream` while a step is traced: ``step`` (1,) is an array of uint64, the rest is known.
+    """`mlpcore.random.Stream` while a step is traced: ``step``, the step's number, is a traced array (1,) of uint64.
 
-    It makes factors and ones, which become operations. What is drawn otherwise is `Untraceable`, and is drawn on the
-    host, ahead of the steps.
+    `factors` and `ones` become operations. Every other method raises `Untraceable`; such noise is drawn on the host
+    before the chunk runs.
     """
 
     stream: Stream
     step: TracedArray
 
     def child(self, name: int | str) -> "TracedStream":
-        """The independent stream of a part."""
+        """The independent stream of a child, by name."""
         return replace(self, stream=self.stream.child(name))
 
     def factors(self, shape: tuple[Dim, ...], keep: float, dtype: str) -> TracedArray:
         """As `Stream.factors`."""
         member = 0 if len(shape) > 2 else self.stream.member
         tracer, key = self.step.tracer, [*self.stream.key(), member, round(keep * 65536)]
-        given = (tracer.asarray(np.array(key, np.uint64)).node, self.step.node)
-        return tracer.wrap(tracer.graph.add("factors", "draw", given, tuple(shape), dtype, label()))
+        operands = (tracer.asarray(np.array(key, np.uint64)).node, self.step.node)
+        return tracer.wrap(tracer.graph.add("factors", "draw", operands, tuple(shape), dtype, label()))
 
     def ones(self, shape: tuple[Dim, ...], dtype: str) -> TracedArray:
         """As `Stream.ones`."""
@@ -80,13 +80,13 @@ class TracedStream:
 
 
 def draw_factors(out: np.ndarray, key: np.ndarray, step: np.ndarray) -> None:
-    """What the C text does, into ``out`` (..., n, w)."""
+    """Fill ``out`` (..., n, width) with the same factors as the C text: 1/keep or 0."""
     seed, path, member, threshold = (int(word) for word in key)
-    factor = out.dtype.type(65536 / threshold)
+    scale = out.dtype.type(65536 / threshold)
     count = math.prod(out.shape[-2:])
-    for number, part in enumerate(out.reshape(-1, count)):
+    for number, factors in enumerate(out.reshape(-1, count)):
         before = (int(step[0]) << 64) + ((member + number) << 128) - 1
         counter = np.array([before >> (64 * i) & ((1 << 64) - 1) for i in range(4)], np.uint64)
         words = np.random.Philox(counter=counter, key=np.array([seed, path], np.uint64)).random_raw(-(-count // 4))
         lanes = words.astype("<u8", copy=False).view("<u2")[:count]
-        np.multiply(lanes < threshold, factor, out=part)
+        np.multiply(lanes < threshold, scale, out=factors)

@@ -107,11 +107,12 @@ def _horner(coefficients: tuple[str, ...], x: str) -> str:
 
 def text(kind: str) -> str:
     """The functions for "float" (their names end in f) or "double"."""
-    made = _TEXT.replace("Q(r)", _horner(_Q[kind], "r")).replace("H(z)", _horner(_H[kind], "z"))
-    return typed(made, kind)
+    template = _TEXT.replace("Q(r)", _horner(_Q[kind], "r")).replace("H(z)", _horner(_H[kind], "z"))
+    return typed(template, kind)
 
 
 def typed(template: str, kind: str) -> str:
-    """C for one type: its own words in the place of those in capitals, and names of functions that end as its do."""
-    made = re.sub(r"\b[A-Z][A-Z0-9_]*\b", lambda word: _WORDS[kind].get(word[0], word[0]), template)
-    return re.sub(r"F\(", "f(" if kind == "float" else "(", made)
+    """The template for one type: constants in capitals are replaced, and ``F(`` becomes ``f(`` for float, ``(`` for
+    double."""
+    typed_text = re.sub(r"\b[A-Z][A-Z0-9_]*\b", lambda word: _WORDS[kind].get(word[0], word[0]), template)
+    return re.sub(r"F\(", "f(" if kind == "float" else "(", typed_text)

@@ -1,4 +1,4 @@
-"""What every elementwise function and reduction is in C, for the types that arrays have."""
+"""The C expression of every elementwise function and reduction, for each dtype."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ STORED = {
     "int32": "int32_t", "int64": "int64_t", "uint8": "uint8_t", "uint16": "uint16_t", "uint32": "uint32_t",
     "uint64": "uint64_t",
 }  # fmt: skip
-HELD = STORED | {"bool": "int"}  # in a register: a byte would keep the compiler from vectorising
+HELD = STORED | {"bool": "int"}  # the type of a local variable: bytes would keep the compiler from vectorising
 
 SAME = {  # any type of numbers
     "copy": "{0}", "positive": "{0}", "negative": "-{0}", "add": "{0} + {1}", "subtract": "{0} - {1}",
@@ -63,33 +63,33 @@ WRAPPING = {
     "negative": "(T)(0u - (U){0})", "add": "(T)((U){0} + (U){1})", "subtract": "(T)((U){0} - (U){1})",
     "multiply": "(T)(1u * (U){0} * (U){1})", "square": "(T)(1u * (U){0} * (U){0})",
 }  # fmt: skip
-BEGIN = {"sum": "0", "prod": "1", "any": "0", "all": "1", "max": "-INFINITY", "min": "INFINITY"}
-JOIN = {
+IDENTITY = {"sum": "0", "prod": "1", "any": "0", "all": "1", "max": "-INFINITY", "min": "INFINITY"}
+COMBINE = {
     "sum": "{0} + {1}", "prod": "{0} * {1}", "any": "{0} | {1}", "all": "{0} & {1}",
     "max": "({1} > {0}) | ({1} != {1}) ? {1} : {0}", "min": "({1} < {0}) | ({1} != {1}) ? {1} : {0}",
 }  # fmt: skip
 
 
-def begin(node: Node) -> str:
-    """What a reduction begins with; the extremes of whole numbers with the last one of their type."""
+def identity(node: Node) -> str:
+    """The initial value of a reduction: 0 for a sum, and for max and min the least or greatest number of the type."""
     bits, least = 8 * node.dtype.itemsize, node.name == "max"
     if node.name not in ("max", "min") or node.dtype.kind not in "iu":
-        return BEGIN[node.name]
+        return IDENTITY[node.name]
     if node.dtype.kind == "u":
         return "0" if least else f"UINT{bits}_MAX"
     return f"INT{bits}_{'MIN' if least else 'MAX'}"
 
 
-OWN = ("exp", "expm1", "log", "log1p", "tanh")
+ELEMENTARY = ("exp", "expm1", "log", "log1p", "tanh")  # functions of `mlpcore.compiler.elementary`
 
 
 def expression(node: Node, operands: list[str]) -> str:
-    """The C of an elementwise node for these operands, which are names or in brackets."""
+    """The C expression of an elementwise node; operands are names or stand in brackets."""
     if node.name == "astype":
         (source,) = node.inputs
         if node.dtype.kind == "b":
             return f"{operands[0]} != 0"
-        # From a truth by a choice, which compilers vectorise where they would not the conversion of an integer.
+        # From bool by a conditional, which compilers vectorise; a conversion from an integer they would not.
         held = HELD[str(node.dtype)]
         return f"{operands[0]} ? ({held})1 : ({held})0" if source.dtype.kind == "b" else f"({held}){operands[0]}"
     kind = (node.inputs[-1] if node.inputs else node).dtype
@@ -97,15 +97,16 @@ def expression(node: Node, operands: list[str]) -> str:
     return template.replace("F(", "f(" if kind == np.float32 else "(").format(*operands)
 
 
-def join(node: Node) -> str:
-    """What a reduction, or a sum of partial results, makes of two values."""
-    name = node.name if node.name in JOIN else "sum"
+def combine(node: Node) -> str:
+    """The expression that combines two values of a reduction, or two partial results of a matrix product."""
+    name = node.name if node.name in COMBINE else "sum"
     wrapping = {"sum": "add", "prod": "multiply"}.get(name, "")
-    return _typed(WRAPPING[wrapping] if wrapping and node.dtype.kind in "iu" else JOIN[name], node.dtype)
+    return _typed(WRAPPING[wrapping] if wrapping and node.dtype.kind in "iu" else COMBINE[name], node.dtype)
 
 
 def _typed(template: str, dtype: np.dtype) -> str:
-    """The formula with its type in the place of T, the unsigned one of the same size as U, and the last of W."""
+    """The template with T replaced by the type, U by the unsigned type of the same size, and W by "whole" or
+    "unsigned"."""
     kind = HELD[str(dtype)]
     return (
         template.replace("(T)", f"({kind})")
@@ -115,7 +116,7 @@ def _typed(template: str, dtype: np.dtype) -> str:
 
 
 def template_of(name: str, dtype: np.dtype) -> str:
-    """The formula; `Untraceable` where C has none for the type."""
+    """The C template of a function; `Untraceable` where there is none for the dtype."""
     if name == "bitwise_invert" and dtype.kind == "b":
         return "!{0}"
     if dtype.kind in "iu" and name in WRAPPING:
@@ -125,7 +126,7 @@ def template_of(name: str, dtype: np.dtype) -> str:
     if dtype.kind == "f" and (name in FLOATS or name in LIBRARY):
         return (
             FLOATS.get(name)
-            or f"{'mlp_' * (name in OWN)}{name}F({', '.join(['{0}', '{1}'][: 2 if name in TWO else 1])})"
+            or f"{'mlp_' * (name in ELEMENTARY)}{name}F({', '.join(['{0}', '{1}'][: 2 if name in TWO else 1])})"
         )
     if dtype.kind in "iub" and name in INTEGERS:
         return INTEGERS[name].replace("BITS", str(8 * dtype.itemsize))
@@ -136,5 +137,5 @@ TWO = ("atan2", "copysign", "hypot", "nextafter", "pow")
 
 
 def literal(value: bool | int | float, dtype: np.dtype) -> str:
-    """A whole number or a truth as C writes it, of its own type: C's are as short as the number allows."""
+    """An integer or bool as a C literal of the given dtype."""
     return f"(({HELD[str(dtype)]}){int(value)}{'u' * (dtype.kind == 'u')})"

@@ -1,4 +1,4 @@
-"""A function of trees of arrays, traced for abstract arrays: dtypes, and shapes where ``N`` is the number of rows."""
+"""Traces a function of trees of arrays for abstract arrays: dtypes and shapes, in which ``N`` is the number of rows."""
 
 import math
 from collections.abc import Callable
@@ -27,11 +27,11 @@ class AbstractArray:
 class TracedFunction:
     """The program of ``function(*arguments)``, whose arguments are trees of abstract arrays.
 
-    ``inputs`` and ``result`` are the same trees with the nodes of the graph in the place of arrays. With ``in_place``
-    the function returns ``(new, rest)``: ``new`` is written over the first argument, and only ``rest`` is an output.
-    Errors: `Untraceable`, such as for a new value of another shape or dtype than the old one; `RowsNeeded` where the
-    function computes with the number of rows. ``program`` makes a `Program`, or what another printer makes of a graph.
-    ``precision`` is what its products of float32 are computed in.
+    ``inputs`` and ``result`` are the trees of arguments and results with nodes of the graph as leaves. With
+    ``in_place`` the function returns ``(new, rest)``: ``new`` is written over the first argument, and only ``rest`` is
+    an output. ``program`` makes the printed program of a graph, such as `Program`. ``precision`` is the arithmetic of
+    float32 products. Errors: `Untraceable`, for example where a new value has another shape or dtype than the old one;
+    `RowsNeeded` where the function computes with the number of rows.
     """
 
     def __init__(
@@ -47,23 +47,24 @@ class TracedFunction:
         result = tree_map(tracer.asarray, function(*inputs))
         new, result = result if in_place else ((), result)
         replaced = list(zip(leaves(new), leaves(inputs[0]), strict=True)) if in_place else []
-        for one, old in replaced:
-            if one.dtype != old.dtype or not same_shape(one.shape, old.shape):
-                raise Untraceable(f"{one.dtype} {one.shape} in the place of {old.dtype} {old.shape}")
+        for new_leaf, old in replaced:
+            if new_leaf.dtype != old.dtype or not same_shape(new_leaf.shape, old.shape):
+                raise Untraceable(f"{new_leaf.dtype} {new_leaf.shape} in the place of {old.dtype} {old.shape}")
         self.program = program(tracer, leaves(result), replaced)
-        self.inputs: Any = tree_map(lambda one: one.node, inputs)
-        self.result: Tree = tree_map(lambda one: one.node, result)
+        self.inputs: Any = tree_map(lambda array: array.node, inputs)
+        self.result: Tree = tree_map(lambda array: array.node, result)
 
     @cached_property
     def row_by_row(self) -> bool:
-        """Whether a row of every result depends on the same row of the inputs alone: results of blocks are blocks."""
+        """Whether every row of the result depends only on the same row of the inputs, so that blocks of rows can be
+        computed separately."""
         return all(_keeps_rows(node) for node in self.program.tracer.graph.needed()) and all(
             has_rows(node.shape[:1]) for node in leaves(self.result)
         )
 
 
 def _keeps_rows(node: Node) -> bool:
-    """Whether row i of the result is made of rows i."""
+    """Whether row i of the result depends only on rows i of the operands."""
     words = dict(node.attributes)
     if node.kind == "reduce":
         return not any(node.inputs[0].shape[axis] is N for axis in words["axes"])
@@ -79,5 +80,5 @@ def _keeps_rows(node: Node) -> bool:
 
 
 def _before_rows(shape: Shape) -> int:
-    """How many entries of the axes before the rows there are."""
+    """The number of entries of the axes before the rows."""
     return math.prod(takewhile(lambda dim: dim is not N, shape))  # type: ignore[arg-type]  # no N is among them

@@ -1,4 +1,4 @@
-"""Products where NumPy has no BLAS with 64-bit integers: another BLAS behind the same call, or loops, compiled once."""
+"""Matrix products where NumPy has no BLAS with 64-bit integers: wrappers of another BLAS, or compiled loops."""
 
 import ctypes
 import re
@@ -83,23 +83,26 @@ class Pair(NamedTuple):
 def _library() -> ctypes.CDLL:
     text = "#include <stdint.h>\n#include <string.h>\ntypedef int64_t I;\n"
     for letter, kind in (("s", "float"), ("d", "double")):
-        part = _TEXT.replace("FIT", _FIT).replace("Lgemm", f"{letter}gemm").replace("_L", f"_{letter}")
-        text += re.sub(r"(?<!')\bT\b", kind, part)  # 'T' is a word of BLAS
+        functions = _TEXT.replace("FIT", _FIT).replace("Lgemm", f"{letter}gemm").replace("_L", f"_{letter}")
+        text += re.sub(r"(?<!')\bT\b", kind, functions)  # 'T' is a word of BLAS
     return build(text)
 
 
 def loops() -> Pair:
-    """Products as loops, for machines without BLAS. `CompilerError` where they cannot be compiled, here and below."""
+    """Products as loops, for machines without BLAS; `CompilerError` where they cannot be compiled."""
     return _addresses("loops")
 
 
-def behind(way: str, functions: Pair) -> Pair:
-    """BLAS functions with 32-bit integers behind calls with 64-bit ones; ``way`` is "cblas" or "fortran"."""
+def as_ilp64(interface: str, functions: Pair) -> Pair:
+    """Functions with 64-bit integers that call BLAS functions with 32-bit ones; ``interface`` is "cblas" or "fortran".
+
+    `CompilerError` where they cannot be compiled.
+    """
     for letter, function in zip("sd", functions, strict=True):
-        getattr(_library(), f"{letter}gemm_bind_{way}")(ctypes.c_void_p(function))
-    return _addresses(way)
+        getattr(_library(), f"{letter}gemm_bind_{interface}")(ctypes.c_void_p(function))
+    return _addresses(interface)
 
 
-def _addresses(way: str) -> Pair:
-    functions = [getattr(_library(), f"{letter}gemm_{way}") for letter in "sd"]
+def _addresses(interface: str) -> Pair:
+    functions = [getattr(_library(), f"{letter}gemm_{interface}") for letter in "sd"]
     return Pair(*(ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions))

@@ -1,4 +1,4 @@
-"""The operations of a traced function in their order: what each reads, its shape and its dtype."""
+"""The graph of a traced function: its operations in order, with inputs, shape and dtype of each."""
 
 import sys
 from collections.abc import Iterable
@@ -9,17 +9,17 @@ import numpy as np
 
 
 class Untraceable(Exception):
-    """What a function asked for that no graph can hold, such as the value of an entry."""
+    """A function used something that a graph cannot represent, such as the value of an entry."""
 
 
 class RowsNeeded(Untraceable):
-    """A function computes with the number of rows: it is traced anew for every number."""
+    """A function computes with the number of rows, so it must be traced once for each number."""
 
 
 class Rows:
-    """The number of rows, as it stands in shapes: not known while tracing, an argument of the compiled function.
+    """The symbolic number of rows in shapes: unknown while tracing, an argument of the compiled function.
 
-    It stands for one row or more, and so it is true; a function of no rows is traced for them.
+    It stands for at least one row, so its truth value is true. Any other computation with it raises `RowsNeeded`.
     """
 
     def __repr__(self) -> str:
@@ -32,7 +32,7 @@ class Rows:
         return id(self)
 
     def refuse(self, *_: object) -> Any:
-        """What a computation with the number ends in."""
+        """Raise `RowsNeeded`."""
         raise RowsNeeded("the number of rows")
 
     def __bool__(self) -> bool:
@@ -43,7 +43,7 @@ class Rows:
     __int__ = __index__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = refuse
 
 
-N = Rows()  # the only one
+N = Rows()  # the single instance
 Dim = int | Rows
 
 
@@ -58,30 +58,32 @@ def empty(shape: Iterable[Dim]) -> bool:
 
 
 def has_rows(shape: Iterable[Dim]) -> bool:
-    """Whether an axis is as long as there are rows. (``N in shape`` would compare numbers with the unknown number.)"""
+    """Whether an axis has the symbolic length `N`. (``N in shape`` would compare other lengths with it.)"""
     return any(dim is N for dim in shape)
 
 
-def same_shape(one: "Shape", other: "Shape") -> bool:
-    """Whether two shapes are equal whatever the number of rows is."""
-    both = zip(one, other, strict=False)
-    return len(one) == len(other) and all(a is b or (a is not N and b is not N and a == b) for a, b in both)
+def same_shape(first: "Shape", second: "Shape") -> bool:
+    """Whether two shapes are equal for every number of rows."""
+    pairs = zip(first, second, strict=False)
+    return len(first) == len(second) and all(
+        dim is other_dim or (dim is not N and other_dim is not N and dim == other_dim) for dim, other_dim in pairs
+    )
 
 
 Shape = tuple[Dim, ...]
 
 
-def known(shape: Shape, rows: int) -> tuple[int, ...]:
-    """The shape for so many rows."""
+def concrete(shape: Shape, rows: int) -> tuple[int, ...]:
+    """The shape with `N` replaced by a number of rows."""
     return tuple(dim if isinstance(dim, int) else rows for dim in shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One operation: its result has ``shape`` and ``dtype``; ``attributes`` are what it takes besides arrays.
+    """One operation: its result has ``shape`` and ``dtype``; ``attributes`` are its arguments that are not arrays.
 
-    ``kind`` is what the scheduler must know of it: "input", "constant", "elementwise", "reduce", "view", "matmul",
-    "concat", "take" or "draw". ``label`` says which function of which class asked for it.
+    ``kind`` is how it is scheduled: "input", "constant", "elementwise", "reduce", "view", "matmul", "concat", "take"
+    or "draw". ``label`` names the class and function that created it.
     """
 
     name: str
@@ -99,15 +101,18 @@ class Node:
         return len(self.shape)
 
     def __str__(self) -> str:
-        given = ", ".join([f"%{one.number}" for one in self.inputs] + [f"{k}={v}" for k, v in self.attributes])
+        arguments = ", ".join(
+            [f"%{operand.number}" for operand in self.inputs] + [f"{k}={v}" for k, v in self.attributes]
+        )
         shape = "x".join(map(str, self.shape))
-        return f"%{self.number} = {self.name}({given}) {self.dtype}[{shape}]  # {self.label}"
+        return f"%{self.number} = {self.name}({arguments}) {self.dtype}[{shape}]  # {self.label}"
 
 
 class Graph:
-    """Nodes in the order in which they were asked for; the same operation on the same nodes is one node.
+    """Nodes in the order of creation; the same operation on the same nodes is one node.
 
-    Constants stay apart: were two that are equal by chance one node, the printed text would depend on numbers.
+    Constants are never merged: if two that happen to be equal became one node, the printed text would depend on
+    their values.
     """
 
     def __init__(self) -> None:
@@ -118,26 +123,26 @@ class Graph:
     def add(
         self, name: str, kind: str, inputs: Iterable[Node], shape: Shape, dtype: Any, label: str = "", **words: Any
     ) -> Node:
-        """The node of this operation, made anew where there is none yet."""
-        given, attributes = tuple(inputs), tuple(words.items())
+        """The node of this operation, created if it does not exist yet."""
+        operands, attributes = tuple(inputs), tuple(words.items())
         dtype = np.dtype(dtype)
-        key = (name, given, shape, dtype, repr(attributes))
+        key = (name, operands, shape, dtype, repr(attributes))
         if key not in self._known or kind in ("input", "constant"):
-            node = Node(name, kind, given, shape, dtype, attributes, label, len(self.nodes))
+            node = Node(name, kind, operands, shape, dtype, attributes, label, len(self.nodes))
             self.nodes.append(node)
             self._known[key] = node
         return self._known[key]
 
     def needed(self) -> list[Node]:
-        """The nodes that the outputs depend on, in order; the inputs all, needed or not."""
-        wanted = {node for node in self.nodes if node.kind == "input"}
-        waiting = list(self.outputs)
-        while waiting:
-            node = waiting.pop()
-            if node not in wanted:
-                wanted.add(node)
-                waiting += node.inputs
-        return [node for node in self.nodes if node in wanted]
+        """The nodes that the outputs depend on, in order, and all inputs."""
+        reached = {node for node in self.nodes if node.kind == "input"}
+        pending = list(self.outputs)
+        while pending:
+            node = pending.pop()
+            if node not in reached:
+                reached.add(node)
+                pending += node.inputs
+        return [node for node in self.nodes if node in reached]
 
     def __str__(self) -> str:
         lines = [str(node) for node in self.needed()]

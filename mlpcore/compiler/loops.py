@@ -1,11 +1,11 @@
-"""A loop of a schedule as C: indices from the outermost to the innermost, the formulas of its members within."""
+"""Prints a loop of a schedule as nested C loops around the formulas of its members."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlpcore.compiler.accumulators import EVERY_LANE, over
 from mlpcore.compiler.blocks import LANES, Block
-from mlpcore.compiler.formulas import HELD, LIBRARY, STORED, begin, expression
+from mlpcore.compiler.formulas import HELD, LIBRARY, STORED, expression, identity
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.operands import Operands
 from mlpcore.compiler.places import ZERO, size
@@ -15,10 +15,10 @@ from mlpcore.compiler.text import Text
 
 
 class LoopPrinter:
-    """The lines of one loop; the value of node 7 is the variable ``v7``, or ``v7[l]`` where lanes are kept apart.
+    """Prints one loop. The value of node 7 is the variable ``v7``, or ``v7[l]`` where every lane has a value.
 
-    ``t7`` holds the values of node 7 that another block of the loop reads. Entries that do not change with the inner
-    indices are read before these, as ``u0``, ``u1`` and so on.
+    ``t7`` is the buffer of the values of node 7 that another block of the loop reads. ``u0``, ``u1`` and so on are
+    loads that are hoisted out of inner loops.
     """
 
     def __init__(self, storage: Storage, loop: Loop, tiled: bool = False) -> None:
@@ -29,17 +29,17 @@ class LoopPrinter:
         self.dims = ["n" if dim is N else str(dim) for dim in self.lengths]
 
     def print(self) -> list[str]:
-        """All lines, with a comment that says whose formulas these are."""
+        """All lines, with a comment that names the classes and functions of the formulas."""
         labels = dict.fromkeys(node.label for node in self.loop.members if node.label)
         self.text.emit(f"// {', '.join(labels)}")
         with self.text.braces():
-            self._within(self.storage.blocks[self.loop])
+            self._body(self.storage.blocks[self.loop])
         return self.text.all()
 
     # --- loops
 
-    def _within(self, block: Block) -> None:
-        """What is done in a block, after the declaration of what its parts hand over to each other."""
+    def _body(self, block: Block) -> None:
+        """The body of a block: declarations of its buffers and outer reductions, then its children."""
         with self.text.scope() as scope:
             for node in self.loop.members:
                 buffer = self.storage.buffers.get(node)
@@ -47,23 +47,23 @@ class LoopPrinter:
                     scope.declare(f"{HELD[str(node.dtype)]} t{node.number}{buffer.lengths};")
             late = [m for m in self.loop.members.values() if not block.depth and m.late and not m.in_register]
             for member in late:
-                self._clear(member)
-            self._parts(block)
+                self._initialize(member)
+            self._children(block)
             for member in late:
-                if kept := self.operands.held(member):
-                    self.text.emit(*over(kept, self.dims, f"{self.operands.entry(member)} = {self._sum(member)};"))
+                if axes := self.operands.stack_axes(member):
+                    self.text.emit(*over(axes, self.dims, f"{self.operands.entry(member)} = {self._sum(member)};"))
 
-    def _parts(self, block: Block) -> None:
-        stores: list[Member] = []  # after every value: what is overwritten may be read by another member
-        for part in block.parts:
+    def _children(self, block: Block) -> None:
+        stores: list[Member] = []  # after all values: a store may overwrite what another member reads
+        for part in block.children:
             if isinstance(part, Block) and part.lanes:
-                # Of entries with gaps between them gcc leaves the last out of its vectors, which functions make slow.
-                self.operands.apart = any(member.node.name in LIBRARY for member in part.members())
-                with self._beside():
-                    self._parts(part)
+                # gcc handles the last of strided entries outside its vectors; function calls would make that slow.
+                self.operands.preload = any(member.node.name in LIBRARY for member in part.members())
+                with self._per_lane():
+                    self._children(part)
             elif isinstance(part, Block):
-                self._inner(block, part)
-            elif part.node.kind == "reduce" and not part.short:
+                self._inner_loop(block, part)
+            elif part.node.kind == "reduce" and not part.trivial:
                 self.text.emit(*self.operands.accumulator(part).step(self.operands.read(part, 0)))
             else:
                 self.text.emit(f"const {HELD[str(part.node.dtype)]} v{part.node.number} = {self._value(part)};")
@@ -71,43 +71,43 @@ class LoopPrinter:
         for member in stores:
             self._store(member)
 
-    def _inner(self, outer: Block, block: Block) -> None:
-        """The loop over one more axis, with what is reduced over it before and after."""
+    def _inner_loop(self, outer: Block, block: Block) -> None:
+        """The loop over one more axis, with the start and end of its reductions around it."""
         axis = block.depth - 1
-        begun = [m for m in block.members() if self._begins(m, outer.depth, axis)]
-        for member in begun:
+        reductions = [m for m in block.members() if self._begins(m, outer.depth, axis)]
+        for member in reductions:
             self.text.emit(*self.operands.accumulator(member).begin(self.dims))
         if axis == self.lanes:
-            self._in_lanes(block, axis)
+            self._lane_loop(block, axis)
         else:
-            alone = not any(isinstance(part, Block) for part in block.parts)
-            if alone and all(self._moves(member, axis) for member in block.members()):
+            innermost = not any(isinstance(part, Block) for part in block.children)
+            if innermost and all(self._writes_each_index(member, axis) for member in block.members()):
                 self.text.emit("INDEPENDENT")
             with self.text.braces(f"for (I i{axis} = 0; i{axis} < {self.dims[axis]}; i{axis}++)"):
-                self._within(block)
-        for member in begun:
-            one = self.operands.accumulator(member)
-            self.text.emit(*one.end(self.dims))
+                self._body(block)
+        for member in reductions:
+            accumulator = self.operands.accumulator(member)
+            self.text.emit(*accumulator.end(self.dims))
             if member.in_register and (member.node in self.storage.stored or member.node in self.storage.buffers):
-                with self._beside(one.beside and not one.partial):
+                with self._per_lane(accumulator.per_lane and not accumulator.partial):
                     self._store(member)
 
-    def _in_lanes(self, block: Block, axis: int) -> None:
-        """The loop over the axis of lanes: as many whole ones as there are, then index by index."""
+    def _lane_loop(self, block: Block, axis: int) -> None:
+        """The loop over the axis of lanes: `LANES` indices at a time, then the remainder one by one."""
         dim, index = self.lengths[axis], f"i{axis}"
-        whole = f"n / {LANES} * {LANES}" if dim is N else str(dim // LANES * LANES)
-        with self.text.braces(f"for (I j = 0; j < {whole}; j += {LANES})"):
-            self._within(block)
+        multiple = f"n / {LANES} * {LANES}" if dim is N else str(dim // LANES * LANES)
+        with self.text.braces(f"for (I j = 0; j < {multiple}; j += {LANES})"):
+            self._body(block)
         if dim is N or dim % LANES:
-            self.operands.single = True
-            with self.text.braces(f"for (I {index} = {whole}, l = 0; {index} < {self.dims[axis]}; {index}++, l++)"):
-                self._within(block)
-            self.operands.single = False
+            self.operands.remainder = True
+            with self.text.braces(f"for (I {index} = {multiple}, l = 0; {index} < {self.dims[axis]}; {index}++, l++)"):
+                self._body(block)
+            self.operands.remainder = False
 
     @contextmanager
-    def _beside(self, lanes: bool = True) -> Iterator[None]:
-        """What is emitted within is done for every lane."""
-        if lanes and not self.operands.single:
+    def _per_lane(self, lanes: bool = True) -> Iterator[None]:
+        """A loop over the lanes around what is emitted within; no loop in the remainder."""
+        if lanes and not self.operands.remainder:
             self.text.emit("LANEWISE")
             with self.text.braces(EVERY_LANE):
                 self.text.emit(f"const I i{self.lanes} = j + l;")
@@ -120,33 +120,33 @@ class LoopPrinter:
 
     # --- reductions
 
-    def _clear(self, member: Member) -> None:
-        """What a reduction over outer axes begins with, before the first index."""
+    def _initialize(self, member: Member) -> None:
+        """The initial values of an outer reduction."""
         node = member.node
         name, first = self.storage.array(node)
-        if kept := self.operands.held(member):
-            lengths = "".join(f"[{self.dims[axis]}]" for axis in kept)
+        if axes := self.operands.stack_axes(member):
+            lengths = "".join(f"[{self.dims[axis]}]" for axis in axes)
             self.text.emit(f"{HELD[str(node.dtype)]} s{node.number}{lengths};")
-            self.text.emit(*over(kept, self.dims, f"{self._sum(member)} = {begin(node)};"))
+            self.text.emit(*over(axes, self.dims, f"{self._sum(member)} = {identity(node)};"))
             return
         start = f"{name} + {first}" if first != ZERO else name
         self.text.emit(f"{STORED[str(node.dtype)]} *v{node.number} = {start};")
-        self.text.emit(f"for (I i = 0; i < {size(node.shape)}; i++) v{node.number}[i] = {begin(node)};")
+        self.text.emit(f"for (I i = 0; i < {size(node.shape)}; i++) v{node.number}[i] = {identity(node)};")
 
     def _sum(self, member: Member) -> str:
         return self.operands.accumulator(member).entry
 
     def _begins(self, member: Member, depth: int, axis: int) -> bool:
-        """Whether a reduction begins before the loop over the axis, within ``depth`` axes."""
-        if member.node.kind != "reduce" or member.short:
+        """Whether a reduction must be initialised before the loop over the axis, within ``depth`` axes."""
+        if member.node.kind != "reduce" or member.trivial:
             return False
         if member.in_register:
             return member.depth == depth
         return axis == self.lanes and self.operands.accumulator(member).partial
 
-    def _moves(self, member: Member, axis: int) -> bool:
-        """Whether a member writes another entry of memory for every index of the axis."""
-        reduces = member.node.kind == "reduce" and not member.short
+    def _writes_each_index(self, member: Member, axis: int) -> bool:
+        """Whether a member writes a different memory location for every index of the axis."""
+        reduces = member.node.kind == "reduce" and not member.trivial
         return not reduces or member.in_register or member.strides[axis] != ZERO
 
     # --- values
@@ -160,7 +160,7 @@ class LoopPrinter:
         return expression(node, [self.operands.read(member, i) for i in range(len(node.inputs))])
 
     def _store(self, member: Member) -> None:
-        """What others read of a member: in a buffer of this loop, in an array, or in both."""
+        """Store the value of a member where others read it: in a buffer of this loop, in an array, or in both."""
         node, value = member.node, self.operands.value(member)
         if node in self.storage.buffers:
             self.text.emit(f"t{node.number}{self.storage.buffers[node].indices} = {value};")

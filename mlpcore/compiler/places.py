@@ -1,4 +1,4 @@
-"""Where the entries of a node lie: in which array, from which offset on, and how far apart along every axis."""
+"""The place of a node in memory: the array that holds its entries, an offset and a stride for every axis."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Size(NamedTuple):
     per_row: int = 0
 
     def times(self, dim: Dim) -> "Size":
-        """So many times as much; a square of the number of rows is `RowsNeeded`."""
+        """The product with a length; `RowsNeeded` where that is the square of the number of rows."""
         if dim is not N:
             return Size(self.fixed * dim, self.per_row * dim)
         if self.per_row:
@@ -27,7 +27,7 @@ class Size(NamedTuple):
         return Size(self.fixed + other.fixed, self.per_row + other.per_row)
 
     def at(self, rows: int) -> int:
-        """The number for so many rows."""
+        """The number of entries for a number of rows."""
         return self.fixed + self.per_row * rows
 
     def __str__(self) -> str:
@@ -40,11 +40,11 @@ class Size(NamedTuple):
 ZERO, ONE = Size(0), Size(1)
 
 
-def entry(name: str, begin: Size, strides: Iterable[Size]) -> str:
-    """An entry of an array in C, for strides along the axes of a loop, whose indices are ``i0``, ``i1`` and so on."""
+def entry(name: str, offset: Size, strides: Iterable[Size]) -> str:
+    """An entry of an array as a C expression, from strides along the axes of a loop with the indices ``i0``, ``i1``."""
     terms = [f"i{a}" if s == ONE else f"i{a} * {s}" for a, s in enumerate(strides) if s != ZERO]
-    if begin != ZERO or not terms:
-        terms.append(str(begin))
+    if offset != ZERO or not terms:
+        terms.append(str(offset))
     return f"{name}[{' + '.join(terms)}]"
 
 
@@ -57,7 +57,7 @@ def size(shape: Shape) -> Size:
 
 
 def packed(shape: Shape) -> tuple[Size, ...]:
-    """The strides of an array whose entries lie one behind the other, 0 for axes of length 1."""
+    """The strides of a C-contiguous array, 0 for axes of length 1."""
     strides, step = [], ONE
     for dim in reversed(shape):
         strides.append(step if long(dim) else ZERO)
@@ -77,15 +77,15 @@ class Place:
 def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
     """The nodes that are computed, in order, and the place of every node.
 
-    A view is a place in the array of another node. One that no strides can express, such as a reshape of a transpose,
-    is a view of a packed copy, and so is the factor of a product that no row or column of which is packed.
+    A view is a place in the array of another node. A view that strides cannot express, such as a reshape of a
+    transpose, becomes a view of a packed copy; so does a factor of a matrix product that has no unit stride.
     """
     computed: list[Node] = []
-    found: dict[Any, Place] = {}  # of nodes, and of (product, factor) where it is a copy
+    place_of: dict[Any, Place] = {}  # of nodes, and of (product, factor) where it is a copy
 
     def add(node: Node) -> Place:
         computed.append(node)
-        return found.setdefault(node, Place(node, ZERO, packed(node.shape)))
+        return place_of.setdefault(node, Place(node, ZERO, packed(node.shape)))
 
     def copied(node: Node) -> Place:
         number = len(graph.nodes) + len(computed)
@@ -93,22 +93,22 @@ def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
 
     for node in graph.needed():
         if node.kind == "matmul":
-            for one in node.inputs:
-                if as_it_lies(one.shape, found[one].strides) is None:
-                    found[(node, one)] = copied(one)
+            for operand in node.inputs:
+                if as_it_lies(operand.shape, place_of[operand].strides) is None:
+                    place_of[(node, operand)] = copied(operand)
         if node.kind != "view":
             add(node)
             continue
         (source,) = node.inputs
-        place = _viewed(node, found[source]) or _viewed(node, copied(source))
+        place = _viewed(node, place_of[source]) or _viewed(node, copied(source))
         assert place is not None, f"{node} of a packed array"
-        found[node] = place
-    return computed, found
+        place_of[node] = place
+    return computed, place_of
 
 
 def as_it_lies(shape: Shape, strides: tuple[Size, ...]) -> tuple[int, Size | Dim] | None:
-    """How BLAS can read a matrix: 111 where its rows are packed, 112 where its columns are, as CBLAS calls a matrix and
-    its transpose, and how far apart these lie. None where neither is, or where they lie in reverse."""
+    """How BLAS reads a matrix: the CBLAS constant (111 for packed rows, 112 for packed columns) and the leading
+    dimension. None where neither rows nor columns are packed, or a stride is negative."""
     (rows, columns), (row, column) = shape[-2:], strides[-2:]
     if min(*row, *column) < 0:
         return None
@@ -120,12 +120,12 @@ def as_it_lies(shape: Shape, strides: tuple[Size, ...]) -> tuple[int, Size | Dim
 
 
 def _viewed(node: Node, source: Place) -> Place | None:
-    words, (given,) = dict(node.attributes), node.inputs
+    words, (operand,) = dict(node.attributes), node.inputs
     if node.name == "permute_dims":
         return Place(source.root, source.offset, tuple(source.strides[i] for i in words["axes"]))
     if node.name == "broadcast_to":
-        before = (ZERO,) * (node.ndim - given.ndim)
-        pairs = zip(source.strides, given.shape, strict=True)
+        before = (ZERO,) * (node.ndim - operand.ndim)
+        pairs = zip(source.strides, operand.shape, strict=True)
         return Place(source.root, source.offset, before + tuple(s if long(d) else ZERO for s, d in pairs))
     if node.name == "slice":
         offset = source.offset
@@ -134,33 +134,33 @@ def _viewed(node: Node, source: Place) -> Place | None:
             offset = offset.plus(stride.times(start))
             cut.append(stride.times(step) if long(dim) else ZERO)
         return Place(source.root, offset, tuple(cut))
-    strides = _reshaped(given.shape, source.strides, node.shape)
+    strides = _reshaped(operand.shape, source.strides, node.shape)
     return None if strides is None else Place(source.root, source.offset, strides)
 
 
 def _reshaped(old: Shape, strides: tuple[Size, ...], new: Shape) -> tuple[Size, ...] | None:
-    """The strides under another shape, or None: axes that are joined or split must lie one behind the other."""
+    """The strides in another shape, or None: axes that are merged or split must be contiguous."""
     if empty(new):
         return packed(new)
-    here = [(dim, stride) for dim, stride in zip(old, strides, strict=True) if long(dim)]
-    there = [(i, dim) for i, dim in enumerate(new) if long(dim)]
-    made: dict[int, Size] = {}
-    while here or there:
-        group, wanted = [here.pop(0)] if here else [], [there.pop(0)] if there else []
-        while (have := size(tuple(d for d, _ in group))) != (want := size(tuple(d for _, d in wanted))):
+    old_axes = [(dim, stride) for dim, stride in zip(old, strides, strict=True) if long(dim)]
+    new_axes = [(i, dim) for i, dim in enumerate(new) if long(dim)]
+    result: dict[int, Size] = {}
+    while old_axes or new_axes:
+        old_group, new_group = [old_axes.pop(0)] if old_axes else [], [new_axes.pop(0)] if new_axes else []
+        while (have := size(tuple(d for d, _ in old_group))) != (want := size(tuple(d for _, d in new_group))):
             if (have.per_row, have.fixed) < (want.per_row, want.fixed):
-                if not here:
+                if not old_axes:
                     return None
-                group.append(here.pop(0))
-            elif there:
-                wanted.append(there.pop(0))
+                old_group.append(old_axes.pop(0))
+            elif new_axes:
+                new_group.append(new_axes.pop(0))
             else:
                 return None
-        for (_, outer), (dim, inner) in pairwise(group):
+        for (_, outer), (dim, inner) in pairwise(old_group):
             if outer != inner.times(dim):
                 return None
-        step = group[-1][1] if group else ZERO
-        for i, dim in reversed(wanted):
-            made[i] = step
+        step = old_group[-1][1] if old_group else ZERO
+        for i, dim in reversed(new_group):
+            result[i] = step
             step = step.times(dim)
-    return tuple(made.get(i, ZERO) for i in range(len(new)))
+    return tuple(result.get(i, ZERO) for i in range(len(new)))

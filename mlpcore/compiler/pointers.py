@@ -1,4 +1,4 @@
-"""The pointers of a printed phase: where its tile finds the entries of arrays that it reads and writes."""
+"""The pointers at the beginning of a printed phase: to the entries of its tile in every array."""
 
 from collections.abc import Iterable
 
@@ -10,17 +10,16 @@ from mlpcore.compiler.places import ONE, ZERO, Size, size
 
 
 def padded(count: int) -> int:
-    """So many bytes and some more, so that the next array begins a cache line."""
+    """The number of bytes rounded up to whole cache lines."""
     return -(-count // ALIGNMENT) * ALIGNMENT
 
 
 class Pointers:
-    """Names and declarations. ``s->p`` holds the arrays as a whole; a tile's own part begins further on.
+    """Names and declarations of pointers. ``s->p`` holds the arrays; the pointer of a tile is
 
-    - An array that has entries for every index of the cut axis: at its first index.
-    - An array with rows that only this phase uses (``local``): in the memory of the tile.
-    - A reduction over the axis: the first tile makes its partial result where the whole will be, the others make
-      theirs in ``s->sums``.
+    - for an array with entries for every index of the cut axis: the entry of the tile's first index;
+    - for an array that only this phase uses (``local``): the tile's own memory;
+    - for a reduction over the cut axis: the result itself for the first tile, ``s->sums`` for the others.
     """
 
     def __init__(self, number: int, phase: Phase, replaced: dict[Node, Node], local: Iterable[Node]) -> None:
@@ -32,61 +31,61 @@ class Pointers:
             self.bytes += padded(size(node.shape).fixed * node.dtype.itemsize)
         self.declared: dict[str, str] = {}
 
-    def name(self, root: Node, whole: Node, argument: int, begin: Size) -> tuple[str, Size]:
-        """The name of the array of a root, which is the argument of that number, and from which entry on it lies."""
+    def name(self, root: Node, owner: Node, argument: int, offset: Size) -> tuple[str, Size]:
+        """The name of the pointer to a root in argument ``argument``, and the offset of the root from it."""
         kind = STORED[str(root.dtype)]
         if root in self.offsets:
-            others = f"({kind} *)(s->sums[{self.number}] + (tile - 1) * {self.bytes} + {self.offsets[root]})"
-            self._declare(f"b{root.number}", kind, f"tile ? {others} : {_at(kind, argument, begin)}")
+            partial = f"({kind} *)(s->sums[{self.number}] + (tile - 1) * {self.bytes} + {self.offsets[root]})"
+            self._declare(f"b{root.number}", kind, f"tile ? {partial} : {_at(kind, argument, offset)}")
             return f"b{root.number}", ZERO
         where = _at(kind, argument, ZERO)
-        if begin.per_row:
-            where, begin = _at(kind, argument, begin), ZERO
+        if offset.per_row:
+            where, offset = _at(kind, argument, offset), ZERO
         shift = self.phase.shift(root, self.replaced)
-        if whole in self.local:
+        if owner in self.local:
             where = f"({kind} *)((char *)s->p[{argument}] + tile * s->strides[{self.number}])"
         elif shift != ZERO:
             where += " + first" if shift == ONE else f" + first * {shift}"
-        return self._declare(f"a{argument}", kind, where), begin
+        return self._declare(f"a{argument}", kind, where), offset
 
     def constant(self, node: Node, argument: int) -> str:
-        """The name of a floating constant, which is the number ``argument`` of the program's."""
+        """The name of a floating constant, the program's number ``argument``."""
         kind = HELD[str(node.dtype)]
         self.declared[f"c{argument}"] = f"const {kind} c{argument} = ({kind})s->c[{argument}];"
         return f"c{argument}"
 
     def _declare(self, name: str, kind: str, where: str) -> str:
         line = f"{kind} *restrict const {name} = {where};"
-        while self.declared.setdefault(name, line) != line:  # read with another distance too
+        while self.declared.setdefault(name, line) != line:  # read with another stride too
             name += "_"
             line = f"{kind} *restrict const {name} = {where};"
         return name
 
     def lines(self) -> list[str]:
-        """The beginning of the function: which range of the axis the tile has, and its arrays."""
+        """The first lines of the function: the tile's range of the axis, and its pointers."""
         length, head = self.phase.length, ["const I rows = s->rows;"]
         if length is None:
             head.append("const I n = rows;")
         else:
-            whole, each = ("rows", "s->each") if length is N else (str(length), str(self.phase.each))
-            head.append(f"const I first = tile * {each}, n = {whole} - first < {each} ? {whole} - first : {each};")
+            total, each = ("rows", "s->each") if length is N else (str(length), str(self.phase.tile_length))
+            head.append(f"const I first = tile * {each}, n = {total} - first < {each} ? {total} - first : {each};")
         return [*head, *self.declared.values()]
 
 
-def _at(kind: str, argument: int, begin: Size) -> str:
-    """A pointer to an entry of an array as a whole; in the number of the entry, all rows count, not those of a tile."""
+def _at(kind: str, argument: int, offset: Size) -> str:
+    """A pointer to an entry of a whole array; its offset counts all rows, not those of a tile."""
     array = f"({kind} *)s->p[{argument}]"
-    return array if begin == ZERO else f"{array} + {str(begin).replace('n', 'rows')}"
+    return array if offset == ZERO else f"{array} + {str(offset).replace('n', 'rows')}"
 
 
 def local(phases: list[Phase], touched: dict[Node, list[int]], shared: set[Node]) -> dict[Node, int]:
-    """The arrays with rows that a single phase of row tiles uses, and which; not what is ``shared`` with others."""
-    found, first = {}, 0
+    """The arrays with rows that only one phase of row tiles uses, and its number; without those in ``shared``."""
+    phase_of, first = {}, 0
     for number, phase in enumerate(phases):
         items = range(first, first + len(phase.items))
         first += len(phase.items)
-        for whole, places in touched.items():
-            own = has_rows(whole.shape) and whole.kind not in ("input", "constant") and whole not in shared
-            if phase.length is N and own and set(places) <= set(items):
-                found[whole] = number
-    return found
+        for owner, places in touched.items():
+            eligible = has_rows(owner.shape) and owner.kind not in ("input", "constant") and owner not in shared
+            if phase.length is N and eligible and set(places) <= set(items):
+                phase_of[owner] = number
+    return phase_of

@@ -1,4 +1,4 @@
-"""Threads that run the tiles of a phase: one small library beside the compiled steps, which is called by address."""
+"""The thread pool that runs the tiles of a phase: a small C library, called by address from the compiled steps."""
 
 import ctypes
 import os
@@ -145,9 +145,9 @@ __attribute__((constructor)) static void at_load(void) { pthread_atfork(0, 0, in
 
 @cache
 def address() -> int | None:
-    """The address of the function that runs tiles, None where it cannot be had: then one thread does them.
+    """The address of the function that runs tiles; None where it cannot be compiled, and one thread runs them.
 
-    Its threads begin with the first call and sleep between calls.
+    The threads start with the first call and sleep between calls.
     """
     try:
         return ctypes.cast(build(TEXT).mlpcore_tiles, ctypes.c_void_p).value
@@ -156,20 +156,20 @@ def address() -> int | None:
 
 
 def threads() -> int:
-    """How many threads a step may use: ``MLPCORE_NUM_THREADS``, else the cores that this process may run on.
+    """The number of threads of a step: ``MLPCORE_NUM_THREADS``, else the number of cores that this process may use.
 
-    Two hardware threads of a core count once, as products keep a core busy with one.
+    Hardware threads of one core count once, because one thread of matrix products keeps a core busy.
     """
-    wanted = os.environ.get("MLPCORE_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted):
-        return int(wanted)
+    setting = os.environ.get("MLPCORE_NUM_THREADS", "")
+    if setting.isdigit() and int(setting):
+        return int(setting)
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     return len({_core(number) for number in os.sched_getaffinity(0)})
 
 
 def _core(number: int) -> str:
-    """The hardware threads of the core that this one belongs to, as Linux writes them."""
+    """A name for the core of a hardware thread: the list of its hardware threads, as Linux writes it."""
     try:
         return Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list").read_text()
     except OSError:

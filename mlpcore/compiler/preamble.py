@@ -1,4 +1,4 @@
-"""The text before the printed step: types, and functions that C lacks."""
+"""The C text before the printed step: types, and functions that the C library lacks."""
 
 from mlpcore.compiler import elementary
 
@@ -47,7 +47,7 @@ typedef void (*Gemmd)(int, int, int, I, I, I, double, const double *, I, const d
 
 """
 
-# Functions that C lacks, for the processor and for devices.
+# Functions that the C library lacks, for the CPU and for devices.
 FUNCTIONS = """\
 REAL
 // Of whole numbers; over zero 0, as NumPy has it. The least number over -1 is itself.

@@ -1,4 +1,4 @@
-"""A traced function as a compiled library, with the memory that it works in."""
+"""A traced function as a compiled C library, and its memory."""
 
 import ctypes
 import threading
@@ -11,9 +11,9 @@ from mlpcore.compiler import pool
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.build import build
-from mlpcore.compiler.c import Printer
-from mlpcore.compiler.chunk import Steps, StepStruct, chunk
-from mlpcore.compiler.graph import Node, known
+from mlpcore.compiler.c import CPrinter
+from mlpcore.compiler.chunk import Steps, StepStruct, chunk_struct
+from mlpcore.compiler.graph import Node, concrete
 from mlpcore.compiler.phases import work
 from mlpcore.compiler.places import size
 from mlpcore.compiler.schedule import Schedule
@@ -21,17 +21,17 @@ from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
 from mlpcore.compiler.workspace import Workspace
 
-OUTPUTS = 64  # views of outputs that are kept, as making one takes longer than a small function
+OUTPUTS = 64  # cached views of outputs; making one takes longer than a small function
 
 
 @lru_cache(maxsize=256)
 def library(text: str) -> ctypes.CDLL:
-    """The library of a text, compiled once in a process."""
+    """The library of a C text, compiled once per process."""
     return build(text)
 
 
 class Program:
-    """The C of a traced function; ``replaced`` are pairs of an output and the input over which it is written."""
+    """The C text of a traced function. ``replaced`` are pairs (output, input): the output is written over the input."""
 
     def __init__(
         self,
@@ -41,18 +41,18 @@ class Program:
         tiling: Tiling = DEFAULT,
     ) -> None:
         self.tracer, self.tiling = tracer, tiling
-        pairs = apart(tracer, replaced)
-        tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
+        pairs = distinct_updates(tracer, replaced)
+        tracer.graph.outputs = [output.node for output in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
         self.replaced = [(new.node, old.node) for new, old in pairs]
         self._printing, self._text = threading.Lock(), ""
-        self._printer = Printer(self.schedule, self.replaced, tiling)
+        self._printer = CPrinter(self.schedule, self.replaced, tiling)
         self.storage = self._printer.storage
         self.work = work(self.schedule, self.storage.phases)
 
     @property
     def source(self) -> str:
-        """The C, printed when it is first asked for; its arrays, numbers and sums are known from then on."""
+        """The C text, printed at first access. Its arrays, numbers and sums are known only from then on."""
         with self._printing:  # once: models in other threads may share the program
             if not self._text:
                 self._text = self._printer.text()
@@ -60,11 +60,11 @@ class Program:
 
     @property
     def sums(self) -> list[int]:
-        """The bytes of the partial results of every phase."""
+        """The bytes of the partial results of a tile, for every phase."""
         return self._printer.sums
 
     def largest_product(self, rows: int) -> int:
-        """The multiplications of its largest product of matrices, for so many rows."""
+        """The multiplications of the largest matrix product, for a number of rows."""
         products = [node for node in self.schedule.nodes if node.kind == "matmul"]
         return max((size((*node.shape, node.inputs[0].shape[-1])).at(rows) for node in products), default=0)
 
@@ -72,18 +72,18 @@ class Program:
         return str(self.schedule)
 
 
-class Bound:
-    """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs.
+class BoundProgram:
+    """A compiled program with memory for batches of ``rows`` rows; ``inputs`` are the arrays of its inputs.
 
-    With ``fewer`` it can be called for fewer rows too. ``threads`` run the tiles of its phases, by default as many as
-    `pool.threads` says; the results are the same.
+    With ``fewer`` it can be called for fewer rows too. ``threads`` threads run the tiles of its phases, by default
+    `pool.threads()`; their number does not change the results.
     """
 
     def __init__(
         self,
         program: Program,
         rows: int,
-        given: dict[Node, np.ndarray],
+        inputs: dict[Node, np.ndarray],
         blas: Blas,
         threads: int | None = None,
         fewer: bool = False,
@@ -92,19 +92,21 @@ class Bound:
         self.program, self.rows, data = program, rows, program.tracer.data
         each = tiling.largest(rows, program.work) if fewer else tiling.of_rows(rows, program.work.at(rows))
         tiles = min(tiling.most, rows) if fewer else -(-rows // each) if each else 1
-        own = [one for one in storage.arrays if one not in given and one not in data and one.name != "number"]
-        memory = Workspace(storage, program.sums, own, rows, each, tiles)
+        temporary = [
+            node for node in storage.arrays if node not in inputs and node not in data and node.name != "number"
+        ]
+        memory = Workspace(storage, program.sums, temporary, rows, each, tiles)
         self.bytes = memory.length
-        self.arrays = dict(given)
-        for whole, piece in memory.pieces.items():
-            self.arrays[whole] = piece.reshape(known(whole.shape, each if whole in storage.local else rows))
-        for whole in storage.arrays:
-            if whole in data:
-                self.arrays[whole] = np.ascontiguousarray(data[whole])
-            elif whole.name == "number":
-                self.arrays[whole] = np.full((), dict(whole.attributes)["value"], whole.dtype)
-        self.addresses = np.array([self.arrays[one].ctypes.data for one in storage.arrays], dtype=np.uintp)
-        self.numbers = np.array([dict(one.attributes)["value"] for one in storage.numbers], dtype=np.float64)
+        self.arrays = dict(inputs)
+        for node, piece in memory.arrays.items():
+            self.arrays[node] = piece.reshape(concrete(node.shape, each if node in storage.local else rows))
+        for node in storage.arrays:
+            if node in data:
+                self.arrays[node] = np.ascontiguousarray(data[node])
+            elif node.name == "number":
+                self.arrays[node] = np.full((), dict(node.attributes)["value"], node.dtype)
+        self.addresses = np.array([self.arrays[node].ctypes.data for node in storage.arrays], dtype=np.uintp)
+        self.numbers = np.array([dict(node.attributes)["value"] for node in storage.numbers], dtype=np.float64)
         loaded = library(source)
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
         self._once.restype, self._chunk.restype = None, ctypes.c_int64
@@ -113,56 +115,63 @@ class Bound:
         self._outputs: dict[tuple[Node, int], np.ndarray] = {}
         self._memory = memory
         arrays = (self.addresses, self.numbers, memory.strides, memory.sums)
-        p, c, strides, sums = (one.ctypes.data for one in arrays)
+        p, c, strides, sums = (array.ctypes.data for array in arrays)
         self._step = StepStruct(p, c, 0, 0, 0, threads, strides, sums, blas.sgemm, blas.dgemm, None)
         self._set_rows(rows)
 
     def _set_rows(self, rows: int) -> None:
-        """Cut so many rows into their tiles."""
+        """Set the number of rows, and cut them into tiles."""
         each = self.program.tiling.of_rows(rows, self.program.work.at(rows))
         tiles = -(-rows // each) if each else 1
         cut = [phase for phase in self.program.storage.phases if phase.tiles(tiles) > 1]
-        # Whether products run in tiles, on threads of this library: BLAS should have one thread meanwhile.
+        # Whether products run in tiles, on this library's threads; BLAS should then use one thread.
         self.in_tiles = any(item.kind == "matmul" for phase in cut for item in phase.items if isinstance(item, Node))
         self._step.rows, self._step.each, self._step.tiles = rows, each, tiles
         self._step.run = pool.address() if cut and self._step.threads > 1 else None
 
     def call(self, rows: int | None = None) -> None:
-        """Compute the outputs from the inputs as they stand in their arrays, of which the first ``rows`` rows count."""
+        """Compute the outputs from the first ``rows`` rows of the input arrays."""
         if rows is not None and rows != self._step.rows:
             self._set_rows(rows)
         self._once(ctypes.addressof(self._step))
 
-    def walk(self, steps: Steps) -> np.ndarray:
-        """The losses of the steps, fewer than asked for where the time was up before."""
+    def run_steps(self, steps: Steps) -> np.ndarray:
+        """Run the steps; returns their losses, fewer than there are steps if the time was up before."""
         arrays, before = self.program.storage.arrays, self.addresses.copy()
         at = {arrays.index(node): drawn for node, drawn in steps.draws.items() if node in arrays}
         losses = np.empty(len(steps.order), steps.loss.dtype)
         batch = [self.arrays[node] for node in steps.inputs]
-        struct, kept = chunk(steps.order, steps.data, batch, at, losses, self.output(steps.loss), steps.seconds)
-        done = self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
-        del kept  # the struct points into these
-        self.addresses[:] = before  # where the draws were read
-        return losses[:done]
+        struct, chunk_arrays = chunk_struct(
+            steps.order, steps.data, batch, at, losses, self.output(steps.loss), steps.seconds
+        )
+        count = self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
+        del chunk_arrays  # kept until here: the struct points to them
+        self.addresses[:] = before  # the chunk has set the addresses of the draws
+        return losses[:count]
 
     def output(self, node: Node, rows: int | None = None) -> np.ndarray:
-        """The array of an output, as it lies after a call for as many rows."""
+        """A view of an output, after a call for ``rows`` rows."""
         rows = self.rows if rows is None else rows
         if (node, rows) in self._outputs:
             return self._outputs[node, rows]
         place = self.program.schedule.places[node]
-        whole, begin = self.program.storage.whole(place.root)
-        offset = begin.plus(place.offset)
-        base = self.arrays[whole].reshape(-1)[offset.at(rows) :]
-        strides = tuple(one.at(rows) * base.itemsize for one in place.strides)
+        owner, start = self.program.storage.owner_of(place.root)
+        offset = start.plus(place.offset)
+        base = self.arrays[owner].reshape(-1)[offset.at(rows) :]
+        strides = tuple(stride.at(rows) * base.itemsize for stride in place.strides)
         if len(self._outputs) >= OUTPUTS:
             self._outputs.clear()
-        made = self._outputs[node, rows] = np.lib.stride_tricks.as_strided(base, known(node.shape, rows), strides)
-        return made
+        view = self._outputs[node, rows] = np.lib.stride_tricks.as_strided(base, concrete(node.shape, rows), strides)
+        return view
 
 
-def apart(tracer: Tracer, replaced: Sequence[tuple[TracedArray, TracedArray]]) -> list[tuple[TracedArray, TracedArray]]:
-    """The pairs that change anything; a new value that is no result of its own, such as another old one, is copied."""
+def distinct_updates(
+    tracer: Tracer, replaced: Sequence[tuple[TracedArray, TracedArray]]
+) -> list[tuple[TracedArray, TracedArray]]:
+    """The pairs (new, old) that differ, each new value in memory of its own.
+
+    A new value that is an input, a constant, a view or the new value of an earlier pair is copied first.
+    """
     pairs, seen = [], set()
     for number, (new, old) in enumerate(replaced):
         if new.node is old.node:

@@ -1,4 +1,4 @@
-"""The functions of the traced namespace that reduce axes."""
+"""Functions of the traced namespace that reduce axes, and sort."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from mlpcore.compiler.shaping import normal_axes, normal_axis
 
 
 class Reductions:
-    """The part of the namespace whose results are made of many entries."""
+    """The reductions of the namespace."""
 
     graph: Any
     wrap: Any
@@ -28,15 +28,15 @@ class Reductions:
     flip: Any
 
     def reduction(self, name: str, x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
-        """``name`` over the axes, all of them by default."""
+        """The reduction ``name`` over the axes, all of them by default."""
         x, axes = self.asarray(x), normal_axes(axis, x.ndim)
         keep = tuple(1 if i in axes else d for i, d in enumerate(x.shape))
         node = self.graph.add(name, "reduce", (x.node,), keep, x.dtype if dtype is None else dtype, label(), axes=axes)
-        made = self.wrap(node)
-        return made if keepdims else self.squeeze(made, axes)
+        result = self.wrap(node)
+        return result if keepdims else self.squeeze(result, axes)
 
     def sum(self, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
-        """The sum; integers are added as int64, as the standard has it."""
+        """The sum; integers are summed as int64, by the standard's rule."""
         return self.reduction("sum", self.astype(x, dtype or _widened(x.dtype)), axis, keepdims)
 
     def prod(self, x: Any, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
@@ -60,7 +60,7 @@ class Reductions:
         return self.reduction("all", self.astype(x, np.dtype(bool)), axis, keepdims)
 
     def argmax(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-        """The place of the first largest entry along one axis."""
+        """The index of the largest entry along an axis, of equal ones the first."""
         if axis is None:
             raise Untraceable("argmax over all axes at once")
         last = self.moveaxis(x, axis, -1)
@@ -68,9 +68,9 @@ class Reductions:
         return self.moveaxis(places, -1, axis) if keepdims else self.squeeze(places, -1)
 
     def sort(self, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-        """The entries along an axis in order, NaN last, or first where they are descending.
+        """The entries along an axis in ascending order with NaN last, or the reverse of that.
 
-        By a network: in each of its stages all entries are compared with their partners at once.
+        A sorting network: in each stage every entry is compared with one partner.
         """
         place = normal_axis(axis, x.ndim)
         if x.shape[place] is N:
@@ -84,20 +84,20 @@ class Reductions:
         return self.flip(x, axis=place) if descending else x
 
     def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-        """The sum over the number of entries."""
+        """The sum divided by the number of entries."""
         total = self.sum(x, axis=axis, keepdims=keepdims)
         return total / self._count(x, axis)
 
     def var(self, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
-        """The mean square of the distance to the mean."""
-        apart = x - self.mean(x, axis=axis, keepdims=True)
+        """The variance: the mean of the squared distance to the mean, divided by the count less ``correction``."""
+        deviation = x - self.mean(x, axis=axis, keepdims=True)
         count = self._count(x, axis)
         if correction:
             count = max(count - correction, 0.0) if isinstance(count, float) else self.maximum(count - correction, 0.0)
-        return self.sum(apart * apart, axis=axis, keepdims=keepdims) / count
+        return self.sum(deviation * deviation, axis=axis, keepdims=keepdims) / count
 
     def std(self, x: Any, /, *, axis: Any = None, correction: float = 0, keepdims: bool = False) -> Any:
-        """The root of `var`."""
+        """The square root of `var`."""
         return self.sqrt(self.var(x, axis=axis, correction=correction, keepdims=keepdims))
 
     def _count(self, x: Any, axis: Any) -> Any:
@@ -110,25 +110,25 @@ class Reductions:
 
 
 def _widened(dtype: np.dtype) -> np.dtype:
-    """The dtype in which the standard adds and multiplies entries."""
+    """The dtype of a sum or product by the standard's rule."""
     return dtype if dtype.kind == "f" else np.dtype("uint64" if dtype.kind == "u" else "int64")
 
 
 def sorting_network(count: int) -> Iterator[np.ndarray]:
-    """For each stage of Batcher's odd-even merge sort the partner of every place, itself where it has none.
+    """For each stage of Batcher's odd-even merge sort, the partner of every index; its own where it has none.
 
-    Of two partners the first is to get the smaller entry. Knuth, The Art of Computer Programming, vol. 3, alg. 5.2.2 M.
+    The smaller entry goes to the first of two partners. Knuth, The Art of Computer Programming, vol. 3, alg. 5.2.2 M.
     """
     half = (1 << max(count - 1, 0).bit_length()) >> 1
     step = half
     while step:
-        merged, begin, apart = half, 0, step
+        merged, start, distance = half, 0, step
         while True:
             partners = np.arange(count)
-            first = np.flatnonzero((partners[: max(count - apart, 0)] & step) == begin)
-            partners[first], partners[first + apart] = first + apart, first
+            first = np.flatnonzero((partners[: max(count - distance, 0)] & step) == start)
+            partners[first], partners[first + distance] = first + distance, first
             yield partners
             if merged == step:
                 break
-            apart, merged, begin = merged - step, merged // 2, step
+            distance, merged, start = merged - step, merged // 2, step
         step //= 2

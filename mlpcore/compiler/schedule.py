@@ -1,4 +1,4 @@
-"""Operations put into few loops: each loop walks one space of indices and computes all that needs no other."""
+"""The schedule: operations fused into as few loops as possible, each over one iteration space."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,51 +11,51 @@ Strides = tuple[Size, ...]  # along the axes of a loop
 
 @dataclass(eq=False)
 class Member:
-    """A node in a loop: its entries' strides along the loop's axes in an array of its own, and where it is known.
+    """A node as part of a loop: the strides of its result along the loop's axes, and when its value is complete.
 
-    ``depth`` is the number of outer axes that it depends on; within the loops around it, it is known in ``stage``: what
-    awaits the end of an inner loop (a sum over it) comes in a later stage. A reduction over outer axes, ``late``, is
-    known when the whole loop has ended.
+    ``depth`` is the number of outer axes that the result depends on. ``stage`` orders members within these axes: what
+    uses a sum over an inner loop is in a later stage than the sum. The result of a reduction over outer axes,
+    ``late``, is complete only when the whole loop has ended.
     """
 
     node: Node
     strides: Strides
-    axes: tuple[int, ...]  # of the loop, for the axes of the space of the node, -1 where that is of length 1
+    axes: tuple[int, ...]  # the loop's axis for each axis of the node's iteration space, -1 for axes of length 1
     depth: int
     stage: int
     late: bool
 
     @property
-    def work(self) -> int:
-        """The number of axes within which it is computed."""
+    def inner_depth(self) -> int:
+        """The number of axes of the loop within which it is computed; for a reduction more than ``depth``."""
         return sum(axis >= 0 for axis in self.axes)
 
     @property
-    def short(self) -> bool:
-        """Whether this is a reduction over axes of length 1: the value itself."""
+    def trivial(self) -> bool:
+        """Whether this is a reduction over axes of length 1 only, which returns its operand."""
         return self.node.kind == "reduce" and not self.reduced
 
     @property
     def reduced(self) -> set[int]:
-        """The axes of the loop over which it is a reduction."""
+        """The axes of the loop that it reduces."""
         axes = dict(self.node.attributes)["axes"] if self.node.kind == "reduce" else ()
         return {self.axes[axis] for axis in axes} - {-1}
 
     @property
     def in_register(self) -> bool:
-        """Whether a reduction is over all inner axes, so that it needs no array while it goes on."""
+        """Whether a reduction is over all inner axes, so that it accumulates in a variable, not in an array."""
         return all(stride == ZERO for stride in self.strides[self.depth :])
 
 
 @dataclass(eq=False)
 class Loop:
-    """A space of indices, its axes from the outermost to the innermost, and what is computed for every index."""
+    """An iteration space, axes from the outermost to the innermost, and the members computed in it."""
 
     axes: Shape
     members: dict[Node, Member] = field(default_factory=dict)
 
 
-Item = Loop | Node  # a node alone: a product, a concatenation, or draws
+Item = Loop | Node  # a single node is a matrix product, a concatenation or a draw
 
 
 def nodes_of(item: Item) -> Iterable[Node]:
@@ -63,13 +63,13 @@ def nodes_of(item: Item) -> Iterable[Node]:
     return (item,) if isinstance(item, Node) else item.members
 
 
-def space(node: Node) -> Shape:
-    """The indices for which something is computed: those of the result, or of what is reduced."""
+def iteration_shape(node: Node) -> Shape:
+    """The iteration space of a node: the shape of its result, or of the operand that it reduces."""
     return node.inputs[0].shape if node.kind == "reduce" else node.shape
 
 
 class Schedule:
-    """The items in their order, the places of all nodes, and in which item a node is computed."""
+    """The items in order, the places of all nodes, and the number of the item that computes each node."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -78,80 +78,80 @@ class Schedule:
         self.item_of: dict[Node, int] = {}
         for node in self.nodes:
             if node.kind in ("elementwise", "reduce", "take"):
-                self._into_a_loop(node)
+                self._add_to_loop(node)
             elif node.kind in ("matmul", "concat", "draw"):
                 self.item_of[node] = len(self.items)
                 self.items.append(node)
         self.users = self._users()
         for node in reversed(self.nodes):
-            self._later(node)
+            self._move_to_user(node)
         self.order([item for item in self.items if isinstance(item, Node) or item.members])
 
     def order(self, items: list[Item]) -> None:
-        """Put the items into this order."""
+        """Set the order of the items."""
         self.items = items
         self.item_of = {node: number for number, item in enumerate(items) for node in nodes_of(item)}
 
-    def source(self, node: Node, given: Node) -> Place:
-        """Where a node reads one that is given to it."""
-        return self.places.get((node, given)) or self.places[given]
+    def source(self, node: Node, operand: Node) -> Place:
+        """The place where a node reads an operand."""
+        return self.places.get((node, operand)) or self.places[operand]
 
     def _users(self) -> dict[Node, set[Node]]:
         users: dict[Node, set[Node]] = {node: set() for node in self.nodes}
         for node in self.nodes:
-            for one in node.inputs:
-                users[self.source(node, one).root].add(node)
+            for operand in node.inputs:
+                users[self.source(node, operand).root].add(node)
         return users
 
-    def _later(self, node: Node) -> None:
-        """Into the one loop that uses the node, where that is a later one: it need not be stored in between."""
-        if node.kind != "elementwise" or any(self.places[one].root is node for one in self.graph.outputs):
+    def _move_to_user(self, node: Node) -> None:
+        """Move a node into the loop that uses it, if only one does, so that its values need not be stored."""
+        if node.kind != "elementwise" or any(self.places[output].root is node for output in self.graph.outputs):
             return
         numbers = {self.item_of[user] for user in self.users[node]}
         if len(numbers) != 1 or (number := numbers.pop()) == self.item_of[node]:
             return
-        loop, now = self.items[number], self.items[self.item_of[node]]
-        if isinstance(loop, Node) or not isinstance(now, Loop):
+        target, current = self.items[number], self.items[self.item_of[node]]
+        if isinstance(target, Node) or not isinstance(current, Loop):
             return
-        waiting = dict(loop.members)
-        if (member := self._fitted(node, loop)) is None:
+        members = dict(target.members)
+        if (member := self._as_member(node, target)) is None:
             return
-        loop.members = {node: member}
-        for other in waiting:  # each is to be fitted anew, with the newcomer before it
-            if (again := self._fitted(other, loop)) is None:
-                loop.members = waiting
+        target.members = {node: member}
+        for other in members:  # each is fitted again, with the moved node before it
+            if (refitted := self._as_member(other, target)) is None:
+                target.members = members
                 return
-            loop.members[other] = again
-        del now.members[node]
+            target.members[other] = refitted
+        del current.members[node]
         self.item_of[node] = number
 
-    def _into_a_loop(self, node: Node) -> None:
-        axes = tuple(dim for dim in space(node) if long(dim))
-        first = max((self.item_of.get(self.places[one].root, -1) for one in node.inputs), default=-1)
+    def _add_to_loop(self, node: Node) -> None:
+        axes = tuple(dim for dim in iteration_shape(node) if long(dim))
+        first = max((self.item_of.get(self.places[operand].root, -1) for operand in node.inputs), default=-1)
         for number in range(max(first, 0), len(self.items)):
             loop = self.items[number]
             if isinstance(loop, Loop) and not axes and loop.axes:
-                continue  # a number that several items read is no part of one that may run in tiles
-            if isinstance(loop, Loop) and (member := self._fitted(node, loop)) is not None:
+                continue  # a scalar that several items read must not be in a loop that may run in tiles
+            if isinstance(loop, Loop) and (member := self._as_member(node, loop)) is not None:
                 loop.members[node] = member
                 self.item_of[node] = number
                 return
         loop = Loop(axes)
-        member = self._fitted(node, loop)
-        assert member is not None, f"{node} does not fit a loop of its own"
+        member = self._as_member(node, loop)
+        assert member is not None, f"{node} does not fit a new loop"
         loop.members[node] = member
         self.item_of[node] = len(self.items)
         self.items.append(loop)
 
-    def _fitted(self, node: Node, loop: Loop) -> Member | None:
-        """The node as a member of the loop, or None where it needs a value that the loop does not have yet."""
-        mine = space(node)
+    def _as_member(self, node: Node, loop: Loop) -> Member | None:
+        """The node as a member of the loop, or None where an operand would not be available in the same iteration."""
+        mine = iteration_shape(node)
         if sum(map(long, mine)) > len(loop.axes):
             return None
         axes: list[int | None] = [None if long(dim) else -1 for dim in mine]
         inside = []
-        for position, one in enumerate(node.inputs):
-            place = self.places[one]
+        for position, operand in enumerate(node.inputs):
+            place = self.places[operand]
             source = loop.members.get(place.root)
             if source is None:
                 continue
@@ -162,29 +162,35 @@ class Schedule:
             for i, stride in enumerate(place.strides):
                 if stride == ZERO or axes[before + i] == -1:
                     continue
-                fits = [a for a, own in enumerate(source.strides) if own == stride and axes[before + i] in (None, a)]
+                fits = [
+                    a
+                    for a, source_stride in enumerate(source.strides)
+                    if source_stride == stride and axes[before + i] in (None, a)
+                ]
                 if len(fits) != 1:
                     return None
                 axes[before + i] = fits[0]
-        found = _aligned(mine, axes, loop)
-        if found is None:
+        loop_axes = _aligned(mine, axes, loop)
+        if loop_axes is None:
             return None
-        for place, source in inside:  # the very entry that this iteration has computed, and no other
-            if along(place.strides, found, loop) != source.strides:
+        for place, source in inside:  # it must read the entry that the same iteration has computed
+            if loop_strides(place.strides, loop_axes, loop) != source.strides:
                 return None
-        used = sorted(a for a in found if a >= 0)
+        used = sorted(a for a in loop_axes if a >= 0)
         if used != list(range(len(used))):
             return None
         late, depth = False, len(used)
         if node.kind == "reduce":
-            reduced = {found[a] for a in dict(node.attributes)["axes"]} - {-1}
-            kept = [a for a in used if a not in reduced]
+            reduced = {loop_axes[a] for a in dict(node.attributes)["axes"]} - {-1}
+            kept_axes = [a for a in used if a not in reduced]
             if node.name == "argmax" and reduced and reduced != {len(loop.axes) - 1}:
-                return None  # it needs the best and its place at once
-            late = len(kept) < len(used) and (not kept or kept != list(range(len(kept))) or len(used) < len(loop.axes))
-            depth = len(kept)
+                return None  # value and index are updated together, so its accumulator must be a variable
+            late = len(kept_axes) < len(used) and (
+                not kept_axes or kept_axes != list(range(len(kept_axes))) or len(used) < len(loop.axes)
+            )
+            depth = len(kept_axes)
         stage = max((source.stage for _, source in inside), default=0) + (depth < len(used))
-        return Member(node, along(packed(node.shape), found, loop), found, depth, stage, late)
+        return Member(node, loop_strides(packed(node.shape), loop_axes, loop), loop_axes, depth, stage, late)
 
     def __str__(self) -> str:
         lines = []
@@ -198,31 +204,31 @@ class Schedule:
         return "\n".join(lines)
 
 
-def along(strides: Strides, axes: tuple[int, ...], loop: Loop) -> Strides:
-    """Strides along the axes of the loop, of an array whose axes are the last of these axes of the loop."""
-    made = [ZERO] * len(loop.axes)
+def loop_strides(strides: Strides, axes: tuple[int, ...], loop: Loop) -> Strides:
+    """Strides of an array along the axes of the loop; ``axes`` are the loop's axes, the last ones for the array's."""
+    result = [ZERO] * len(loop.axes)
     for stride, axis in zip(strides, axes[len(axes) - len(strides) :], strict=True):
         if axis >= 0:
-            made[axis] = made[axis].plus(stride)
-    return tuple(made)
+            result[axis] = result[axis].plus(stride)
+    return tuple(result)
 
 
 def _aligned(shape: Shape, axes: list[int | None], loop: Loop) -> tuple[int, ...] | None:
-    """The axes of the loop for those that are not settled, from the last to the first; None where they do not fit."""
-    taken = {axis for axis in axes if axis is not None and axis >= 0}
-    if len(taken) != sum(axis is not None and axis >= 0 for axis in axes):
+    """Axes of the loop for those that are None, matched from the last to the first; None where they do not fit."""
+    used = {axis for axis in axes if axis is not None and axis >= 0}
+    if len(used) != sum(axis is not None and axis >= 0 for axis in axes):
         return None
-    last, found = len(loop.axes), list(axes)
+    last, result = len(loop.axes), list(axes)
     for i in reversed(range(len(shape))):
-        if found[i] is None:
-            fits = [a for a in range(last) if a not in taken and same_shape((loop.axes[a],), (shape[i],))]
+        if result[i] is None:
+            fits = [a for a in range(last) if a not in used and same_shape((loop.axes[a],), (shape[i],))]
             if not fits:
                 return None
-            found[i] = fits[-1]
-        settled = found[i]
+            result[i] = fits[-1]
+        settled = result[i]
         if settled is not None and settled >= 0:
             if not same_shape((loop.axes[settled],), (shape[i],)):
                 return None
-            taken.add(settled)
+            used.add(settled)
             last = min(last, settled)
-    return tuple(axis for axis in found if axis is not None)
+    return tuple(axis for axis in result if axis is not None)

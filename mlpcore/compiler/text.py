@@ -1,4 +1,4 @@
-"""Lines of C in their braces, with declarations that are asked for after the lines that follow them."""
+"""Indented lines of C, and declarations that can be added to an open scope later."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Scope:
-    """What is declared at the beginning of the braces of a block: its lines, and the names of entries read there."""
+    """The declarations at the beginning of a block, and the variables of loads hoisted to it, by their expression."""
 
     indent: int
     lines: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
 
     def declare(self, line: str) -> None:
-        """One more declaration."""
+        """Add a declaration."""
         self.lines.append("  " * self.indent + line)
 
 
 class Text:
-    """Lines, and the scopes that are open, from the outermost to the innermost."""
+    """Lines of C, and the open scopes from the outermost to the innermost."""
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
@@ -27,12 +27,12 @@ class Text:
         self._indent = 0
 
     def emit(self, *lines: str) -> None:
-        """Lines of the innermost braces."""
+        """Add lines at the current indentation."""
         self._lines += ["  " * self._indent + line for line in lines]
 
     @contextmanager
     def braces(self, head: str = "") -> Iterator[None]:
-        """What is emitted within stands in braces after the head."""
+        """Put what is emitted within in braces after the head."""
         self.emit(f"{head} {{".lstrip())
         self._indent += 1
         yield
@@ -41,7 +41,7 @@ class Text:
 
     @contextmanager
     def scope(self) -> Iterator[Scope]:
-        """A scope that begins here."""
+        """Open a scope here."""
         opened = Scope(self._indent)
         self._lines.append(opened)
         self.scopes.append(opened)
@@ -49,5 +49,5 @@ class Text:
         self.scopes.pop()
 
     def all(self) -> list[str]:
-        """Everything, declarations in their places."""
+        """All lines, with the declarations of every scope at its beginning."""
         return [line for part in self._lines for line in (part.lines if isinstance(part, Scope) else [part])]

@@ -1,4 +1,4 @@
-"""How many tiles an axis is cut into: a matter of shapes alone, so that results do not depend on threads."""
+"""The number of tiles of an axis, from shapes alone, so that results do not depend on the number of threads."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,12 +7,13 @@ from mlpcore.compiler.places import Size, size
 
 
 class Tiling(NamedTuple):
-    """How large tiles are. Their number depends on shapes alone, so that results do not depend on threads.
+    """The sizes of tiles.
 
-    Two tiles have ``rows`` rows each at least, and ``most`` tiles ``many``, as every tile of a product reads the whole
-    weights; a tile has ``work`` multiplications or other operations at least, and in loops over vectors ``entries``
-    entries. A sum over rows whose result has ``sum`` entries or more is cut into tiles of ``columns`` columns at least:
-    a partial result of every tile would take longer.
+    There are at most ``most`` tiles. Rows are cut into two tiles if each has at least ``rows`` rows, and into ``most``
+    if each has at least ``many``, as every tile of a product reads all weights; a tile has at least ``work``
+    multiplications or other operations. In loops over vectors a tile has at least ``entries`` entries. A sum over rows
+    whose result has ``sum`` entries or more is cut into tiles of at least ``columns`` columns, because a partial result
+    for every tile would take longer.
     """
 
     most: int = 4
@@ -24,16 +25,16 @@ class Tiling(NamedTuple):
     columns: int = 256
 
     def of_rows(self, rows: int, work: int) -> int:
-        """The rows of each tile but the last for so many rows and so much work."""
+        """The rows of each tile but the last, for a number of rows and of operations."""
         tiles = self.most if rows >= self.most * self.many else min(self.most, 2) if rows >= 2 * self.rows else 1
         return _each(rows, min(tiles, work // self.work))
 
     def largest(self, rows: int, work: Size) -> int:
-        """The most rows that a tile has for any number of rows up to this one."""
-        last = [rows, 2 * self.rows - 1, self.most * self.many - 1]  # before there is one tile more
+        """The largest tile for any number of rows up to ``rows``."""
+        last = [rows, 2 * self.rows - 1, self.most * self.many - 1]  # the last numbers before there is one more tile
         if work.per_row:
             last += [(tiles * self.work - work.fixed - 1) // work.per_row for tiles in range(2, self.most + 1)]
-        return max(self.of_rows(one, work.at(one)) for one in last if 0 < one <= rows)
+        return max(self.of_rows(count, work.at(count)) for count in last if 0 < count <= rows)
 
     def of_loop(self, axes: Sequence[int]) -> int:
         """The indices of each tile but the last along the first of the axes of a loop."""
@@ -45,7 +46,7 @@ class Tiling(NamedTuple):
 
 
 def _each(length: int, tiles: int) -> int:
-    """The length of a tile: whole vectors, where it is long."""
+    """The length of a tile, a multiple of 16 where it is long."""
     each = -(-length // max(1, tiles))
     return min(length, -(-each // 16) * 16 if each > 64 else each)
 

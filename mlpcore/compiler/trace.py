@@ -1,4 +1,4 @@
-"""The Array API namespace of traced arrays: every function writes down what is done instead of doing it."""
+"""The Array API namespace of traced arrays: each function adds a node to a graph instead of computing."""
 
 import math
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ FLOATING = (
     ),
 )
 NUMERIC = ("abs", "ceil", "floor", "maximum", "minimum", "negative", "positive", "round", "sign", "square", "trunc")
-QUESTIONS = ("isfinite", "isinf", "isnan", "signbit")
+PREDICATES = ("isfinite", "isinf", "isnan", "signbit")
 
 
 class Tracer(Shaping, Reductions):
-    """The namespace: every function adds a node to the graph, with shape and dtype as the standard has them.
+    """The namespace. Every function adds a node to ``graph``; shape and dtype follow the Array API standard.
 
-    ``precision`` is what products of float32 are computed in: "highest" (float32), "tf32" or "bfloat16".
+    ``precision`` is the arithmetic of float32 matrix products: "highest" (float32), "tf32" or "bfloat16".
     """
 
     pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
@@ -51,13 +51,13 @@ class Tracer(Shaping, Reductions):
     def __init__(self, precision: str = "highest") -> None:
         self.precision = precision
         self.graph = Graph()
-        self.data: dict[Node, np.ndarray] = {}  # the arrays that stand in the code, as constants
+        self.data: dict[Node, np.ndarray] = {}  # the values of constant arrays
 
     def __getattr__(self, name: str) -> Any:
         raise Untraceable(f"the function {name}")
 
     def wrap(self, node: Node) -> TracedArray:
-        """The array that a node is."""
+        """The traced array of a node."""
         return TracedArray(self, node)
 
     def input(self, shape: Sequence[Dim], dtype: Any, label: str = "") -> TracedArray:
@@ -65,7 +65,7 @@ class Tracer(Shaping, Reductions):
         return self.wrap(self.graph.add("input", "input", (), tuple(shape), dtype, label))
 
     def asarray(self, x: Any, *, dtype: Any = None, device: Any = None, copy: Any = None) -> TracedArray:
-        """A traced array as it is; a number or a host array as a constant."""
+        """A traced array, in ``dtype`` if given; a number or a NumPy array becomes a constant."""
         if isinstance(x, TracedArray):
             return x if dtype is None else self.astype(x, dtype)
         values = np.asarray(x, dtype=dtype)
@@ -80,17 +80,17 @@ class Tracer(Shaping, Reductions):
     # --- elementwise
 
     def elementwise(self, name: str, *args: Any, dtype: Any = None) -> TracedArray:
-        """A function of the entries of arrays that broadcast; Python numbers take the dtype of the arrays."""
+        """The elementwise function ``name`` of arrays that broadcast; Python numbers take the dtype of the arrays."""
         nodes = self._operands(name, args)
         return self._entrywise(name, nodes, nodes[0].dtype if dtype is None else dtype)
 
     def _operands(self, name: str, args: Sequence[Any]) -> list[Node]:
-        """The arguments as nodes of one dtype, that of the arrays among them."""
+        """The arguments as nodes of one dtype: the promoted dtype of the arrays among them."""
         scalars = [arg for arg in args if isinstance(arg, Scalar)]
         if len(scalars) == len(args):
             raise Untraceable(f"{name} of numbers without an array")
         arrays = {i: self.asarray(arg) for i, arg in enumerate(args) if not isinstance(arg, Scalar)}
-        common = promoted(name, [one.dtype for one in arrays.values()], scalars)
+        common = promoted(name, [array.dtype for array in arrays.values()], scalars)
         return [
             self.astype(arrays[i], common).node if i in arrays else self._scalar(arg, common)
             for i, arg in enumerate(args)
@@ -104,27 +104,27 @@ class Tracer(Shaping, Reductions):
         return self.wrap(self.graph.add(name, "elementwise", nodes, shape, dtype, label()))
 
     def astype(self, x: TracedArray, dtype: Any, *, copy: Any = True, device: Any = None) -> TracedArray:
-        """Every entry in another dtype."""
+        """x converted to a dtype."""
         x = self.asarray(x)
         return x if x.dtype == dtype else self._entrywise("astype", [x.node], dtype)
 
     def where(self, condition: Any, x: Any, y: Any) -> TracedArray:
-        """x where the condition holds, y elsewhere."""
-        one, other = self._operands("where", (x, y))
-        nodes = [self.asarray(condition).node, one, other]
-        if one is other and same_shape(broadcast([node.shape for node in nodes]), one.shape):
-            return self.wrap(one)  # no choice
-        return self._entrywise("where", nodes, one.dtype)
+        """x where the condition is true, y elsewhere."""
+        x_node, y_node = self._operands("where", (x, y))
+        nodes = [self.asarray(condition).node, x_node, y_node]
+        if x_node is y_node and same_shape(broadcast([node.shape for node in nodes]), x_node.shape):
+            return self.wrap(x_node)  # both branches are the same array
+        return self._entrywise("where", nodes, x_node.dtype)
 
     def clip(self, x: TracedArray, /, min: Any = None, max: Any = None) -> TracedArray:
-        """x held between two bounds, each of which may be None; NaN stays."""
+        """x limited to the range from min to max, each of which may be None; NaN stays NaN."""
         x = x if min is None else self.maximum(x, min)
         return x if max is None else self.minimum(x, max)
 
-    # --- the rest
+    # --- matrix products, dtypes
 
     def matmul(self, x: TracedArray, y: TracedArray, /) -> TracedArray:
-        """The product of matrices, or of stacks of matrices."""
+        """The matrix product; leading axes broadcast."""
         x, y = self.asarray(x), self.asarray(y)
         if x.ndim == 0 or y.ndim == 0:
             raise ValueError("a product with an array without axes")
@@ -148,18 +148,18 @@ class Tracer(Shaping, Reductions):
         return self.wrap(self.graph.add("matmul", "matmul", nodes, shape, dtype, label(), **words))
 
     def _bfloat16(self, factor: Node) -> Node:
-        """The bits of a factor rounded to bfloat16; those of a transpose are the transpose of its matrix's."""
+        """The factor rounded to bfloat16, as bits (uint16). The bits of a transpose are a transposed view."""
         if factor.name != "permute_dims":
             return self._entrywise("bfloat16_bits", [factor], "uint16").node
         (matrix,) = factor.inputs
         return self.permute_dims(self.wrap(self._bfloat16(matrix)), dict(factor.attributes)["axes"]).node
 
     def isdtype(self, dtype: Any, kind: Any) -> bool:
-        """Whether the dtype is of the kind, as the standard names kinds."""
+        """Whether the dtype is of the kind, by the standard's names of kinds."""
         kinds = kind if isinstance(kind, tuple) else (kind,)
         names = {"bool": "b", "signed integer": "i", "unsigned integer": "u", "integral": "iu"}
         names |= {"real floating": "f", "complex floating": "c", "numeric": "iufc"}
-        return any(np.dtype(dtype).kind in names[one] if one in names else np.dtype(dtype) == one for one in kinds)
+        return any(np.dtype(dtype).kind in names[name] if name in names else np.dtype(dtype) == name for name in kinds)
 
     def finfo(self, dtype: Any, /) -> Any:
         """The limits of a floating dtype."""
@@ -169,25 +169,27 @@ class Tracer(Shaping, Reductions):
         """The limits of an integer dtype."""
         return np.iinfo(getattr(dtype, "dtype", dtype))
 
-    def result_type(self, *given: Any) -> np.dtype:
-        """The dtype that these become together."""
-        scalars = [one for one in given if isinstance(one, Scalar)]
-        dtypes = [np.dtype(getattr(one, "dtype", one)) for one in given if not isinstance(one, Scalar)]
+    def result_type(self, *operands: Any) -> np.dtype:
+        """The promoted dtype of arrays, dtypes and numbers."""
+        scalars = [operand for operand in operands if isinstance(operand, Scalar)]
+        dtypes = [
+            np.dtype(getattr(operand, "dtype", operand)) for operand in operands if not isinstance(operand, Scalar)
+        ]
         return promoted("result_type", dtypes, scalars)
 
 
 def promoted(name: str, dtypes: list[np.dtype], scalars: list[Scalar]) -> np.dtype:
-    """The common dtype by the standard's rules: kinds do not mix, and a Python number takes what the arrays have."""
-    kinds = {"f" if one.kind == "f" else "b" if one.kind == "b" else "i" for one in dtypes}
+    """The promoted dtype by the standard's rules: kinds do not mix, and a Python number takes the arrays' dtype."""
+    kinds = {"f" if dtype.kind == "f" else "b" if dtype.kind == "b" else "i" for dtype in dtypes}
     if len(kinds) > 1:
-        raise Untraceable(f"{name} of arrays of {' and '.join(sorted({str(one) for one in dtypes}))}")
+        raise Untraceable(f"{name} of arrays of {' and '.join(sorted({str(dtype) for dtype in dtypes}))}")
     common = np.result_type(*dtypes)
-    if common.kind == "f" and any(one not in FLOATS for one in dtypes):
+    if common.kind == "f" and any(dtype not in FLOATS for dtype in dtypes):
         raise Untraceable(f"{name} of {common}")
     order = "bif"
     for value in scalars:
-        needed = "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "f"
-        if order.index(needed) > order.index("f" if common.kind == "f" else "b" if common.kind == "b" else "i"):
+        kind = "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "f"
+        if order.index(kind) > order.index("f" if common.kind == "f" else "b" if common.kind == "b" else "i"):
             raise Untraceable(f"{name} of an array of {common} and the number {value!r}")
     return common
 
@@ -202,7 +204,7 @@ def _named(name: str, dtype: str | None = None) -> Any:
 
 for _name in (*ARITHMETIC, *BITWISE, *FLOATING, *NUMERIC):
     setattr(Tracer, _name, _named(_name))
-for _name in (*COMPARISONS, *LOGICAL, *QUESTIONS):
+for _name in (*COMPARISONS, *LOGICAL, *PREDICATES):
     setattr(Tracer, _name, _named(_name, "bool"))
 for _name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"):
     setattr(Tracer, _name, np.dtype(_name))

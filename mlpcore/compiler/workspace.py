@@ -1,4 +1,4 @@
-"""The memory in which a bound program works: one block, for arrays that live on, for tiles and for partial results."""
+"""The memory of a bound program: one block for its temporary arrays, those of tiles, and partial results."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -6,63 +6,62 @@ from itertools import accumulate
 import numpy as np
 
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.memory import aligned, arena
+from mlpcore.compiler.memory import aligned_bytes, arena
 from mlpcore.compiler.places import size
 from mlpcore.compiler.pointers import padded
 from mlpcore.compiler.storage import Storage
 
 
 class Workspace:
-    """``pieces`` of the arrays ``own``; by phase, ``strides`` from one tile to the next, and where ``sums`` lie.
+    """Memory for the nodes ``owners``: their ``arrays``, and by phase the tiles' ``strides`` and addresses of ``sums``.
 
-    A tile has memory for its own rows of what only its phase uses, so that all tiles together take what the whole
-    would. The partial results of a phase are the bytes ``sums`` for every tile but the first; with the gradients among
-    them, that is their size times the number of tiles less one. Rows are in at most so many ``tiles``, of ``each`` rows
-    at most.
+    An array that only one phase uses has a part for every tile, with the rows of that tile, so that all tiles together
+    take as much memory as the whole array. The partial results of a phase take ``sums`` bytes for every tile but the
+    first. Rows are cut into at most ``tiles`` tiles of at most ``each`` rows.
     """
 
     def __init__(
-        self, storage: Storage, sums: Sequence[int], own: Sequence[Node], rows: int, each: int, tiles: int
+        self, storage: Storage, sums: Sequence[int], owners: Sequence[Node], rows: int, each: int, tiles: int
     ) -> None:
         phases = storage.phases
         ends = list(accumulate(len(phase.items) for phase in phases))
         self.strides = np.zeros(len(phases), np.int64)
         within: dict[Node, int] = {}  # offsets in the memory of a tile
-        spans: list[tuple[int, int, int]] = []  # in the block, at first of every phase: its tiles, its partial results
+        spans: list[tuple[int, int, int]] = []  # first two for each phase: its tiles, its partial results
         for number, phase in enumerate(phases):
-            here = [whole for whole in own if storage.local.get(whole) == number]
-            counts = [size(whole.shape).at(each) * whole.dtype.itemsize for whole in here]
-            places = [storage.touched[whole] for whole in here]
-            found, length = arena([(min(p), max(p), count) for p, count in zip(places, counts, strict=True)])
-            within |= dict(zip(here, found, strict=True))
+            local = [owner for owner in owners if storage.local.get(owner) == number]
+            counts = [size(owner.shape).at(each) * owner.dtype.itemsize for owner in local]
+            places = [storage.touched[owner] for owner in local]
+            local_offsets, length = arena([(min(p), max(p), count) for p, count in zip(places, counts, strict=True)])
+            within |= dict(zip(local, local_offsets, strict=True))
             self.strides[number] = padded(length)
             first, last, count = ends[number] - len(phase.items), ends[number] - 1, phase.tiles(tiles)
             spans += [(first, last, padded(length) * count), (first, last, sums[number] * (count - 1))]
-        shared = [whole for whole in own if whole not in within]
-        for whole in shared:
-            items = _awake(storage, whole, ends)
-            spans.append((items[0], items[1], size(whole.shape).at(rows) * whole.dtype.itemsize))
+        shared = [owner for owner in owners if owner not in within]
+        for owner in shared:
+            items = _lifetime(storage, owner, ends)
+            spans.append((items[0], items[1], size(owner.shape).at(rows) * owner.dtype.itemsize))
         offsets, self.length = arena(spans)
-        self._block = aligned(self.length)
+        self._block = aligned_bytes(self.length)
         start = self._block.ctypes.data
         self.sums = np.array([start + offset for offset in offsets[1 : 2 * len(phases) : 2]], np.uintp)
-        at = {whole: offsets[2 * storage.local[whole]] + offset for whole, offset in within.items()}
+        at = {owner: offsets[2 * storage.local[owner]] + offset for owner, offset in within.items()}
         at |= dict(zip(shared, offsets[2 * len(phases) :], strict=True))
-        self.pieces: dict[Node, np.ndarray] = {}
-        for whole in own:
-            count = size(whole.shape).at(each if whole in within else rows) * whole.dtype.itemsize
-            self.pieces[whole] = self._block[at[whole] : at[whole] + count].view(whole.dtype)
+        self.arrays: dict[Node, np.ndarray] = {}
+        for owner in owners:
+            count = size(owner.shape).at(each if owner in within else rows) * owner.dtype.itemsize
+            self.arrays[owner] = self._block[at[owner] : at[owner] + count].view(owner.dtype)
 
 
-def _awake(storage: Storage, whole: Node, ends: Sequence[int]) -> tuple[int, int]:
-    """The first and the last item during which an array must be kept: in tiles, all items of a phase go on at once."""
-    if whole in {storage.whole(one)[0] for one in storage.kept}:
+def _lifetime(storage: Storage, owner: Node, ends: Sequence[int]) -> tuple[int, int]:
+    """The first and the last item during which an array is needed; with tiles, all items of a phase run at once."""
+    if owner in {storage.owner_of(node)[0] for node in storage.output_roots}:
         return 0, ends[-1] if ends else 0
-    items, first = storage.touched[whole], 0
-    begin, end = min(items), max(items)
+    items, first = storage.touched[owner], 0
+    start, end = min(items), max(items)
     for phase, behind in zip(storage.phases, ends, strict=True):
         if phase.length is not None:
-            begin = first if first <= begin < behind else begin
+            start = first if first <= start < behind else start
             end = behind - 1 if first <= end < behind else end
         first = behind
-    return begin, end
+    return start, end

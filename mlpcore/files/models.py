@@ -15,7 +15,8 @@ from mlpcore.errors import ConfigurationError, ModelFileError
 from mlpcore.files.specification import Specification, check_size, decode, encode
 from mlpcore.files.tensors import read, write
 from mlpcore.files.writing import Path
-from mlpcore.layers.outline import children, outline
+from mlpcore.layers.containers import children
+from mlpcore.layers.shapes import parameter_shapes
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Layer, Params
 
@@ -95,10 +96,10 @@ def _placed(specification: Specification, tensors: dict[str, np.ndarray], room: 
         raise ModelFileError(f"{who}: the specification's dtype is {dtype!r}, expected 'float32' or 'float64'")
     count = 0
     for layer in _leaves(net):
-        count += sum(leaf.size for _, leaf in named_leaves(outline(layer, dtype)))
+        count += sum(leaf.size for _, leaf in named_leaves(parameter_shapes(layer, dtype)))
         if count > room:
             raise ModelFileError(f"{who}: the network has more parameters than the tensors in the file have numbers")
-    tree = outline(net, dtype)
+    tree = parameter_shapes(net, dtype)
     expected = {name: tuple(leaf.shape) for name, leaf in named_leaves(tree)}
     for name in sorted(expected.keys() | tensors.keys()):
         got = tuple(tensors[name].shape) if name in tensors else None

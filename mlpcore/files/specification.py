@@ -5,6 +5,7 @@ later release changes does not change old files. Tuples are lists; numbers, text
 """
 
 import dataclasses
+import inspect
 import json
 import math
 import types
@@ -14,7 +15,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from mlpcore.configuration import configuration
 from mlpcore.errors import ConfigurationError, ModelFileError
 from mlpcore.initializers import INITIALIZERS
-from mlpcore.layers import LAYERS, Sequential
+from mlpcore.layers import LAYERS
 from mlpcore.losses import LOSSES
 from mlpcore.optimizers import OPTIMIZERS
 from mlpcore.schedules import SCHEDULES
@@ -111,8 +112,10 @@ def _build(data: dict, members: tuple[type, ...], where: str) -> Any:
         said = ", ".join(f"{'lacks' if field in fields else 'has the unknown'} {field}" for field in wrong)
         raise ModelFileError(f"{where or 'the specification'}: {name} {said}; expected {', '.join(fields)}")
     values = {field: decode(data[field], hints[field], _inside(where, field)) for field in fields}
+    spread = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.VAR_POSITIONAL]
+    entries = [entry for field in spread for entry in values.pop(field)]  # of a field that is given as `*layers`
     try:
-        return cls(*values["layers"]) if cls is Sequential else cls(**values)
+        return cls(*entries, **values)
     except (ConfigurationError, OverflowError) as error:
         raise ModelFileError(f"{where or 'the specification'}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Layers made of layers: Sequential and Residual. Their parameters, noise and caches are tuples of their children's."""
+"""Layers made of layers: what they share, Sequential, and Residual."""
 
 from typing import Any
 
@@ -8,8 +8,51 @@ from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Layer, Noise, Params
 
 
+class Container:
+    """Abstract: a layer made of other layers, its children.
+
+    Parameters, running statistics, noise and cache are tuples: an entry for each child in the order of ``children``,
+    then what is the container's own, if anything. A member defines ``children``, ``with_children`` and what
+    `mlpcore.typing.Layer` asks for beside the methods below. A container may also be written without this class.
+    """
+
+    @property
+    def children(self) -> tuple[Layer, ...]:
+        """The layers that this one is made of."""
+        raise NotImplementedError
+
+    def with_children(self, children: tuple[Layer, ...]) -> Layer:
+        """The same container around other layers, one in the place of each of ``children``."""
+        raise NotImplementedError
+
+    @property
+    def row_independent(self) -> bool:
+        """Whether every child is."""
+        return all(child.row_independent for child in self.children)
+
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """A tuple of the children's parameters, each from a stream of its own."""
+        return tuple(child.init(rng.child(i), dtype) for i, child in enumerate(self.children))
+
+    def observe(self, params: Params, cache: Cache) -> Params:
+        """A tuple of the children's running statistics, {} for a child that has none."""
+        return tuple(observe(*parts) for parts in zip(self.children, params, cache, strict=False))
+
+
+def children(layer: Layer) -> tuple[Layer, ...]:
+    """The layers that a layer is made of, () for a leaf."""
+    return getattr(layer, "children", ())
+
+
+def last_layer(layer: Layer) -> Layer:
+    """The layer whose output is that of the network, as far as layers follow each other."""
+    while isinstance(layer, Sequential) and layer.layers:
+        layer = layer.layers[-1]
+    return layer
+
+
 @configuration
-class Sequential:
+class Sequential(Container):
     """The layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
 
     The chain rule walks back through the same layers: each turns the gradient of its output into that of its input.
@@ -32,9 +75,13 @@ class Sequential:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
     @property
-    def row_independent(self) -> bool:
-        """Whether every layer is."""
-        return all(layer.row_independent for layer in self.layers)
+    def children(self) -> tuple[Layer, ...]:
+        """The layers."""
+        return self.layers
+
+    def with_children(self, children: tuple[Layer, ...]) -> "Sequential":
+        """Other layers, one after the other."""
+        return Sequential(*children)
 
     def widths(self, n_in: int | None) -> int | None:
         """Columns after the last layer; the error names the two layers that do not chain."""
@@ -52,10 +99,6 @@ class Sequential:
                 giver = f"layer {i} {layer!r}"
             width = after
         return width
-
-    def init(self, rng: Stream, dtype: str) -> Params:
-        """A tuple of the layers' parameters, each from its own stream."""
-        return tuple(layer.init(rng.child(i), dtype) for i, layer in enumerate(self.layers))
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """A tuple of the layers' noise."""
@@ -81,13 +124,9 @@ class Sequential:
             dy, grads[i] = self.layers[i].backward(params[i], cache[i], dy, need_dx=need_dx or i > 0)
         return (dy if need_dx else None), tuple(grads)
 
-    def observe(self, params: Params, cache: Cache) -> Params:
-        """The running statistics of the layers that have them."""
-        return tuple(observe(*parts) for parts in zip(self.layers, params, cache, strict=True))
-
 
 @configuration
-class Residual:
+class Residual(Container):
     """A layer and a way round it: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
 
     The layer must give as many columns as it takes. Source: He, Zhang, Ren & Sun (2016), "Deep residual learning for
@@ -102,9 +141,13 @@ class Residual:
         self.widths(None)
 
     @property
-    def row_independent(self) -> bool:
-        """Whether the inner layer is."""
-        return self.layer.row_independent
+    def children(self) -> tuple[Layer, ...]:
+        """The inner layer alone."""
+        return (self.layer,)
+
+    def with_children(self, children: tuple[Layer, ...]) -> "Residual":
+        """Another inner layer."""
+        return Residual(*children)
 
     def widths(self, n_in: int | None) -> int | None:
         """As many columns as go in."""
@@ -115,10 +158,6 @@ class Residual:
         if n_in not in (None, width) or (n_in is None and self.layer.widths(width) != width):
             raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many")
         return width
-
-    def init(self, rng: Stream, dtype: str) -> Params:
-        """A tuple of one: the inner layer's parameters."""
-        return (self.layer.init(rng.child(0), dtype),)
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """A tuple of one: the inner layer's noise."""
@@ -133,10 +172,6 @@ class Residual:
         """The gradient through the layer, and the one round it."""
         dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
         return (dy + dx if need_dx else None), (grads,)
-
-    def observe(self, params: Params, cache: Cache) -> Params:
-        """The running statistics of the inner layer."""
-        return (observe(self.layer, params[0], cache[0]),)
 
 
 def observe(layer: Layer, params: Params, cache: Cache) -> Params:

@@ -1,4 +1,4 @@
-"""Networks as ONNX models, for onnxruntime and whatever else reads them; the extra ``onnx`` brings what it needs."""
+"""Exports networks as ONNX models, for onnxruntime and other readers; needs the extra ``onnx``."""
 
 from mlpcore.onnx.export import network_to_onnx, to_onnx
 

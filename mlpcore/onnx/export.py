@@ -1,4 +1,4 @@
-"""`to_onnx` for a model, and under it `network_to_onnx` for a network, its parameters and the link of its loss."""
+"""`to_onnx` exports a model, `network_to_onnx` a network with its parameters and the link of its loss."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -15,12 +15,12 @@ from mlpcore.files.writing import Path, replace_file
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.namespace import namespace
 from mlpcore.onnx.nodes import Nodes
-from mlpcore.onnx.printer import Printer
+from mlpcore.onnx.printer import OnnxPrinter
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Layer, Loss, Params
 
 INPUT, PREDICTION, LABEL, PROBABILITIES = "X", "prediction", "label", "probabilities"
-PARTS = ("mean", "variance")  # of a prediction that is a pair
+PARTS = ("mean", "variance")  # the names of a prediction that is a pair
 
 
 def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | None = None) -> Any:
@@ -30,9 +30,9 @@ def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | No
     and ``mean`` and ``variance`` for a GaussianNLL. With ``classes``, the names of the classes, there are the outputs
     ``label`` and ``probabilities`` instead, see `network_to_onnx`. Where an average is kept, it is what is exported.
 
-    Layers are in inference form. Predictions equal those of the model to rounding; a file that exists is replaced
-    whole or not at all. Errors: MissingDependency without the package onnx (extra ``onnx``), ConfigurationError for a
-    layer or loss of one's own that computes with more than the operators there are.
+    Layers are in inference form. Predictions equal those of the model to rounding. An existing file is replaced
+    completely or not at all. Errors: MissingDependency without the package onnx (extra ``onnx``), ConfigurationError
+    for a user's own layer or loss with operations that ONNX lacks.
     """
     with model.backend.scope(model.dtype):
         params = tree_map(to_host, model.params)
@@ -53,9 +53,9 @@ def network_to_onnx(
 ) -> Any:
     """The network with these host parameters and the link of the loss as an ``onnx.ModelProto``, for x of ``columns``.
 
-    It is written to ``path`` where one is given. ``outputs`` makes what is asked of the raw scores, by name; without it
-    that is what the link of the loss gives. ``classes`` (integers, strings, booleans or floats) asks for the outputs
-    ``label`` and ``probabilities`` instead, in the manner of scikit-learn's converters:
+    It is written to ``path`` where one is given. ``outputs`` is a function from the raw scores to the outputs by name;
+    by default the output is that of the loss's link. With ``classes`` (integers, strings, booleans or floats) the
+    outputs are ``label`` and ``probabilities``, as of scikit-learn's converters:
 
     - as many classes as scores of a softmax: ``label`` (n,) is the likeliest class, the first of equals;
     - two classes for one score of a sigmoid: ``probabilities`` (n, 2), ``label`` (n,) is the second class where its
@@ -67,40 +67,40 @@ def network_to_onnx(
     tracer = Tracer()
     x = tracer.input((N, columns), dtype)
     names = {x.node: INPUT}
-    given = {id(leaf): name for name, leaf in named_leaves(params)}
+    leaf_names = {id(leaf): name for name, leaf in named_leaves(params)}
 
     def traced(leaf: Array) -> TracedArray:
         constant = tracer.asarray(np.array(leaf, dtype=dtype, order="C"))
-        names[constant.node] = given[id(leaf)]
+        names[constant.node] = leaf_names[id(leaf)]
         return constant
 
     params = tree_map(traced, params)
     try:
         scores = net.forward(params, x)[0]
-        found = _asked(loss, scores, classes) if outputs is None else outputs(scores)
-        found = {name: tracer.asarray(one) for name, one in found.items()}
+        results = _asked(loss, scores, classes) if outputs is None else outputs(scores)
+        results = {name: tracer.asarray(array) for name, array in results.items()}
     except ConfigurationError:
         raise
     except Untraceable as error:
         raise ConfigurationError(
-            f"to_onnx: the network or its loss asks for {error}, which an ONNX graph cannot have"
+            f"to_onnx: the network or its loss uses {error}, which an ONNX graph cannot have"
         ) from None
     except (IndexError, TypeError, ValueError) as error:
         raise ConfigurationError(
             f"to_onnx: the network or its loss does not work on x of shape (n, {columns}): {error}"
         ) from None
-    printer = Printer(onnx, tracer, [one.node for one in found.values()], names)
-    ends = {name: _end(one.dtype, one.shape, printer.values[one.node]) for name, one in found.items()}
-    if classes is not None and LABEL not in found:
+    printer = OnnxPrinter(onnx, tracer, [array.node for array in results.values()], names)
+    ends = {name: _end(array.dtype, array.shape, printer.values[array.node]) for name, array in results.items()}
+    if classes is not None and LABEL not in results:
         ends = {LABEL: _likeliest(printer.nodes, ends[PROBABILITIES], np.asarray(classes))} | ends
-    made = printer.nodes.model("mlpcore", {INPUT: _end(x.dtype, x.shape, INPUT)[:2]}, ends)
+    exported = printer.nodes.model("mlpcore", {INPUT: _end(x.dtype, x.shape, INPUT)[:2]}, ends)
     if path is not None:
-        replace_file(path, [made.SerializeToString()])
-    return made
+        replace_file(path, [exported.SerializeToString()])
+    return exported
 
 
 def _asked(loss: Loss, scores: Array, classes: Sequence[Any] | None) -> dict[str, Array]:
-    """The outputs by their names, but for the label of the likeliest class."""
+    """The outputs by name, without the label of the likeliest class."""
     prediction = loss.predict(scores)
     if classes is not None:
         return _classified(loss, prediction, classes)
@@ -108,7 +108,7 @@ def _asked(loss: Loss, scores: Array, classes: Sequence[Any] | None) -> dict[str
 
 
 def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> dict[str, Array]:
-    """The probabilities, and the labels where they are numbers of the graph."""
+    """The outputs of a classifier: probabilities, and for multilabel scores the labels."""
     names = np.asarray(classes)
     scores, yes_or_no = probabilities.shape[-1], isinstance(loss, SigmoidCrossEntropy)
     if not yes_or_no and not isinstance(loss, SoftmaxCrossEntropy):
@@ -125,19 +125,19 @@ def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> dict[
 
 
 def _likeliest(nodes: Nodes, probabilities: tuple, classes: np.ndarray) -> tuple:
-    """The label of the likeliest class, whose name may be a string, which no traced array holds."""
+    """The output with the label of the likeliest class; added here because traced arrays cannot hold strings."""
     _, shape, value = probabilities
     place = nodes.node("ArgMax", [value], axis=len(shape) - 1, keepdims=0)
     return classes.dtype, shape[:-1], nodes.node("Gather", [nodes.constant(classes, "classes"), place], axis=0)
 
 
 def _end(dtype: Any, shape: Shape, value: str) -> tuple:
-    """An input or output of the model: dtype, shape with the free axis by its name, and the value that it is."""
+    """An input or output of the model: dtype, shape with the free axis as "n", and the name of its value."""
     return dtype, ["n" if dim is N else dim for dim in shape], value
 
 
 def _columns(net: Layer, params: Params) -> int:
-    """How many columns the network takes: the first length in its parameters that is right for its first layer."""
+    """The number of input columns: the first length in the parameters that the first layer accepts."""
     for _, leaf in named_leaves(params):
         for length in leaf.shape:
             try:
@@ -149,7 +149,7 @@ def _columns(net: Layer, params: Params) -> int:
 
 
 def _onnx() -> Any:
-    """The package, or the error that says how to get it."""
+    """The package onnx; MissingDependency where it cannot be imported."""
     try:
         return import_module("onnx")
     except ImportError as error:

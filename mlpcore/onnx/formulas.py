@@ -1,8 +1,8 @@
-"""Functions that ONNX lacks, or onnxruntime in float64, written in those that are there: plain Array API formulas.
+"""Array API formulas for functions that ONNX, or onnxruntime in float64, does not have.
 
-Each holds for all numbers, NaN and infinities, to a few roundings; `mlpcore.onnx.rewriting` puts them in the place of
-the function. A branch of a ``where`` may be wrong where it is not chosen. Zeros are positive behind a ``where``:
-onnxruntime adds up its two branches, each with zeros in the places of the other.
+Each is correct to a few roundings for all numbers, NaN and infinities; `mlpcore.onnx.rewriting` substitutes them. A
+branch of a ``where`` may be wrong where it is not chosen. A ``where`` loses the sign of zeros, because onnxruntime
+adds its two branches, each with zeros where the other is chosen.
 """
 
 import math
@@ -44,7 +44,7 @@ def logaddexp(xp: Any, x: Array, y: Array) -> Array:
 
 
 def hypot(xp: Any, x: Array, y: Array) -> Array:
-    """``sqrt(x^2 + y^2)``, the larger taken out of the root; infinite if either is, whatever the other."""
+    """``sqrt(x^2 + y^2)``, scaled by the larger; infinite if either is infinite, even if the other is NaN."""
     x, y = xp.abs(x), xp.abs(y)
     large = xp.maximum(x, y)
     ratio = xp.minimum(x, y) / xp.where(large > 0, large, 1.0)
@@ -72,28 +72,28 @@ def signbit(xp: Any, x: Array) -> Array:
 
 
 def copysign(xp: Any, x: Array, y: Array) -> Array:
-    """The size of x with the sign of y; a product, which leaves a zero its sign."""
+    """The absolute value of x with the sign of y, as a product, which keeps the sign of zeros."""
     return xp.abs(x) * (1 - 2 * xp.astype(signbit(xp, y), x.dtype))
 
 
 def remainder(xp: Any, x: Array, y: Array) -> Array:
-    """What is left of x in whole y, with the sign of y, from C's ``fmod``, which has that of x."""
-    rest, turned = _fmod(xp, x, y)
-    return xp.where(turned, rest + y, rest)
+    """The remainder of x by y with the sign of y, from C's ``fmod``, which has the sign of x."""
+    rest, opposite = _fmod(xp, x, y)
+    return xp.where(opposite, rest + y, rest)
 
 
 def floor_divide(xp: Any, x: Array, y: Array) -> Array:
-    """``floor(x / y)`` by the remainder, so that the quotient is whole but for rounding."""
-    rest, turned = _fmod(xp, x, y)
+    """``floor(x / y)`` computed from the remainder, so that only rounding keeps the quotient from being an integer."""
+    rest, opposite = _fmod(xp, x, y)
     quotient = (x - rest) / y
-    quotient = xp.where(turned, quotient - 1, quotient)
+    quotient = xp.where(opposite, quotient - 1, quotient)
     below = xp.floor(quotient)
     below = xp.where(quotient - below > 0.5, below + 1, below)
     return xp.where(y == 0, x / y, below)
 
 
 def _fmod(xp: Any, x: Array, y: Array) -> tuple[Array, Array]:
-    """What is left with the sign of x, and whether something is left and y has the other sign."""
+    """C's ``fmod``, and whether it is not zero and has the other sign than y."""
     rest = xp.elementwise("fmod", x, y)
     return rest, xp.not_equal(rest, 0) & xp.not_equal(rest < 0, y < 0)
 
@@ -110,7 +110,7 @@ def tan(xp: Any, x: Array) -> Array:
 
 
 def cosh(xp: Any, x: Array) -> Array:
-    """``(exp(x) + exp(-x)) / 2``; the large power in two factors, which overflow no sooner than the result."""
+    """``(exp(x) + exp(-x)) / 2``, the large power as two factors, which do not overflow before the result does."""
     half = xp.exp(0.5 * xp.abs(x))
     return 0.5 * half * half + 0.5 * xp.exp(-xp.abs(x))
 
@@ -124,7 +124,7 @@ def sinh(xp: Any, x: Array) -> Array:
 
 
 def asinh(xp: Any, x: Array) -> Array:
-    """``log(x + sqrt(x^2 + 1))`` for the size of x, as ``log1p(x + x^2 / (1 + sqrt(x^2 + 1)))``."""
+    """``log(a + sqrt(a^2 + 1))`` for ``a = |x|``, as ``log1p(a + a^2 / (1 + sqrt(a^2 + 1)))``, with the sign of x."""
     a = xp.abs(x)
     square = a * a
     near = log1p(xp, a + square / (1 + xp.sqrt(square + 1)))
@@ -139,15 +139,15 @@ def acosh(xp: Any, x: Array) -> Array:
 
 
 def atanh(xp: Any, x: Array) -> Array:
-    """``log((1 + x) / (1 - x)) / 2`` for the size of x, as ``log1p(2 x / (1 - x)) / 2``."""
+    """``log((1 + a) / (1 - a)) / 2`` for ``a = |x|``, as ``log1p(2 a / (1 - a)) / 2``, with the sign of x."""
     a = xp.abs(x)
     return copysign(xp, 0.5 * log1p(xp, 2 * a / (1 - a)), x)
 
 
 def atan(xp: Any, x: Array) -> Array:
-    """``a + (x cos(a) - sin(a)) / (cos(a) + x sin(a))`` for the a that single precision gives, off by 1e-7 at most.
+    """``a + (x cos(a) - sin(a)) / (cos(a) + x sin(a))`` for the float32 result a, whose error is at most 1e-7.
 
-    What is added is the tangent of the angle that is missing, which differs from it by less than its third power.
+    The correction is the tangent of the missing angle, which differs from the angle by less than its third power.
     """
     x = xp.clip(x, -1e300, 1e300)
     a = xp.astype(xp.atan(xp.astype(x, xp.float32)), x.dtype)
@@ -166,7 +166,7 @@ def acos(xp: Any, x: Array) -> Array:
 
 
 def atan2(xp: Any, y: Array, x: Array) -> Array:
-    """The angle of (x, y): that of the smaller size over the larger, mirrored into its eighth of the plane."""
+    """The angle of (x, y): that of the smaller absolute value over the larger, reflected into the right octant."""
     wide, high = xp.abs(x), xp.abs(y)
     small, large = xp.minimum(wide, high), xp.maximum(wide, high)
     ratio = xp.where(small == large, xp.astype(large > 0, x.dtype), small / large)
@@ -176,36 +176,36 @@ def atan2(xp: Any, y: Array, x: Array) -> Array:
 
 
 def whole_remainder(xp: Any, x: Array, y: Array) -> Array:
-    """As `remainder`, of whole numbers; of a division by zero 0, as NumPy has it."""
+    """As `remainder`, for integers; 0 for a division by zero, as in NumPy."""
     return xp.remainder(x, _safe(xp, y))
 
 
 def whole_floor_divide(xp: Any, x: Array, y: Array) -> Array:
-    """As `floor_divide`, of whole numbers; of a division by zero 0."""
+    """As `floor_divide`, for integers; 0 for a division by zero."""
     quotient = xp.elementwise("quotient", x - whole_remainder(xp, x, y), _safe(xp, y))
     return xp.where(y == 0, 0, xp.where(y == -1, -x, quotient))
 
 
 def _safe(xp: Any, y: Array) -> Array:
-    """1 in the place of 0 and -1: by 0, and the smallest number by -1, a processor does not divide but stop."""
+    """y with 0 and -1 replaced by 1: division by 0, and of the smallest integer by -1, is a processor trap."""
     return xp.where((y == 0) | (y == -1), 1, y)
 
 
 def largest(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
-    """The largest entries, NaN where there is one."""
+    """The maximum over the axes, NaN where an entry is NaN."""
     lost = xp.any(xp.isnan(x), axis=axes, keepdims=True)
     return xp.where(lost, xp.nan, xp.max(x, axis=axes, keepdims=True))
 
 
 def smallest(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
-    """The smallest entries, NaN where there is one."""
+    """The minimum over the axes, NaN where an entry is NaN."""
     lost = xp.any(xp.isnan(x), axis=axes, keepdims=True)
     return xp.where(lost, xp.nan, xp.min(x, axis=axes, keepdims=True))
 
 
 def first_largest(xp: Any, x: Array, axes: tuple[int, ...]) -> Array:
-    """The place of the first largest entry, or of the first NaN."""
+    """The index of the first NaN, else of the first largest entry."""
     (axis,) = axes
     nan = xp.astype(xp.isnan(x), xp.int32)
-    places = [xp.argmax(one, axis=axis, keepdims=True) for one in (nan, x)]
+    places = [xp.argmax(array, axis=axis, keepdims=True) for array in (nan, x)]
     return xp.where(xp.any(xp.astype(nan, xp.bool), axis=axis, keepdims=True), *places)

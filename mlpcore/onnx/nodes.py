@@ -1,4 +1,4 @@
-"""The nodes and constants of an ONNX model as they are written, and the names of what flows between them."""
+"""Collects the nodes and constants of an ONNX model, and names their outputs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ import numpy as np
 
 from mlpcore.errors import ConfigurationError
 
-OPSET, IR_VERSION = 17, 8  # runtimes refuse versions newer than themselves; these are known to all of the last years
-LARGEST = (1 << 31) - (1 << 20)  # bytes: protobuf ends at 2 GiB, nodes and names included
+OPSET, IR_VERSION = 17, 8  # runtimes reject versions newer than themselves; these have been supported for years
+LARGEST = (1 << 31) - (1 << 20)  # bytes of parameters; protobuf's limit of 2 GiB includes nodes and names
 
 
 class Nodes:
-    """Nodes and constants, each written once; ``onnx`` is the package that makes both."""
+    """Nodes and constants, each added once; ``onnx`` is the package."""
 
     def __init__(self, onnx: Any) -> None:
         self.onnx = onnx
@@ -23,7 +23,7 @@ class Nodes:
         self._counts: Counter[str] = Counter()
 
     def node(self, operator: str, inputs: Sequence[str], label: str = "", **attributes: Any) -> str:
-        """The node with these inputs; the name of its output is returned, and is that of the node too."""
+        """Add the node with these inputs; returns the name of its output, which is also that of the node."""
         key = (operator, *inputs, repr(attributes))
         if key not in self._known:
             self._known[key] = name = self._fresh(f"{label}/{operator}" if label else operator)
@@ -31,7 +31,7 @@ class Nodes:
         return self._known[key]
 
     def constant(self, values: np.ndarray, name: str | None = None) -> str:
-        """The name of the constant with these values; equal ones of one ``name``, or without one, are the same."""
+        """Add a constant; returns its name. Equal constants with the same ``name``, or without one, are one."""
         key = (name, values.dtype.str, values.shape, values.tobytes())
         if key not in self._known:
             self._known[key] = written = self._fresh(name or "constant")
@@ -44,16 +44,16 @@ class Nodes:
 
     def model(self, title: str, inputs: dict[str, tuple], outputs: dict[str, tuple]) -> Any:
         """The checked model; ``inputs`` maps names to (dtype, shape), ``outputs`` to these and the name of a value."""
-        helper, size = self.onnx.helper, sum(len(one.raw_data) for one in self.constants)
+        helper, size = self.onnx.helper, sum(len(constant.raw_data) for constant in self.constants)
         if size > LARGEST:
             raise ConfigurationError(f"to_onnx: the parameters hold {size:,} bytes, more than an ONNX file can")
         for name, (*_, value) in outputs.items():
             self.nodes.append(helper.make_node("Identity", [value], [name], name=f"to {name}"))
-        given, made = (
+        input_infos, output_infos = (
             [helper.make_tensor_value_info(name, self.kind(end[0]), end[1]) for name, end in ends.items()]
             for ends in (inputs, outputs)
         )
-        graph = helper.make_graph(self.nodes, title, given, made, self.constants)
+        graph = helper.make_graph(self.nodes, title, input_infos, output_infos, self.constants)
         opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, producer_name="mlpcore", opset_imports=[opset], ir_version=IR_VERSION)
         self.onnx.checker.check_model(model)

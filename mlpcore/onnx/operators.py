@@ -1,4 +1,4 @@
-"""What every operation of a rewritten graph is in ONNX: one operator, or a few."""
+"""Writes every operation of a rewritten graph as one or a few ONNX operators."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,12 +8,12 @@ import numpy as np
 from mlpcore.compiler.graph import N, Node, Shape, has_rows
 from mlpcore.onnx.nodes import Nodes
 
-END = np.iinfo(np.int64).max  # a slice up to the end
-WITH_WHERE = ("float32", "float64", "int32", "int64", "uint8")  # dtypes for which onnxruntime chooses
+END = np.iinfo(np.int64).max  # the stop of a slice up to the end
+WITH_WHERE = ("float32", "float64", "int32", "int64", "uint8")  # dtypes for which onnxruntime has Where
 
 
 class Operation(NamedTuple):
-    """An operation, the names of its operands, and ``rows``, that of an array of the number of rows (1,)."""
+    """An operation, the names of its operands, and ``rows()``, the name of an array (1,) with the number of rows."""
 
     nodes: Nodes
     node: Node
@@ -21,35 +21,35 @@ class Operation(NamedTuple):
     rows: Callable[[], str]
 
     def write(self, operator: str, *operands: str, **attributes: Any) -> str:
-        """A node for it; the name of its result is returned."""
+        """Add a node; returns the name of its output."""
         return self.nodes.node(operator, operands, self.node.label, **attributes)
 
     def constant(self, values: Any, dtype: Any = "int64") -> str:
-        """The name of a constant."""
+        """Add a constant; returns its name."""
         return self.nodes.constant(np.asarray(values, dtype))
 
     def cast(self, operand: str, dtype: Any) -> str:
-        """An operand in another dtype."""
+        """Add a cast to another dtype; returns the name of its output."""
         return self.write("Cast", operand, to=self.nodes.kind(dtype))
 
     def shape(self, shape: Shape) -> str:
-        """The name of a shape."""
+        """The name of an array that holds a shape."""
         if not has_rows(shape):
             return self.constant(shape)
         return self.write("Concat", *[self.rows() if dim is N else self.constant([dim]) for dim in shape], axis=0)
 
     def attribute(self, name: str) -> Any:
-        """What the operation takes besides arrays."""
+        """An argument of the operation that is not an array."""
         return dict(self.node.attributes)[name]
 
 
 ENTRYWISE = {
     **{"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "pow": "Pow"},
     **{"maximum": "Max", "minimum": "Min", "relu": "Relu", "matmul": "MatMul"},
-    **{"quotient": "Div", "remainder": "Mod"},  # of whole numbers
+    **{"quotient": "Div", "remainder": "Mod"},  # of integers
     **{"less": "Less", "less_equal": "LessOrEqual", "greater": "Greater", "greater_equal": "GreaterOrEqual"},
     **{"equal": "Equal", "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "logical_not": "Not"},
-    **{"bitwise_and": "And", "bitwise_or": "Or", "bitwise_xor": "Xor", "bitwise_invert": "Not"},  # of truths
+    **{"bitwise_and": "And", "bitwise_or": "Or", "bitwise_xor": "Xor", "bitwise_invert": "Not"},  # of bools
     **{"abs": "Abs", "negative": "Neg", "sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round"},
     **{"sqrt": "Sqrt", "reciprocal": "Reciprocal", "exp": "Exp", "log": "Log", "isnan": "IsNaN", "isinf": "IsInf"},
     **{"sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan"},
@@ -59,89 +59,92 @@ REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "mean": "ReduceMean", "pro
 
 
 def _entrywise(operator: str) -> Callable[[Operation], str]:
-    return lambda given: given.write(operator, *given.operands)
+    return lambda op: op.write(operator, *op.operands)
 
 
-def _not_equal(given: Operation) -> str:
-    return given.write("Not", given.write("Equal", *given.operands))
+def _not_equal(op: Operation) -> str:
+    return op.write("Not", op.write("Equal", *op.operands))
 
 
-def _square(given: Operation) -> str:
-    return given.write("Mul", *given.operands * 2)
+def _square(op: Operation) -> str:
+    return op.write("Mul", *op.operands * 2)
 
 
-def _fmod(given: Operation) -> str:
-    return given.write("Mod", *given.operands, fmod=1)
+def _fmod(op: Operation) -> str:
+    return op.write("Mod", *op.operands, fmod=1)
 
 
-def _where(given: Operation) -> str:
-    if str(given.node.dtype) in WITH_WHERE:
-        return given.write("Where", *given.operands)
-    condition, *others = given.operands
-    return given.cast(given.write("Where", condition, *[given.cast(one, "int64") for one in others]), given.node.dtype)
+def _where(op: Operation) -> str:
+    if str(op.node.dtype) in WITH_WHERE:
+        return op.write("Where", *op.operands)
+    condition, *branches = op.operands
+    return op.cast(
+        op.write("Where", condition, *[op.cast(branch, "int64") for branch in branches]),
+        op.node.dtype,
+    )
 
 
-def _astype(given: Operation) -> str:
-    return given.cast(given.operands[0], given.node.dtype)
+def _astype(op: Operation) -> str:
+    return op.cast(op.operands[0], op.node.dtype)
 
 
-def _rows(given: Operation) -> str:
-    return given.cast(given.write("Squeeze", given.rows(), given.constant([0])), given.node.dtype)
+def _rows(op: Operation) -> str:
+    return op.cast(op.write("Squeeze", op.rows(), op.constant([0])), op.node.dtype)
 
 
 def _reduction(operator: str) -> Callable[[Operation], str]:
-    return lambda given: given.write(operator, *given.operands, axes=list(given.attribute("axes")), keepdims=1)
+    return lambda op: op.write(operator, *op.operands, axes=list(op.attribute("axes")), keepdims=1)
 
 
-def _sum(given: Operation) -> str:
-    return given.write("ReduceSum", *given.operands, given.constant(given.attribute("axes")), keepdims=1)
+def _sum(op: Operation) -> str:
+    return op.write("ReduceSum", *op.operands, op.constant(op.attribute("axes")), keepdims=1)
 
 
-def _any(given: Operation) -> str:
-    """Whether truths add up to something."""
-    count = given.write("ReduceSum", given.cast(given.operands[0], "int32"), given.constant(given.attribute("axes")))
-    return given.cast(count, "bool")
+def _any(op: Operation) -> str:
+    """Whether an entry is true: whether the sum of the bools is not 0."""
+    count = op.write("ReduceSum", op.cast(op.operands[0], "int32"), op.constant(op.attribute("axes")))
+    return op.cast(count, "bool")
 
 
-def _all(given: Operation) -> str:
-    """Whether there is none that does not hold."""
-    return given.write("Not", _any(given._replace(operands=[given.write("Not", *given.operands)])))
+def _all(op: Operation) -> str:
+    """Whether no entry is false."""
+    return op.write("Not", _any(op._replace(operands=[op.write("Not", *op.operands)])))
 
 
-def _argmax(given: Operation) -> str:
-    (axis,) = given.attribute("axes")
-    return given.write("ArgMax", *given.operands, axis=axis, keepdims=1)
+def _argmax(op: Operation) -> str:
+    (axis,) = op.attribute("axes")
+    return op.write("ArgMax", *op.operands, axis=axis, keepdims=1)
 
 
-def _reshape(given: Operation) -> str:
-    """An unknown number of rows is what is left for it, -1, unless no entries are left for anything."""
-    shape = given.node.shape
+def _reshape(op: Operation) -> str:
+    """A reshape. The number of rows is written as -1, unless another length is 0, which would leave it undefined."""
+    shape = op.node.shape
     if 0 not in [dim for dim in shape if dim is not N] and sum(dim is N for dim in shape) < 2:
-        return given.write("Reshape", *given.operands, given.constant([-1 if dim is N else dim for dim in shape]))
-    return given.write("Reshape", *given.operands, given.shape(shape), allowzero=1)
+        return op.write("Reshape", *op.operands, op.constant([-1 if dim is N else dim for dim in shape]))
+    return op.write("Reshape", *op.operands, op.shape(shape), allowzero=1)
 
 
-def _broadcast(given: Operation) -> str:
-    return given.write("Expand", *given.operands, given.shape(given.node.shape))
+def _broadcast(op: Operation) -> str:
+    return op.write("Expand", *op.operands, op.shape(op.node.shape))
 
 
-def _slice(given: Operation) -> str:
+def _slice(op: Operation) -> str:
     cuts = []
-    shapes = zip(given.node.inputs[0].shape, given.node.shape, strict=True)
+    shapes = zip(op.node.inputs[0].shape, op.node.shape, strict=True)
     for axis, (start, step, (before, count)) in enumerate(
-        zip(given.attribute("starts"), given.attribute("steps"), shapes, strict=True)
+        zip(op.attribute("starts"), op.attribute("steps"), shapes, strict=True)
     ):
         if before is not N and (start, step, before) != (0, 1, count):
             stop = start + count * step
             cuts.append((start, stop if stop >= 0 else -END, axis, step))
-    return given.write("Slice", *given.operands, *map(given.constant, zip(*cuts, strict=True)))
+    return op.write("Slice", *op.operands, *map(op.constant, zip(*cuts, strict=True)))
 
 
-def _take(given: Operation) -> str:
-    x, places = given.operands
-    if str(given.node.inputs[1].dtype) not in ("int32", "int64"):
-        places = given.cast(places, "int64")
-    return given.write("Gather", x, places, axis=given.attribute("axis"))
+def _take(op: Operation) -> str:
+    x, places = op.operands
+    if str(op.node.inputs[1].dtype) not in ("int32", "int64"):
+        places = op.cast(places, "int64")
+    return op.write("Gather", x, places, axis=op.attribute("axis"))
 
 
 OPERATORS: dict[str, Callable[[Operation], str]] = {
@@ -150,7 +153,7 @@ OPERATORS: dict[str, Callable[[Operation], str]] = {
     **{"not_equal": _not_equal, "square": _square, "fmod": _fmod, "where": _where},
     **{"astype": _astype, "rows": _rows, "sum": _sum, "any": _any, "all": _all, "argmax": _argmax},
     **{"reshape": _reshape, "broadcast_to": _broadcast, "slice": _slice, "take": _take},
-    "permute_dims": lambda given: given.write("Transpose", *given.operands, perm=list(given.attribute("axes"))),
-    "concat": lambda given: given.write("Concat", *given.operands, axis=given.attribute("axis")),
-    "softmax": lambda given: given.write("Softmax", *given.operands, axis=given.attribute("axes")[0]),
+    "permute_dims": lambda op: op.write("Transpose", *op.operands, perm=list(op.attribute("axes"))),
+    "concat": lambda op: op.write("Concat", *op.operands, axis=op.attribute("axis")),
+    "softmax": lambda op: op.write("Softmax", *op.operands, axis=op.attribute("axes")[0]),
 }

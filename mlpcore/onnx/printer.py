@@ -1,4 +1,4 @@
-"""A traced graph as the nodes of an ONNX model: one walk over its operations, in their order."""
+"""Prints a traced graph as the nodes of an ONNX model, one operation after another."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from mlpcore.onnx.operators import OPERATORS, Operation
 from mlpcore.onnx.rewriting import rewritten
 
 
-class Printer:
-    """Writes the graph of a tracer; ``names`` are those of its inputs, and of constants that keep theirs."""
+class OnnxPrinter:
+    """Prints the graph of a tracer; ``names`` are the names of its inputs, and of constants that have one."""
 
     def __init__(self, onnx: Any, tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> None:
         self.nodes = Nodes(onnx)
@@ -34,7 +34,9 @@ class Printer:
             raise ConfigurationError(
                 f"to_onnx: {node.label} uses {node.name} of {node.dtype}, for which ONNX has no operator"
             )
-        return OPERATORS[node.name](Operation(self.nodes, node, [self._values[one] for one in node.inputs], self._rows))
+        return OPERATORS[node.name](
+            Operation(self.nodes, node, [self._values[operand] for operand in node.inputs], self._rows)
+        )
 
     def _constant(self, node: Node) -> str:
         number = dict(node.attributes).get("value")
@@ -42,7 +44,7 @@ class Printer:
         return self.nodes.constant(values, self.names.get(node))
 
     def _rows(self) -> str:
-        """The number of rows (1,), read off the shape of an input."""
+        """The name of an array (1,) with the number of rows, from the shape of an input."""
         source = next(node for node in self.tracer.graph.nodes if node.kind == "input" and has_rows(node.shape))
         axis = next(i for i, dim in enumerate(source.shape) if dim is N)
         shape = self.nodes.node("Shape", [self.names[source]])

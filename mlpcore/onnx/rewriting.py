@@ -1,6 +1,6 @@
-"""A traced graph in the operations that ONNX has, as onnxruntime computes them: formulas in the place of others.
+"""Rewrites a traced graph to operations that ONNX has and onnxruntime computes correctly.
 
-What depends on constants alone is computed here, with NumPy.
+Other operations are replaced by formulas. Nodes that depend only on constants are computed here, with NumPy.
 """
 
 import math
@@ -21,63 +21,63 @@ from mlpcore.onnx import formulas
 FLOATS = (
     *("expm1", "log1p", "log2", "log10", "logaddexp", "hypot", "rsqrt", "trunc", "isfinite", "signbit"),
     *("copysign", "remainder", "floor_divide", "atan2"),
-)  # no operator
-FLOAT64 = ("cos", "tan", "cosh", "sinh", "asinh", "acosh", "atanh", "atan", "asin", "acos")  # no kernel for these
+)  # ONNX has no operator
+FLOAT64 = ("cos", "tan", "cosh", "sinh", "asinh", "acosh", "atanh", "atan", "asin", "acos")  # no float64 kernel
 LOSING_NAN = {"max": formulas.largest, "min": formulas.smallest, "argmax": formulas.first_largest}
 
 WHOLE = {"remainder": formulas.whole_remainder, "floor_divide": formulas.whole_floor_divide}
 MODULAR = ("add", "subtract", "multiply", "square", "negative", "equal", "not_equal")  # right in int64 for uint64 too
 INTEGERS = (*MODULAR, *WHOLE, *COMPARISONS, "abs", "sign", "maximum", "minimum", "sum", "max", "min", "argmax")
-UNCHANGED = ("round", "ceil", "floor", "trunc")  # whole numbers
+ROUNDING = ("round", "ceil", "floor", "trunc")  # do not change integers
 
-FOR_ALL = ("where", "astype", "any", "all")  # dtypes
+FOR_ALL = ("where", "astype", "any", "all")  # for all dtypes
 
 
 def rewritten(tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> tuple[Tracer, dict[Node, str]]:
-    """A tracer whose graph has these outputs, and the names of its inputs and constants.
+    """A new tracer with the rewritten graph, and the names of its inputs and constants.
 
-    ``names`` are those of inputs and constants of the given graph; a view of a constant keeps its name.
+    ``names`` are the names of inputs and constants of the given graph; a view of a constant has the constant's name.
     """
     tracer.graph.outputs = list(outputs)
     nodes = tracer.graph.needed()
     constants = _constants(nodes)
     values = _values(tracer, [node for node in _read(nodes, constants, outputs) if node in constants])
-    new, made, known = Tracer(), {}, {}
+    new, rewritten_nodes, new_names = Tracer(), {}, {}
     for node in nodes:
         if node in values:
-            made[node] = new.asarray(values[node]).node
+            rewritten_nodes[node] = new.asarray(values[node]).node
         elif node not in constants:
             pattern = _pattern(node)
             if pattern is None:
-                made[node] = _rewrite(new, node, [made[one] for one in node.inputs])
+                rewritten_nodes[node] = _rewrite(new, node, [rewritten_nodes[operand] for operand in node.inputs])
             else:
                 name, operand, words = pattern
                 of_all = (node.shape, node.dtype, node.label)
-                made[node] = new.graph.add(name, node.kind, [made[operand]], *of_all, **words)
-        if node in made and _origin(node) in names:
-            known[made[node]] = names[_origin(node)]
-    new.graph.outputs = [made[node] for node in outputs]
-    return new, known
+                rewritten_nodes[node] = new.graph.add(name, node.kind, [rewritten_nodes[operand]], *of_all, **words)
+        if node in rewritten_nodes and _origin(node) in names:
+            new_names[rewritten_nodes[node]] = names[_origin(node)]
+    new.graph.outputs = [rewritten_nodes[node] for node in outputs]
+    return new, new_names
 
 
 def _constants(nodes: Sequence[Node]) -> set[Node]:
-    """The nodes that depend on constants alone; a small array that is repeated stays small."""
-    found: set[Node] = set()
+    """The nodes that depend only on constants; without broadcasts, so that constants stay small."""
+    constants: set[Node] = set()
     for node in nodes:
         fixed = node.kind not in ("input", "draw") and node.name not in ("rows", "broadcast_to")
-        if fixed and not has_rows(node.shape) and found.issuperset(node.inputs):
-            found.add(node)
-    return found
+        if fixed and not has_rows(node.shape) and constants.issuperset(node.inputs):
+            constants.add(node)
+    return constants
 
 
 def _read(nodes: Sequence[Node], constants: set[Node], outputs: Sequence[Node]) -> list[Node]:
-    """What is an output, or an operand of what is no constant, in order."""
-    read = {one for node in nodes if node not in constants for one in node.inputs} | set(outputs)
+    """The nodes that are outputs or operands of nodes that are not constant, in order."""
+    read = {operand for node in nodes if node not in constants for operand in node.inputs} | set(outputs)
     return [node for node in nodes if node in read]
 
 
 def _values(tracer: Tracer, constants: Sequence[Node]) -> dict[Node, np.ndarray]:
-    """The arrays that constants are."""
+    """The values of constant nodes."""
     values = {node: tracer.data[node] for node in constants if node.name == "array"}
     numbers = [node for node in constants if node.name == "number"]
     values |= {node: np.asarray(dict(node.attributes)["value"], node.dtype) for node in numbers}
@@ -89,23 +89,25 @@ def _values(tracer: Tracer, constants: Sequence[Node]) -> dict[Node, np.ndarray]
 
 
 def _origin(node: Node) -> Node:
-    """The node whose entries a view shows."""
+    """The node of which this is a view; the node itself if it is none."""
     return _origin(node.inputs[0]) if node.kind == "view" else node
 
 
 def _pattern(node: Node) -> tuple[str, Node, dict[str, Any]] | None:
-    """The operator of ONNX that readers of a graph look for, its operand and attributes: a ReLU, softmax or mean."""
+    """The ONNX operator of a recognised pattern (ReLU, softmax, mean), its operand and attributes; else None."""
     if node.name == "maximum" and node.dtype.kind == "f":
-        others = [one for one in node.inputs if one.name != "number" or dict(one.attributes)["value"] != 0]
-        return ("relu", others[0], {}) if len(others) == 1 else None
-    if node.name != "divide" or "sum" not in [one.name for one in node.inputs]:
+        operands = [
+            operand for operand in node.inputs if operand.name != "number" or dict(operand.attributes)["value"] != 0
+        ]
+        return ("relu", operands[0], {}) if len(operands) == 1 else None
+    if node.name != "divide" or "sum" not in [operand.name for operand in node.inputs]:
         return None
     above, below = node.inputs
     if above.name == "sum" and below.name == "number":
         words = dict(above.attributes)
         dims = [above.inputs[0].shape[axis] for axis in words["axes"]]
-        known = not has_rows(dims) and 0 < math.prod(dims) == dict(below.attributes)["value"]
-        return ("mean", above.inputs[0], words) if known else None
+        is_mean = not has_rows(dims) and 0 < math.prod(dims) == dict(below.attributes)["value"]
+        return ("mean", above.inputs[0], words) if is_mean else None
     if above.name != "exp" or below.inputs != (above,) or above.inputs[0].name != "subtract":
         return None
     (scores, shift), words = above.inputs[0].inputs, dict(below.attributes)
@@ -114,20 +116,20 @@ def _pattern(node: Node) -> tuple[str, Node, dict[str, Any]] | None:
 
 
 def _rewrite(xp: Tracer, node: Node, inputs: list[Node]) -> Node:
-    """The node on these inputs, or what computes the same."""
+    """The node with new inputs, or an equivalent in operations that ONNX has."""
     name, words = node.name, dict(node.attributes)
     if node.kind == "elementwise" and inputs:
         inputs = _unrepeated(node, inputs)
-    arrays: list[Any] = [xp.wrap(one) for one in inputs]
+    arrays: list[Any] = [xp.wrap(operand) for operand in inputs]
     if node.kind not in ("elementwise", "reduce") or not inputs or name in FOR_ALL:
         return _same(xp, node, inputs)
     if name == "positive":
         return inputs[0]
     dtype = inputs[-1].dtype
     if name in LOGICAL or (dtype.kind == "b" and name.startswith("bitwise")):
-        return _same(xp, node, [xp.astype(one, "bool").node for one in arrays])
+        return _same(xp, node, [xp.astype(array, "bool").node for array in arrays])
     if dtype.kind != "f":
-        return inputs[0] if name in UNCHANGED else _integers(xp, node, arrays)
+        return inputs[0] if name in ROUNDING else _integers(xp, node, arrays)
     if name in FLOATS or (name in FLOAT64 and dtype == np.float64):
         return getattr(formulas, name)(xp, *arrays).node
     return LOSING_NAN[name](xp, *arrays, **words).node if name in LOSING_NAN else _same(xp, node, inputs)
@@ -139,24 +141,24 @@ def _same(xp: Tracer, node: Node, inputs: Sequence[Node], dtype: Any = None) -> 
 
 
 def _integers(xp: Tracer, node: Node, arrays: list[TracedArray]) -> Node:
-    """An operation on whole numbers or truths: int64's, the result in the dtype that it has."""
+    """An operation on integers or bools, computed in int64, the result in the node's dtype."""
     name, dtype = node.name, arrays[-1].dtype
     if name not in INTEGERS or (dtype == np.uint64 and name not in MODULAR):
         raise ConfigurationError(f"to_onnx: {node.label} uses {name} of {dtype}, for which ONNX has no operator")
-    wide = [xp.astype(one, "int64") for one in arrays]
+    wide = [xp.astype(array, "int64") for array in arrays]
     if name in WHOLE:
-        made = WHOLE[name](xp, *wide)
+        result = WHOLE[name](xp, *wide)
     else:
         kind = "bool" if name in COMPARISONS else "int64"
-        made = xp.wrap(_same(xp, node, [one.node for one in wide], kind))
-    return xp.astype(made, node.dtype).node
+        result = xp.wrap(_same(xp, node, [array.node for array in wide], kind))
+    return xp.astype(result, node.dtype).node
 
 
 def _unrepeated(node: Node, inputs: list[Node]) -> list[Node]:
-    """The operands, small arrays in the place of repeated ones where the others make the result as large as it is."""
-    for i, one in enumerate(inputs):
-        if one.name == "broadcast_to":
-            others = [*inputs[:i], one.inputs[0], *inputs[i + 1 :]]
-            if same_shape(broadcast([other.shape for other in others]), node.shape):
-                inputs = others
+    """The operands, with broadcast ones replaced by their sources where the result's shape stays the same."""
+    for i, operand in enumerate(inputs):
+        if operand.name == "broadcast_to":
+            unrepeated = [*inputs[:i], operand.inputs[0], *inputs[i + 1 :]]
+            if same_shape(broadcast([other.shape for other in unrepeated]), node.shape):
+                inputs = unrepeated
     return inputs

@@ -19,7 +19,7 @@ from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem
 from mlpcore.sklearn.runtime import on_host, tree_from
-from mlpcore.training.data import as_pair
+from mlpcore.training.ingest import check_validation_data
 from mlpcore.typing import Array, Loss, Tree
 
 # Of an earlier fit, by a solver that had epochs.
@@ -74,7 +74,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         """Validation data as a problem: (X, y) or (X, y, sample_weight)."""
         if self.solver == FULL_BATCH:
             raise ValueError("validation_data cannot be used with solver='lbfgs', which has no epochs to look after")
-        given = as_pair(validation_data)
+        given = check_validation_data(validation_data)
         return self._problem(*given, *[None] * (3 - len(given)), once=True, first=False, training=training)
 
     def _outputs(self, X: Any, function: Callable[[Loss, Array], Tree], method: str, depth: int | None = None) -> Tree:

@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
-from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
+from mlpcore.backends.transfer import move
 from mlpcore.execution.gradients import value_and_grad
 from mlpcore.model import Model
+from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.sklearn.sparse import dense_rows, rows_at_a_time
+from mlpcore.sklearn.sparse import rows_at_a_time, rows_on_backend
 from mlpcore.sklearn.stochastic import NOT_FINITE
 from mlpcore.trees import Layout
-from mlpcore.typing import Array
+from mlpcore.typing import Array, Dataset
 
 
 class Solved(NamedTuple):
@@ -28,11 +29,11 @@ class Solved(NamedTuple):
     iterations: int
 
 
-def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array]]:
+def objective(model: Model, data: Dataset) -> Callable[[Array], tuple[Array, Array]]:
     """The function of the flat vector ``(..., P)``: the loss of all rows with its penalty, and its gradient.
 
-    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x is made dense some rows at
-    a time, and the parts are added up.
+    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x, and data on the
+    host, come to the backend some rows at a time, and the parts are added up.
     """
     x, target, weights = data
     backend, layout, l2 = model.backend, model.layout, model.rules.l2
@@ -44,29 +45,29 @@ def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array
         value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
         return value, layout.flat(grads)
 
+    total = move(namespace(weights).sum(weights), backend)
     model.compiled.decide(x.shape[0], x.shape[0], layout.size)
-    compiled = backend.jit(whole, model.compiled, rows=(0, 1, 2))
+    compiled = backend.compile.function(whole, model.compiled, (0, 1, 2))
 
     def evaluate(vector: Array) -> tuple[Array, Array]:
-        if issparse(x):
-            value, g, step = 0.0, 0.0, rows_at_a_time(x)
-            for start in range(0, x.shape[0], step):
-                stop = min(start + step, x.shape[0])
-                rows = dense_rows(x, start, stop, backend)
-                some = whole(rows, target[start:stop, ...], weights[start:stop], vector)
-                value, g = value + some[0], g + some[1]
-        else:
+        if backend.owns(x):
             value, g = compiled(x, target, weights, vector)
+        else:
+            value, g, count = 0.0, 0.0, rows_at_a_time(x)
+            for start in range(0, x.shape[0], count):
+                stop = min(start + count, x.shape[0])
+                rows, targets, row_weights = (rows_on_backend(array, start, stop, backend) for array in data)
+                block_value, block_gradient = whole(rows, targets, row_weights, vector)
+                value, g = value + block_value, g + block_gradient
         decayed = vector[: layout.decayed]
         pull = l2 * decayed
         penalty = xp.concat([pull, xp.zeros_like(vector[layout.decayed :])])
-        total = xp.sum(weights)
         return (value + 0.5 * xp.sum(pull * decayed)) / total, (g + penalty) / total
 
     return evaluate
 
 
-def solve(model: Model, data: tuple, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
+def solve(model: Model, data: Dataset, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
     """Minimise from the model's own parameters on; ``tol`` bounds the largest entry of the gradient.
 
     ConvergenceWarning where it did not get there. Ctrl-C ends with the last iterate and a warning. ValueError where

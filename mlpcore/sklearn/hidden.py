@@ -23,7 +23,7 @@ class HiddenActivations:
         estimator: Any = self
         estimator._check_fitted()
         number = hidden_layer(estimator, layer)
-        ends = [i for i, one in enumerate(estimator._runtime.net.layers) if isinstance(one, Linear)]
+        ends = [i for i, one in enumerate(estimator._runtime.net.children) if isinstance(one, Linear)]
         activations = estimator._outputs(X, _scores, "transform", ends[number + 1])
         prefix, width = type(self).__name__.lower(), activations.shape[1]
         named = SimpleNamespace(

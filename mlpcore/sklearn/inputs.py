@@ -14,7 +14,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.namespace import namespace
 from mlpcore.sklearn.casts import host_target, is_foreign, of_numbers
-from mlpcore.training.data import as_rows
+from mlpcore.training.ingest import ingest_rows
 from mlpcore.typing import Array
 
 PLAIN = 1 << 14  # numbers
@@ -101,7 +101,7 @@ def foreign_rows(estimator: Any, X: Any, *, reset: bool) -> Array:
     here = get_backend(library_of(X) or "numpy", device_of(X))
     dtype = dtype_of(X, None)
     with here.scope(dtype):
-        x = as_rows("X", X, here, dtype)
+        x = ingest_rows("X", X, here, dtype)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     return x
 

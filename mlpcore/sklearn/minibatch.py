@@ -77,7 +77,7 @@ def _model_and_rate(start: Start, before: WarmStart | None, steps: int, first: b
             now, factor = before.learning_rate, before.factor  # not where another rate was set since
         model = continued(model, before.model, start.tree)
     else:
-        random = any(isinstance(layer, Dropout) for layer in start.net.layers)
+        random = any(isinstance(layer, Dropout) for layer in start.net.children)
         model = start.model(steps, start.draws.seed() if random else 0)
     rule = estimator.learning_rate if translation.decays(estimator) else "constant"
     return model, Rate(rule, float(estimator.learning_rate_init), float(estimator.power_t), now, factor)

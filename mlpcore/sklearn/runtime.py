@@ -9,9 +9,9 @@ import numpy as np
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.transfer import like, to_backend, to_host
+from mlpcore.backends.transfer import like, to_host
 from mlpcore.layers import Linear, Sequential
-from mlpcore.sklearn.sparse import dense_rows
+from mlpcore.sklearn.sparse import rows_on_backend
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Loss, Params, Tree
 
@@ -22,7 +22,7 @@ def tree_from(net: Sequential, coefs: Sequence[Array], intercepts: Sequence[Arra
     """The parameter tree of a network whose `Linear` layers have these arrays; ``others`` are those of all others."""
     linear, rest = iter(zip(coefs, intercepts, strict=True)), iter(others)
     made: list[Params] = []
-    for layer in net.layers:
+    for layer in net.children:
         if isinstance(layer, Linear):
             weight, bias = next(linear)
             made.append({"weight": weight, "bias": bias})
@@ -33,8 +33,8 @@ def tree_from(net: Sequential, coefs: Sequence[Array], intercepts: Sequence[Arra
 
 def tree_parts(net: Sequential, tree: Params) -> tuple[list[Array], list[Array], list[Params]]:
     """``(coefs, intercepts, others)`` of a tree, what `tree_from` takes."""
-    linear = [own for layer, own in zip(net.layers, tree, strict=True) if isinstance(layer, Linear)]
-    others = [own for layer, own in zip(net.layers, tree, strict=True) if not isinstance(layer, Linear)]
+    linear = [own for layer, own in zip(net.children, tree, strict=True) if isinstance(layer, Linear)]
+    others = [own for layer, own in zip(net.children, tree, strict=True) if not isinstance(layer, Linear)]
     return [own["weight"] for own in linear], [own["bias"] for own in linear], others
 
 
@@ -82,9 +82,9 @@ class Runtime:
         """The compiled function of (parameters, rows)."""
         key = (function, depth)
         if key not in self._compiled:
-            part = Sequential(*self.net.layers[:depth])
-            self._compiled[key] = self.backend.jit(
-                lambda params, rows: function(self.loss, part.forward(params[: len(part.layers)], rows)[0]),
+            part = Sequential(*self.net.children[:depth])
+            self._compiled[key] = self.backend.compile.function(
+                lambda params, rows: function(self.loss, part.forward(params[: len(part.children)], rows)[0]),
                 self.compilation,
             )
         return self._compiled[key]
@@ -102,10 +102,9 @@ def in_blocks(function: Callable[[Array], Tree], x: Any, backend: Backend, dtype
     """``function(rows)`` of the rows of x, some at a time: x is an array of any library, or a CSR table."""
     count = x.shape[0]
     if count <= ROWS:
-        return function(to_backend(dense_rows(x, 0, count, backend), backend, dtype))
+        return function(rows_on_backend(x, 0, count, backend, dtype))
     made = [
-        function(to_backend(dense_rows(x, start, min(start + ROWS, count), backend), backend, dtype))
-        for start in range(0, count, ROWS)
+        function(rows_on_backend(x, start, min(start + ROWS, count), backend, dtype)) for start in range(0, count, ROWS)
     ]
     return tree_map(lambda *parts: backend.xp.concat(parts, axis=0), *made)
 

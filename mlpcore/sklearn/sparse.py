@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from mlpcore.backends.backend import Backend, ChunkError, Run
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.run import ChunkError, Run, shifted
+from mlpcore.backends.transfer import to_backend
 from mlpcore.typing import Array, State
 
 BLOCK_BYTES = 1 << 24  # of dense rows at a time: some batches, so that the backend has a chunk to run
@@ -17,11 +19,10 @@ def rows_at_a_time(x: Any, least: int = 1) -> int:
     return max(least, BLOCK_BYTES // (x.dtype.itemsize * max(x.shape[1], 1)))
 
 
-def dense_rows(x: Any, start: int, stop: int, backend: Backend) -> Array:
-    """Rows start to stop of x on the backend: those of a sparse table made dense, a view of any other."""
-    if issparse(x):
-        return backend.asarray(x[start:stop].toarray())
-    return x[start:stop, :]
+def rows_on_backend(x: Any, start: int, stop: int, backend: Backend, dtype: str | None = None) -> Array:
+    """Rows start to stop of an array of any library or of a CSR table, dense on the backend."""
+    rows = x[start:stop].toarray() if issparse(x) else x[start:stop, ...]
+    return to_backend(rows, backend, dtype)
 
 
 def densified(run: Run, backend: Backend) -> Run:
@@ -43,9 +44,8 @@ def densified(run: Run, backend: Backend) -> Run:
                 xp.take(weights, on_device, axis=0),
             )
             try:
-                state, some = run(
-                    state, block, np.arange(flat.size).reshape(rows.shape), lambda i, first=start: draw(first + i)
-                )
+                here = np.arange(flat.size).reshape(rows.shape)
+                state, some = run(state, block, here, shifted(draw, start))
             except ChunkError as error:
                 raise ChunkError(error.state, start + error.steps) from error.__cause__
             losses.append(some)

@@ -17,6 +17,7 @@ from mlpcore.training import epochs
 from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
 from mlpcore.training.loop import EpochResult
+from mlpcore.typing import Dataset
 
 Memory = WarmStart  # as pickles name it that were written before December 2026
 NOT_FINITE = (
@@ -28,7 +29,7 @@ class Batches(NamedTuple):
     """The rows of a fit: the table, target and weights on the backend, the weights on the host, the numbers of the rows
     to train on, and how many make a batch."""
 
-    data: tuple
+    data: Dataset
     weights: np.ndarray
     rows: np.ndarray
     batch_size: int

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend, ChunkError, Run, StepNoise
+from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.run import ChunkError, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
 from mlpcore.errors import OutOfMemoryError
 from mlpcore.execution.gradients import beside_full_batch
@@ -23,7 +24,7 @@ from mlpcore.training.rules import Rules
 from mlpcore.training.scores import Scores
 from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, leaves, tree_map
-from mlpcore.typing import Array, Layer, Loss, Noise, Optimizer, Params, State, Tree
+from mlpcore.typing import Array, Dataset, Layer, Loss, Noise, Optimizer, Params, State, Tree
 
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
 
@@ -64,7 +65,7 @@ class Trainer:
 
     ``params`` are the host parameters before the first step. ``state`` is the `mlpcore.typing.State` after the last
     whole step; assigning one goes on from there. ``progress`` counts epochs and steps, ``layout`` says where the
-    parameters lie in the flat vectors of the state, and ``run`` does a chunk of steps, as `mlpcore.backends.backend`
+    parameters lie in the flat vectors of the state, and ``run`` does a chunk of steps, as `mlpcore.backends.run`
     defines it. Orders and noise are functions of ``seed`` and ``progress``.
     """
 
@@ -77,7 +78,6 @@ class Trainer:
         *,
         backend: Backend,
         dtype: str = "float32",
-        precision: str = "highest",
         seed: int = 0,
         rules: Rules = Rules(),  # noqa: B008  # immutable
         compilation: Compilation | None = None,
@@ -89,9 +89,8 @@ class Trainer:
         with backend.scope(dtype):
             self.state: State = fresh_state(params, self.layout, optimizer, backend, rules.ema is not None)
             step = make_step(net, loss, optimizer, self.layout, rules)
-            run = backend.compile(step, self.layout, self.compilation)
-            self.run: Run = backend.precisions[precision].within(run)
-            self.scores = Scores(net, loss, self.layout, backend, precision, self.compilation)
+            self.run: Run = backend.compile.steps(step, self.layout, self.compilation)
+            self.scores = Scores(net, loss, self.layout, backend, self.compilation)
 
     @property
     def vector(self) -> Array:
@@ -127,7 +126,7 @@ class Trainer:
 
     def epoch(
         self,
-        data: tuple,
+        data: Dataset,
         weights: np.ndarray,
         order: Callable[[int], np.ndarray],
         batch_size: int,
@@ -168,8 +167,8 @@ class Trainer:
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
         """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""
         steps = order.size // batch_size
-        work = CHUNK_WORK * self.backend.relative_speed
-        most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.most_steps))
+        work = CHUNK_WORK * self.backend.extras.relative_speed
+        most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.extras.max_chunk_steps))
         length = -(-steps // -(-steps // most)) if steps else 1
         batches = order[: steps * batch_size].reshape(steps, batch_size)
         for start in range(0, steps, length):
@@ -177,7 +176,7 @@ class Trainer:
         if order.size % batch_size:
             yield order[None, steps * batch_size :]
 
-    def _advance(self, data: tuple, chunk: np.ndarray, full_batch: tuple[float, float] | None = None) -> np.ndarray:
+    def _advance(self, data: Dataset, chunk: np.ndarray, full_batch: tuple[float, float] | None = None) -> np.ndarray:
         """Run the chunk; the losses of its steps, as float64 on the host. ``full_batch`` is what BatchNorm asks for.
 
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
@@ -185,7 +184,7 @@ class Trainer:
         first, stream = self.progress.step, Stream(self.seed, "noise")
 
         def noise(stream: Any, rows: Any, full: Any) -> Noise:
-            made = self.net.noise(stream, (rows, data[0].shape[1]), self.dtype)
+            made = self.net.noise(stream, (rows, data.x.shape[1]), self.dtype)
             return made if full is None else beside_full_batch(made, full)
 
         full = None if full_batch is None else np.asarray([full_batch], self.dtype)
@@ -203,7 +202,7 @@ class Trainer:
             if isinstance(error, ChunkError):
                 self.state, cause = error.state, error.__cause__ or error
                 self.progress.step += error.steps
-            if (known := self._explained(cause, chunk.shape[1], data[0].shape[1])) is not None:
+            if (known := self._explained(cause, chunk.shape[1], data.x.shape[1])) is not None:
                 raise known from cause
             raise cause from cause.__cause__
         self.progress.step += chunk.shape[0]
@@ -222,10 +221,10 @@ class Trainer:
 
     def _explained(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
         """The error to raise for one that tells of too little memory, None for any other."""
-        if self.backend.out_of_memory(error) is None:
+        if self.backend.extras.out_of_memory(error) is None:
             return None
         forget_frames(error)  # first, since what they hold would count as used
-        lack, itemsize = self.backend.out_of_memory(error), np.dtype(self.dtype).itemsize
+        lack, itemsize = self.backend.extras.out_of_memory(error), np.dtype(self.dtype).itemsize
         where = f"epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         assert lack is not None
         return out_of_memory(lack, self.net, columns, self.layout.size, rows, itemsize, where)

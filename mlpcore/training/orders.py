@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlpcore.compiler.order import order as compiled_order
+from mlpcore.compiler.row_order import row_order as compiled_order
 from mlpcore.random import Stream
 
 MANY_ROWS = 4096  # from which on drawing an order takes NumPy much longer than compiled code

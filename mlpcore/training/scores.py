@@ -13,19 +13,16 @@ BLOCK_ROWS = 4096  # in a forward pass, where the caller does not say
 class Scores:
     """Compiled functions of the flat vector of parameters, the running statistics, and rows x (n, columns)."""
 
-    def __init__(
-        self, net: Layer, loss: Loss, layout: Layout, backend: Backend, precision: str, compilation: Compilation
-    ) -> None:
+    def __init__(self, net: Layer, loss: Loss, layout: Layout, backend: Backend, compilation: Compilation) -> None:
         def score(vector: Array, statistics: tuple, x: Array) -> Array:
             return net.forward(layout.view(vector, statistics), x)[0]
 
         def predict(vector: Array, statistics: tuple, x: Array) -> Tree:
             return loss.predict(score(vector, statistics, x))
 
-        within = backend.precisions[precision].within
         self.backend = backend
         self.score, self.predict = (
-            self._in_blocks(within(backend.jit(function, compilation))) for function in (score, predict)
+            self._in_blocks(backend.compile.function(function, compilation)) for function in (score, predict)
         )
 
     def _in_blocks(self, function: Callable[[Array, tuple, Array], Tree]) -> Callable[..., Tree]:

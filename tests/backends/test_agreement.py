@@ -1,13 +1,12 @@
 """One seed, many places: the same draws to the bit, the same losses to rounding, and the same run twice to the bit."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from devices import CUDA, PLACES, open_place
-from fitting import LABELS, NET, X, Y, assert_same, classifier, make, state_of
+from fitting import LABELS, NET, X, Y, assert_same, classifier, make, state_of, with_steps
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
@@ -29,7 +28,7 @@ class Watch:
         self.masks: list[tuple[str, np.ndarray]] = []
 
         def compiled(*step: Any) -> Callable:
-            inner = backend.compile(*step)
+            inner = backend.compile.steps(*step)
 
             def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
                 for i in range(order.shape[0]):
@@ -42,7 +41,7 @@ class Watch:
 
             return run
 
-        self.backend = replace(backend, compile=compiled)
+        self.backend = with_steps(backend, compiled)
 
 
 def watched(place: str, dtype: str) -> tuple[Watch, dict[str, np.ndarray]]:
@@ -94,7 +93,7 @@ def test_the_same_run_twice_gives_the_same_bits(place: str, dtype: str) -> None:
 def test_the_same_run_of_wide_layers_twice_gives_the_same_bits(place: str, rows: int) -> None:
     """Long sums over the rows: where a library might split them among threads that end in any order."""
     x, labels = Stream(1).normal((1000, 64)), (Stream(2).bits(1000) % np.uint64(10)).astype("int64")
-    for precision in open_place(place).precisions:
+    for precision in open_place(place).compile.precisions:
         states = []
         for _ in range(2):
             model = mc.Model(WIDE, mc.SoftmaxCrossEntropy(), backend=open_place(place), precision=precision)

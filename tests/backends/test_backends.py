@@ -4,7 +4,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from devices import CUDA, open_place
+from fitting import with_steps
 from optional import optional
 
 from mlpcore import errors
@@ -80,7 +80,7 @@ def recording(backend: Backend, orders: list, noises: list) -> Backend:
     """The backend, noting the rows of every step and its noise as it lies on the device."""
 
     def compiled(step: Callable, *rest: Any) -> Callable:
-        inner = backend.compile(step, *rest)
+        inner = backend.compile.steps(step, *rest)
 
         def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
             for i in range(order.shape[0]):
@@ -90,7 +90,7 @@ def recording(backend: Backend, orders: list, noises: list) -> Backend:
 
         return run
 
-    return replace(backend, compile=compiled)
+    return with_steps(backend, compiled)
 
 
 # --- the same draws
@@ -254,7 +254,7 @@ def test_moving_there_and_back_keeps_bits_and_dtype(backend: Backend) -> None:
             moved = to_backend(X, backend, dtype)
             np.testing.assert_array_equal(to_host(moved), X.astype(dtype))
             assert like(moved, X, backend).dtype == dtype
-            backend.synchronize()
+            backend.extras.synchronize()
 
 
 def test_a_masked_array_is_refused(backend: Backend) -> None:
@@ -350,9 +350,9 @@ def test_jax_compiles_once_for_every_shape() -> None:
             traces.append(batch.x.shape[0])
             return step.propose(state, batch, **words)
 
-        return backend.compile(SimpleNamespace(propose=propose), *rest)
+        return backend.compile.steps(SimpleNamespace(propose=propose), *rest)
 
-    model = make(replace(backend, compile=counting))
+    model = make(with_steps(backend, counting))
     fit(model, epochs=1)
     first = list(traces)
     assert set(first) == {16, 2}
@@ -367,7 +367,7 @@ def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     whole = make(backend)
     curve = fit(whole).loss
     each = sum(leaf.nbytes for _, leaf in named_leaves(SMALL.noise(Stream(0), (16, 5), "float64")))
-    monkeypatch.setattr("mlpcore.backends.scanning.NOISE_BYTES", 2 * each)
+    monkeypatch.setattr("mlpcore.backends.jax.scanning.NOISE_BYTES", 2 * each)
     chunks: list[tuple[int, ...]] = []
     orders: list[np.ndarray] = []
     scan = optional("jax").lax.scan
@@ -532,7 +532,9 @@ def test_cupy_with_two_wheels_says_so(cupy_without_device: Any, monkeypatch: pyt
         def __init__(self, name: str) -> None:
             self.metadata, self.version = {"Name": name}, "14.2.0"
 
-    monkeypatch.setattr("mlpcore.backends.cupy.distributions", lambda: [Wheel("cupy-cuda12x"), Wheel("cupy-cuda13x")])
+    monkeypatch.setattr(
+        "mlpcore.backends.cupy.opening.distributions", lambda: [Wheel("cupy-cuda12x"), Wheel("cupy-cuda13x")]
+    )
     with pytest.raises(errors.BackendUnavailable, match=r"cuda12x 14.2.0 and cupy-cuda13x 14.2.0 is.*all but one"):
         get_backend("cupy")
 

@@ -10,8 +10,8 @@ from devices import open_place
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpcore.backends.cublas import Gemm, operand, prepared
-from mlpcore.backends.cupy_device import printed_device
+from mlpcore.backends.cupy.cublas import Gemm, operand, prepared
+from mlpcore.backends.cupy.device import printed_device
 from mlpcore.random import Stream
 
 KINDS = ["rows", "columns", "part of rows", "part of columns", "every other", "reversed"]

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from array_api_compat import device as device_of
 from devices import CUDA, HERE, open_place
-from fitting import assert_same, state_of
+from fitting import assert_same, state_of, with_extras
 from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.cupy.drivers import Situation, cause_and_remedy
 from mlpcore.backends.device_errors import OutOfMemory, bytes_asked, describe
-from mlpcore.backends.drivers import Situation, cause_and_remedy
-from mlpcore.layers.outline import children
+from mlpcore.layers.containers import children
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.training.memory import columns_kept, fitting_batch, step_bytes
@@ -229,12 +229,13 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def on_cupy(cupy: Any) -> Backend:
     """array-api-strict with the errors of CuPy: what the backend makes of them, without a device."""
-    from mlpcore.backends.cupy import device_errors
+    from mlpcore.backends.cupy.errors import device_errors
     from mlpcore.backends.device_errors import guarded
 
     out_of_memory, explain = device_errors(cupy, 0)
     backend = mc.get_backend("array_api_strict")
-    return replace(backend, out_of_memory=out_of_memory, scope=lambda dtype: guarded(backend.scope(dtype), explain))
+    scoped = replace(backend, scope=lambda dtype: guarded(backend.scope(dtype), explain))
+    return with_extras(scoped, out_of_memory=out_of_memory)
 
 
 def raising(model: mc.Model, error: Exception) -> mc.Model:
@@ -269,14 +270,14 @@ def test_cupy_without_memory_says_what_was_asked_what_is_free_and_what_fits(cupy
 
 
 def test_the_limit_of_cupys_pool_counts_as_what_is_free(cupy: Any) -> None:
-    from mlpcore.backends.cupy import room
+    from mlpcore.backends.cupy.errors import free_memory
 
-    assert room(cupy, 0) == 2 << 30
+    assert free_memory(cupy, 0) == 2 << 30
     pool = cupy.get_default_memory_pool()
     pool.get_limit = lambda: (3 << 30) + 1000
-    assert room(cupy, 0) == (1 << 30) + 1000
+    assert free_memory(cupy, 0) == (1 << 30) + 1000
     pool.get_limit = lambda: 1 << 30
-    assert room(cupy, 0) == 1 << 30
+    assert free_memory(cupy, 0) == 1 << 30
 
 
 def test_a_kernel_that_does_not_compile_is_one_error_with_the_remedy(cupy: Any) -> None:

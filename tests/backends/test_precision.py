@@ -19,7 +19,7 @@ from optional import optional
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.precision import Precision, switched
+from mlpcore.backends.precision import switched, within
 from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
@@ -40,7 +40,7 @@ def open_precise(place: str, precision: str) -> Backend:
     if place == "printed CUDA":
         return cuda_host.backend()
     backend = open_place(place)
-    if precision not in backend.precisions:
+    if precision not in backend.compile.precisions:
         pytest.skip(f"{backend.device} has no {precision}")
     return backend
 
@@ -163,8 +163,7 @@ def test_products_of_a_users_layer_and_of_stacks_are_of_that_precision(
         return rounded(a) @ rounded(b)
 
     with backend.scope("float32"):
-        compilation = Compilation(precision=precision)
-        run = backend.precisions[precision].within(backend.jit(both, compilation, (1, 2) if not stack else (-1,)))
+        run = backend.compile.function(both, Compilation(precision=precision), (1, 2) if not stack else (-1,))
         y, dx, grads = run(*map(backend.asarray, (weight, x, dy)))
         found = [np.asarray(backend.to_numpy(one), "float64") for one in (y, dx, grads["weight"])]
     size = (1 + np.sum(np.abs(product(np.swapaxes(x, -1, -2), x)), axis=(-2, -1), keepdims=True)).astype("float32")
@@ -250,8 +249,11 @@ def test_the_precision_is_kept_in_files_and_copies(tmp_path: Any) -> None:
 
 def test_a_switch_is_set_and_put_back() -> None:
     value = ["before"]
-    scope = Precision(lambda: switched(lambda: value[0], lambda new: value.__setitem__(0, new), "within"))
-    assert scope.within(lambda x: (x, value[0]))(3) == (3, "within")
+
+    def scope() -> Any:
+        return switched(lambda: value[0], lambda new: value.__setitem__(0, new), "within")
+
+    assert within(scope, lambda x: (x, value[0]))(3) == (3, "within")
     assert value == ["before"]
 
     def fail() -> None:
@@ -259,7 +261,7 @@ def test_a_switch_is_set_and_put_back() -> None:
         raise ValueError
 
     with pytest.raises(ValueError):
-        scope.within(fail)()
+        within(scope, fail)()
     assert value == ["before"]
 
 
@@ -307,18 +309,18 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_cupys_switch_is_set_for_a_run_and_put_back(cupy: Any) -> None:
-    from mlpcore.backends.cupy import precisions
+    from mlpcore.backends.cupy.precision import precisions
 
     read = cupy._core.get_compute_type
-    found = precisions(cupy, 0)
-    assert {name: one.printed for name, one in found.items()} == {"highest": False, "tf32": True, "bfloat16": True}
+    scopes = precisions(cupy, 0)
+    assert list(scopes) == ["highest", "tf32", "bfloat16"]
     names = {
         value: name for name, value in vars(cupy._core._routines_linalg).items() if name.startswith("COMPUTE_TYPE_")
     }
     before = read("f4")
     cupy._core.set_compute_type("f4", 7)  # as CUPY_TF32=1 does
-    for precision in found.values():
-        assert names[precision.within(read)("f4")] == "COMPUTE_TYPE_DEFAULT", "CuPy's own products are true float32"
+    for scope in scopes.values():
+        assert names[within(scope, read)("f4")] == "COMPUTE_TYPE_DEFAULT", "CuPy's own products are true float32"
     assert names[read("f4")] == "COMPUTE_TYPE_TF32"
     cupy._core.set_compute_type("f4", before)
     cupy.made_up.compute_capability = "75"

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -10,14 +9,14 @@ import array_api_strict
 import numpy as np
 import pytest
 from devices import HERE, open_place
-from fitting import EAGER, NET, X, Y, assert_same, make, state_of
+from fitting import EAGER, NET, X, Y, assert_same, make, state_of, with_steps
 from libraries import STRICT, StrictArray, refusing
 
 import mlpcore as mc
 from mlpcore.backends import prefetch, streaming
-from mlpcore.backends.backend import ChunkError, run_eagerly
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.prefetch import run_prefetched
+from mlpcore.backends.run import ChunkError, run_eagerly
 from mlpcore.backends.streaming import streamed
 from mlpcore.compiler.trace import Tracer
 from mlpcore.layers import LAYERS
@@ -125,7 +124,7 @@ def test_running_ahead_gives_the_bits_of_a_loop(place: str, monkeypatch: pytest.
         pytest.skip("JAX compiles its chunks, it does not run ahead")
     compiled = run_prefetched(backend.xp, backend.asarray)
     monkeypatch.setattr(prefetch, "NOISE_BYTES", 2 * 5 * 5 * 8)
-    models = [make(NET, backend=one, seed=3) for one in (backend, replace(backend, compile=compiled))]
+    models = [make(NET, backend=one, seed=3) for one in (backend, with_steps(backend, compiled))]
     losses = [model.fit(X, Y, epochs=3, batch_size=5).loss for model in models]
     assert losses[0] == losses[1]
     assert_same(state_of(models[1]), state_of(models[0]))
@@ -183,7 +182,7 @@ WAITS = {"clip", "nonzero", "isin", "unique_all", "unique_counts", "unique_inver
 
 def test_clip_on_cupy_is_one_function_of_the_library() -> None:
     """The compatibility wrapper assigns through masks, whose sizes the host must know; read in its source, 1.16."""
-    from mlpcore.backends.cupy import without_host_reads
+    from mlpcore.backends.cupy.namespace import without_host_reads
 
     compat, library = ModuleType("compat.cupy"), ModuleType("cupy")
     compat.clip = compat.add = None  # type: ignore[attr-defined]

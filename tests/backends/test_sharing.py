@@ -1,29 +1,26 @@
 """Arrays of another library on the backend's own device are taken and given without a copy, all others by the host."""
 
 import importlib
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from devices import gpu, open_place
-from fitting import X, Y, make
+from fitting import X, Y, make, with_extras
 from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends import transfer
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.transfer import adopt, library_of, like, to_backend, to_host
+from mlpcore.backends.transfer import library_of, like, share, to_backend, to_host
 
 HOST = (1, 0)  # the CPU as DLPack counts it
 
 
 def sharing(name: str) -> Backend:
     """A backend on the CPU that shares memory there, as those of CUDA do on their device."""
-    backend = open_place(name)
-    borrow = {"jax": lambda: importlib.import_module("jax.numpy").from_dlpack}.get(name, lambda: backend.borrow)()
-    return replace(backend, dlpack_device=HOST, borrow=borrow)
+    return with_extras(open_place(name), dlpack_device=HOST)
 
 
 def address(x: Any) -> int:
@@ -100,11 +97,11 @@ def test_an_array_of_another_device_is_not_taken_without_a_copy() -> None:
     backend = sharing("torch")
     for place in ((2, 0), (1, 1)):
         other = Foreign(X, place)
-        assert adopt(other, backend) is other
+        assert share(other, backend) is other
         with pytest.raises(mc.DataError):
             make(backend=backend).fit(other, Y)
     for value in (X.tolist(), None, SimpleNamespace(shape=(2,)), 3.5):
-        assert adopt(value, backend) is value
+        assert share(value, backend) is value
 
 
 def test_a_parameter_of_the_user_is_taken_without_its_tape() -> None:

@@ -1,19 +1,18 @@
 """A split vector does what the vector does, or refuses; JAX runs chunks with it, and again where that fails."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from fitting import EVERYTHING, NET, PLAIN, ROWS, X, Y, assert_same, make, state_of
+from fitting import EVERYTHING, NET, PLAIN, ROWS, X, Y, assert_same, make, state_of, with_steps
 from members import OPTIMIZERS
 from optional import optional
 
 import mlpcore as mc
-from mlpcore.backends import scanning, split_vector
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.split_vector import SplitVector
+from mlpcore.backends.jax import scanning, split_vector
+from mlpcore.backends.jax.split_vector import SplitVector
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import Layout, named_leaves, tree_map
@@ -121,9 +120,9 @@ def watched() -> tuple[Backend, list[str]]:
     backend = mc.get_backend("jax")
 
     def compiled(step: Callable, *rest: Any) -> Callable:
-        return backend.compile(Noted(step, traced.append), *rest)
+        return backend.compile.steps(Noted(step, traced.append), *rest)
 
-    return replace(backend, compile=compiled), traced
+    return with_steps(backend, compiled), traced
 
 
 def assert_close(got: mc.Model, expected: mc.Model) -> None:

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -11,17 +10,33 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import HERE, gpu, open_place
-from fitting import EAGER, LABELS, NET, ROWS, X, Y, assert_same, classifier, make, state_of, untimed
+from fitting import (
+    EAGER,
+    LABELS,
+    NET,
+    ROWS,
+    X,
+    Y,
+    assert_same,
+    classifier,
+    make,
+    state_of,
+    untimed,
+    with_extras,
+    with_steps,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 import mlpcore as mc
-from mlpcore.backends import copy_queues, streaming
-from mlpcore.backends.backend import Backend, ChunkError
+from mlpcore.backends import streaming
+from mlpcore.backends.backend import Backend
 from mlpcore.backends.copy_queues import PlainCopies
-from mlpcore.backends.streaming import holds, pieces, sent_whole, streamed
+from mlpcore.backends.cupy import copies
+from mlpcore.backends.run import ChunkError
+from mlpcore.backends.streaming import fits_on_device, pieces, sent_whole, streamed
 from mlpcore.random import Stream
-from mlpcore.training.data import place_for
+from mlpcore.training.ingest import data_backend
 
 # --- the choices
 
@@ -40,21 +55,22 @@ def test_pieces_cover_all_steps_evenly_within_the_limit(steps: int, each: int, m
 
 def test_data_stay_on_a_device_that_has_room_for_more_than_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "PIECE_BYTES", 10)
-    assert holds(10**12, lambda: None), "the host holds what it holds"
-    assert holds(600, lambda: 1000) and not holds(601, lambda: 1000) and not holds(11, lambda: 0)
-    assert holds(10, lambda: pytest.fail("a device is not asked for a little"))
+    assert fits_on_device(10**12, lambda: None), "the host holds what it holds"
+    assert fits_on_device(600, lambda: 1000) and not fits_on_device(601, lambda: 1000)
+    assert not fits_on_device(11, lambda: 0)
+    assert fits_on_device(10, lambda: pytest.fail("a device is not asked for a little"))
 
 
 def test_the_place_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "PIECE_BYTES", 100)
     host, device = mc.get_backend("numpy"), mc.get_backend("array_api_strict")
-    tight = replace(device, room=lambda: 8 * 22 * 3 - 1)
-    wide = replace(device, room=lambda: 100 * 8 * 22 * 3)
-    assert place_for(X, tight, "float64").name == host.name
-    assert place_for(X, wide, "float64") is wide
-    assert place_for(X, device, "float64") is device, "it has no memory of its own"
-    assert place_for(X.tolist(), tight, "float64") is tight, "lists are small"
-    assert place_for(device.asarray(X), tight, "float64") is tight, "it lies there already"
+    tight = with_extras(device, free_memory=lambda: 8 * 22 * 3 - 1)
+    wide = with_extras(device, free_memory=lambda: 100 * 8 * 22 * 3)
+    assert data_backend(X, tight, "float64").name == host.name
+    assert data_backend(X, wide, "float64") is wide
+    assert data_backend(X, device, "float64") is device, "it has no memory of its own"
+    assert data_backend(X, tight, "float32") is tight, "as float32 it takes half"
+    assert data_backend(device.asarray(X), tight, "float64") is tight, "it lies there already"
 
 
 # --- the queues
@@ -170,7 +186,7 @@ class Event:
         self.queues.host_waits(self.mark)
 
 
-def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> copy_queues.CudaCopyQueue:
+def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> copies.CudaCopyQueue:
     """CuPy's queue on a library that is made of the two queues."""
 
     def stream(*, non_blocking: bool) -> Line:
@@ -185,8 +201,8 @@ def made_up_cupy(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> copy_queues
     )
     cupy = SimpleNamespace(cuda=cuda, empty=lambda shape, dtype: queues.device(shape, dtype).view(Buffer))
     found = {"cupy": cupy, "cupyx": SimpleNamespace(empty_pinned=queues.host)}
-    monkeypatch.setattr(copy_queues, "import_module", found.__getitem__)
-    return copy_queues.CudaCopyQueue(0)
+    monkeypatch.setattr(copies, "import_module", found.__getitem__)
+    return copies.CudaCopyQueue(0)
 
 
 def reading(queues: Queues, seen: list) -> Callable:
@@ -354,11 +370,11 @@ def test_steps_before_a_failure_keep_their_rows(seed: int, monkeypatch: pytest.M
 
 def tight(backend: Backend) -> Backend:
     """The backend without room for data, which therefore streams."""
-    made = replace(backend, room=lambda: 0)
-    if backend.room() is not None:
-        return made  # it streams by itself
-    queue = PlainCopies(backend.asarray)
-    return replace(made, compile=lambda *step: streamed(backend.compile(*step), lambda: queue, backend.xp.concat))
+    without_memory = with_extras(backend, free_memory=lambda: 0)
+    if backend.extras.free_memory() is not None:
+        return without_memory  # it streams by itself
+    queue, steps = PlainCopies(backend.asarray), backend.compile.steps
+    return with_steps(without_memory, lambda *step: streamed(steps(*step), lambda: queue, backend.xp.concat))
 
 
 PLACES = [*HERE, "eager", gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
@@ -414,7 +430,7 @@ def test_chunks_keep_to_the_pace_of_their_backend(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("mlpcore.training.loop.CHUNK_WORK", 3.0 * 5)  # one step of a batch of 5, for a vector of 1
     lengths = {}
     for pace, most in ((1.0, 99), (2.0, 99), (100.0, 99), (100.0, 3)):
-        model = make(NET, backend=replace(EAGER, relative_speed=pace * 256, most_steps=most))
+        model = make(NET, backend=with_extras(EAGER, relative_speed=pace * 256, max_chunk_steps=most))
         assert model.layout.size % 64 == 0
         chunks = list(model.trainer._chunks(np.arange(40), 5))
         assert all(one.shape == (len(one), 5) for one in chunks)
@@ -429,18 +445,18 @@ def test_no_copy_is_on_its_way_when_a_chunk_has_failed(monkeypatch: pytest.Monke
     """Else it would arrive in memory that has gone to others. Late copies show it, on the emulated device."""
     backend = open_place("cupy")
     monkeypatch.setattr(streaming, "PIECE_BYTES", 8 * 64)
-    sent, copied = [], copy_queues.CudaCopyQueue.copied
+    sent, copied = [], copies.CudaCopyQueue.copied
 
-    def noted(queue: copy_queues.CudaCopyQueue) -> Any:
+    def noted(queue: copies.CudaCopyQueue) -> Any:
         sent.append(copied(queue))
         return sent[-1]
 
-    monkeypatch.setattr(copy_queues.CudaCopyQueue, "copied", noted)
+    monkeypatch.setattr(copies.CudaCopyQueue, "copied", noted)
 
     def fails(*_: Any) -> Any:
         raise RuntimeError("no step")
 
-    run = streamed(fails, lambda: copy_queues.CudaCopyQueue(0), backend.xp.concat)
+    run = streamed(fails, lambda: copies.CudaCopyQueue(0), backend.xp.concat)
     with backend.scope("float64"), pytest.raises(ChunkError):
         run(None, (np.ones((256, 1)),), np.arange(256).reshape(64, 4), lambda step: ())
     assert len(sent) == 2 and all(event.done for event in sent)

@@ -18,17 +18,17 @@ from mlpcore.compiler import blas, blas_threads
 from mlpcore.compiler.blas import Blas
 from mlpcore.compiler.blas_threads import Threads, single_threaded
 from mlpcore.compiler.build import build
-from mlpcore.compiler.gemm import behind
+from mlpcore.compiler.gemm import as_ilp64
 
 pytestmark = needs_compiler
 needs_scipy = pytest.mark.skipif(
     find_spec("scipy") is None, reason="scipy is not installed; the extra `sklearn` brings it"
 )
 WAYS: dict[str, Callable[[], Blas | None]] = {
-    "numpy's": blas.numpys,
-    "scipy's by its capsules": blas.scipys,
-    "scipy's with 32-bit integers": lambda: blas.linked(blas.scipys_library(), False),
-    "loops": blas.printed,
+    "numpy's": blas.numpy_blas,
+    "scipy's by its capsules": blas.scipy_blas,
+    "scipy's with 32-bit integers": lambda: blas.library_blas(blas.scipy_library(), False),
+    "loops": blas.loop_blas,
 }
 SHAPES = [
     (1, 1, 1),
@@ -102,7 +102,7 @@ def test_dimensions_that_32_bits_do_not_hold(way: str) -> None:
     """They are not cut: the function behind, which would get a 1 for 2^32 + 1, is not called."""
     wrong = build("void wrong(void) {}").wrong
     address = ctypes.cast(wrong, ctypes.c_void_p).value
-    pair = behind(way, blas.Pair(address, address))
+    pair = as_ilp64(way, blas.Pair(address, address))
     whole, pointer = ctypes.c_int64, ctypes.c_void_p
     types = [ctypes.c_int] * 3 + [whole] * 3
     types += [ctypes.c_double, pointer, whole, pointer, whole, ctypes.c_double, pointer, whole]
@@ -129,7 +129,7 @@ void cblas_{letter}gemm(int order, int ta, int tb, I m, I n, I k, {real} alpha, 
   }}
 }}""".replace("I ", f"{whole} ")
     library = build(text)
-    found = blas.linked(library, wide)
+    found = blas.library_blas(library, wide)
     assert found is not None and found.name == "cblas_?gemm"
     own = ctypes.cast(library.cblas_sgemm, ctypes.c_void_p).value
     assert (found.sgemm == own) is wide
@@ -137,8 +137,8 @@ void cblas_{letter}gemm(int order, int ta, int tb, I m, I n, I k, {real} alpha, 
 
 def test_a_library_that_multiplies_wrongly_is_not_taken() -> None:
     text = "void cblas_sgemm64_(void) {}\nvoid cblas_dgemm64_(void) {}\n"
-    assert blas.linked(build(text), True) is None
-    assert blas.linked(build("int other;"), True) is None
+    assert blas.library_blas(build(text), True) is None
+    assert blas.library_blas(build("int other;"), True) is None
 
 
 @needs_scipy
@@ -152,7 +152,7 @@ def test_a_capsule_of_other_types_is_not_called(change: tuple[bytes, bytes], mon
     other = name.replace(*change)
     assert other != name
     monkeypatch.setitem(table, "sgemm", made(("PyCapsule_New", api))(1, other, None))
-    assert blas.scipys() is None
+    assert blas.scipy_blas() is None
 
 
 def test_what_is_looked_for_in_which_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,10 +160,10 @@ def test_what_is_looked_for_in_which_order(monkeypatch: pytest.MonkeyPatch) -> N
         raise ImportError
 
     order = []
-    for function in ("numpys", "scipys", "printed"):
+    for function in ("numpy_blas", "scipy_blas", "printed"):
         found = blas.find.__wrapped__()
         order.append(found and found.name)
-        monkeypatch.setattr(blas, function, missing if function == "numpys" else lambda: None)
+        monkeypatch.setattr(blas, function, missing if function == "numpy_blas" else lambda: None)
     assert order[1:] == [blas.SCIPY if find_spec("scipy") else "loops", "loops"]
     assert order[0] not in order[1:] and blas.find.__wrapped__() is None
 

@@ -304,7 +304,7 @@ def test_a_compiler_that_fails_is_one_error_of_one_line(
 
 
 def test_a_compiler_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "PATIENCE", 0.1)
+    monkeypatch.setattr(building, "TIMEOUT", 0.1)
     monkeypatch.setenv("CC", "sh -c 'exec sleep 60' --")
     with pytest.raises(CompilerError, match="timed out"):
         build(TEXT)

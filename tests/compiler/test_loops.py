@@ -10,7 +10,7 @@ from compiled import needs_compiler
 from mlpcore.compiler import blas
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.graph import N
-from mlpcore.compiler.program import Bound, Program
+from mlpcore.compiler.program import BoundProgram, Program
 from mlpcore.compiler.trace import Tracer
 
 pytestmark = needs_compiler
@@ -47,7 +47,7 @@ def run(made: tuple[Program, list[Any], list[Any]], arrays: list[np.ndarray], ro
     """The outputs for arrays of so many rows."""
     printed, inputs, outputs = made
     given = {one.node: np.array(array) for one, array in zip(inputs, arrays, strict=True)}
-    bound = Bound(printed, rows, given, blas.find())
+    bound = BoundProgram(printed, rows, given, blas.find())
     bound.call()
     return [bound.output(one.node).copy() for one in outputs]
 
@@ -117,9 +117,9 @@ def test_rows_of_every_length_in_bytes_are_gathered() -> None:
     loss = sum(tracer.sum(tracer.astype(one, "float64") * (3.0 + i)) for i, one in enumerate(inputs))
     made = Program(tracer, [loss])
     places = [np.zeros((6, *part.shape[1:]), part.dtype) for part in data]
-    bound = Bound(made, 6, {one.node: place for one, place in zip(inputs, places, strict=True)}, blas.find())
+    bound = BoundProgram(made, 6, {one.node: place for one, place in zip(inputs, places, strict=True)}, blas.find())
     order = np.random.default_rng(0).integers(0, 50, (7, 6))
-    found = bound.walk(Steps(data, [one.node for one in inputs], order, {}, loss.node, 1e9))
+    found = bound.run_steps(Steps(data, [one.node for one in inputs], order, {}, loss.node, 1e9))
     for rows, got in zip(order, found, strict=True):
         assert got == sum(float(part[rows].astype(float).sum()) * (3.0 + i) for i, part in enumerate(data))
     for place, part in zip(places, data, strict=True):

@@ -19,7 +19,7 @@ from mlpcore.compiler import blas, pool
 from mlpcore.compiler.blas_threads import single_threaded
 from mlpcore.compiler.draws import TracedStream
 from mlpcore.compiler.graph import N
-from mlpcore.compiler.program import Bound, Program
+from mlpcore.compiler.program import BoundProgram, Program
 from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
@@ -84,14 +84,14 @@ def test_draws_in_tiles_have_the_bits_of_the_host(rows: int, width: int) -> None
 def test_a_function_called_for_fewer_rows_has_the_bits_of_one_for_so_many(tiling: Tiling, most: int) -> None:
     """Fewer rows may be in fewer tiles, each of more rows."""
 
-    def function(tracer: Tracer, rows: int, fewer: bool) -> tuple[Bound, Any, Any]:
+    def function(tracer: Tracer, rows: int, fewer: bool) -> tuple[BoundProgram, Any, Any]:
         x, w = tracer.input((N, 30), "float32"), tracer.input((30, 30), "float32")
         hidden = tracer.tanh(tracer.tanh(x @ w) @ w) @ w
         y = hidden - tracer.mean(hidden, axis=0)
         place = np.zeros((rows, 30), "float32")
         weights = np.random.default_rng(1).normal(size=(30, 30)).astype("float32")
         program = Program(tracer, [y], (), tiling)
-        return Bound(program, rows, {x.node: place, w.node: weights}, blas.find(), 2, fewer), place, y
+        return BoundProgram(program, rows, {x.node: place, w.node: weights}, blas.find(), 2, fewer), place, y
 
     values = np.random.default_rng(0).normal(size=(most, 30)).astype("float32")
     many, place, y = function(Tracer(), most, True)

@@ -11,13 +11,13 @@ from cuda_host import device, needed
 from devices import gpu, open_place
 
 from mlpcore.backends import get_backend
-from mlpcore.backends.cupy_device import printed_device
+from mlpcore.backends.cupy.device import printed_device
 from mlpcore.compiler import blas
 from mlpcore.compiler.build import find_compiler
-from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
+from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.graph import N, Node, RowsNeeded
 from mlpcore.compiler.numpy_calls import NumpyCalls, layout
-from mlpcore.compiler.program import Bound, Program
+from mlpcore.compiler.program import BoundProgram, Program
 from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
 from mlpcore.random import Stream
@@ -47,10 +47,10 @@ class OnGpu:
         with self.backend.scope("float64"):
             cupy = importlib.import_module("cupy")
             self.there = {node: cupy.asarray(array.reshape(-1)) for node, array in given.items()}
-            self.bound = BoundProgram(program, rows, self.there, printed_device(cupy))
+            self.bound = BoundDeviceProgram(program, rows, self.there, printed_device(cupy))
 
     def call(self) -> None:
-        """As `BoundProgram.call`."""
+        """As `BoundDeviceProgram.call`."""
         for node, array in self.given.items():
             self.there[node].set(array.reshape(-1))
         self.bound.call()
@@ -58,22 +58,22 @@ class OnGpu:
             array[...] = self.there[node].get().reshape(array.shape)
 
     def output(self, node: Node) -> np.ndarray:
-        """As `BoundProgram.output`."""
+        """As `BoundDeviceProgram.output`."""
         return self.bound.output(node).get()
 
 
 def bind(
     program: Any, rows: int, given: dict[Node, np.ndarray], printer: str, threads: int = 1
-) -> Bound | NumpyCalls | BoundProgram | OnGpu:
+) -> BoundProgram | NumpyCalls | BoundDeviceProgram | OnGpu:
     """A program of `program_of` with its memory; NumPy calls in tiles so small that all loops have some."""
     if printer == "CUDA":
-        return BoundProgram(
+        return BoundDeviceProgram(
             program, rows, {node: array.reshape(-1) for node, array in given.items()}, device(backwards=True)
         )
     if printer == "CUDA on a GPU":
         return OnGpu(program, rows, given)
     if printer == "C":
-        return Bound(program, rows, given, blas.find(), threads)
+        return BoundProgram(program, rows, given, blas.find(), threads)
     with pytest.MonkeyPatch.context() as patch:
         if printer == "NumPy in tiles":
             patch.setattr(layout, "TILE", 8)
@@ -112,7 +112,7 @@ def network_step(net: Any, loss: Any, optimizer: Any, dtype: str, rules: Rules) 
 class CompiledStep(NamedTuple):
     """A step bound to the arrays ``state``, which it writes over, and ``batch``; their nodes, and that of the loss."""
 
-    bound: Bound | NumpyCalls | BoundProgram | OnGpu
+    bound: BoundProgram | NumpyCalls | BoundDeviceProgram | OnGpu
     state: State
     batch: Batch
     inputs: Batch

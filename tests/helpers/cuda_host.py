@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from mlpcore.backends import get_backend
-from mlpcore.backends.backend import Backend, run_eagerly
+from mlpcore.backends.backend import Backend, Compilers
 from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_steps import device_steps
-from mlpcore.backends.precision import Precision
+from mlpcore.backends.run import run_eagerly
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
@@ -125,9 +125,5 @@ def device(backwards: bool = False) -> Device:
 def backend() -> Backend:
     """NumPy's arrays, with steps and predictions as they go on CuPy; threads take their turns backwards."""
     numpy, place = get_backend("numpy"), device(backwards=True)
-    return replace(
-        numpy,
-        compile=device_steps(run_eagerly(numpy.xp, numpy.asarray), place),
-        jit=device_jit(place),
-        precisions={"highest": Precision()} | {name: Precision(printed=True) for name in ("tf32", "bfloat16")},
-    )
+    steps = device_steps(run_eagerly(numpy.xp, numpy.asarray), place)
+    return replace(numpy, compile=Compilers(steps, device_jit(place), ("highest", "tf32", "bfloat16")))

@@ -7,11 +7,11 @@ epoch cost besides their steps is counted in fits on CuPy, which need a device, 
 import argparse
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from device_calls import counted
+from fitting import with_extras
 from printing import CASES, Case, Printed, programs, rows_of
 
 import mlpcore as mc
@@ -55,7 +55,7 @@ def _epoch(case: Case, steps: int, most: int, counts: Counter) -> Counter:
         def on_epoch_end(self, report: Any) -> None:
             seen.append(counts.copy())
 
-    backend = replace(mc.get_backend("cupy"), most_steps=most)
+    backend = with_extras(mc.get_backend("cupy"), max_chunk_steps=most)
     model = mc.Model(case.net, case.loss, case.optimizer, backend=backend, dtype="float32", **case.words)
     model.fit(*rows_of(case, case.batch * steps), epochs=4, batch_size=case.batch, callbacks=[Noting()])
     assert model.compiled.kind == "CUDA", model.compiled

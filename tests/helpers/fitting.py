@@ -1,12 +1,14 @@
 """A small network with everything in it, and what the tests of training compare: whole states, bit by bit."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import mlpcore as mc
-from mlpcore.backends.backend import run_eagerly
+from mlpcore.backends.backend import Backend, Compilers
+from mlpcore.backends.run import run_eagerly
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
 
@@ -26,7 +28,17 @@ PLAIN = mc.Sequential(mc.Linear(3, 4), mc.Tanh(), mc.Linear(4, 2))
 
 EVERYTHING: dict[str, Any] = {"l2": 0.01, "clip_norm": 0.5, "clip_value": 0.2, "ema": 0.9, "seed": 3}
 FIT: dict[str, Any] = {"batch_size": 5, "validation_data": (X[:9], Y[:9])}  # 22 rows: four whole batches, one of two
-EAGER = replace(mc.get_backend("numpy"), compile=run_eagerly(mc.get_backend("numpy").xp, np.asarray))
+EAGER = replace(mc.get_backend("numpy"), compile=Compilers(run_eagerly(mc.get_backend("numpy").xp, np.asarray)))
+
+
+def with_steps(backend: Backend, steps: Callable) -> Backend:
+    """The backend with ``steps(step, layout, compilation)`` in the place of its own `Compilers.steps`."""
+    return replace(backend, compile=replace(backend.compile, steps=steps))
+
+
+def with_extras(backend: Backend, **extras: Any) -> Backend:
+    """The backend with some other `DeviceExtras`."""
+    return replace(backend, extras=replace(backend.extras, **extras))
 
 
 def make(net: Any = NET, loss: Any = None, optimizer: Any = None, **words: Any) -> mc.Model:

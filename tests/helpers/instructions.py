@@ -67,7 +67,7 @@ def _number(x: Any, draws: random.Random) -> bool | int | float:
 
 def one(xp: Any, x: Any, y: Any, draws: random.Random) -> Any:
     """A function of every entry."""
-    name = draws.choice([*_ONE, *trace.NUMERIC, *trace.QUESTIONS, "logical_not", "bitwise_invert"])
+    name = draws.choice([*_ONE, *trace.NUMERIC, *trace.PREDICATES, "logical_not", "bitwise_invert"])
     if name in ("maximum", "minimum"):
         return getattr(xp, name)(x, _number(x, draws)) if kind_of(x) != "b" else None
     if name == "logical_not":

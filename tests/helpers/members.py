@@ -12,6 +12,7 @@ from mlpcore import losses as ls
 from mlpcore import optimizers as opt
 from mlpcore import schedules as sch
 from mlpcore.gradient_check import draw_targets
+from mlpcore.layers.containers import children
 from mlpcore.random import Stream
 from mlpcore.trees import is_statistic, named_leaves, tree_map
 
@@ -124,7 +125,7 @@ CONFIGURATIONS: dict[str, Any] = {
 def parts_of(layer: Any) -> Iterator[Any]:
     """The layer and all layers in it."""
     yield layer
-    for part in (*getattr(layer, "layers", ()), *([layer.layer] if hasattr(layer, "layer") else [])):
+    for part in children(layer):
         yield from parts_of(part)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import mlpcore as mc
+from mlpcore.layers.containers import observe
 from mlpcore.namespace import namespace
 from mlpcore.training.rules import Rules
 
@@ -116,9 +117,7 @@ class Both:
         return 0.5 * (y + z), (first, second)
 
     def observe(self, params: Any, cache: Any) -> Any:
-        return tuple(
-            mc.layers.observe(layer, *of) for layer, *of in zip((self.one, self.other), params, cache, strict=True)
-        )
+        return tuple(observe(layer, *of) for layer, *of in zip((self.one, self.other), params, cache, strict=True))
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
         (dx, first), (dz, second) = (

@@ -18,7 +18,7 @@ from fuzz import ROWS
 from graphs import random_graph
 from optional import optional
 
-from mlpcore.backends.cupy_device import OPTIONS
+from mlpcore.backends.cupy.device import OPTIONS
 from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.trace import Tracer
 

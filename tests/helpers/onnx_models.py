@@ -8,7 +8,7 @@ from optional import optional
 
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.trace import Tracer
-from mlpcore.onnx.printer import Printer
+from mlpcore.onnx.printer import OnnxPrinter
 
 onnx = optional("onnx")
 ort = optional("onnxruntime")
@@ -28,7 +28,7 @@ def run(model: Any, given: dict[str, np.ndarray], optimize: bool = True) -> dict
 def printed(tracer: Tracer, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
     """A model of traced arrays, its inputs called x0, x1, ..., its outputs y0, y1, ..."""
     names = {one.node: f"x{i}" for i, one in enumerate(inputs)}
-    printer = Printer(onnx, tracer, [one.node for one in outputs], names)
+    printer = OnnxPrinter(onnx, tracer, [one.node for one in outputs], names)
 
     def end(one: Any) -> tuple:
         return one.dtype, ["n" if dim is N else dim for dim in one.shape]

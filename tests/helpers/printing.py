@@ -9,13 +9,14 @@ import numpy as np
 from cuda_host import backend
 
 import mlpcore as mc
-from mlpcore.backends.backend import Run
+from mlpcore.backends.backend import Compilers
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.device_steps import DeviceSteps
 from mlpcore.backends.compiled.functions import traced_for
+from mlpcore.backends.run import Run
 from mlpcore.bench.workloads import WORKLOADS, Workload
 from mlpcore.compiler.cuda.device import Device
-from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
+from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import TracedFunction
 from mlpcore.gradient_check import draw_targets
 from mlpcore.random import Stream
@@ -54,12 +55,12 @@ class Printed(NamedTuple):
         """The CUDA C."""
         return self.traced.program.source
 
-    def bound(self) -> BoundProgram:
+    def bound(self) -> BoundDeviceProgram:
         """The program with memory; its ``launches`` say what a call does."""
         inputs = leaves(self.traced.inputs)
         given = {node: np.empty(0, node.dtype) for node in inputs}
         moving = [*inputs, *filter(self.traced.program.makes, leaves(self.traced.result))]
-        return BoundProgram(self.traced.program, self.rows, given, _nowhere(), moving)
+        return BoundDeviceProgram(self.traced.program, self.rows, given, _nowhere(), moving)
 
 
 def printing(programs: list[Printed]) -> Any:
@@ -85,7 +86,7 @@ def printing(programs: list[Printed]) -> Any:
 
         return call
 
-    return replace(backend(), compile=compile_step, jit=jit)
+    return replace(backend(), compile=Compilers(compile_step, jit, backend().compile.precisions))
 
 
 class Case(NamedTuple):

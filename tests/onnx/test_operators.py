@@ -22,7 +22,7 @@ WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64
 DTYPES = ("bool", *WHOLE, "float32", "float64")
 ARITHMETIC = (*trace.ARITHMETIC, "maximum", "minimum")
 TWO = (*ARITHMETIC, *trace.COMPARISONS, *trace.LOGICAL[:3], *trace.BITWISE[:3], *trace.BITWISE[4:], *PAIRS)
-ONE = tuple(name for name in (*trace.FLOATING, *trace.NUMERIC, *trace.QUESTIONS) if name not in TWO)
+ONE = tuple(name for name in (*trace.FLOATING, *trace.NUMERIC, *trace.PREDICATES) if name not in TWO)
 ONE += ("logical_not", "bitwise_invert")
 REDUCTIONS = ("sum", "prod", "max", "min", "mean", "var", "std", "any", "all", "argmax", "sort")
 # What ONNX lacks, by the dtypes of the operands.
@@ -39,7 +39,7 @@ REFUSED = {
 LOOSE = {name for name in EXACT if name not in ("where", "clip", "divide", "sqrt")}
 
 
-def numpys(name):
+def numpy_blas(name):
     """NumPy's function, some of which array_api_compat lacks."""
     return getattr(host, name, None) or {"rsqrt": lambda x: 1 / np.sqrt(x)}[name]
 
@@ -47,7 +47,7 @@ def numpys(name):
 def applied(name, arrays, **words):
     """A function by onnxruntime and by NumPy; None for the first where it is refused."""
     with np.errstate(all="ignore"):
-        right = np.asarray(numpys(name)(*arrays, **words))
+        right = np.asarray(numpy_blas(name)(*arrays, **words))
     shapes = [(N, *array.shape[1:]) for array in arrays]
     try:
         (found,) = call(lambda xp, *given: [getattr(xp, name)(*given, **words)], arrays, shapes)
@@ -71,7 +71,7 @@ def traceable(name, arrays, **words):
     try:
         made = getattr(tracer, name)(*[tracer.input(one.shape, one.dtype) for one in arrays], **words)
         with np.errstate(all="ignore"):
-            return numpys(name)(*arrays, **words).dtype == made.dtype
+            return numpy_blas(name)(*arrays, **words).dtype == made.dtype
     except (Untraceable, TypeError):
         return False
 
@@ -209,7 +209,7 @@ def test_all_operators_and_formulas_are_used(monkeypatch):
         values = graph.run(tracer, inputs)
         try:
             names = {one.node: f"x{i}" for i, one in enumerate(inputs)}
-            printer.Printer(onnx, tracer, [values[i].node for i in graph.outputs], names)
+            printer.OnnxPrinter(onnx, tracer, [values[i].node for i in graph.outputs], names)
         except ConfigurationError:
             continue
     everything = {*printer.OPERATORS, *rewriting.FLOATS, *rewriting.FLOAT64}

@@ -27,8 +27,8 @@ from mlpcore.layers import (
     Softmax,
     Softplus,
     Tanh,
-    observe,
 )
+from mlpcore.layers.containers import observe
 from mlpcore.numerics import erf
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves, tree_map

@@ -123,7 +123,7 @@ def test_numbers_that_the_dtype_cannot_hold() -> None:
 
 
 def test_gaps_are_found_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlpcore.training.data.BLOCK", 6)  # two rows
+    monkeypatch.setattr("mlpcore.training.ingest.CHECKED_NUMBERS", 6)  # two rows
     for row in range(ROWS):
         model = make(PLAIN, dtype="float32")
         refused(model, lambda m=model, r=row: m.predict(changed(X, (r, 1), NAN)), mc.DataError, "NaN .* column 1;")

@@ -1,4 +1,4 @@
-"""``jit`` for a device: a pure function of arrays is traced and printed once for its shapes, and then launched."""
+"""``jit`` for a device: a pure function of arrays is traced and printed once for its shapes."""
 
 import math
 import threading
@@ -9,19 +9,19 @@ from typing import Any
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.functions import traced_for
 from mlpcore.compiler.cuda.device import Device
-from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
+from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import TracedFunction
-from mlpcore.compiler.graph import known
+from mlpcore.compiler.graph import concrete
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Tree
 
-KEPT = 4  # programs whose memory is kept
+MAX_PROGRAMS = 4  # bound programs of a function; the oldest is dropped
 
 
 def device_jit(device: Device) -> Callable[..., Callable[..., Tree]]:
-    """``jit(function, compilation, rows)``: the arguments numbered ``rows`` have a row each in their first axis.
+    """The function ``jit(function, compilation, rows)``; ``rows`` numbers the arguments whose first axis is rows.
 
-    What cannot be traced, or has no rows, is called as it is. Results are arrays of their own.
+    A function that cannot be traced, or a call without rows, runs eagerly. Results are new arrays.
     """
 
     def jit(
@@ -34,18 +34,18 @@ def device_jit(device: Device) -> Callable[..., Callable[..., Tree]]:
 
 @dataclass(eq=False)
 class DeviceFunction:
-    """A function with the programs that were printed for it."""
+    """A function, its traces and its bound programs."""
 
     function: Callable[..., Tree]
     compilation: Compilation
     rows: tuple[int, ...]
     device: Device
     traced: dict[str, TracedFunction | Exception] = field(default_factory=dict)
-    bound: dict[tuple[TracedFunction, int], BoundProgram] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)  # a program works in memory of its own
+    bound: dict[tuple[TracedFunction, int], BoundDeviceProgram] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)  # a bound program serves one call at a time
 
     def __call__(self, *arguments: Any) -> Tree:
-        """The function's result."""
+        """The result of the function."""
         count = leaves(arguments[self.rows[0]])[0].shape[:1]
         if self.compilation.asked is False or count in ((), (0,)):
             return self.function(*arguments)
@@ -60,20 +60,20 @@ class DeviceFunction:
     def _run(self, traced: TracedFunction, arguments: tuple, rows: int) -> Tree:
         inputs, results = leaves(traced.inputs), leaves(traced.result)
         if (traced, rows) not in self.bound:
-            if len(self.bound) >= KEPT:
+            if len(self.bound) >= MAX_PROGRAMS:
                 del self.bound[next(iter(self.bound))]
             moving = [*inputs, *filter(traced.program.makes, results)]
-            self.bound[traced, rows] = BoundProgram(traced.program, rows, {}, self.device, moving)
+            self.bound[traced, rows] = BoundDeviceProgram(traced.program, rows, {}, self.device, moving)
         bound = self.bound[traced, rows]
         moved = {node: leaf.reshape(-1) for node, leaf in zip(inputs, leaves(arguments), strict=True)}
-        made = {}
+        outputs = {}
         for node in dict.fromkeys(results):
-            shape = known(node.shape, rows)
-            made[node] = self.device.empty(math.prod(shape), node.dtype).reshape(shape)
+            shape = concrete(node.shape, rows)
+            outputs[node] = self.device.empty(math.prod(shape), node.dtype).reshape(shape)
             if traced.program.makes(node):
-                moved[node] = made[node].reshape(-1)
+                moved[node] = outputs[node].reshape(-1)
         bound.call(moved)
-        for node, array in made.items():
+        for node, array in outputs.items():
             if not traced.program.makes(node):
                 self.device.copy(bound.output(node, moved), array)
-        return tree_map(lambda node: made[node], traced.result)
+        return tree_map(lambda node: outputs[node], traced.result)

@@ -1,33 +1,41 @@
-"""``compile`` for a device: a step is traced and printed for the first batch of a kind, and then launched."""
+"""``compile`` for a device: the training step is traced and printed once for each kind of batch."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import ChunkError, Run, StepNoise
 from mlpcore.backends.compilation import CUDA, EAGER, Compilation
-from mlpcore.backends.compiled.kept import kept, step_key
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
+from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.compiled.steps import ROW_COUNTS, traced_or_eager
+from mlpcore.backends.run import ChunkError, Run, StepNoise
 from mlpcore.compiler.cuda.device import Device
-from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
+from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, Untraceable
+from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
 
 
 def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run]:
-    """``compile(step, layout, compilation)``: the ``run`` of `run_eagerly`, as kernels and products where the step can
-    be traced, else ``eager``."""
+    """The function ``compile(step, layout, compilation)`` of a device. Its result is called as that of `run_eagerly`;
+    a step that cannot be traced runs by ``eager``."""
 
     def compile_step(step: Step, layout: Layout, compilation: Compilation) -> Run:
+        if compilation.asked is False and compilation.precision != "highest":
+            raise ConfigurationError(
+                f"compile=False: precision is {compilation.precision!r}, which is for compiled steps; leave out compile"
+            )
+
         def decide(*_: Any) -> None:
             if compilation.kind not in (CUDA, EAGER):
-                asked = compilation.asked is not False
-                compilation.set(CUDA if asked else EAGER, "kernels printed from the step" if asked else "compile=False")
+                allowed = compilation.asked is not False
+                compilation.set(
+                    CUDA if allowed else EAGER, "kernels printed from the step" if allowed else "compile=False"
+                )
 
         steps = DeviceSteps(step, compilation, device)
         return traced_or_eager(steps, eager(step, layout, Compilation()), compilation, decide)
@@ -36,37 +44,37 @@ def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run
 
 
 class DeviceSteps:
-    """The programs of a step, and the arrays that hold the state from step to step."""
+    """The programs of a step, and the arrays of the state, which every step overwrites."""
 
     def __init__(self, step: Step, compilation: Compilation, device: Device) -> None:
         self.step, self.compilation, self.device = step, compilation, device
-        self.home: State | None = None
+        self.state: State | None = None
         self.traced: dict[Any, TracedFunction] = {}
-        self.bound: dict[tuple[TracedFunction, int], BoundProgram] = {}
+        self.bound: dict[tuple[TracedFunction, int], BoundDeviceProgram] = {}
 
     def prepare(
         self, state: State, data: tuple, rows: int, draw: Callable[[int], Any]
     ) -> tuple[TracedFunction, TracedNoise | HostNoise]:
-        """The step for batches of so many rows, and where its noise comes from; `Untraceable` where there is none."""
-        if self.home is None:
-            self.home = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), state)
+        """The traced step for batches of ``rows`` rows, and the source of its noise; `Untraceable` if there is none."""
+        if self.state is None:
+            self.state = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), state)
         source = _source(draw, rows)
-        kinds = tuple((part.shape[1:], part.dtype) for part in data)
+        kinds = tuple((array.shape[1:], array.dtype) for array in data)
         key = (rows, kinds, type(source), *leaves(source.inputs(rows)))
         if key not in self.traced:
             self.traced[key] = self._trace(data, rows, source)
         return self.traced[key], source
 
     def _arguments(self, data: tuple, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
-        """The abstract arguments: state, the whole data, of which the distance of rows alone counts, numbers of rows,
-        and what the noise is made of."""
-        state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.home)
-        parts = tuple(AbstractArray((2, *part.shape[1:]), part.dtype) for part in data)
+        """The abstract arguments: state, all data (of which only the shape of a row matters), row numbers, and the
+        inputs of the noise."""
+        state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.state)
+        parts = tuple(AbstractArray((2, *array.shape[1:]), array.dtype) for array in data)
         return state, parts, AbstractArray((rows,), np.dtype("int64")), source.inputs(rows)
 
     def _trace(self, data: tuple, rows: int, source: TracedNoise | HostNoise) -> TracedFunction:
         def step(state: State, data: tuple, numbers: Any, inputs: Tree) -> tuple[State, Array]:
-            x, target, weights = (namespace(numbers).take(part, numbers, axis=0) for part in data)
+            x, target, weights = (namespace(numbers).take(array, numbers, axis=0) for array in data)
             return self.step(state, Batch(x, target, weights, source.noise(inputs, numbers.shape[0])))
 
         configuration = step_key(self.step, source.inputs(rows))
@@ -74,52 +82,52 @@ class DeviceSteps:
         def trace(arguments: tuple[Tree, ...]) -> TracedFunction:
             precision = self.compilation.precision
             key = None if configuration is None else (CUDA, precision, configuration, str(arguments))
-            return kept(key, lambda: TracedFunction(step, arguments, True, DeviceProgram, precision))
+            return cached_trace(key, lambda: TracedFunction(step, arguments, True, DeviceProgram, precision))
 
         try:
             return trace(self._arguments(data, N, source))
         except RowsNeeded:
             return trace(self._arguments(data, rows, source))
 
-    def _bound(self, traced: TracedFunction, rows: int) -> BoundProgram:
+    def _bound(self, traced: TracedFunction, rows: int) -> BoundDeviceProgram:
         if (traced, rows) not in self.bound:
             if len(self.bound) >= ROW_COUNTS:
                 del self.bound[next(iter(self.bound))]
             self.bound[traced, rows] = self._bind(traced, rows)
         return self.bound[traced, rows]
 
-    def _bind(self, traced: TracedFunction, rows: int) -> BoundProgram:
+    def _bind(self, traced: TracedFunction, rows: int) -> BoundDeviceProgram:
         state, data, numbers, noise = traced.inputs
-        given = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.home), strict=True)}
+        inputs = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.state), strict=True)}
         moving = [*leaves(data), numbers, *leaves(noise), *filter(traced.program.makes, [traced.result])]
         if traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
-        return BoundProgram(traced.program, rows, given, self.device, moving)
+        return BoundDeviceProgram(traced.program, rows, inputs, self.device, moving)
 
     def run(
         self, traced: TracedFunction, state: State, data: tuple, order: np.ndarray, source: TracedNoise | HostNoise
     ) -> tuple[State, Array]:
-        """A chunk of steps as `run_eagerly` describes it; the new state is ``home``, which later calls write over."""
-        assert self.home is not None
-        for place, leaf in zip(leaves(self.home), leaves(state), strict=True):
-            if leaf is not place:  # somebody else has changed the state since the last chunk
+        """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
+        assert self.state is not None
+        for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
+            if leaf is not place:  # the caller has changed the state since the last chunk
                 self.device.copy(leaf, place)
         bound = self._bound(traced, order.shape[1])
         _, nodes, numbers, noise = traced.inputs
         result: Any = traced.result
         steps, rows = order.shape
         put = self.device.put
-        moved = {node: part.reshape(-1) for node, part in zip(nodes, data, strict=True)}
-        every = put(np.ascontiguousarray(order, np.int64).reshape(-1))
+        moved = {node: array.reshape(-1) for node, array in zip(nodes, data, strict=True)}
+        row_numbers = put(np.ascontiguousarray(order, np.int64).reshape(-1))
         _, columns, _ = source.stacks(range(steps))
         draws = [(node, put(column.reshape(-1)), column[0].size)
                  for node, column in zip(leaves(noise), columns, strict=True)]  # fmt: skip
         count = max(1, int(np.prod(result.shape, dtype=int)))
         losses, moves = self.device.empty(steps * count, result.dtype), traced.program.makes(result)
-        done = 0
+        steps_done = 0
         try:
             for i in range(steps):
-                moved[numbers] = every[i * rows : (i + 1) * rows]
+                moved[numbers] = row_numbers[i * rows : (i + 1) * rows]
                 for node, column, length in draws:
                     moved[node] = column[i * length : (i + 1) * length]
                 loss = losses[i * count : (i + 1) * count]
@@ -128,14 +136,14 @@ class DeviceSteps:
                 bound.call(moved)
                 if not moves:
                     self.device.copy(bound.output(result).reshape(-1), loss)
-                done += 1
+                steps_done += 1
         except BaseException as error:
-            raise ChunkError(self.home, done) from error
-        return self.home, losses.reshape((steps, *result.shape))
+            raise ChunkError(self.state, steps_done) from error
+        return self.state, losses.reshape((steps, *result.shape))
 
 
 def _source(draw: Callable[[int], Any], rows: int) -> TracedNoise | HostNoise:
-    """Where the noise of steps comes from; `Untraceable` where the host would have to draw it."""
+    """The source of the noise of steps; `Untraceable` where the host would have to draw it."""
     if isinstance(draw, StepNoise):
         return TracedNoise(draw)
     source = HostNoise(draw, rows)

@@ -1,4 +1,4 @@
-"""``jit`` for NumPy: a pure function of arrays is traced once, and runs as compiled C or as NumPy calls."""
+"""``jit`` for NumPy: a pure function of arrays is traced once and runs as compiled C or as NumPy calls."""
 
 import operator
 import threading
@@ -9,30 +9,30 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.compiled.bound import aligned, bind, blas_threads
+from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable, has_rows
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
-BLOCK = 2048  # rows at a time, where rows do not depend on each other: what they make stays in the cache
-KEPT = 8  # bound programs whose memory is kept
+BLOCK = 2048  # rows at a time, where rows are independent, so that intermediate arrays stay in the cache
+MAX_PROGRAMS = 8  # idle bound programs of a function; the least recently used is dropped
 
 
 def jit(
     function: Callable[..., Tree], compilation: Compilation | None = None, rows: tuple[int, ...] = (-1,)
 ) -> Callable[..., Tree]:
-    """``function(*fixed, x)`` for calls in which x changes and the trees of other arrays are mostly the same objects.
+    """A compiled version of ``function(*fixed, x)``; ``fixed`` are trees of arrays that are the same in most calls.
 
-    The arguments numbered ``rows`` have a row each in their first axis. Results are arrays of their own. What cannot
-    be traced is called as it is. Calls from several threads run side by side.
+    ``rows`` are the numbers of the arguments whose first axis is rows. Results are new arrays. A function that cannot
+    be traced runs eagerly. Several threads may call it at the same time.
     """
-    return Function(function, compilation or Compilation(), rows)
+    return CompiledFunction(function, compilation or Compilation(), rows)
 
 
 @dataclass(eq=False)
 class BoundFunction:
-    """A traced function that is bound to the arrays ``fixed`` and reads x from ``place``."""
+    """A traced function bound to the arrays ``fixed``; it reads x from ``place``."""
 
     traced: TracedFunction
     bound: Any
@@ -40,27 +40,27 @@ class BoundFunction:
     fixed: tuple
     place: np.ndarray
     rows: int
-    largest_product: int  # of so many rows
+    largest_product: int  # multiplications, for ``rows`` rows
 
-    def serves(self, fixed: tuple, x: Array, compiled: bool) -> bool:
-        """Whether it computes the function of these very arrays, and of arrays like x."""
+    def accepts(self, fixed: tuple, x: Array, compiled: bool) -> bool:
+        """Whether it is bound to these arrays and takes x."""
         place = self.place
         if compiled is not self.compiled or x.dtype != place.dtype or x.shape[1:] != place.shape[1:]:
             return False
         if x.shape[:1] != place.shape[:1] and not (compiled and self.by_rows and x.shape[0] <= place.shape[0]):
             return False
-        if all(map(operator.is_, fixed, self.fixed)):  # most often they are in the same trees
+        if all(map(operator.is_, fixed, self.fixed)):  # the common case: the same trees
             return True
-        mine, given = leaves(self.fixed), leaves(fixed)
-        return len(mine) == len(given) and all(map(operator.is_, mine, given))
+        mine, other = leaves(self.fixed), leaves(fixed)
+        return len(mine) == len(other) and all(map(operator.is_, mine, other))
 
     @property
     def by_rows(self) -> bool:
-        """Whether x has rows of an unknown number."""
+        """Whether the number of rows of x is symbolic."""
         return has_rows(self.traced.inputs[-1].shape)
 
     def __call__(self, x: Array) -> Tree:
-        """The function's result for x."""
+        """The result of the function for x."""
         if self.compiled and self.by_rows:
             rows = x.shape[0]
             self.place[:rows] = x
@@ -73,35 +73,35 @@ class BoundFunction:
         return tree_map(lambda node: self.bound.output(node).copy(), self.traced.result)
 
 
-class Function:
-    """A function with the programs and the memory that were made for it."""
+class CompiledFunction:
+    """A function, its traces and its bound programs."""
 
     def __init__(self, function: Callable[..., Tree], compilation: Compilation, rows: tuple[int, ...]) -> None:
         self.function, self.compilation, self.rows = function, compilation, rows
         self.traced: dict[str, TracedFunction | Exception] = {}
-        self.free: list[BoundFunction] = []  # those that nobody runs at the moment, the last used last
+        self.idle: list[BoundFunction] = []  # not in use by any thread, the last used last
         self.lock = threading.Lock()
 
     def __call__(self, *arguments: Any) -> Tree:
-        """The function's result."""
-        *given, x = arguments
-        fixed = tuple(given)
+        """The result of the function."""
+        *leading, x = arguments
+        fixed = tuple(leading)
         if x.shape[:1] in ((), (0,)):
             return self.function(*arguments)
         first = x[:BLOCK, ...] if self.rows == (-1,) else x
-        prepared = self._take(fixed, first)
+        prepared = self._acquire(fixed, first)
         if prepared is None:
             return self.function(*arguments)
         if first.shape == x.shape:
             return self._run(prepared, x)
         if not prepared.traced.row_by_row:
-            self._give_back(prepared)
-            prepared = self._take(fixed, x)
+            self._release(prepared)
+            prepared = self._acquire(fixed, x)
             return self.function(*arguments) if prepared is None else self._run(prepared, x)
         parts = [self._run(prepared, first)]
         for start in range(BLOCK, x.shape[0], BLOCK):
             block = x[start : start + BLOCK, ...]
-            prepared = self._take(fixed, block)
+            prepared = self._acquire(fixed, block)
             assert prepared is not None, "traced for the first block"
             parts.append(self._run(prepared, block))
         return tree_map(lambda *blocks: np.concatenate(blocks, axis=0), *parts)
@@ -110,15 +110,15 @@ class Function:
         try:
             return prepared(x)
         finally:
-            self._give_back(prepared)
+            self._release(prepared)
 
-    def _take(self, fixed: tuple, x: Array) -> BoundFunction | None:
-        """A bound program that nobody else runs meanwhile; None where the function cannot be traced."""
+    def _acquire(self, fixed: tuple, x: Array) -> BoundFunction | None:
+        """A bound program for use by this thread alone; None where the function cannot be traced."""
         compiled = self.compilation.compiles
         with self.lock:
-            for prepared in reversed(self.free):
-                if prepared.serves(fixed, x, compiled):
-                    self.free.remove(prepared)
+            for prepared in reversed(self.idle):
+                if prepared.accepts(fixed, x, compiled):
+                    self.idle.remove(prepared)
                     return prepared
             traced = self._trace((*fixed, x))
         try:
@@ -126,10 +126,10 @@ class Function:
         except Untraceable:  # C lacks one of its functions
             return None
 
-    def _give_back(self, prepared: BoundFunction) -> None:
+    def _release(self, prepared: BoundFunction) -> None:
         with self.lock:
-            self.free.append(prepared)
-            del self.free[:-KEPT]
+            self.idle.append(prepared)
+            del self.idle[:-MAX_PROGRAMS]
 
     def _trace(self, arguments: tuple) -> TracedFunction | None:
         packed = all(leaf.flags.c_contiguous and leaf.flags.aligned for leaf in leaves(arguments[:-1]))
@@ -141,10 +141,10 @@ class Function:
         compiled = self.compilation.compiles
         rows = leaves((*fixed, x)[self.rows[0]])[0].shape[0]
         if compiled and by_rows:
-            rows = 1 << (rows - 1).bit_length()  # one memory serves many numbers of rows
-        place = aligned((rows, *x.shape[1:]) if by_rows else x.shape, x.dtype)
-        given = dict(zip(leaves(traced.inputs), [*leaves(fixed), place], strict=True))
-        bound = bind(traced, rows, given, self.compilation, fewer=by_rows)
+            rows = 1 << (rows - 1).bit_length()  # so that one memory is used for many numbers of rows
+        place = aligned_zeros((rows, *x.shape[1:]) if by_rows else x.shape, x.dtype)
+        inputs = dict(zip(leaves(traced.inputs), [*leaves(fixed), place], strict=True))
+        bound = bind(traced, rows, inputs, self.compilation, fewer=by_rows)
         product = traced.program.largest_product(rows)
         return BoundFunction(traced, bound, self.compilation.compiles, fixed, place, rows, product)
 
@@ -152,26 +152,29 @@ class Function:
 def traced_for(
     arguments: tuple,
     rows: tuple[int, ...],
-    known: dict[str, TracedFunction | Exception],
+    cache: dict[str, TracedFunction | Exception],
     function: Callable[..., Tree],
     **words: Any,
 ) -> TracedFunction | Exception:
-    """The function traced for arguments like these, for any number of rows where it does not compute with it, or why it
-    cannot be; ``known`` holds what was traced before. ``words`` are those of `TracedFunction`."""
+    """The function traced for arguments of these shapes and dtypes, or the exception that says why it cannot be traced.
+
+    It is traced for any number of rows, or for the actual one where the function computes with it. ``cache`` holds
+    earlier results. ``words`` are further arguments of `TracedFunction`.
+    """
     at = {i % len(arguments) for i in rows}
     exact = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), arguments)
-    some = tuple(
+    any_rows = tuple(
         tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), tree) if i in at else tree
         for i, tree in enumerate(exact)
     )
-    for shapes in (some, exact):
+    for shapes in (any_rows, exact):
         key = str(shapes)
-        if key not in known:
+        if key not in cache:
             try:
-                known[key] = TracedFunction(function, shapes, **words)
-            except Exception as error:  # whatever is wrong with the function shows when it is called
-                known[key] = error
-        traced = known[key]
+                cache[key] = TracedFunction(function, shapes, **words)
+            except Exception as error:  # an error of the function itself is raised again by the eager call
+                cache[key] = error
+        traced = cache[key]
         if not isinstance(traced, RowsNeeded):
             break
     return traced

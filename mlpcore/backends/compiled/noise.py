@@ -1,4 +1,4 @@
-"""Where the noise of compiled steps comes from: operations of the step itself, or the host, ahead of the steps."""
+"""The noise of compiled steps: operations of the step itself, or arrays that the host draws before the steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import StepNoise
+from mlpcore.backends.run import StepNoise
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.draws import TracedStream
 from mlpcore.compiler.function import AbstractArray
@@ -17,13 +17,13 @@ from mlpcore.typing import Noise, Tree
 
 @dataclass(frozen=True)
 class TracedNoise:
-    """Noise that becomes operations: what a step takes are its number, and what is known of a full batch."""
+    """Noise as operations of the step; its inputs are the number of the step and the noise's full-batch array."""
 
     draws: StepNoise
     bytes_per_step = 0
 
     def inputs(self, rows: Dim) -> Tree:
-        """The arguments of a step."""
+        """The abstract arguments of a step."""
         full = self.draws.full
         return AbstractArray((1,), np.dtype("uint64")), () if full is None else AbstractArray(full.shape, full.dtype)
 
@@ -31,13 +31,13 @@ class TracedNoise:
         """The noise of a step while it is traced."""
         number, full = inputs
         stream = TracedStream(replace(self.draws.stream, step=0), number)
-        made = self.draws.make(stream, rows, None if isinstance(full, tuple) else full)
-        if not all(isinstance(leaf, TracedArray) for leaf in leaves(made)):  # else it were the same in every step
+        noise = self.draws.make(stream, rows, None if isinstance(full, tuple) else full)
+        if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):  # it would be the same in every step
             raise Untraceable("noise that is not made from its stream")
-        return made
+        return noise
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
-        """How many of the steps can be done, their arguments, stacked leaf by leaf, and what was raised then."""
+        """The number of steps that have noise, their arguments stacked leaf by leaf, and the error that followed."""
         numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draws.stream.step)
         full = self.draws.full
         columns = [numbers[:, None], *([] if full is None else [np.repeat(full[None], len(steps), axis=0)])]
@@ -45,7 +45,7 @@ class TracedNoise:
 
 
 class HostNoise:
-    """Noise that the host draws: the arguments of a step are its leaves."""
+    """Noise that the host draws; its leaves are inputs of the step."""
 
     def __init__(self, draw: Callable[[int], Noise], rows: int) -> None:
         self.draw, self.rows = draw, rows
@@ -53,9 +53,9 @@ class HostNoise:
         self.bytes_per_step = sum(leaf.nbytes for leaf in leaves(self.first))
 
     def inputs(self, rows: Dim) -> Tree:
-        """The leaves, whose rows lie along the last axis but one.
+        """The abstract arguments of a step; rows are the last axis but one of a leaf.
 
-        With a single row it cannot be told which axes are as long as there are rows: `RowsNeeded`.
+        With a single row, an axis of rows cannot be told from another axis of length 1: `RowsNeeded`.
         """
         if rows is N and self.rows == 1 and leaves(self.first):
             raise RowsNeeded("one row")
@@ -69,11 +69,11 @@ class HostNoise:
         return tree_map(abstract, self.first)
 
     def noise(self, inputs: Any, rows: Dim) -> Noise:
-        """The leaves themselves."""
+        """The noise of a step while it is traced."""
         return inputs
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
-        """As `TracedNoise.stacks`: the steps before one whose noise raises an error are done first."""
+        """As `TracedNoise.stacks`; steps before the one whose noise raises an error are run first."""
         if not leaves(self.first):
             return len(steps), [], None
         drawn: list[list[np.ndarray]] = []

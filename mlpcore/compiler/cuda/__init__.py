@@ -1,1 +1,1 @@
-"""A schedule as CUDA C: its loops as kernels, its products as calls of the device's library."""
+"""Prints a schedule as CUDA C: loops become kernels, matrix products become calls of cuBLAS."""

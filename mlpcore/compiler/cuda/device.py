@@ -1,4 +1,4 @@
-"""What a printed program needs of a device: memory, launches, products."""
+"""The functions of a device that a printed program calls: memory, kernels, products."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,15 @@ from mlpcore.typing import Array
 
 @dataclass(frozen=True)
 class Device:
-    """``kernel(code, name)`` is a kernel of a source, to be called with a number of blocks and its arguments: arrays
-    (their first entry), Python integers (64 bits) and NumPy numbers.
+    """A device as functions.
 
-    ``put(x)`` copies a host array there, ``empty(count, dtype)`` is new memory, ``view(x, offset, shape, strides)`` an
-    array in the memory of a vector ``x``, in entries. ``product(a, b, out, precision)`` prepares ``out = a @ b`` and
-    gives what does it; with "bfloat16" the factors are bits of such numbers, as uint16. ``copy(source, target)`` and
-    ``clear(target)`` write whole arrays.
+    - ``kernel(code, name)`` compiles a kernel. The result is called with the number of blocks and the arguments: arrays
+      (passed by the address of the first entry), Python integers (64 bits) and NumPy scalars.
+    - ``put(x)`` copies a host array to the device. ``empty(count, dtype)`` allocates a vector.
+    - ``view(x, offset, shape, strides)`` is a view of a vector; offset and strides count entries.
+    - ``product(a, b, out, precision)`` prepares ``out = a @ b`` and returns the function that computes it; with
+      "bfloat16" the factors hold bfloat16 bits as uint16.
+    - ``copy(source, target)`` and ``clear(target)`` write whole arrays.
     """
 
     kernel: Callable[[str, str], Callable[[int, tuple], None]]

@@ -1,4 +1,4 @@
-"""The factors of Dropout on a device: a thread makes the 16 factors of a block of the cipher."""
+"""The kernel of random factors: each thread computes one Philox block, which gives 16 factors."""
 
 import re
 
@@ -8,7 +8,7 @@ from mlpcore.compiler.draws import CIPHER
 from mlpcore.compiler.formulas import STORED
 from mlpcore.compiler.graph import Node
 
-TOGETHER = 16  # factors of a block of the cipher
+TOGETHER = 16  # factors of a Philox block
 PHILOX = device_text("#define high_of __umul64hi" + on_device(CIPHER))
 
 _KERNEL = """// LABEL
@@ -26,6 +26,6 @@ extern "C" __global__ void __launch_bounds__(BLOCK) NAME(KIND *out, unsigned lon
 
 
 def printed(node: Node, name: str) -> str:
-    """The kernel of a draw; its key: seed, hash of the path, first member, threshold of 65536."""
+    """The text of the kernel of a draw. Its key: seed, hash of the path, first member, threshold out of 65536."""
     words = {"KIND": STORED[str(node.dtype)], "BLOCK": BLOCK, "TOGETHER": TOGETHER, "NAME": name, "LABEL": node.label}
     return re.sub(r"\b[A-Z]+\b", lambda word: str(words.get(word[0], word[0])), _KERNEL)

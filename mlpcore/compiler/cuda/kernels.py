@@ -1,21 +1,21 @@
-"""A loop of a schedule as a CUDA kernel: its indices shared among threads, the formulas of its members within."""
+"""Prints a loop of a schedule as a CUDA kernel: indices distributed over threads, and the formulas of its members."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mlpcore.compiler.cuda import joining
+from mlpcore.compiler.cuda import thread_reductions
 from mlpcore.compiler.cuda.schedule import BLOCK, WARP, ThreadLayout, length
 from mlpcore.compiler.cuda.storage import DeviceStorage
 from mlpcore.compiler.cuda.values import ValuePrinter
 from mlpcore.compiler.cuda.wide import WidePrinter, width
-from mlpcore.compiler.formulas import HELD, STORED, join
+from mlpcore.compiler.formulas import HELD, STORED, combine
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.schedule import Loop, Member
 
 
 class Kernel(NamedTuple):
-    """A printed kernel; its arguments: ``arrays``, the partial results of ``sums``, ``numbers``, the rows, and for sums
-    the chunks."""
+    """A printed kernel. Its arguments: ``arrays``, partial results of ``sums``, ``numbers``, the number of rows and,
+    for sums, the number of chunks. ``combines`` says that it adds up partial results."""
 
     name: str
     loop: Loop
@@ -23,24 +23,24 @@ class Kernel(NamedTuple):
     arrays: list[Node]
     sums: list[Node]
     numbers: list[Node]
-    joins: bool = False
+    combines: bool = False
     width: int = 1
 
 
 class KernelPrinter(ValuePrinter):
-    """The text of one loop, and of single numbers computed ``after`` it, see `joined`.
+    """Prints one loop, and the scalars of its ``epilogue``, see `scalar_epilogue`.
 
-    What is computed for the outer indices is known to all threads of a row. The inner ones are walked as often as sums
-    have to be awaited; what several walks need is computed in each.
+    Members of the outer indices are computed by every thread of a row. There is one pass over the inner indices for
+    each stage of sums; values that several passes need are computed again in each.
     """
 
-    def __init__(self, storage: DeviceStorage, loop: Loop, name: str, after: Loop | None = None) -> None:
+    def __init__(self, storage: DeviceStorage, loop: Loop, name: str, epilogue: Loop | None = None) -> None:
         super().__init__(storage, loop)
-        self.name, self.after = name, after
+        self.name, self.epilogue = name, epilogue
 
     def print(self) -> tuple[str, list[Kernel]]:
-        """The kernels of the loop: one, or for sums another that adds up the partial results."""
-        nodes = [*self.loop.members, *(self.after.members if self.after else ())]
+        """The text and the kernels of the loop: one, and for sums another that adds up partial results."""
+        nodes = [*self.loop.members, *(self.epilogue.members if self.epilogue else ())]
         labels = ", ".join(dict.fromkeys(node.label for node in nodes if node.label))
         count = width(self.storage, self.loop)
         if count > 1:
@@ -52,19 +52,19 @@ class KernelPrinter(ValuePrinter):
         kernel = Kernel(self.name, self.loop, self.layout, self.arrays, [], self.numbers)
         if not self.layout.sums:
             return f"// {labels}\n{self._function(self.name, body, kernel)}", [kernel]
-        nodes = [one.node for one in self.reduced]
+        nodes = [member.node for member in self.reduced]
         first = kernel._replace(sums=nodes)
-        text = self._function(self.name, [*body, *self._single("chunks == 1 && t == 0")], first)
+        text = self._function(self.name, [*body, *self._epilogue_lines("chunks == 1 && t == 0")], first)
         self.arrays, self.numbers, self.read = [], [], [{}]
-        body = [*self._join(), *self._single("t == 0")]
+        body = [*self._combine(), *self._epilogue_lines("t == 0")]
         second = Kernel(f"{self.name}_join", self.loop, self.layout, self.arrays, nodes, self.numbers, True)
         return f"// {labels}\n{text}\n{self._function(second.name, body, second)}", [first, second]
 
-    def _single(self, condition: str) -> list[str]:
-        """The single numbers that are computed after the only result."""
-        if self.after is None:
+    def _epilogue_lines(self, condition: str) -> list[str]:
+        """The scalars that the thread with the only result computes from it."""
+        if self.epilogue is None:
             return []
-        printer = ValuePrinter(self.storage, self.after)
+        printer = ValuePrinter(self.storage, self.epilogue)
         printer.arrays, printer.numbers = self.arrays, self.numbers
         for member in printer.rows:
             printer._value(member)
@@ -73,11 +73,11 @@ class KernelPrinter(ValuePrinter):
         return [f"if ({condition}) {{", *(f"  {line}" for line in printer.lines), "}"]
 
     def _function(self, name: str, body: Iterable[str], kernel: Kernel) -> str:
-        given = [f"{STORED[str(node.dtype)]} *a{i}" for i, node in enumerate(kernel.arrays)]
-        given += [f"{HELD[str(node.dtype)]} *s{node.number}" for node in kernel.sums]
-        given += [f"{HELD[str(node.dtype)]} c{i}" for i, node in enumerate(kernel.numbers)]
-        given += ["I rows", *["I chunks"] * bool(kernel.sums)]
-        head = f'extern "C" __global__ void __launch_bounds__({BLOCK}) {name}({", ".join(given)}) {{'
+        parameters = [f"{STORED[str(node.dtype)]} *a{i}" for i, node in enumerate(kernel.arrays)]
+        parameters += [f"{HELD[str(node.dtype)]} *s{node.number}" for node in kernel.sums]
+        parameters += [f"{HELD[str(node.dtype)]} c{i}" for i, node in enumerate(kernel.numbers)]
+        parameters += ["I rows", *["I chunks"] * bool(kernel.sums)]
+        head = f'extern "C" __global__ void __launch_bounds__({BLOCK}) {name}({", ".join(parameters)}) {{'
         return "\n".join([head, "  const I n = rows;", *(f"  {line}" for line in body), "}"])
 
     # --- rows
@@ -85,7 +85,7 @@ class KernelPrinter(ValuePrinter):
     def _rows(self) -> list[str]:
         threads = self.layout.threads
         outer = length(self.loop, self.layout.outer)
-        # Threads behind the last row do its work once more, for the others of their warp, and store nothing.
+        # Threads beyond the last row repeat its work, so that whole warps take part in shuffles, and store nothing.
         self.lines = [
             f"const int t = threadIdx.x % {threads};",
             f"I row = (I)blockIdx.x * {BLOCK // threads} + threadIdx.x / {threads};",
@@ -93,38 +93,41 @@ class KernelPrinter(ValuePrinter):
             f"row = stores ? row : {outer} - 1;",
             *self._indices(self.layout.outer, "row"),
         ]
-        last = max((one.stage for one in self.loop.members.values()), default=0)
+        last = max((member.stage for member in self.loop.members.values()), default=0)
         for stage in range(last + 1):
-            here = [one for one in self.rows if one.stage == stage]
-            for member in here:
+            members = [member for member in self.rows if member.stage == stage]
+            for member in members:
                 self._value(member)
-            for member in here:  # after every value: what is overwritten may be read by another member
+            for member in members:  # after all values: a store may overwrite what another member reads
                 self._store(member, f"v{member.node.number}", ["stores", *["t == 0"] * (threads > 1)])
-            self._walk(stage)
+            self._row_pass(stage)
         return self.lines
 
-    def _walk(self, stage: int) -> None:
-        """One walk along the inner indices, for the sums that await no other and what is stored meanwhile."""
-        sums = [one for one in self.reduced if one.stage == stage + 1]
-        stored = [one for one in self.entries if one.stage == stage and one.node in self.storage.stored]
+    def _row_pass(self, stage: int) -> None:
+        """One pass over the inner indices: the sums of this stage, and the values to be stored."""
+        sums = [member for member in self.reduced if member.stage == stage + 1]
+        stored = [member for member in self.entries if member.stage == stage and member.node in self.storage.stored]
         if not sums and not stored:
             return
-        for one in sums:
-            self.lines += joining.begun(one)
+        for member in sums:
+            self.lines += thread_reductions.initial(member)
         self._enter(f"for (I e = t; e < {length(self.loop, self.layout.inner)}; e += {self.layout.threads}) {{", "e")
         self._members([*sums, *stored])
-        for one in sums:
-            self.lines += [f"  {line}" for line in self._step(one)]
-        for one in stored:
-            self._store(one, f"v{one.node.number}", ["stores"])
+        for member in sums:
+            self.lines += [f"  {line}" for line in self._step(member)]
+        for member in stored:
+            self._store(member, f"v{member.node.number}", ["stores"])
         self._leave()
-        for one in sums:
-            self.lines += joining.of_row(one, self.layout.threads)
+        for member in sums:
+            self.lines += thread_reductions.reduce_row(member, self.layout.threads)
         if sums and self.layout.threads > WARP:
-            self.lines += ["__syncthreads();", *(line for one in sums for line in joining.of_block(one))]
-        for one in sums:
-            if one.node in self.storage.stored:
-                self._store(one, f"v{one.node.number}", ["stores", *["t == 0"] * (self.layout.threads > 1)])
+            self.lines += [
+                "__syncthreads();",
+                *(line for member in sums for line in thread_reductions.reduce_warps(member)),
+            ]
+        for member in sums:
+            if member.node in self.storage.stored:
+                self._store(member, f"v{member.node.number}", ["stores", *["t == 0"] * (self.layout.threads > 1)])
 
     def _enter(self, head: str, flat: str) -> None:
         self.lines += [head, *(f"  {line}" for line in self._indices(self.layout.inner, flat))]
@@ -134,22 +137,22 @@ class KernelPrinter(ValuePrinter):
         self.lines.append("}")
         self.read.pop()
 
-    def _members(self, wanted: Sequence[Member]) -> None:
-        """The values of an index that some members need, these among them."""
-        needed, waiting = set(), list(wanted)
-        inside = {one.node: one for one in self.entries}
-        while waiting:
-            one = waiting.pop()
-            if one.node in needed:
+    def _members(self, members: Sequence[Member]) -> None:
+        """The values at one index of these members and of all members that they depend on."""
+        needed, pending = set(), list(members)
+        inside = {member.node: member for member in self.entries}
+        while pending:
+            member = pending.pop()
+            if member.node in needed:
                 continue
-            needed.add(one.node)
-            waiting += [inside[root] for root in self._roots(one) if root in inside]
-        for one in self.entries:
-            if one.node in needed:
-                self._value(one)
+            needed.add(member.node)
+            pending += [inside[root] for root in self._roots(member) if root in inside]
+        for member in self.entries:
+            if member.node in needed:
+                self._value(member)
 
     def _roots(self, member: Member) -> list[Node]:
-        return [self.storage.places[one].root for one in member.node.inputs]
+        return [self.storage.places[operand].root for operand in member.node.inputs]
 
     # --- sums
 
@@ -162,25 +165,27 @@ class KernelPrinter(ValuePrinter):
             f"const I all = {inner}, each = (all + chunks - 1) / chunks;",
             "const I first = chunk * each, end = first + each < all ? first + each : all;",
         ]
-        for one in self.reduced:
-            self.lines += joining.begun(one)
+        for member in self.reduced:
+            self.lines += thread_reductions.initial(member)
         self._enter(f"for (I e = first + t; e < end; e += {BLOCK // across}) {{", "e")
-        stored = [one for one in self.entries if one.node in self.storage.stored]
+        stored = [member for member in self.entries if member.node in self.storage.stored]
         self._members([*self.reduced, *stored])
-        for one in self.reduced:
-            self.lines += [f"  {line}" for line in self._step(one)]
-        for one in stored:  # after every entry is read: it may be written over
-            self._store(one, f"v{one.node.number}", ["stores"])
+        for member in self.reduced:
+            self.lines += [f"  {line}" for line in self._step(member)]
+        for member in stored:  # after all reads: a store may overwrite what another member reads
+            self._store(member, f"v{member.node.number}", ["stores"])
         self._leave()
-        for one in self.reduced:
-            name = f"v{one.node.number}"
-            self.lines += joining.of_sum(one, across)
-            part = f"s{one.node.number}[chunk * {outer} + row] = {name};"
-            self.lines.append(f"if (stores && t == 0) {{ if (chunks == 1) {self._entry(one)} = {name}; else {part} }}")
+        for member in self.reduced:
+            name = f"v{member.node.number}"
+            self.lines += thread_reductions.reduce_block(member, across)
+            partial = f"s{member.node.number}[chunk * {outer} + row] = {name};"
+            self.lines.append(
+                f"if (stores && t == 0) {{ if (chunks == 1) {self._entry(member)} = {name}; else {partial} }}"
+            )
         return self.lines
 
     def _results(self, block: str) -> list[str]:
-        """The index of a result in this block of results, and the place of a thread among those that make it."""
+        """The index of a thread's result, and the thread's number among those that share the result."""
         across, outer = self.layout.threads, length(self.loop, self.layout.outer)
         return [
             f"const int x = threadIdx.x % {across}, t = threadIdx.x / {across};",
@@ -190,14 +195,18 @@ class KernelPrinter(ValuePrinter):
             *self._indices(self.layout.outer, "row"),
         ]
 
-    def _join(self) -> list[str]:
+    def _combine(self) -> list[str]:
         across, outer = self.layout.threads, length(self.loop, self.layout.outer)
         lines = self._results("blockIdx.x")
-        for one in self.reduced:
-            name, part = f"v{one.node.number}", f"s{one.node.number}[e * {outer} + row]"
-            lines += joining.begun(one)
+        for member in self.reduced:
+            name, partial = f"v{member.node.number}", f"s{member.node.number}[e * {outer} + row]"
+            lines += thread_reductions.initial(member)
             lines.append(
-                f"for (I e = t; e < chunks; e += {BLOCK // across}) {name} = {join(one.node).format(name, part)};"
+                f"for (I e = t; e < chunks; e += {BLOCK // across}) "
+                f"{name} = {combine(member.node).format(name, partial)};"
             )
-            lines += [*joining.of_sum(one, across), f"if (stores && t == 0) {self._entry(one)} = {name};"]
+            lines += [
+                *thread_reductions.reduce_block(member, across),
+                f"if (stores && t == 0) {self._entry(member)} = {name};",
+            ]
         return lines

@@ -1,16 +1,16 @@
-"""The text before the printed kernels: the functions of C that they call, for the device."""
+"""The CUDA C text before the printed kernels: types, and the functions that they call."""
 
 import re
 
 from mlpcore.compiler.cuda.schedule import BLOCK
 from mlpcore.compiler.preamble import FUNCTIONS
 
-# The names that CUDA C has for whole numbers of so many bits.
+# The integer types of CUDA C, by their bits.
 _WHOLE = {"8": "char", "16": "short", "32": "int", "64": "long long"}
 
 
 def device_text(text: str) -> str:
-    """C with the types and limits of whole numbers as CUDA C has them."""
+    """C text with its integer types and limits replaced by those of CUDA C."""
 
     def kind(match: re.Match) -> str:
         sign, bits = match[1], match[2]
@@ -18,21 +18,21 @@ def device_text(text: str) -> str:
 
     def limit(match: re.Match) -> str:
         sign, bits, least = match[1], int(match[2]), match[3] == "MIN"
-        most = (1 << bits - (not sign)) - 1
+        largest = (1 << bits - (not sign)) - 1
         suffix = "ull" if sign else "ll"
-        return f"(-{most}{suffix} - 1)" if least else f"{most}{suffix}"
+        return f"(-{largest}{suffix} - 1)" if least else f"{largest}{suffix}"
 
     text = re.sub(r"\b(u?)int(8|16|32|64)_t\b", kind, text)
     return re.sub(r"\b(U?)INT(8|16|32|64)_(MIN|MAX)\b", limit, text)
 
 
 def on_device(text: str) -> str:
-    """Functions of C as functions of the device."""
+    """C functions as device functions."""
     return text.replace("static inline", "static __device__ inline")
 
 
-# Entries that lie side by side, read and written at once where they begin at a multiple of their size. Where some of
-# them are missing, behind the last index, the first is read in their place.
+# Contiguous entries, read and written with one instruction where they are aligned. Indices past the last one read the
+# first entry instead.
 _ENTRIES = """
 template <int WIDTH, typename T> struct alignas(WIDTH * sizeof(T)) Entries { T at[WIDTH]; };
 template <int WIDTH, typename T> static __device__ inline void read_entries(T *to, const T *from, int count) {
@@ -60,7 +60,7 @@ template <int WIDTH, typename T> static __device__ inline void write_entries(T *
   }
 }
 """
-# To the nearest, of two equally near ones to the even one; NaN stays NaN.
+# Rounds to the nearest, ties to even; NaN stays NaN.
 _BFLOAT16 = """
 static inline uint16_t bfloat16_bits(float x) {
   uint32_t bits;

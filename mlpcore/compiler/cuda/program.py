@@ -1,4 +1,4 @@
-"""A traced function as kernels and products of a device, with the memory that it works in."""
+"""A traced function as kernels and matrix products of a device, and its memory."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,19 +11,19 @@ from mlpcore.compiler.cuda import draws
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.kernels import Kernel, KernelPrinter
 from mlpcore.compiler.cuda.preamble import PREAMBLE, device_text
-from mlpcore.compiler.cuda.schedule import BLOCK, DeviceSchedule, chunks, joined, length
+from mlpcore.compiler.cuda.schedule import BLOCK, DeviceSchedule, chunks, length, scalar_epilogue
 from mlpcore.compiler.cuda.storage import DeviceStorage
-from mlpcore.compiler.graph import Node, known
+from mlpcore.compiler.graph import Node, concrete
 from mlpcore.compiler.memory import ALIGNMENT, arena
 from mlpcore.compiler.places import Place, Size, packed, size
-from mlpcore.compiler.program import apart
+from mlpcore.compiler.program import distinct_updates
 from mlpcore.compiler.schedule import Loop
 from mlpcore.compiler.trace import Tracer
 from mlpcore.typing import Array
 
 
 class DeviceProgram:
-    """The CUDA C of a traced function; ``replaced`` are pairs of an output and the input over which it is written."""
+    """The CUDA C of a traced function. ``replaced`` are pairs (output, input): the output is written over the input."""
 
     def __init__(
         self,
@@ -32,50 +32,50 @@ class DeviceProgram:
         replaced: Sequence[tuple[TracedArray, TracedArray]] = (),
     ) -> None:
         self.tracer = tracer
-        pairs = apart(tracer, replaced)
-        tracer.graph.outputs = [one.node for one in (*outputs, *(new for new, _ in pairs))]
+        pairs = distinct_updates(tracer, replaced)
+        tracer.graph.outputs = [output.node for output in (*outputs, *(new for new, _ in pairs))]
         self.schedule = DeviceSchedule(tracer.graph)
         self.storage = DeviceStorage(self.schedule, [(new.node, old.node) for new, old in pairs])
-        self.kernels: dict[int, list[Kernel]] = {}  # of the items that have some
+        self.kernels: dict[int, list[Kernel]] = {}  # by the number of the item
         texts = [PREAMBLE]
         if any(isinstance(item, Node) and item.kind == "draw" for item in self.schedule.items):
             texts.append(draws.PHILOX)
-        items, after = self.schedule.items, None
+        items, epilogue = self.schedule.items, None
         for number, item in enumerate(items):
-            if isinstance(item, Loop) and item is after:
-                self.kernels[number] = []  # in the kernels before
+            if isinstance(item, Loop) and item is epilogue:
+                self.kernels[number] = []  # its formulas are in the kernels of the item before
             elif isinstance(item, Loop):
-                after = joined(items, number)
-                text, self.kernels[number] = KernelPrinter(self.storage, item, f"loop{number}", after).print()
+                epilogue = scalar_epilogue(items, number)
+                text, self.kernels[number] = KernelPrinter(self.storage, item, f"loop{number}", epilogue).print()
                 texts.append(device_text(text))
             elif item.kind == "draw":
                 texts.append(device_text(draws.printed(item, f"draw{number}")))
         self.source = "\n".join([*texts, ""])
 
     def makes(self, output: Node) -> bool:
-        """Whether an output has an array of its own, from its first entry on, which may then move."""
+        """Whether an output is a whole array of its own, so that each call may write it to another array."""
         place = self.storage.places[output]
-        alone = place == Place(output, Size(0), packed(output.shape)) and self.storage.whole(output)[0] is output
-        return alone and output.kind in ("elementwise", "reduce", "matmul", "take")
+        separate = place == Place(output, Size(0), packed(output.shape)) and self.storage.owner_of(output)[0] is output
+        return separate and output.kind in ("elementwise", "reduce", "matmul", "take")
 
     def __str__(self) -> str:
         return str(self.schedule)
 
 
-class BoundProgram:
-    """A program with memory for batches of ``rows`` rows; ``given`` are the arrays of its inputs, vectors of entries.
+class BoundDeviceProgram:
+    """A device program with memory for batches of ``rows`` rows; ``inputs`` are its input arrays as vectors.
 
-    ``call(moved)`` runs it on other arrays in the place of some of those that ``moving`` names, which must be inputs or
-    outputs. ``launches`` are the names of what is done, in order.
+    ``moving`` are inputs and outputs whose arrays are given anew with each ``call(moved)``. ``launches`` are the names
+    of the kernels, products and copies, in order.
     """
 
     def __init__(
-        self, program: DeviceProgram, rows: int, given: dict[Node, Array], device: Device, moving: Sequence[Node] = ()
+        self, program: DeviceProgram, rows: int, inputs: dict[Node, Array], device: Device, moving: Sequence[Node] = ()
     ) -> None:
         self.program, self.rows, self.device = program, rows, device
         self.storage = program.storage
-        self.moving = {self.storage.whole(self._root(node))[0] for node in moving}
-        self.arrays: dict[Node, Array] = dict(given)
+        self.moving = {self.storage.owner_of(self._root(node))[0] for node in moving}
+        self.arrays: dict[Node, Array] = dict(inputs)
         self._block: Array | None = None
         self._allocate()
         self.launches: list[str] = []
@@ -84,18 +84,18 @@ class BoundProgram:
             if isinstance(item, Loop):
                 self._loop(number, item)
             else:
-                {"matmul": self._product, "concat": self._join, "draw": self._draw}[item.kind](item, number)
+                {"matmul": self._product, "concat": self._concatenation, "draw": self._draw}[item.kind](item, number)
         for new, old in self.storage.copies:
-            place, target = (Place(one, Size(0), packed(one.shape)) for one in (new, old))
+            place, target = (Place(node, Size(0), packed(node.shape)) for node in (new, old))
             self._copy(place, old.shape, self._view(target, old.shape))
 
     def call(self, moved: dict[Node, Array] | None = None) -> None:
-        """Compute the outputs from the inputs as they stand in their arrays."""
+        """Compute the outputs from the input arrays, with the arrays ``moved`` for moving nodes."""
         for step in self._steps:
             step(moved or {})
 
     def output(self, node: Node, moved: dict[Node, Array] | None = None) -> Array:
-        """The array of an output, as it lies after a call."""
+        """A view of an output after a call."""
         return self._view(self.storage.places[node], node.shape, moved)
 
     # --- memory
@@ -104,14 +104,14 @@ class BoundProgram:
         return self.storage.places[node].root
 
     def _allocate(self) -> None:
-        """One block for all that is not given, its parts used again when nobody needs them any more."""
+        """Allocate one block for all arrays that are not inputs; memory is reused by lifetimes."""
         storage, data = self.storage, self.program.tracer.data
-        # A concatenation keeps its memory, into which its constant parts are copied once.
+        # A concatenation keeps its memory, as its constant operands are copied only once.
         joined = {item for item in self.program.schedule.items if isinstance(item, Node) and item.kind == "concat"}
-        kept = {storage.whole(one)[0] for one in (*storage.kept, *joined)}
-        owners = {storage.whole(root)[0] for root in storage.stored}
+        persistent = {storage.owner_of(node)[0] for node in (*storage.output_roots, *joined)}
+        owners = {storage.owner_of(root)[0] for root in storage.stored}
         last = len(self.program.schedule.items)
-        spans, own = [], []
+        spans, owners_in_block = [], []
         for owner in sorted(owners - set(self.arrays), key=lambda node: node.number):
             if owner in data:
                 self.arrays[owner] = self.device.put(np.ascontiguousarray(data[owner]).reshape(-1))
@@ -121,35 +121,35 @@ class BoundProgram:
             elif owner not in self.moving:
                 count = max(1, size(owner.shape).at(self.rows)) * owner.dtype.itemsize
                 begin, end = storage.touched.get(owner, (0, last))
-                spans.append((0, last, count) if owner in kept else (begin, end, count))
-                own.append(owner)
+                spans.append((0, last, count) if owner in persistent else (begin, end, count))
+                owners_in_block.append(owner)
         offsets, total = arena(spans)
         self._block = self.device.empty(total + ALIGNMENT, np.dtype(np.uint8))
-        for owner, offset, (_, _, count) in zip(own, offsets, spans, strict=True):
+        for owner, offset, (_, _, count) in zip(owners_in_block, offsets, spans, strict=True):
             self.arrays[owner] = self._block[offset : offset + count].view(owner.dtype)
 
     def _moves(self, *places: Place) -> bool:
-        return any(self.storage.whole(place.root)[0] in self.moving for place in places)
+        return any(self.storage.owner_of(place.root)[0] in self.moving for place in places)
 
     def _view(self, place: Place, shape: tuple, moved: dict[Node, Array] | None = None) -> Array:
-        whole, begin = self.storage.whole(place.root)
-        array = (moved or {}).get(whole, self.arrays.get(whole))
-        lengths = known(shape, self.rows)
-        strides = [one.at(self.rows) for one in place.strides]
-        for axis in reversed(range(len(lengths))):  # of one entry: as if they were packed
+        owner, start = self.storage.owner_of(place.root)
+        array = (moved or {}).get(owner, self.arrays.get(owner))
+        lengths = concrete(shape, self.rows)
+        strides = [stride.at(self.rows) for stride in place.strides]
+        for axis in reversed(range(len(lengths))):  # axes of length 1 get the strides of a packed array
             if lengths[axis] == 1:
                 strides[axis] = strides[axis + 1] * lengths[axis + 1] if axis + 1 < len(lengths) else 1
-        return self.device.view(array, begin.plus(place.offset).at(self.rows), lengths, tuple(strides))
+        return self.device.view(array, start.plus(place.offset).at(self.rows), lengths, tuple(strides))
 
-    # --- what is done
+    # --- launches
 
     def _launch(self, name: str, blocks: int, arrays: Sequence[Node | Array], words: Sequence[Any]) -> None:
         if not blocks:
             return
         kernel = self.device.kernel(self.program.source, name)
-        given = tuple(self.arrays.get(one) if isinstance(one, Node) else one for one in arrays)
-        varying = [(i, one) for i, one in enumerate(arrays) if isinstance(one, Node) and one in self.moving]
-        fixed = (*given, *words)
+        operands = tuple(self.arrays.get(array) if isinstance(array, Node) else array for array in arrays)
+        varying = [(i, array) for i, array in enumerate(arrays) if isinstance(array, Node) and array in self.moving]
+        fixed = (*operands, *words)
 
         def run(moved: dict[Node, Array]) -> None:
             arguments = fixed
@@ -173,23 +173,23 @@ class BoundProgram:
                 self._launch(kernel.name, blocks, kernel.arrays, [*numbers, self.rows])
                 continue
             parts, blocks = chunks(kernel.layout, outer, inner), -(-outer // kernel.layout.threads)
-            if kernel.joins and parts == 1:
+            if kernel.combines and parts == 1:
                 continue
-            if not kernel.joins:
+            if not kernel.combines:
                 sums = [self._partial(node, parts * outer) for node in kernel.sums]
             self._launch(
-                kernel.name, blocks * (1 if kernel.joins else parts), [*kernel.arrays, *sums],
+                kernel.name, blocks * (1 if kernel.combines else parts), [*kernel.arrays, *sums],
                 [*numbers, self.rows, parts],
             )  # fmt: skip
 
     def _partial(self, node: Node, count: int) -> Array:
-        """Memory for the partial results of a sum; of truths as integers."""
+        """Memory for the partial results of a sum; bool as int32."""
         return self.device.empty(count, np.dtype(np.int32) if node.dtype.kind == "b" else node.dtype)
 
     def _product(self, node: Node, _: int) -> None:
-        places = [self.program.schedule.source(node, one) for one in node.inputs]
+        places = [self.program.schedule.source(node, operand) for operand in node.inputs]
         places.append(Place(node, Size(0), packed(node.shape)))
-        shapes = [*(one.shape for one in node.inputs), node.shape]
+        shapes = [*(operand.shape for operand in node.inputs), node.shape]
 
         def views(moved: dict[Node, Array] | None = None) -> list[Array]:
             return [self._view(place, shape, moved) for place, shape in zip(places, shapes, strict=True)]
@@ -211,25 +211,27 @@ class BoundProgram:
             self._steps.append(lambda _: fixed())
 
     def _draw(self, node: Node, number: int) -> None:
-        whole, begin = self.storage.whole(node)
-        members, count = (size(part).at(self.rows) for part in (node.shape[:-2], node.shape[-2:]))
+        owner, start = self.storage.owner_of(node)
+        members, count = (size(dims).at(self.rows) for dims in (node.shape[:-2], node.shape[-2:]))
         blocks = -(-count // (draws.TOGETHER * BLOCK))
-        sources = [self.storage.whole(self._root(one))[0] for one in node.inputs]
-        self._launch(f"draw{number}", members * blocks, [whole, *sources], [begin.at(self.rows), count, blocks])
+        sources = [self.storage.owner_of(self._root(operand))[0] for operand in node.inputs]
+        self._launch(f"draw{number}", members * blocks, [owner, *sources], [start.at(self.rows), count, blocks])
 
-    def _join(self, node: Node, _: int) -> None:
-        """Copies of the parts of a concatenation that are not made in their place."""
-        axis, begin = dict(node.attributes)["axis"], 0
-        whole = packed(node.shape)
-        for part in node.inputs:
-            offset = whole[axis].times(begin) if begin else Size(0)
-            inside = size((begin, *node.shape[axis + 1 :])) if begin else Size(0)
-            if self.storage.home.get(self._root(part), (None, Size(0))) != (node, inside):
-                self._copy(self.storage.places[part], part.shape, self._view(Place(node, offset, whole), part.shape))
-            begin += part.shape[axis]
+    def _concatenation(self, node: Node, _: int) -> None:
+        """Copies of the operands of a concatenation that are not computed in its memory."""
+        axis, start = dict(node.attributes)["axis"], 0
+        strides = packed(node.shape)
+        for operand in node.inputs:
+            offset = strides[axis].times(start) if start else Size(0)
+            inside = size((start, *node.shape[axis + 1 :])) if start else Size(0)
+            if self.storage.placed.get(self._root(operand), (None, Size(0))) != (node, inside):
+                self._copy(
+                    self.storage.places[operand], operand.shape, self._view(Place(node, offset, strides), operand.shape)
+                )
+            start += operand.shape[axis]
 
     def _copy(self, place: Place, shape: tuple, target: Array) -> None:
-        """A copy of what lies at a place, for every call; of a constant once, now."""
+        """Copy the entries at a place with every call; those of a constant only once, now."""
         if not target.size:
             return
         if place.root.kind == "constant":

@@ -1,4 +1,4 @@
-"""The loops of a schedule as kernels of a device: what one of them can compute without a look at other blocks."""
+"""The schedule for a device: which members one kernel can compute, and how its threads share the indices."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -9,67 +9,72 @@ from mlpcore.compiler.schedule import Item, Loop, Member, Schedule, nodes_of
 
 BLOCK = 256  # threads of a block
 WARP = 32
-LONG = 1024  # entries of a row from which on a whole block walks along it
+LONG = 1024  # rows with more entries are reduced by a whole block
 
 
 class DeviceSchedule(Schedule):
-    """The schedule for a device: the members of a loop reduce all over the same axes, or none does.
+    """The schedule for a device: all reductions of a loop are over the same axes.
 
-    Computations with single numbers are few launches: they wait for the next ones, where nothing between reads them.
+    Loops over scalars are merged into the next one, where no item between reads their results: fewer launches.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         items: list[Item] = []
-        waiting: Loop | None = None  # computes single numbers that nobody has read yet
+        scalars: Loop | None = None  # a loop of scalars that no item has read yet
         for item in self.items:
-            alone = isinstance(item, Loop) and not item.axes
-            if waiting is not None and self._reads(item, waiting) and (not alone or self._gathers(item, waiting)):
-                items.append(waiting)
-                waiting = None
+            is_scalar = isinstance(item, Loop) and not item.axes
+            if scalars is not None and self._reads(item, scalars) and (not is_scalar or self._gathers(item, scalars)):
+                items.append(scalars)
+                scalars = None
             if not isinstance(item, Loop) or item.axes:
                 items.append(item)
                 continue
-            if waiting is not None:
-                item.members = waiting.members | item.members
-            waiting = item
-        self.order([*items, *([] if waiting is None else [waiting])])
+            if scalars is not None:
+                item.members = scalars.members | item.members
+            scalars = item
+        self.order([*items, *([] if scalars is None else [scalars])])
 
     def _reads(self, item: Item, loop: Loop) -> bool:
-        return any(self.source(node, one).root in loop.members for node in nodes_of(item) for one in node.inputs)
+        return any(
+            self.source(node, operand).root in loop.members for node in nodes_of(item) for operand in node.inputs
+        )
 
     def _gathers(self, item: Item, loop: Loop) -> bool:
-        """Whether an item picks entries of what the loop makes: these must be in memory."""
-        taken = [node for node in nodes_of(item) if node.kind == "take"]
-        return any(self.places[node.inputs[0]].root in loop.members for node in taken)
+        """Whether an item gathers entries of a result of the loop, which must then be in memory."""
+        gathers = [node for node in nodes_of(item) if node.kind == "take"]
+        return any(self.places[node.inputs[0]].root in loop.members for node in gathers)
 
-    def _fitted(self, node: Node, loop: Loop) -> Member | None:
-        member = super()._fitted(node, loop)
+    def _as_member(self, node: Node, loop: Loop) -> Member | None:
+        member = super()._as_member(node, loop)
         if member is None or not _one_kernel([*loop.members.values(), member], len(loop.axes)):
             return None
         return member
 
 
 def reductions(members: Iterable[Member]) -> list[Member]:
-    """Those that reduce axes with more than one entry."""
-    return [member for member in members if member.node.kind == "reduce" and not member.short]
+    """The members that are reductions over axes longer than 1."""
+    return [member for member in members if member.node.kind == "reduce" and not member.trivial]
 
 
 def _one_kernel(members: list[Member], axes: int) -> bool:
-    found = reductions(members)
-    if not found:
+    reduced = reductions(members)
+    if not reduced:
         return True
-    first = found[0]
-    same = all(one.reduced == first.reduced and one.work == axes and one.late == first.late for one in found)
-    return same and (not first.late or len(found) == 1 or all(one.node.name != "argmax" for one in found))
+    first = reduced[0]
+    alike = all(
+        member.reduced == first.reduced and member.inner_depth == axes and member.late == first.late
+        for member in reduced
+    )
+    return alike and (not first.late or len(reduced) == 1 or all(member.node.name != "argmax" for member in reduced))
 
 
 class ThreadLayout(NamedTuple):
-    """How the threads of a kernel share a loop.
+    """How the threads of a kernel share the indices of a loop.
 
-    Of the ``outer`` indices each has ``threads`` threads side by side, which walk along the ``inner`` ones: a row and
-    its entries. With ``sums`` the outer indices are those of the results, ``threads`` of them side by side in a block,
-    whose other threads share the inner indices, as `chunks` of blocks do.
+    Without ``sums``, each index of the ``outer`` axes (a row) has ``threads`` neighbouring threads, which share the
+    indices of the ``inner`` axes (its entries). With ``sums``, the outer indices are those of the results. A block has
+    ``threads`` of them side by side; its other threads, and `chunks` blocks, share the inner indices.
     """
 
     outer: tuple[int, ...]
@@ -79,53 +84,55 @@ class ThreadLayout(NamedTuple):
 
 
 def thread_layout(loop: Loop) -> ThreadLayout:
-    """The axes of the loop as outer and inner ones, and the threads for each outer index."""
+    """The thread layout of a loop: its outer and inner axes, and the threads for each outer index."""
     axes = range(len(loop.axes))
-    found = reductions(loop.members.values())
-    if not found:
+    reduced_members = reductions(loop.members.values())
+    if not reduced_members:
         return ThreadLayout(tuple(axes), (), 1, False)
-    reduced = found[0].reduced
+    reduced = reduced_members[0].reduced
     outer, inner = tuple(a for a in axes if a not in reduced), tuple(a for a in axes if a in reduced)
     count = size(tuple(loop.axes[a] for a in outer))
-    if found[0].late and found[0].node.name != "argmax":
+    if reduced_members[0].late and reduced_members[0].node.name != "argmax":
         across = 1 if axes[-1] in reduced else _power(count, WARP)
         return ThreadLayout(outer, inner, across, True)
     return ThreadLayout(outer, inner, _along(size(tuple(loop.axes[a] for a in inner))), False)
 
 
-def joined(items: Sequence[Item], number: int) -> Loop | None:
-    """The loop of single numbers that item ``number``, sums with one result, computes too: the thread that has the
-    result goes on with it. All others have read by then what they add up."""
-    loop, others = items[number], items[number + 1 : number + 2]
-    if not others or not isinstance(loop, Loop) or not isinstance(others[0], Loop) or others[0].axes:
+def scalar_epilogue(items: Sequence[Item], number: int) -> Loop | None:
+    """The loop of scalars that the kernel of item ``number`` computes too, or None.
+
+    It follows sums with a single result; the thread that has the result continues with the scalars.
+    """
+    loop, following = items[number], items[number + 1 : number + 2]
+    if not following or not isinstance(loop, Loop) or not isinstance(following[0], Loop) or following[0].axes:
         return None
     layout = thread_layout(loop)
-    return others[0] if layout.sums and not layout.outer else None
+    return following[0] if layout.sums and not layout.outer else None
 
 
 def chunks(layout: ThreadLayout, outer: int, inner: int) -> int:
-    """In how many pieces the inner indices of sums are cut: by their numbers alone, so that the bits are theirs."""
+    """The number of blocks that share the inner indices of sums. It depends on shapes alone, and so do the bits."""
     blocks = max(1, -(-outer // layout.threads))
     return max(1, min(-(-inner // (32 * BLOCK // layout.threads)), 512 // blocks))
 
 
 def _along(count: Size) -> int:
-    """The threads that walk along so many entries."""
+    """The number of threads that share a row of ``count`` entries."""
     if count.per_row or count.fixed > LONG:
         return BLOCK
     return 1 if count.fixed <= 4 else _power(Size(-(-count.fixed // 2)), WARP)
 
 
 def _power(count: Size, most: int) -> int:
-    """The least power of two that is not below a number; ``most`` where that is more, or not known."""
+    """The least power of two that is at least ``count``; at most ``most``, also where the count depends on rows."""
     return most if count.per_row else min(most, 1 << max(0, count.fixed - 1).bit_length())
 
 
 def length(loop: Loop, axes: tuple[int, ...]) -> Size:
-    """The number of indices of some axes."""
+    """The number of indices of some axes of a loop."""
     return size(tuple(loop.axes[a] for a in axes))
 
 
 def dims(loop: Loop) -> list[str]:
-    """The lengths of the axes as they are printed; n is the number of rows."""
+    """The lengths of the axes as C expressions; ``n`` is the number of rows."""
     return ["n" if dim is N else str(dim) for dim in loop.axes]

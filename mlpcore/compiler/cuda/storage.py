@@ -1,69 +1,73 @@
-"""What of a schedule is kept in the memory of a device, and where."""
+"""Which values of a schedule are stored in device memory, and where."""
 
 from collections.abc import Sequence
 
+from mlpcore.compiler.concatenation import placed_parts
 from mlpcore.compiler.cuda.schedule import DeviceSchedule, reductions
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.memory import replaceable, whole
-from mlpcore.compiler.parts import placed_parts
+from mlpcore.compiler.memory import owner_of, replaceable
 from mlpcore.compiler.places import Size
 from mlpcore.compiler.schedule import Loop, nodes_of
 
 
 class DeviceStorage:
-    """``stored`` are the nodes whose entries go to memory, ``home`` says which of them are part of another's array.
+    """The memory of a schedule on a device.
 
-    ``copies`` are the (new, old) that could not be written over at once, ``touched`` the first and the last item that
-    uses an array.
+    ``stored``: nodes whose values are written to memory. ``placed``: nodes that share the array of another node, with
+    that node and the offset. ``copies``: the (new, old) pairs that need a copy at the end of the step. ``touched``: the
+    first and the last item that use an array.
     """
 
     def __init__(self, schedule: DeviceSchedule, pairs: Sequence[tuple[Node, Node]]) -> None:
         self.schedule, self.places = schedule, schedule.places
         roots = [(self.places[new].root, old) for new, old in pairs]
-        self.kept = {self.places[one].root for one in schedule.graph.outputs}
-        self.stored = self.kept | self._read_elsewhere()
-        self.home: dict[Node, tuple[Node, Size]] = placed_parts(schedule)
+        self.output_roots = {self.places[output].root for output in schedule.graph.outputs}
+        self.stored = self.output_roots | self._read_elsewhere()
+        self.placed: dict[Node, tuple[Node, Size]] = placed_parts(schedule)
         free = [(new, old) for new, old in pairs if self._alone(self.places[new].root)]
-        works = {node: (member.work,) for item in schedule.items if isinstance(item, Loop)
+        works = {node: (member.inner_depth,) for item in schedule.items if isinstance(item, Loop)
                  for node, member in item.members.items()}  # fmt: skip
         replaced = replaceable(schedule, works, free)
-        self.home |= {new: (old, Size(0)) for new, old in replaced.items()}
+        self.placed |= {new: (old, Size(0)) for new, old in replaced.items()}
         self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
         self.touched = self._touched()
 
-    def whole(self, root: Node) -> tuple[Node, Size]:
-        """The node whose array holds the entries of a root, and from which entry on."""
-        return whole(self.home, root)
+    def owner_of(self, root: Node) -> tuple[Node, Size]:
+        """The node whose array holds the entries of a root, and the offset in it."""
+        return owner_of(self.placed, root)
 
     def _alone(self, root: Node) -> bool:
-        """Whether one thread alone reads and writes an entry of a new value, and in one pass."""
+        """Whether every entry of a new value is read and written by the same thread, in one pass."""
         number = self.schedule.item_of.get(root)
         loop = None if number is None else self.schedule.items[number]
-        if not isinstance(loop, Loop) or root in self.home:
+        if not isinstance(loop, Loop) or root in self.placed:
             return False
         rows = any(not member.late for member in reductions(loop.members.values()))
-        return not rows and loop.members[root].work == len(loop.axes)
+        return not rows and loop.members[root].inner_depth == len(loop.axes)
 
     def _read_elsewhere(self) -> set[Node]:
-        kept: set[Node] = set()
+        stored: set[Node] = set()
         for item in self.schedule.items:
             if isinstance(item, Node):
-                kept |= {item, *(self.schedule.source(item, one).root for one in item.inputs)}
+                stored |= {item, *(self.schedule.source(item, operand).root for operand in item.inputs)}
                 continue
-            kept |= {node for node, member in item.members.items() if member.late}
+            stored |= {node for node, member in item.members.items() if member.late}
             for node in item.members:
-                for i, one in enumerate(node.inputs):
-                    root = self.places[one].root
+                for i, operand in enumerate(node.inputs):
+                    root = self.places[operand].root
                     gathered = node.kind == "take" and i == 0
                     if gathered or (root not in item.members and root.name != "number"):
-                        kept.add(root)
-        return kept
+                        stored.add(root)
+        return stored
 
     def _touched(self) -> dict[Node, tuple[int, int]]:
-        found: dict[Node, tuple[int, int]] = {}
+        spans: dict[Node, tuple[int, int]] = {}
         for number, item in enumerate(self.schedule.items):
             nodes = list(nodes_of(item))
-            for root in (*nodes, *(self.schedule.source(node, one).root for node in nodes for one in node.inputs)):
-                owner = self.whole(root)[0]
-                found[owner] = (found.get(owner, (number, number))[0], number)
-        return found
+            for root in (
+                *nodes,
+                *(self.schedule.source(node, operand).root for node in nodes for operand in node.inputs),
+            ):
+                owner = self.owner_of(root)[0]
+                spans[owner] = (spans.get(owner, (number, number))[0], number)
+        return spans

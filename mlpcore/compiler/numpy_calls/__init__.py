@@ -1,4 +1,4 @@
-"""A schedule as NumPy calls, for machines without a C compiler."""
+"""Prints a schedule as NumPy calls, for machines without a C compiler."""
 
 from mlpcore.compiler.numpy_calls.calls import NumpyCalls
 

@@ -1,4 +1,4 @@
-"""A schedule as the text of a Python function that consists of NumPy calls."""
+"""Prints a schedule as the text of a Python function of NumPy calls."""
 
 import math
 from itertools import groupby
@@ -7,36 +7,36 @@ import numpy as np
 
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.numpy_calls.functions import array_calls, scalar_expression
+from mlpcore.compiler.numpy_calls.groups import Group, is_scalar
 from mlpcore.compiler.numpy_calls.names import Tile, axis_slice
-from mlpcore.compiler.numpy_calls.order import Group, is_scalar
 from mlpcore.compiler.numpy_calls.reductions import ReductionPrinter
 
-SMALL = 4096  # entries, up to which two copies are faster than NumPy's where and a copy
+SMALL = 4096  # up to this many entries two copies are faster than ``where`` and a copy
 
 
 class NumpyPrinter(ReductionPrinter):
-    """The text of a schedule; ``scope`` then says what its names mean."""
+    """Prints a schedule; ``scope`` then holds the objects that its names stand for."""
 
     def text(self) -> str:
-        """The whole function, ``step``."""
+        """The text of the function ``step``."""
         for condition, members in groupby(self.memory.order, key=lambda group: group.condition):
             self._under(condition, list(members))
         for new in self.memory.old:
             if not self.memory.keeps_old(new):
-                self._bring_home(new)
+                self._copy_to_state(new)
         return "\n".join(["def step():", *(f"    {line}" for line in self.lines or ["pass"])]) + "\n"
 
     def _under(self, condition: Node | None, members: list[Group]) -> None:
-        """Groups and their condition: a branch, at whose end new state is brought home."""
+        """The groups of a condition as a branch, at whose end new state is copied to the old."""
         before, self.lines = self.lines, []
         for group in members:
             self._group(group)
         choices = [node for group in members for node in group.nodes if self.memory.is_branch(node)]
         for node in filter(self.memory.keeps_old, choices):
-            self._bring_home(node)
+            self._copy_to_state(node)
         body, self.lines = self.lines, []
         for node in choices:
-            in_place = self.memory.keeps_old(node) and self.memory.whole(node)[0] is self.memory.old[node]
+            in_place = self.memory.keeps_old(node) and self.memory.owner_of(node)[0] is self.memory.old[node]
             if not in_place:
                 self._choose(node, 2)
         otherwise, self.lines = self.lines, before
@@ -48,7 +48,7 @@ class NumpyPrinter(ReductionPrinter):
             self.lines += ["else:", *(f"    {line}" for line in otherwise)]
 
     def _group(self, group: Group) -> None:
-        """The lines of a group, perhaps in a loop over tiles."""
+        """The lines of a group, in a loop over tiles if it has some."""
         rows = self.memory.layout.tile_rows(group)
         if group.loop is None or rows is None:
             for node in group.nodes:
@@ -91,16 +91,16 @@ class NumpyPrinter(ReductionPrinter):
                 axis = dict(node.attributes)["axis"]
                 self.emit(f'take({operands}, {axis}, {self.result(node)}, "clip")')
             else:
-                # Where a factor has one entry and that is 0, dot is 0 too, even if the other has NaN or infinities.
-                single = any(math.prod(self.memory.layout.dims(one.shape)) == 1 for one in node.inputs)
+                # With a factor of one entry, 0, dot returns 0 even where the other has NaN or infinities.
+                single = any(math.prod(self.memory.layout.dims(operand.shape)) == 1 for operand in node.inputs)
                 function = "dot" if node.ndim == 2 and not single else "matmul"
                 self.emit(f"{function}({operands}, {self.result(node)})")
 
     def _elementwise(self, node: Node) -> None:
         operands = [self.operand(node, i) for i in range(len(node.inputs))]
         if node.name in ("maximum", "minimum"):
-            for i, one in enumerate(node.inputs):
-                if self.schedule.source(node, one).root.name == "number":
+            for i, operand in enumerate(node.inputs):
+                if self.schedule.source(node, operand).root.name == "number":
                     operands[i] = self._repeated(node, i)
         if node.name == "where" and self._in_two_copies(node):
             self.emit(f"copyto({self.result(node)}, {operands[2]})")
@@ -109,15 +109,15 @@ class NumpyPrinter(ReductionPrinter):
             self.lines += array_calls(node, operands, self.result(node))
 
     def _in_two_copies(self, node: Node) -> bool:
-        """Whether ``where`` is done faster so, and the first copy spoils nothing that the second reads."""
+        """Whether two copies are faster than ``where``, and the first overwrites nothing that the second reads."""
         if self.tiles or (result := self.memory.result(node)).size > SMALL:
             return False
-        read = [(self.schedule.source(node, one), one.shape) for one in node.inputs[:2]]
+        read = [(self.schedule.source(node, operand), operand.shape) for operand in node.inputs[:2]]
         arrays = [self.memory.view(place, shape) for place, shape in read if not is_scalar(place.root)]
         return not any(np.may_share_memory(result, array) for array in arrays)
 
     def _repeated(self, node: Node, position: int) -> str:
-        """A constant in the form of the result: NumPy has no vector loop for the extremes of an array and a number."""
+        """A constant as an array like the result: NumPy has no vector loop for maximum of an array and a number."""
         place, axis = self.schedule.source(node, node.inputs[position]), self.axis(node, node)
         value = self.memory.arrays[place.root][()]
 
@@ -127,30 +127,30 @@ class NumpyPrinter(ReductionPrinter):
         return self.bind(node.inputs[position].number, view)
 
     def _choose(self, node: Node, side: int) -> None:
-        """The first (1) or the second (2) side of a choice, unless it is computed in the place of the choice."""
+        """Copy operand ``side`` (1 or 2) of a choice to the result, unless it is computed there."""
         if is_scalar(node):
             self.set_scalar(node, self.value(node, side))
-        elif self.memory.home.get(self.schedule.source(node, node.inputs[side]).root, (None,))[0] is not node:
+        elif self.memory.placed.get(self.schedule.source(node, node.inputs[side]).root, (None,))[0] is not node:
             self.emit(f"copyto({self.result(node)}, {self.operand(node, side)})")
 
-    def _bring_home(self, new: Node) -> None:
-        """New state into the array of the old, if it is not there."""
+    def _copy_to_state(self, new: Node) -> None:
+        """Copy new state to the array of the old, unless it is computed there."""
         old = self.memory.old[new]
         target = self.memory.arrays[old].reshape(self.memory.layout.dims(old.shape))
         if is_scalar(new):
             self.emit(f"{self.named(f'a{old.number}', target)}[...] = v{new.number}")
-        elif self.memory.whole(new)[0] is not old:
+        elif self.memory.owner_of(new)[0] is not old:
             self.emit(f"copyto({self.named(f'a{old.number}', target)}, {self.result(new)})")
 
     def _concatenation(self, node: Node) -> None:
-        """Copies of the parts that are not made in their place. Those that never change are put there now."""
-        axis, begin, whole = dict(node.attributes)["axis"], 0, self.memory.result(node)
-        for i, part in enumerate(node.inputs):
-            place = self.places[part]
-            stop = begin + self.memory.layout.dims(part.shape)[axis]
-            target = whole[(*[slice(None)] * axis, slice(begin, stop))]
+        """Copies of the operands that are not computed in their place; constants are copied now, once."""
+        axis, start, result = dict(node.attributes)["axis"], 0, self.memory.result(node)
+        for i, operand in enumerate(node.inputs):
+            place = self.places[operand]
+            stop = start + self.memory.layout.dims(operand.shape)[axis]
+            target = result[(*[slice(None)] * axis, slice(start, stop))]
             if place.root.kind == "constant":
-                target[...] = self.memory.view(place, part.shape)
-            elif not self.memory.is_part(node, part, begin):
+                target[...] = self.memory.view(place, operand.shape)
+            elif not self.memory.is_part(node, operand, start):
                 self.emit(f"copyto({self.named(f'a{node.number}', target)}, {self.operand(node, i)})")
-            begin = stop
+            start = stop

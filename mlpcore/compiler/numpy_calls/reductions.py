@@ -1,32 +1,32 @@
-"""Reductions as NumPy calls: sums of floats as products with ones where that is faster."""
+"""Prints reductions as NumPy calls: sums of floats as products with ones where that is faster."""
 
 import numpy as np
 
 from mlpcore.compiler.graph import Node, long
-from mlpcore.compiler.numpy_calls.functions import BEGIN, REDUCTIONS
+from mlpcore.compiler.numpy_calls.functions import IDENTITY, REDUCTIONS
+from mlpcore.compiler.numpy_calls.groups import is_scalar
 from mlpcore.compiler.numpy_calls.names import Names, Tile
-from mlpcore.compiler.numpy_calls.order import is_scalar
 
 
 def flat(array: np.ndarray) -> np.ndarray:
-    """All entries of an array in one piece."""
+    """All entries of an array as a vector, in their order in memory."""
     return array.reshape(-1, order="A")
 
 
 class ReductionPrinter(Names):
-    """The lines of reductions."""
+    """Prints reductions."""
 
     def reduction(self, node: Node) -> None:
-        """The lines of one."""
-        axes, (one,) = dict(node.attributes)["axes"], node.inputs
-        if not any(long(one.shape[axis]) for axis in axes):  # the entries themselves
+        """The lines of a reduction."""
+        axes, (operand,) = dict(node.attributes)["axes"], node.inputs
+        if not any(long(operand.shape[axis]) for axis in axes):  # the entries themselves
             if node.name == "argmax":
                 self._put(node, f"zero_{node.dtype}")
             else:
                 self._put(node, self.value(node, 0) if is_scalar(node) else self.operand(node, 0))
-        elif 0 in self.memory.layout.dims(one.shape):
-            begin = BEGIN[node.name] if node.dtype.kind == "f" else node.name in ("prod", "all")
-            self._put(node, self.named(f"c{node.number}", node.dtype.type(begin)))
+        elif 0 in self.memory.layout.dims(operand.shape):
+            identity = IDENTITY[node.name] if node.dtype.kind == "f" else node.name in ("prod", "all")
+            self._put(node, self.named(f"c{node.number}", node.dtype.type(identity)))
         elif node.name == "argmax":
             self._argmax(node, axes[0])
         elif (kept := _kept_of_matrix(node, axes)) is not None:
@@ -38,7 +38,7 @@ class ReductionPrinter(Names):
             self.emit(f"{REDUCTIONS[node.name]}.reduce({self.operand(node, 0)}, {words})")
 
     def join_tiles(self, node: Node) -> None:
-        """The reduction of the reductions of all tiles."""
+        """The line that combines the partial results of all tiles."""
         partials = self.named(f"r{node.number}", self.partials[node])
         if is_scalar(node):
             self.set_scalar(node, f"{REDUCTIONS[node.name]}.reduce({partials}, None)")
@@ -59,7 +59,7 @@ class ReductionPrinter(Names):
         self.emit(f"argmax({self.operand(node, 0)}, {axis}, {result})")
 
     def _total(self, node: Node) -> None:
-        """All entries to one; floats that lie in one piece are added by a product with ones."""
+        """The reduction of all entries to a scalar; contiguous floats are summed by a dot product with ones."""
         array = self.memory.view(self.schedule.source(node, node.inputs[0]), node.inputs[0].shape)
         if node.name == "sum" and node.dtype.kind == "f" and array.flags.forc:
             ones = self.named("ones", self.filled(1, np.empty(array.size, node.dtype)))
@@ -68,22 +68,22 @@ class ReductionPrinter(Names):
             self.set_scalar(node, f"{REDUCTIONS[node.name]}.reduce({self.operand(node, 0)}, None)")
 
     def _sum_of_matrix(self, node: Node, kept: int) -> None:
-        """A matrix of floats times a column of ones, or a row of ones times the matrix."""
-        (one,) = node.inputs
-        matrix = [i for i, dim in enumerate(one.shape) if long(dim)]
+        """The sum along one axis of a matrix, as its product with a vector of ones."""
+        (operand,) = node.inputs
+        matrix = [i for i, dim in enumerate(operand.shape) if long(dim)]
         reduced = matrix[1 - kept]
-        count = self.memory.layout.dims(one.shape)[reduced]
+        count = self.memory.layout.dims(operand.shape)[reduced]
 
         def ones(tile: Tile | None) -> np.ndarray:
             return self.filled(1, np.empty(count if tile is None else tile[1] - tile[0], node.dtype))
 
         factors = [self.operand(node, 0, lambda array: array.reshape([array.shape[i] for i in matrix]))]
-        factors.insert(1 - kept, self.bind("_ones", ones, self.axis(node, one) == reduced))
+        factors.insert(1 - kept, self.bind("_ones", ones, self.axis(node, operand) == reduced))
         self.emit(f"dot({factors[0]}, {factors[1]}, {self.result(node, flat)})")
 
 
 def _kept_of_matrix(node: Node, axes: tuple[int, ...]) -> int | None:
-    """Which of two long axes a sum of floats keeps; None for other reductions."""
-    kept = [axis not in axes for axis, dim in enumerate(node.inputs[0].shape) if long(dim)]
-    found = node.name == "sum" and node.dtype.kind == "f" and len(kept) == 2 and sum(kept) == 1
-    return kept.index(True) if found else None
+    """Which of its two long axes a sum of floats keeps (0 or 1); None for other reductions."""
+    axis_kept = [axis not in axes for axis, dim in enumerate(node.inputs[0].shape) if long(dim)]
+    is_matrix_sum = node.name == "sum" and node.dtype.kind == "f" and len(axis_kept) == 2 and sum(axis_kept) == 1
+    return axis_kept.index(True) if is_matrix_sum else None

@@ -53,7 +53,7 @@ def from_sklearn(fitted: Any) -> MLPClassifier | MLPRegressor:
     made.coefs_, made.intercepts_ = on_host(tuple(fitted.coefs_)), on_host(tuple(fitted.intercepts_))
     made.coefs_, made.intercepts_ = list(made.coefs_), list(made.intercepts_)
     net = translation.network(made, made.coefs_[0].shape[0], made.coefs_[-1].shape[1])
-    others: list = [{} for _ in range(len(net.layers) - len(made.coefs_))]  # activations have no parameters
+    others: list = [{} for _ in range(len(net.children) - len(made.coefs_))]  # activations have no parameters
     dtype = str(made.coefs_[0].dtype)
     made._runtime = Runtime(net, loss, others, get_backend("numpy"), dtype, None)
     if made.solver != FULL_BATCH:

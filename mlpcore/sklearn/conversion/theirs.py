@@ -123,7 +123,7 @@ def _ours_alone(estimator: Any) -> dict[str, Any]:
 
 def _their_activation(estimator: Any) -> str:
     """scikit-learn's word for the one activation of all hidden layers of the fitted network."""
-    layers = estimator._runtime.net.layers
+    layers = estimator._runtime.net.children
     if normalized := [layer for layer in layers if isinstance(layer, (BatchNorm, LayerNorm, RMSNorm))]:
         raise ConfigurationError(
             f"to_sklearn: the network has normalization, {normalized[0]!r}, which scikit-learn has not"

@@ -13,7 +13,7 @@ import mlpcore as mc
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.compiled.device_functions import KEPT, DeviceFunction, device_jit
+from mlpcore.backends.compiled.device_functions import MAX_PROGRAMS, DeviceFunction, device_jit
 from mlpcore.execution.gradients import value_and_grad
 from mlpcore.random import Stream
 from mlpcore.trees import Layout
@@ -23,7 +23,8 @@ pytestmark = needed
 
 def on_device() -> Backend:
     """NumPy's arrays, with predictions as they go on CuPy."""
-    return replace(get_backend("numpy"), jit=device_jit(device(backwards=True)))
+    numpy = get_backend("numpy")
+    return replace(numpy, compile=replace(numpy.compile, function=device_jit(device(backwards=True))))
 
 
 def jitted(function: Any, rows: tuple[int, ...] = (-1,), asked: bool | str = "auto") -> DeviceFunction:
@@ -54,9 +55,9 @@ def test_results_are_arrays_of_their_own_and_follow_the_arguments() -> None:
 
 def test_memory_is_kept_for_few_numbers_of_rows() -> None:
     function = jitted(lambda x: x * 2.0)
-    for rows in range(1, 2 * KEPT):
+    for rows in range(1, 2 * MAX_PROGRAMS):
         np.testing.assert_array_equal(function(X[:rows]), 2 * X[:rows])
-    assert len(function.bound) == KEPT and len(function.traced) == 1
+    assert len(function.bound) == MAX_PROGRAMS and len(function.traced) == 1
 
 
 @pytest.mark.parametrize("asked", ["auto", False])

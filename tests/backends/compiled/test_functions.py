@@ -11,6 +11,7 @@ from compiled import needs_compiler
 
 import mlpcore as mc
 from mlpcore.backends import get_backend
+from mlpcore.backends.backend import Compilers
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled import functions
 from mlpcore.backends.compiled.functions import jit
@@ -18,7 +19,7 @@ from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
 
-PLAIN = replace(get_backend("numpy"), jit=lambda function, *_: function)
+PLAIN = replace(get_backend("numpy"), compile=Compilers(get_backend("numpy").compile.steps))
 WIDTH = 4
 WAYS = pytest.mark.parametrize(
     "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
@@ -143,11 +144,11 @@ def test_threads_do_not_share_memory(way: bool) -> None:
 
 @WAYS
 def test_little_memory_is_kept(way: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(functions, "KEPT", 2)
+    monkeypatch.setattr(functions, "MAX_PROGRAMS", 2)
     compiled = jit(lambda weight, x: x @ weight, Compilation(way))
     for rows in (1, 2, 3, 4, 1, 2):
         compiled(np.eye(3), np.ones((rows, 3)))
-    assert len(compiled.free) <= 2
+    assert len(compiled.idle) <= 2
 
 
 @WAYS

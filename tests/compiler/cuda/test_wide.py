@@ -12,10 +12,10 @@ from compiled import ON_DEVICES
 from cuda_host import device
 from devices import open_place
 
-from mlpcore.backends.cupy_device import printed_device
-from mlpcore.compiler.cuda.program import BoundProgram, DeviceProgram
+from mlpcore.backends.cupy.device import printed_device
+from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.graph import N
-from mlpcore.compiler.memory import aligned
+from mlpcore.compiler.memory import aligned_bytes
 from mlpcore.compiler.trace import Tracer
 
 WIDTHS = {"float32": 4, "float64": 2}
@@ -42,14 +42,14 @@ def run(
     for array, begin in zip(arrays, begins, strict=True):
         # Behind the first array, which is written over, is room; the others end where their memory ends.
         count = begin + array.size + 16 * (not padded)
-        whole = aligned(count * array.itemsize).view(array.dtype)
+        whole = aligned_bytes(count * array.itemsize).view(array.dtype)
         whole[:] = EDGE
         whole[begin : begin + array.size] = array.reshape(-1)
         padded.append(whole)
     held = padded if cupy is None else [cupy.asarray(whole) for whole in padded]
     given = {one.node: whole[begin : begin + array.size]
              for one, whole, begin, array in zip(inputs, held, begins, arrays, strict=True)}  # fmt: skip
-    bound = BoundProgram(program, rows, given, there)
+    bound = BoundDeviceProgram(program, rows, given, there)
     bound.call()
     after = held if cupy is None else [whole.get() for whole in held]
     made = [bound.output(one.node) for one in others]
@@ -122,7 +122,7 @@ def test_as_few_threads_as_there_are_groups_of_entries(dtype: str) -> None:
     for length in (1, 1024, 1025, 4096, 4097):
         tracer = Tracer()
         x = tracer.input((N,), dtype)
-        BoundProgram(DeviceProgram(tracer, [x * 2.0]), length, {x.node: draws(length, dtype=dtype)}, there).call()
+        BoundDeviceProgram(DeviceProgram(tracer, [x * 2.0]), length, {x.node: draws(length, dtype=dtype)}, there).call()
     assert blocks == ([1, 1, 2, 4, 5] if dtype == "float32" else [1, 2, 3, 8, 9])
 
 

@@ -1,19 +1,23 @@
 """JAX: a chunk of steps is one compiled program, a scan over the rows that each step takes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import GPU_SPEED, Backend, first_line, load, misplaced, native, unavailable
+from mlpcore.backends.backend import GPU_SPEED, Backend, Compilers, DeviceExtras
+from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.device_errors import OutOfMemory, guarded, memory_error, out_of_memory_in
-from mlpcore.backends.precision import Precision
-from mlpcore.backends.scanning import in_precision, scanned
+from mlpcore.backends.jax.scanning import in_precision, scanned
+from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
+from mlpcore.backends.precision import Scope, with_precisions
+from mlpcore.backends.run import Run
 from mlpcore.backends.streaming import streamed
 from mlpcore.errors import DataError
+from mlpcore.trees import Layout
+from mlpcore.typing import Step, Tree
 
 INSTALL = "pip install jax (builds for accelerators: https://docs.jax.dev/en/latest/installation.html)"
 
@@ -49,7 +53,7 @@ def create(device: Any = None) -> Backend:
         return jax.device_put(np.array(host), place)
 
     def out_of_memory(error: BaseException) -> OutOfMemory | None:
-        return out_of_memory_in(error, place, (RuntimeError,), ("RESOURCE_EXHAUSTED",), lambda: _room(place))
+        return out_of_memory_in(error, place, (RuntimeError,), ("RESOURCE_EXHAUSTED",), lambda: _free_memory(place))
 
     @contextmanager
     def settings(dtype: str) -> Iterator[None]:
@@ -57,10 +61,20 @@ def create(device: Any = None) -> Backend:
         with wide, jax.default_matmul_precision("highest"), jax.default_device(place):
             yield
 
-    def scope(dtype: str) -> AbstractContextManager:
+    def scope(dtype: str) -> AbstractContextManager[None]:
         return guarded(settings(dtype), lambda error: (lack := out_of_memory(error)) and memory_error(lack))
 
     gpu = place.platform == "gpu"
+
+    def steps(step: Step, layout: Layout, compilation: Compilation) -> Run:
+        run = scanned(jax, asarray, step, layout, compilation)
+        return streamed(run, lambda: PlainCopies(asarray), jnp.concatenate) if gpu else run
+
+    def function(
+        function: Callable[..., Tree], compilation: Compilation, rows: tuple[int, ...] = (-1,), /
+    ) -> Callable[..., Tree]:
+        return jax.jit(in_precision(jax, function, compilation))
+
     return Backend(
         name="jax",
         xp=jnp,
@@ -70,17 +84,15 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=lambda x: isinstance(x, jax.Array),
         scope=scope,
-        compile=(lambda *step: streamed(scanned(jax, asarray, *step), lambda: PlainCopies(asarray), jnp.concatenate))
-        if gpu
-        else partial(scanned, jax, asarray),
-        jit=lambda function, compilation=None, rows=(-1,): jax.jit(in_precision(jax, function, compilation)),
-        synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
-        out_of_memory=out_of_memory,
-        precisions=_precisions(jax, gpu),
-        room=lambda: _room(place) if gpu else None,
-        relative_speed=GPU_SPEED if gpu else 1.0,
-        dlpack_device=(2, place.local_hardware_id) if gpu else None,
-        borrow=jnp.from_dlpack,
+        compile=with_precisions(Compilers(steps, function), _precisions(jax, gpu)),
+        extras=DeviceExtras(
+            out_of_memory=out_of_memory,
+            free_memory=lambda: _free_memory(place) if gpu else None,
+            synchronize=lambda: jax.block_until_ready(jax.live_arrays(place.platform)),
+            relative_speed=GPU_SPEED if gpu else 1.0,
+            dlpack_device=(2, place.local_hardware_id) if gpu else None,
+            borrow=jnp.from_dlpack,
+        ),
     )
 
 
@@ -100,15 +112,15 @@ def _check_integers(jax: Any, host: np.ndarray) -> None:
             )
 
 
-def _precisions(jax: Any, gpu: bool) -> dict[str, Precision]:
-    """True float32, which is the scope's; bfloat16, see `in_precision`; on GPUs TF32."""
-    found = {"highest": Precision(), "bfloat16": Precision()}
+def _precisions(jax: Any, gpu: bool) -> dict[str, Scope]:
+    """True float32, which the backend's scope sets; bfloat16, see `in_precision`; on GPUs TF32."""
+    scopes: dict[str, Scope] = {"highest": nullcontext, "bfloat16": nullcontext}
     if gpu:
-        found["tf32"] = Precision(lambda: jax.default_matmul_precision("tensorfloat32"))
-    return found
+        scopes["tf32"] = lambda: jax.default_matmul_precision("tensorfloat32")
+    return scopes
 
 
-def _room(place: Any) -> int | None:
+def _free_memory(place: Any) -> int | None:
     """Bytes that JAX may still take on the device, None where it does not count them (the host)."""
     counted = place.memory_stats()
     return counted["bytes_limit"] - counted["bytes_in_use"] if counted and "bytes_limit" in counted else None

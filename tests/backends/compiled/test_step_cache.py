@@ -8,7 +8,7 @@ import pytest
 
 import mlpcore as mc
 from mlpcore.backends.compiled import steps
-from mlpcore.backends.compiled.kept import KEPT, Unknown, _kept, configuration_key, kept
+from mlpcore.backends.compiled.step_cache import CACHE_SIZE, Unknown, _cache, cached_trace, configuration_key
 from mlpcore.trees import leaves
 
 X = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
@@ -26,9 +26,9 @@ def traces(monkeypatch):
         return original(*arguments, **words)
 
     monkeypatch.setattr(steps, "TracedFunction", counted)
-    _kept.clear()
+    _cache.clear()
     yield made
-    _kept.clear()
+    _cache.clear()
 
 
 def trained(net=NET, optimizer=None, x=X, seed=0, compile=True, **words):
@@ -63,7 +63,7 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_configurations_train_as_if_nothing_were_kept(traces, name):
     alone = trained(**OTHERS[name])
-    _kept.clear()
+    _cache.clear()
     plain = trained()
     np.testing.assert_array_equal(trained(**OTHERS[name]), alone)
     assert not np.array_equal(plain, alone)
@@ -72,7 +72,7 @@ def test_other_configurations_train_as_if_nothing_were_kept(traces, name):
 def test_dropout_draws_by_its_own_seed(traces):
     net = mc.Sequential(mc.Linear(3, 4), mc.Dropout(0.5), mc.Linear(4, 2))
     seeds = [trained(net, seed=seed) for seed in (0, 1)]
-    _kept.clear()
+    _cache.clear()
     np.testing.assert_array_equal(trained(net, seed=1), seeds[1])
 
 
@@ -107,17 +107,17 @@ def test_arrays_functions_and_foreign_classes_have_no_key(value):
 
 
 def test_only_so_many_are_kept(traces):
-    for number in range(KEPT + 5):
-        kept(number, lambda number=number: number)
-    assert list(_kept) == list(range(5, KEPT + 5))
-    kept(5, lambda: pytest.fail("still kept"))
-    kept("another", lambda: "another")
-    assert next(iter(_kept)) == 7  # 5 was used after 6
+    for number in range(CACHE_SIZE + 5):
+        cached_trace(number, lambda number=number: number)
+    assert list(_cache) == list(range(5, CACHE_SIZE + 5))
+    cached_trace(5, lambda: pytest.fail("still kept"))
+    cached_trace("another", lambda: "another")
+    assert next(iter(_cache)) == 7  # 5 was used after 6
 
 
 def test_threads_that_share_a_traced_step_get_the_same_bits(traces):
     alone = trained()
-    _kept.clear()
+    _cache.clear()
     results = []
     threads = [threading.Thread(target=lambda: results.append(trained())) for _ in range(4)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Traced steps that are kept in the process, so that a second model of the same configuration need not trace again."""
+"""A cache of traced steps in the process: a second model of the same configuration is not traced again."""
 
 import threading
 from collections import OrderedDict
@@ -11,32 +11,32 @@ from mlpcore.compiler.function import TracedFunction
 from mlpcore.trees import leaves
 from mlpcore.typing import Tree
 
-KEPT = 32  # the least recently used is dropped; one takes some 100 kB
-_kept: OrderedDict[Hashable, TracedFunction] = OrderedDict()
+CACHE_SIZE = 32  # traced steps; the least recently used is dropped. One takes some 100 kB
+_cache: OrderedDict[Hashable, TracedFunction] = OrderedDict()
 _lock = threading.Lock()
 
 
 class Unknown(Exception):
-    """A configuration holds something whose code or values are not known to stay the same."""
+    """A configuration contains an object whose behaviour cannot be identified by a key."""
 
 
-def kept(key: Hashable, trace: Callable[[], TracedFunction]) -> TracedFunction:
-    """The traced function of this key, or what ``trace`` gives, which is then kept. None is no key: it is not kept."""
+def cached_trace(key: Hashable, trace: Callable[[], TracedFunction]) -> TracedFunction:
+    """The cached function of this key, else the result of ``trace``, which is cached unless the key is None."""
     with _lock:
-        if key in _kept:
-            _kept.move_to_end(key)
-            return _kept[key]
+        if key in _cache:
+            _cache.move_to_end(key)
+            return _cache[key]
     traced = trace()
     if key is not None:
         with _lock:
-            _kept[key] = traced
-            while len(_kept) > KEPT:
-                _kept.popitem(last=False)
+            _cache[key] = traced
+            while len(_cache) > CACHE_SIZE:
+                _cache.popitem(last=False)
     return traced
 
 
 def step_key(step: Any, noise: Tree) -> Hashable:
-    """The key of what a step does; None where nobody knows, as with noise, which depends on a seed."""
+    """The key of a step; None where there is none, for example with noise, which depends on a seed."""
     try:
         return None if leaves(noise) else configuration_key(step)
     except Unknown:
@@ -44,9 +44,9 @@ def step_key(step: Any, noise: Tree) -> Hashable:
 
 
 def configuration_key(value: Any) -> Hashable:
-    """Types and values of all that an object of this library is made of; equal keys do the same to the same arrays.
+    """The types and values of an object of this library; objects with equal keys compute the same.
 
-    `Unknown` for arrays, functions, and objects of other classes: a user's own layer may read what it likes.
+    `Unknown` for arrays, functions and objects of other classes: a user's own layer may depend on anything.
     """
     kind = type(value)
     if value is None or kind in (bool, int, str):
@@ -56,7 +56,7 @@ def configuration_key(value: Any) -> Hashable:
     if isinstance(value, np.dtype):
         return value
     if kind is dict:
-        return kind, *((name, configuration_key(part)) for name, part in value.items())
+        return kind, *((name, configuration_key(item)) for name, item in value.items())
     if kind is tuple or (isinstance(value, tuple) and _ours(kind)):
         return kind, *map(configuration_key, value)
     if _ours(kind) and hasattr(value, "__dict__"):

@@ -1,5 +1,6 @@
 """PyTorch on a CPU or a CUDA device: each operation runs at once, without its tape."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -8,27 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import (
-    GPU_SPEED,
-    GPU_STEPS,
-    MANY,
-    Backend,
-    Run,
-    first_line,
-    load,
-    misplaced,
-    native,
-    run_eagerly,
-    unavailable,
-)
-from mlpcore.backends.bfloat16_torch import bfloat16_products
+from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, Backend, Compilers, DeviceExtras
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.device_errors import OutOfMemory, guarded, memory_error, out_of_memory_in
-from mlpcore.backends.precision import Precision, switched
+from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
+from mlpcore.backends.precision import Scope, switched, with_precisions
 from mlpcore.backends.prefetch import run_prefetched
+from mlpcore.backends.run import Run, run_eagerly
 from mlpcore.backends.streaming import streamed
+from mlpcore.backends.torch.bfloat16 import bfloat16_products
 from mlpcore.namespace import namespace
+from mlpcore.trees import Layout
+from mlpcore.typing import Step
 
 INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"
 SHORTAGE = ("out of memory", "can't allocate memory", "not enough memory")  # of CUDA, of the host on Linux, on Windows
@@ -62,7 +55,7 @@ def create(device: Any = None) -> Backend:
         return torch.from_numpy(np.require(native(x), requirements="W")).to(device=place, dtype=dtype)
 
     def out_of_memory(error: BaseException) -> OutOfMemory | None:
-        return out_of_memory_in(error, place, (RuntimeError,), SHORTAGE, lambda: _room(torch, place))
+        return out_of_memory_in(error, place, (RuntimeError,), SHORTAGE, lambda: _free_memory(torch, place))
 
     def owns(x: Any) -> bool:
         return isinstance(x, torch.Tensor)
@@ -70,8 +63,8 @@ def create(device: Any = None) -> Backend:
     cuda = place.type == "cuda"
     steps = run_prefetched(xp, asarray) if cuda else run_eagerly(xp, asarray)
 
-    def compile_step(step: Any, layout: Any = None, compilation: Compilation | None = None) -> Run:
-        if compilation is not None and compilation.asked is True:
+    def compile_step(step: Step, layout: Layout, compilation: Compilation) -> Run:
+        if compilation.asked is True:
             namespace(torch.empty(0))  # the look-up is remembered: torch.compile warns of what it calls
             compilation.set("torch.compile", "compile=True")
             run = steps(torch.compile(step, dynamic=False), layout)
@@ -91,19 +84,20 @@ def create(device: Any = None) -> Backend:
         scope=lambda dtype: guarded(
             torch.no_grad(), lambda error: (lack := out_of_memory(error)) and memory_error(lack)
         ),
-        compile=compile_step,
-        synchronize=(lambda: torch.cuda.synchronize(place)) if cuda else (lambda: None),
-        out_of_memory=out_of_memory,
-        precisions=_precisions(torch, place),
-        room=lambda: _room(torch, place),
-        relative_speed=GPU_SPEED if cuda else 1.0,
-        most_steps=GPU_STEPS if cuda else MANY,
-        dlpack_device=(2, place.index) if cuda else None,
-        borrow=torch.from_dlpack,
+        compile=with_precisions(Compilers(compile_step), _precisions(torch, place)),
+        extras=DeviceExtras(
+            out_of_memory=out_of_memory,
+            free_memory=lambda: _free_memory(torch, place),
+            synchronize=(lambda: torch.cuda.synchronize(place)) if cuda else (lambda: None),
+            relative_speed=GPU_SPEED if cuda else 1.0,
+            max_chunk_steps=GPU_STEPS if cuda else sys.maxsize,
+            dlpack_device=(2, place.index) if cuda else None,
+            borrow=torch.from_dlpack,
+        ),
     )
 
 
-def _precisions(torch: Any, place: Any) -> dict[str, Precision]:
+def _precisions(torch: Any, place: Any) -> dict[str, Scope]:
     """True float32 whatever the user's switches say; products of bfloat16 into float32; TF32 on CUDA devices."""
     cuda = place.type == "cuda"
     switch = getattr(torch.backends.cuda if cuda else torch.backends.mkldnn, "matmul", None)
@@ -112,7 +106,7 @@ def _precisions(torch: Any, place: Any) -> dict[str, Precision]:
     if not hasattr(switch, name):
         name, values = "allow_tf32", dict[str, Any](ieee=False, tf32=True)
 
-    def scope(kind: str) -> AbstractContextManager:
+    def scope(kind: str) -> AbstractContextManager[None]:
         if not hasattr(switch, name):
             return nullcontext()
         return switched(lambda: getattr(switch, name), lambda value: setattr(switch, name, value), values[kind])
@@ -122,11 +116,11 @@ def _precisions(torch: Any, place: Any) -> dict[str, Precision]:
         with scope("ieee"), bfloat16_products(torch):
             yield
 
-    found = {"highest": Precision(partial(scope, "ieee")), "bfloat16": Precision(rounded)}
-    return found | ({"tf32": Precision(partial(scope, "tf32"))} if cuda else {})
+    scopes: dict[str, Scope] = {"highest": partial(scope, "ieee"), "bfloat16": rounded}
+    return scopes | ({"tf32": partial(scope, "tf32")} if cuda else {})
 
 
-def _room(torch: Any, place: Any) -> int | None:
+def _free_memory(torch: Any, place: Any) -> int | None:
     """Bytes free on a CUDA device, those that torch keeps for itself counted; None for the host."""
     if place.type != "cuda":
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.cublas import Gemm, prepared
+from mlpcore.backends.cupy.cublas import Gemm, prepared
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
@@ -20,7 +20,7 @@ def printed_device(cupy: Any) -> Device:
     view = cupy.lib.stride_tricks.as_strided
 
     @cache
-    def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
+    def kernel(code: str, name: str) -> Callable[[int, tuple[Any, ...]], None]:
         compiled = cupy.RawKernel(code, name, options=OPTIONS)
         return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
 
@@ -38,17 +38,6 @@ def printed_device(cupy: Any) -> Device:
         copy=copy,
         clear=lambda target: target.fill(0),
     )
-
-
-def read_together(cupy: Any) -> Callable[..., list[np.ndarray]]:
-    """``read(*arrays)``: the arrays on the host, sent there in one piece."""
-
-    def read(*arrays: Any) -> list[np.ndarray]:
-        host = cupy.asnumpy(cupy.concatenate([cupy.ascontiguousarray(one).reshape(-1).view("u1") for one in arrays]))
-        parts = np.split(host, np.cumsum([one.nbytes for one in arrays])[:-1])
-        return [part.view(one.dtype).reshape(one.shape) for part, one in zip(parts, arrays, strict=True)]
-
-    return read
 
 
 def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
@@ -69,7 +58,7 @@ def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
         how = cublas.CUBLAS_COMPUTE_64F if wide else sums.get(precision, cublas.CUBLAS_COMPUTE_32F)
         (a, b, c), (s, t, u), end = product.leading, product.strides, (how, cublas.CUBLAS_GEMM_DEFAULT)
         begin = *product.transposes, *product.sizes, one
-        words: tuple = (*begin, *first, a, *second, b, zero, *out, c, *end)
+        words: tuple[Any, ...] = (*begin, *first, a, *second, b, zero, *out, c, *end)
         if product.number != 1:
             words = (*begin, *first, a, s, *second, b, t, zero, *out, c, u, product.number, *end)
         function = cublas.gemmEx if product.number == 1 else cublas.gemmStridedBatchedEx

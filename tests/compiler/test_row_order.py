@@ -8,7 +8,7 @@ from compiled import needs_compiler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlpcore.compiler import order as compiled
+from mlpcore.compiler import row_order as compiled
 from mlpcore.random import Stream
 from mlpcore.training import orders
 from mlpcore.training.orders import shuffled

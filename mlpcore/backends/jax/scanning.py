@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends import split_vector
-from mlpcore.backends.backend import ChunkError, Run, run_eagerly
-from mlpcore.backends.bfloat16_jaxpr import with_bfloat16_products
 from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.jax import split_vector
+from mlpcore.backends.jax.bfloat16 import with_bfloat16_products
+from mlpcore.backends.jax.split_vector import SplitVector, map_vectors
 from mlpcore.backends.prefetch import NOISE_BYTES
-from mlpcore.backends.split_vector import SplitVector, map_vectors
+from mlpcore.backends.run import ChunkError, Run, run_eagerly
 from mlpcore.backends.streaming import pieces
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step

@@ -1,0 +1,106 @@
+"""CuPy on a CUDA or ROCm device: each operation is a kernel launch. `docs/backends.md` says what ran where."""
+
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, Backend, Compilers, DeviceExtras
+from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.compiled.device_functions import device_jit
+from mlpcore.backends.compiled.device_steps import device_steps
+from mlpcore.backends.cupy.copies import CudaCopyQueue, read_together
+from mlpcore.backends.cupy.device import printed_device
+from mlpcore.backends.cupy.errors import device_errors, free_memory
+from mlpcore.backends.cupy.namespace import without_host_reads
+from mlpcore.backends.cupy.opening import check_device, device_count, device_number, import_cupy
+from mlpcore.backends.cupy.precision import precisions
+from mlpcore.backends.cupy.stream_order import stream_order
+from mlpcore.backends.device_errors import guarded
+from mlpcore.backends.library import misplaced, native
+from mlpcore.backends.precision import with_precisions
+from mlpcore.backends.prefetch import run_prefetched
+from mlpcore.backends.run import Run
+from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
+from mlpcore.namespace import register
+from mlpcore.trees import Layout
+from mlpcore.typing import Step
+
+
+def status() -> str:
+    """``ready`` with the version and the devices."""
+    cupy = import_cupy()
+    cards = [f"cuda:{i}" for i in range(device_count(cupy))]
+    check_device(0)
+    return f"ready (CuPy {cupy.__version__}: {', '.join(cards)})"
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """The array's values on the host; floats that NumPy lacks as float32."""
+    cupy = import_cupy()
+    host = cupy.asnumpy(x)
+    return host.astype("float32") if host.dtype.kind == "V" else host
+
+
+def create(device: Any = None) -> Backend:
+    """The backend on ``device``: None for CuPy's current one, "cuda", "cuda:1", 1, or a ``cupy.cuda.Device``."""
+    cupy = import_cupy()
+    number = device_number(cupy, device)
+    check_device(number)
+    xp = without_host_reads(cupy, import_module("array_api_compat.cupy"))
+    register(cupy.ndarray, xp)
+
+    @cache
+    def queue() -> CudaCopyQueue:
+        return CudaCopyQueue(number)
+
+    def asarray(x: Any, dtype: Any = None) -> Any:
+        if isinstance(x, cupy.ndarray):
+            if x.device.id != number:
+                move = f"`with cupy.cuda.Device({number}): x = cupy.asarray(x)`"
+                raise misplaced("CuPy", f"cuda:{x.device.id}", f"cuda:{number}", move)
+            return cupy.asarray(x, dtype=dtype)
+        host = native(x)
+        kind = host.dtype if dtype is None else np.dtype(dtype)
+        with cupy.cuda.Device(number):
+            if host.size * kind.itemsize > PIECE_BYTES and host.ndim:
+                return sent_whole(queue(), host, kind)
+            return cupy.asarray(host, dtype=kind)  # through pinned memory of CuPy's own
+
+    def owns(x: Any) -> bool:
+        return isinstance(x, cupy.ndarray)
+
+    out_of_memory, explain = device_errors(cupy, number)
+    ordered = stream_order(cupy, number)
+    compilers = Compilers(run_prefetched(xp, asarray))
+    if not cupy.cuda.runtime.is_hip:  # printed kernels were compiled for no device of AMD's yet
+        printed = printed_device(cupy)
+        compilers = Compilers(device_steps(compilers.steps, printed), device_jit(printed))
+
+    def steps(step: Step, layout: Layout, compilation: Compilation) -> Run:
+        return streamed(compilers.steps(step, layout, compilation), queue, xp.concat)
+
+    return Backend(
+        name="cupy",
+        xp=xp,
+        device=f"cuda:{number}",
+        dtypes={"float32": np.dtype("float32"), "float64": np.dtype("float64")},
+        asarray=asarray,
+        to_numpy=to_numpy,
+        owns=owns,
+        scope=lambda dtype: guarded(ordered(), explain),
+        # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
+        compile=with_precisions(replace(compilers, steps=steps), precisions(cupy, number)),
+        extras=DeviceExtras(
+            out_of_memory=out_of_memory,
+            free_memory=lambda: free_memory(cupy, number),
+            synchronize=lambda: cupy.cuda.Device(number).synchronize(),
+            relative_speed=GPU_SPEED,
+            max_chunk_steps=GPU_STEPS,
+            dlpack_device=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
+            borrow=cupy.from_dlpack,
+            read_together=read_together(cupy),
+        ),
+    )

@@ -1,0 +1,50 @@
+"""The errors of CuPy, its compiler, the CUDA runtime and the driver, and the memory that is free."""
+
+from collections.abc import Callable
+from typing import Any
+
+from mlpcore.backends.cupy.opening import installed_wheels
+from mlpcore.backends.device_errors import OutOfMemory, device_error, memory_error, out_of_memory_in
+from mlpcore.backends.library import first_line
+from mlpcore.errors import MlpcoreError
+
+SHORTAGE = ("out of memory", "Out of memory", "ALLOC_FAILED")  # of the runtime, of CuPy's pool, of cuBLAS
+
+
+def device_errors(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:
+    """``out_of_memory`` and ``explain`` for the errors of CuPy, its compiler, the runtime and the driver."""
+    place = f"cuda:{number}"
+    broken = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
+
+    def out_of_memory(error: BaseException) -> OutOfMemory | None:
+        # By name, as below, since asking for the class of cuBLAS's or the compiler's error would load that library.
+        known = (cupy.cuda.memory.OutOfMemoryError, *broken)
+        kinds = (*known, type(error)) if type(error).__name__ == "CUBLASError" else known
+        return out_of_memory_in(error, place, kinds, SHORTAGE, lambda: free_memory(cupy, number))
+
+    def explain(error: BaseException) -> MlpcoreError | None:
+        lack = out_of_memory(error)
+        if lack is not None:
+            return memory_error(lack)
+        wheel = installed_wheels().partition(" ")[0]
+        if type(error).__name__ in ("CompileException", "NVRTCError"):
+            remedy = (
+                f"pip install '{wheel}[ctk]' brings a compiler and headers that fit this wheel; remove any other CuPy "
+                "wheel, and if it stays, report it with the lines above"
+            )
+            return device_error(place, f"a kernel did not compile: {first_line(error)}", remedy)
+        if isinstance(error, broken) or type(error).__name__ == "CUBLASError":
+            remedy = "after such an error the process cannot use the device any more: start it anew from a checkpoint"
+            return device_error(place, f"the device failed: {first_line(error)}", remedy)
+        return None
+
+    return out_of_memory, explain
+
+
+def free_memory(cupy: Any, number: int) -> int:
+    """Bytes free on the device, those that CuPy's pool keeps for itself counted, within the limit that the pool has."""
+    with cupy.cuda.Device(number):
+        pool, free = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()[0]
+        if limit := pool.get_limit():
+            free = min(free, limit - pool.total_bytes())
+        return max(0, free) + pool.free_bytes()
