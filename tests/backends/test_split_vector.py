@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fitting import EVERYTHING, NET, PLAIN, ROWS, X, Y, assert_same, make, state_of, with_steps
 from members import OPTIMIZERS
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends import chunks
@@ -115,7 +116,7 @@ class Noted:
 
 def watched() -> tuple[Backend, list[str]]:
     """JAX, and which form of the step it traced for each chunk that it has compiled."""
-    pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
+    optional("jax")
     traced: list[str] = []
     backend = mc.get_backend("jax")
 
