@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mlpcore.backends.run import shifted
+from mlpcore.backends.run import Draw, shifted
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Noise
 
@@ -23,9 +23,7 @@ def even_ranges(count: int, bytes_each: int, limit: int) -> list[tuple[int, int]
     return [(start, min(start + length, count)) for start in range(0, count, length)]
 
 
-def split(
-    order: np.ndarray, draw: Callable[[int], Noise], step_bytes: int, limit: int
-) -> list[tuple[np.ndarray, Callable[[int], Noise]]]:
+def split(order: np.ndarray, draw: Draw, step_bytes: int, limit: int) -> list[tuple[np.ndarray, Draw]]:
     """The steps of a chunk as chunks ``(order, draw)`` of at most ``limit`` bytes, of ``step_bytes`` for each step."""
     ranges = even_ranges(order.shape[0], step_bytes, limit)
     return [(order[start:stop], shifted(draw, start)) for start, stop in ranges]
@@ -36,9 +34,7 @@ def numbered(order: np.ndarray) -> np.ndarray:
     return np.arange(order.size).reshape(order.shape)
 
 
-def noise_chunks(
-    steps: int, draw: Callable[[int], Noise], asarray: Callable[[np.ndarray], Array]
-) -> Iterator[tuple[slice, Noise]]:
+def noise_chunks(steps: int, draw: Draw, asarray: Callable[[np.ndarray], Array]) -> Iterator[tuple[slice, Noise]]:
     """The numbers of some steps at a time, and their noise on the device, stacked leaf by leaf: a transfer for each."""
     first = draw(0)
     step_bytes = sum(leaf.nbytes for leaf in leaves(first))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mlpcore.backends.chunks import even_ranges, joined, numbered, split
-from mlpcore.backends.run import ChunkError, Progress, Run, collect
+from mlpcore.backends.run import ChunkError, Data, Draw, Progress, Run, collect
 from mlpcore.typing import Array, State
 
 BUFFER_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory
@@ -70,7 +70,7 @@ class BufferPair:
     sent: Any = None
     used: Any = None
 
-    def fit(self, data: tuple, rows: int) -> None:
+    def fit(self, data: Data, rows: int) -> None:
         """Make room for so many rows of the data, where there is none yet."""
         wanted = [(array.shape[1:], array.dtype) for array in data]
         if [(buffer.shape[1:], buffer.dtype) for buffer in self.source] == wanted and self.source[0].shape[0] >= rows:
@@ -110,7 +110,7 @@ def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[li
     """
     pairs: list[BufferPair] = []
 
-    def run_from_host(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+    def run_from_host(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
         if not all(isinstance(array, np.ndarray) for array in data):
             return run(state, data, order, draw)
         if not pairs:
