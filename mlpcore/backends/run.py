@@ -1,6 +1,6 @@
 """A chunk of training steps: the function that runs it, the draws of its steps, its error, and the plain loop."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from mlpcore.typing import Array, Batch, Noise, State, Step, Tree
 
 Data = tuple[Array, ...]  # x, target, row weights
 Draw = Callable[[int], tuple[Noise, Tree]]  # noise and full_batch of the `mlpcore.typing.Batch` of step i of a chunk
+Progress = Iterator[tuple[State, Array, int]]  # after some more whole steps: the state, their losses, their number
 
 
 class Run(Protocol):
@@ -60,6 +61,24 @@ class ChunkError(Exception):
         self.state, self.steps = state, steps
 
 
+def collect(state: State, progress: Progress, join: Callable[[list[Array]], Array]) -> tuple[State, Array]:
+    """``(state, losses)`` at the end of a chunk, whose steps ``progress`` runs; ``join`` makes one array of the losses.
+
+    Whatever is raised, by ``join`` too, is a ChunkError: a failure in one step must not lose those before it.
+    """
+    losses: list[Array] = []
+    done = 0
+    try:
+        for reached, new_losses, steps in progress:
+            state, done = reached, done + steps
+            losses.append(new_losses)
+        return state, join(losses)
+    except ChunkError as error:
+        raise ChunkError(error.state, done + error.steps) from error.__cause__
+    except BaseException as error:
+        raise ChunkError(state, done) from error
+
+
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
     """`Compilers.steps` for a library that runs each operation at once: a loop over the steps.
 
@@ -85,13 +104,12 @@ def run_steps(
 
     An error, in a step or while its draws are made, is a `ChunkError`, so that the steps before it are not lost.
     """
-    losses: list[Array] = []
-    try:
+
+    def progress(state: State) -> Progress:
         for i, drawn in enumerate(draws):
             rows = order[i, :]
-            x, target, weights = (xp.take(part, rows, axis=0) for part in data)
+            x, target, weights = (xp.take(array, rows, axis=0) for array in data)
             state, loss = step(state, Batch(x, target, weights, *drawn))
-            losses.append(loss)
-        return state, xp.stack(losses)
-    except BaseException as error:
-        raise ChunkError(state, len(losses)) from error
+            yield state, loss, 1
+
+    return collect(state, progress(state), xp.stack)

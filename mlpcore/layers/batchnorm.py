@@ -74,7 +74,7 @@ class BatchNorm:
         return ()
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """``gain * h + bias``; the cache is (h, r, statistics of the batch), the last None in inference."""
+        """``gain * h + bias``; cache: h, r and batch statistics (None in inference) for `backward` and `observe`."""
         xp = namespace(x)
         batch, scale, eps = None, 1.0, self.eps
         if training is None:

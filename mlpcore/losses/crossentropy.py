@@ -15,8 +15,9 @@ from mlpcore.typing import Array
 
 @configuration
 class SigmoidCrossEntropy(ElementwiseLoss):
-    """Negative log-likelihood of independent yes-or-no targets, one score each; binary with one column, multilabel
-    with several::
+    """Negative log-likelihood of independent binary targets, one score each: binary (one column) or multilabel.
+
+    The formula::
 
         loss = sum_j -t_j log sigmoid(z_j) - (1 - t_j) log sigmoid(-z_j)         dz = sigmoid(z) - t
 

@@ -54,7 +54,9 @@ Poisson = PoissonNLL  # its name in pickles written before December 2026
 
 @configuration
 class GaussianNLL:
-    """A normal distribution of each target, mean m and log-variance s both learnt::
+    """Negative log-likelihood of a normal distribution of each target, with mean m and log-variance s as scores.
+
+    The formula::
 
         loss = sum_j (s_j + (t_j - m_j)^2 exp(-s_j)) / 2
         dm   = (m - t) exp(-s)           ds = (1 - (t - m)^2 exp(-s)) / 2

@@ -15,7 +15,9 @@ from mlpcore.typing import Array
 
 @configuration
 class Quantile:
-    """Pinball loss: the score of level p is pulled to the value that t exceeds with probability 1 - p. With r = z - t::
+    """Pinball loss: the score of level p estimates the p-quantile of t, exceeded with probability 1 - p.
+
+    With r = z - t::
 
         loss = sum over targets and levels of  (1 - p) r  where r > 0,   -p r  where r < 0
         dz   =                                  1 - p     where r > 0,   -p    where r < 0,   0 at the kink r = 0

@@ -50,7 +50,9 @@ class AbsoluteError(ElementwiseLoss):
 
 @configuration
 class Huber(ElementwiseLoss):
-    """Half the square up to ``delta``, a straight line beyond; value and slope meet there. With r = z - t::
+    """Half the squared distance up to ``delta``, a straight line beyond, continuous with its slope.
+
+    With r = z - t::
 
         loss = sum_j  r_j^2 / 2                     where |r_j| <= delta
                       delta (|r_j| - delta / 2)     beyond

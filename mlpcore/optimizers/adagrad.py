@@ -16,7 +16,9 @@ class AdagradState(NamedTuple):
 
 @configuration
 class Adagrad:
-    """Adaptive gradients::
+    """Adagrad: rates adapted to the sum of squared gradients.
+
+    At each step::
 
         s = s + g^2                 (s starts at initial_accumulator, and stays at the largest number there is)
         p -= rate * g / (sqrt(s) + eps)

@@ -59,7 +59,9 @@ def adam_update(
 
 @configuration
 class Adam:
-    """Adaptive moments::
+    """Adam: adaptive estimates of the first and second moment of the gradient.
+
+    At step t::
 
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
         eps_on="corrected":    p -= rate * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
@@ -94,7 +96,9 @@ class Adam:
 
 @configuration
 class AdamW:
-    """Adam with decoupled weight decay::
+    """Adam with decoupled weight decay.
+
+    At step t::
 
         p *= 1 - rate * weight_decay                      (leaves named weight only; done by the training step)
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2

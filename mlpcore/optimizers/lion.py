@@ -17,7 +17,9 @@ class LionState(NamedTuple):
 
 @configuration
 class Lion:
-    """Evolved sign momentum::
+    """Lion: the sign of an interpolation between the gradient and its moving average.
+
+    At each step::
 
         p -= rate * sign(beta1 m + (1 - beta1) g)          (with m of the step before)
         m = beta2 m + (1 - beta2) g

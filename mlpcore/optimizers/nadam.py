@@ -20,7 +20,9 @@ class NAdamState(NamedTuple):
 
 @configuration
 class NAdam:
-    """Adam with Nesterov's momentum, whose coefficient mu warms up from near beta1 / 2 to beta1::
+    """Adam with Nesterov's momentum, whose coefficient mu warms up from near beta1 / 2 to beta1.
+
+    At step t::
 
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
         mu_t = beta1 (1 - 0.96^(t * momentum_decay) / 2)       M_t = mu_1 mu_2 ... mu_t

@@ -34,7 +34,9 @@ def _langevin(z: Array) -> Array:
 
 @configuration
 class RAdam:
-    """Rectified Adam::
+    """Rectified Adam: Adam with a correction for the variance of the rate in the first steps.
+
+    At step t::
 
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
         limit = 2 / (1 - beta2) - 1              rho = limit - 2 t beta2^t / (1 - beta2^t)

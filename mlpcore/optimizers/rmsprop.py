@@ -18,7 +18,9 @@ class RMSpropState(NamedTuple):
 
 @configuration
 class RMSprop:
-    """Root mean square propagation::
+    """RMSprop: rates adapted to a moving average of squared gradients.
+
+    At each step::
 
         v = alpha v + (1 - alpha) g^2
         momentum == 0:  p -= rate * g / (sqrt(v) + eps)

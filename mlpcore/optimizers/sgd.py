@@ -17,7 +17,9 @@ class SGDState(NamedTuple):
 
 @configuration
 class SGD:
-    """Gradient descent, ``p -= rate * g``; with momentum in one of two forms::
+    """Gradient descent, ``p -= rate * g``, or with momentum.
+
+    The two forms of momentum::
 
         rate_on="velocity":  v = momentum v + g            p -= rate * v
                   nesterov:                                p -= rate * (g + momentum v)

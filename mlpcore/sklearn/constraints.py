@@ -1,4 +1,4 @@
-"""What the arguments of the estimators may be: scikit-learn's own constraints, then those of what is more here."""
+"""The constraints on the estimators' arguments: scikit-learn's own, then those of mlpcore's additional arguments."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -67,7 +67,7 @@ COMMON: dict[str, Any] = {
     "n_iter_no_change": [_FROM_ONE, Options(Real, {np.inf})],
     "max_fun": [_FROM_ONE],
     "backend": [StrOptions({"auto", *NAMES})],
-    "device": "no_validation",  # what names a device is the library's affair
+    "device": "no_validation",  # every library has its own device names
     "dtype": [StrOptions({"float32", "float64"}), None],
     "compile": [StrOptions({"auto"}), "boolean"],
     "dropout": [_SHARE, "array-like"],

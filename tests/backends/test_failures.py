@@ -14,6 +14,7 @@ import pytest
 from array_api_compat import device as device_of
 from devices import CUDA, HERE, open_place
 from fitting import assert_same, state_of, with_extras
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
@@ -87,7 +88,7 @@ def test_a_step_without_memory_leaves_the_last_whole_step(place: str) -> None:
 
 def test_a_shortage_on_jax_leaves_the_last_whole_chunk() -> None:
     """Apart, because XLA on the CPU makes no such array at all: the error stands in for the one of a device."""
-    jax = pytest.importorskip("jax", reason="jax is not installed")
+    jax = optional("jax")
     model = make(open_place("jax"), mc.Sequential(mc.Linear(5, 3)))
     run, before = model.trainer.run, []
 
@@ -207,7 +208,7 @@ def test_columns_of_all_outputs_are_counted() -> None:
 @pytest.fixture
 def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The library as it is; in the place of a device, answers: 1 GiB free, and 1 GiB more in the pool."""
-    module = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    module = optional("cupy")
 
     class Device:
         def __init__(self, number: int) -> None:
@@ -331,7 +332,7 @@ def test_no_device_has_a_cause_and_a_remedy(
 )
 def test_a_wheel_without_a_device_says_why_for_real(visible: str | None, said: str) -> None:
     """In a process of its own: the runtime reads the variable once. Model, get_backend and the command say the same."""
-    module = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    module = optional("cupy")
     if visible is None and module.cuda.is_available():
         pytest.skip("this machine has a GPU, and so a driver")
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import optional
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # for the package benchmarks; what is installed goes first
@@ -36,7 +37,7 @@ LIBRARY = {"torch": "torch", "jax": "jax", "scikit": "sklearn"}
 def need(name):
     library = LIBRARY.get(name.removeprefix("mlpcore ").split()[0].split("-")[0])
     if library:
-        pytest.importorskip(library, reason=f"{library} is not installed; the extra `bench` brings it")
+        optional(library)
 
 
 def trained(task, epochs, eps_on):
@@ -379,7 +380,7 @@ def test_parts_begin_nothing_that_would_not_end(monkeypatch):
 @pytest.mark.parametrize("plugin", [True, False])
 def test_the_suite_runs_with_and_without_pytest_benchmark(plugin):
     if plugin:
-        pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed; the extra `bench` brings it")
+        optional("pytest_benchmark")
     words = ["--benchmark-disable"] if plugin else ["-p", "no:benchmark"]
     chosen = "tiny-32-float32 and numpy or affine-256x128-float32 and numpy or limit-tiny or scikit-learn-tiny-1-"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks", *words, "-k", chosen]

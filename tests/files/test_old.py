@@ -18,6 +18,7 @@ from typing import Any
 import members
 import numpy as np
 import pytest
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.random import Stream
@@ -177,7 +178,7 @@ def test_a_pickled_model_goes_on_where_it_stood(name: str, archive: Path) -> Non
 @pytest.mark.parametrize("name", ["classifier", "classifier sgd", "classifier lbfgs", "regressor", "regressor poisson",
                                   "regressor gaussian"])  # fmt: skip
 def test_a_pickled_estimator_predicts_what_it_did_and_goes_on(name: str, archive: Path) -> None:
-    pytest.importorskip("sklearn", reason="the extra `sklearn` is not installed")
+    optional("sklearn")
     estimator, expected = pickle.loads(read(archive, f"{name}.pickle")), expected_of(archive, name)
     np.testing.assert_allclose(probabilities(estimator), expected["predictions"], rtol=1e-9)
     np.testing.assert_allclose(probabilities(estimator.fit(X, labels_for(name))), expected["after"], rtol=1e-6)

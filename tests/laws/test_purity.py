@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from libraries import NUMPY
 from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINED, assert_close, layer_arrays, loss_arrays
+from optional import optional
 
 from mlpcore.layers.containers import observe
 from mlpcore.losses import HalfSquaredError
@@ -130,7 +131,7 @@ def test_losses_on_few_rows_and_columns(case, rows, columns, dtype, library):
 
 @pytest.fixture(scope="module")
 def jax():
-    return pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
+    return optional("jax")
 
 
 def assert_same_under_jit(jax, function, arguments):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from libraries import MAKERS, OPTIONAL
+from optional import optional
 
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.losses import (
@@ -93,7 +94,7 @@ def test_a_network_of_the_wrong_width(loss):
 @pytest.mark.parametrize("name", ["numpy", "array_api_strict", "torch", "jax"])
 def test_labels_of_every_integer_kind_become_int32(name, dtype):
     if name in OPTIONAL:
-        pytest.importorskip(name, reason=f"{name} is not installed; the extra `oracles` brings it")
+        optional(name)
     xp = MAKERS[name]()
     labels = np.asarray([[0], [1], [1]]).astype(dtype)
     for target in (labels, labels[:, 0]):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from devices import gpu, open_place
 from members import LAYERS, LOSSES, TRAINED, layer_arrays
+from optional import optional
 
 import mlpcore as mc
 from mlpcore import numerics
@@ -15,8 +16,8 @@ from mlpcore.namespace import namespace
 from mlpcore.onnx import network_to_onnx, nodes, to_onnx
 from mlpcore.random import Stream
 
-onnx = pytest.importorskip("onnx", reason="the extra `onnx` brings onnx")
-ort = pytest.importorskip("onnxruntime", reason="the extra `test` brings onnxruntime")
+onnx = optional("onnx")
+ort = optional("onnxruntime")
 
 # Both sides round each of a few dozen operations; sums of a few products go in another order.
 NEAR = {"float32": 1e-5, "float64": 1e-12}

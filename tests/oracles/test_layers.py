@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore.layers import (
     ELU,
@@ -33,7 +34,7 @@ from mlpcore.random import Stream
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Training
 
-torch = pytest.importorskip("torch", reason="the extra `oracles` is not installed")
+torch = optional("torch")
 nn = torch.nn
 pytestmark = pytest.mark.oracle
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore.losses import (
     LOSSES,
@@ -18,7 +19,7 @@ from mlpcore.losses import (
     SquaredError,
 )
 
-torch = pytest.importorskip("torch", reason="the extra `oracles` is not installed")
+torch = optional("torch")
 functional = torch.nn.functional
 pytestmark = pytest.mark.oracle
 

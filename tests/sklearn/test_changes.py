@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import gpu, open_place
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 from sklearn.metrics import log_loss  # noqa: E402
 from sklearn.neural_network import MLPClassifier as TheirClassifier  # noqa: E402
@@ -169,7 +170,7 @@ def test_classes_without_weight() -> None:
 
 @pytest.mark.parametrize("words", [{"weight_decay": 0.1}, {"learning_rate": "cosine"}])
 def test_an_optimizer_of_mlpcore_has_its_own_rate_and_decay(words: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="say it to that optimizer"):
+    with pytest.raises(ValueError, match="set it in that optimizer"):
         classifier(solver=Adam(0.01), **words).fit(X, LABELS)
 
 

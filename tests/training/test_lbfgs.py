@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from libraries import NUMPY
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.errors import DataError
@@ -157,7 +158,7 @@ def minimize_on_numpy(function, start, **words):
 @pytest.mark.parametrize("case", PROBLEMS)
 def test_the_minimum_is_scipys(case):
     """Both stop at a gradient of 1e-8, where the curvature of the penalty bounds the value's error by 1e-12."""
-    optimize = pytest.importorskip("scipy.optimize", reason="the extra `sklearn` brings SciPy")
+    optimize = optional("scipy.optimize")
     start, arrays, objective = problem(*PROBLEMS[case], "float64")
     function = objective(*arrays)
     found = minimize(function, start, tolerance=1e-8, relative_decrease=0)

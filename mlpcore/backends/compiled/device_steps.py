@@ -9,7 +9,7 @@ from mlpcore.backends.compilation import CUDA, EAGER, Compilation
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.compiled.steps import ROW_COUNTS, traced_or_eager
-from mlpcore.backends.run import ChunkError, Run, StepNoise
+from mlpcore.backends.run import Progress, Run, StepNoise, collect
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction
@@ -124,8 +124,8 @@ class DeviceSteps:
                  for node, column in zip(leaves(drawn), columns, strict=True)]  # fmt: skip
         count = max(1, int(np.prod(result.shape, dtype=int)))
         losses, moves = self.device.empty(steps * count, result.dtype), traced.program.makes(result)
-        steps_done = 0
-        try:
+
+        def progress(state: State) -> Progress:
             for i in range(steps):
                 moved[numbers] = row_numbers[i * rows : (i + 1) * rows]
                 for node, column, length in draws:
@@ -136,10 +136,9 @@ class DeviceSteps:
                 bound.call(moved)
                 if not moves:
                     self.device.copy(bound.output(result).reshape(-1), loss)
-                steps_done += 1
-        except BaseException as error:
-            raise ChunkError(self.state, steps_done) from error
-        return self.state, losses.reshape((steps, *result.shape))
+                yield state, loss, 1
+
+        return collect(self.state, progress(self.state), lambda _: losses.reshape((steps, *result.shape)))
 
 
 def _source(draw: Callable[[int], Any], rows: int) -> TracedNoise | HostNoise:

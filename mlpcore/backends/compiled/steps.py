@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.chunks import NOISE_BYTES, even_ranges, numbered
 from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
-from mlpcore.backends.prefetch import NOISE_BYTES
-from mlpcore.backends.run import ChunkError, Run, StepNoise, run_eagerly
-from mlpcore.backends.streaming import pieces
+from mlpcore.backends.run import Progress, Run, StepNoise, collect, run_eagerly
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, concrete
@@ -158,29 +157,26 @@ class CompiledSteps:
         for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
             if leaf is not place:  # the caller has changed the state since the last chunk
                 np.copyto(place, leaf)
+        return collect(self.state, self._progress(prepared, self.state, data, order, source), np.concatenate)
+
+    def _progress(
+        self, prepared: BoundStep, state: State, data: tuple, order: np.ndarray, source: NoiseSource
+    ) -> Progress:
         _, batch, drawn = prepared.traced.inputs
         loss = prepared.traced.result
-        losses: list[np.ndarray] = []
-        steps_done = 0
-        try:
-            for steps, parts, rows in _packed(data, order, source.bytes_per_step):
-                count, columns, error = source.stacks(steps)
-                draws = dict(zip(leaves(drawn), columns, strict=True)) if count else {}
-                first = 0
-                while first < count:
-                    remaining = {node: leaf[first:] for node, leaf in draws.items()}
-                    with blas_threads(prepared.bound, prepared.largest_product):
-                        chunk_losses = prepared.bound.run_steps(
-                            Steps(parts, batch[:3], rows[first:count], remaining, loss, SECONDS)
-                        )
-                    losses.append(chunk_losses)
-                    first += len(chunk_losses)
-                    steps_done += len(chunk_losses)
-                if error is not None:
-                    raise error
-        except BaseException as error:
-            raise ChunkError(self.state, steps_done) from error
-        return self.state, np.concatenate(losses)
+        for steps, arrays, rows in _packed(data, order, source.bytes_per_step):
+            count, columns, error = source.stacks(steps)
+            draws = dict(zip(leaves(drawn), columns, strict=True)) if count else {}
+            first = 0
+            while first < count:
+                remaining = {node: leaf[first:] for node, leaf in draws.items()}
+                chunk = Steps(arrays, batch[:3], rows[first:count], remaining, loss, SECONDS)
+                with blas_threads(prepared.bound, prepared.largest_product):
+                    losses = prepared.bound.run_steps(chunk)
+                first += len(losses)
+                yield state, losses, len(losses)
+            if error is not None:
+                raise error
 
 
 def _packed(
@@ -194,12 +190,11 @@ def _packed(
     row_bytes = sum(
         array.dtype.itemsize * array[:1].size for array, copied in zip(data, scattered, strict=True) if copied
     )
-    for start, stop in pieces(order.shape[0], noise_bytes + order.shape[1] * row_bytes, NOISE_BYTES):
-        parts, rows = data, order[start:stop]
+    for start, stop in even_ranges(order.shape[0], noise_bytes + order.shape[1] * row_bytes, NOISE_BYTES):
+        arrays, rows = data, order[start:stop]
         if any(scattered):
-            parts = tuple(np.take(array, rows.reshape(-1), axis=0) for array in data)
-            rows = np.arange(rows.size).reshape(rows.shape)
-        yield range(start, stop), parts, np.ascontiguousarray(rows)
+            arrays, rows = tuple(np.take(array, rows.reshape(-1), axis=0) for array in data), numbered(rows)
+        yield range(start, stop), arrays, np.ascontiguousarray(rows)
 
 
 def _fits(inputs: Tree, exact: Tree, rows: int) -> bool:

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.chunks import draw_chunks, joined
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.jax import split_vector
 from mlpcore.backends.jax.bfloat16 import with_bfloat16_products
 from mlpcore.backends.jax.split_vector import SplitVector, map_vectors
-from mlpcore.backends.prefetch import NOISE_BYTES
-from mlpcore.backends.run import ChunkError, Run, run_eagerly
-from mlpcore.backends.streaming import pieces
-from mlpcore.trees import Layout, leaves, tree_map
+from mlpcore.backends.run import Progress, Run, collect, run_eagerly
+from mlpcore.trees import Layout
 from mlpcore.typing import Array, Batch, State, Step
 
 
@@ -85,21 +84,15 @@ def scanned(
         nonlocal ones
         if data[2] is ones or bool(jnp.all(data[2] == 1)):
             ones, data = data[2], data[:2]
-        draw_bytes = sum(leaf.nbytes for leaf in leaves(draw(0)))
-        losses: list[Array] = []
-        done = 0
-        try:
-            for start, stop in pieces(order.shape[0], draw_bytes, NOISE_BYTES):
-                draws = [draw(i) for i in range(start, stop)] if draw_bytes else [draw(0)]
-                stacked = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
-                rows = order[start:stop].astype(np.int32)
+
+        def progress(state: State) -> Progress:
+            for steps, drawn in draw_chunks(order.shape[0], draw, asarray):
+                rows = order[steps].astype(np.int32)
                 # An error on the device is raised here, before the new state is taken.
-                state, some = jax.block_until_ready(chunk(state, data, rows, stacked))
-                losses.append(some)
-                done += rows.shape[0]
-            return state, losses[0] if len(losses) == 1 else jnp.concatenate(losses)
-        except BaseException as error:
-            raise ChunkError(state, done) from error
+                state, losses = jax.block_until_ready(chunk(state, data, rows, drawn))
+                yield state, losses, rows.shape[0]
+
+        return collect(state, progress(state), joined(jnp.concatenate))
 
     return run
 
