@@ -273,9 +273,9 @@ def test_the_public_names_of_a_part_are_all_its_members(part):
     package = importlib.import_module(f"mlpcore.{part}")
     names = [f"mlpcore.{part}.{module.name}" for module in pkgutil.iter_modules(getattr(package, "__path__", ()))]
     members = {
-        name
+        value.__name__
         for module in map(importlib.import_module, names or [package.__name__])
-        for name, value in vars(module).items()
+        for value in vars(module).values()
         if getattr(value, "__module__", "") == module.__name__ and "__dataclass_fields__" in vars(value)
         if hasattr(value, METHOD.get(part, "__call__"))
     }

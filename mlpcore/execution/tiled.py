@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from mlpcore.configuration import check_count
+from mlpcore.execution.gradients import Sums
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Layer, Noise, Params, Tree
 
 
-def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callable:
+def tiled(net: Layer, function: Callable[..., Sums], rows: int, threads: int = 1) -> Callable[..., Sums]:
     """``function`` over tiles of at most ``rows`` rows, added up: the `value_and_grad` of ``net``, or what wraps it.
 
     Value, weight and gradients are sums over rows, so the parts add up to the whole to rounding. Tiles are cut from the
@@ -24,12 +25,12 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
     if not net.row_independent:
         return function
 
-    def in_tiles(params: Params, x: Array, target: Array, weights: Array, noise: Noise, full_batch: Tree = ()) -> tuple:
+    def in_tiles(params: Params, x: Array, target: Array, weights: Array, noise: Noise, full_batch: Tree = ()) -> Sums:
         n = weights.shape[-1]
         if n <= rows:
             return function(params, x, target, weights, noise, full_batch)
 
-        def tile(start: int) -> tuple:
+        def tile(start: int) -> Sums:
             stop = min(start + rows, n)
             return function(
                 params,
@@ -40,16 +41,18 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
                 full_batch,
             )
 
-        total: tuple = ()
-        for result in _each(tile, range(0, n, rows), threads):
-            *sums, observed = result
-            total = tuple(sums) if not total else tree_map(lambda a, b: a + b, total, tuple(sums))
-        return *total, observed
+        parts = _each(tile, range(0, n, rows), threads)
+        *sums, observed = next(parts)
+        total = tuple(sums)
+        for *sums, _ in parts:
+            total = tree_map(lambda a, b: a + b, total, tuple(sums))
+        value, weight, grads = total
+        return value, weight, grads, observed
 
     return in_tiles
 
 
-def _each(function: Callable[[int], tuple], starts: range, threads: int) -> Iterator[tuple]:
+def _each(function: Callable[[int], Sums], starts: range, threads: int) -> Iterator[Sums]:
     """``map`` on ``threads`` threads; on the calling one where none can be started, after the main thread's end."""
     if threads == 1:
         return map(function, starts)

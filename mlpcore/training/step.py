@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlpcore.execution.gradients import value_and_grad
+from mlpcore.execution.gradients import Sums, value_and_grad
 from mlpcore.namespace import namespace
 from mlpcore.numerics import largest
 from mlpcore.schedules.rate import rate_at
@@ -25,7 +25,7 @@ class TrainingStep:
     ``gradients`` is what `mlpcore.execution.value_and_grad` gives, or a function like it.
     """
 
-    gradients: Callable
+    gradients: Callable[..., Sums]
     optimizer: Optimizer
     layout: Layout
     rules: Rules
