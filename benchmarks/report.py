@@ -23,15 +23,15 @@ DOCS = Path(__file__).parents[1] / "docs"
 SWEPT = {workload.name for workload in SWEEP}
 INTRODUCTION = """# Benchmarks
 
-*Written by `python -m benchmarks.report` from the files in [benchmarks/results](../benchmarks/results). To measure your own
-machine: `mlpcore bench`.*
+*Written by `python -m benchmarks.report` from the files in [benchmarks/results](../benchmarks/results). To measure your
+own machine: `mlpcore bench`.*
 
 All contenders do the same work: the same widths, batch, dtype, initial weights and rows; ReLU, softmax cross-entropy
 and Adam with rate 1e-3; whole epochs, each in a new order of the rows. Drawing the order, gathering the rows, checking
-the arguments of `fit` and the epoch's mean loss are timed for all contenders; compilation, warm-up and moving the data to
-the device are not. Each contender is written in its library's usual style ([peers](../mlpcore/bench/peers)). Contenders
-alternate in every round. Rows/s are medians over the rounds; shares and ratios are medians of the ratios of each round,
-which a machine whose speed drifts does not change.
+the arguments of `fit` and the epoch's mean loss are timed for all contenders; compilation, warm-up and moving the data
+to the device are not. Each contender is written in its library's usual style ([peers](../mlpcore/bench/peers)).
+Contenders alternate in every round. Rows/s are medians over the rounds; shares and ratios are medians of the ratios of
+each round, which a machine whose speed drifts does not change.
 
 **The limit** on a CPU: the rows/s if a step were its matrix products alone, measured with `np.matmul` on the same
 shapes into existing arrays, in the same rounds. On a GPU: the time that the step's bytes (rows read; parameters and

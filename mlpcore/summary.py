@@ -38,12 +38,12 @@ def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[st
     width, parts = layer.widths(n_in), children(layer)
     name = type(layer).__name__ if parts else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
-    beside = [_size(layer), *((-count, -flops) for count, flops in map(_size, parts))]
-    size = [sum(numbers) for numbers in zip(*beside, strict=True)]
+    sizes = [_size(layer), *((-count, -flops) for count, flops in map(_size, parts))]
+    size = [sum(numbers) for numbers in zip(*sizes, strict=True)]
     row = [f"{'  ' * depth}{f'{path} ' if path else ''}{name}", "?" if width is None else f"{width:,}"]
     rows = [[*row, *("" if parts and not any(size) else f"{number:,}" for number in size)]]
-    for i, (part, columns) in enumerate(zip(parts, child_widths(layer, n_in), strict=True)):
-        rows += _rows(part, f"{path}.{i}" if path else str(i), columns, depth + 1)
+    for i, (child, columns) in enumerate(zip(parts, child_widths(layer, n_in), strict=True)):
+        rows += _rows(child, f"{path}.{i}" if path else str(i), columns, depth + 1)
     return rows
 
 

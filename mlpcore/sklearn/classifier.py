@@ -183,15 +183,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if several != (y.ndim == 2):
             expected = "a column for every label" if several else "one label a row"
             raise ValueError(f"`y` has shape {y.shape}, expected {expected} as in the previous fit")
-        known, classes = self._labels.classes, unique_labels(y)
-        others = self._labels.unknown(classes)
-        if self.warm_start and not once and (others or len(classes) != len(known)):
+        known_classes, classes = self._labels.classes, unique_labels(y)
+        unknown = self._labels.unknown(classes)
+        if self.warm_start and not once and (unknown or len(classes) != len(known_classes)):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
-                f"got {known}, `y` has {classes}"
+                f"got {known_classes}, `y` has {classes}"
             )
-        if others:
-            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
+        if unknown:
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {known_classes}. 'y' has {classes}."
+            )
 
     def _link(self) -> str:
         return self._labels.link

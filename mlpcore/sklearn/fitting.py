@@ -39,10 +39,10 @@ def fit(estimator: Any, problem: Problem, place: DeviceAndDtype, *, first: bool,
                 model, attributes = fit_in_batches(start, before, first, once)
         state = model.trainer.state
         running = tuple(leaf + 0 for leaf in state.statistics)
-        coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, running))
+        coefs, intercepts, other_params = tree_parts(net, model.layout.view(state.params + 0, running))
     attributes |= {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
     attributes["_predictor"] = Predictor(
-        *(net, problem.loss, others, place.backend, place.dtype, place.name), model.compiled
+        *(net, problem.loss, other_params, place.backend, place.dtype, place.name), model.compiled
     )
     return attributes
 
@@ -51,8 +51,8 @@ def initial_tree(estimator: Any, net: Sequential, n_in: int, n_out: int, draws: 
     """Drawn weights and biases; the other layers' parameters as they begin."""
     units = [n_in, *translation.hidden_sizes(estimator), n_out]
     linear = draws.parameters(units, translation.initial_factors(estimator), dtype)
-    others = tree_parts(net, net.init(Stream(0), dtype))[2]
-    return tree_from(net, [weight for weight, _ in linear], [bias for _, bias in linear], others)
+    other_params = tree_parts(net, net.init(Stream(0), dtype))[2]
+    return tree_from(net, [weight for weight, _ in linear], [bias for _, bias in linear], other_params)
 
 
 def _fit_in_full(start: Start) -> tuple[Model, dict[str, Any]]:

@@ -120,8 +120,8 @@ class BoundDeviceProgram:
                 self.arrays[owner] = self.device.put(value)
             elif owner not in self.moving:
                 count = max(1, size(owner.shape).at(self.rows)) * owner.dtype.itemsize
-                begin, end = storage.touched.get(owner, (0, last))
-                spans.append((0, last, count) if owner in persistent else (begin, end, count))
+                first_item, last_item = storage.touched.get(owner, (0, last))
+                spans.append((0, last, count) if owner in persistent else (first_item, last_item, count))
                 owners_in_block.append(owner)
         offsets, total = arena(spans)
         self._block = self.device.empty(total + ALIGNMENT, np.dtype(np.uint8))
