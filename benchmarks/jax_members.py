@@ -56,7 +56,7 @@ LOSSES: dict[str, Callable[[Any, Any], Any]] = {  # of each row, for scores and 
     "AbsoluteError": lambda z, t: jnp.sum(jnp.abs(z - t), axis=1),
     "Huber": _huber,
     "Quantile": _quantile,
-    "Poisson": lambda z, t: jnp.sum(jnp.exp(z) - t * z, axis=1),
+    "PoissonNLL": lambda z, t: jnp.sum(jnp.exp(z) - t * z, axis=1),
     "GaussianNLL": _gaussian,
     "SigmoidCrossEntropy": lambda z, t: jnp.sum(nn.softplus(z) - t * z, axis=1),
     "SoftmaxCrossEntropy": lambda z, t: -jnp.take_along_axis(nn.log_softmax(z), t[:, None], axis=1)[:, 0],

@@ -36,7 +36,7 @@ LOSSES: dict[str, tuple[Any, str, int]] = {  # with the kind of target and its c
     "AbsoluteError": (mc.AbsoluteError(), "reals", 8),
     "Huber": (mc.Huber(), "reals", 8),
     "Quantile": (mc.Quantile(LEVELS), "reals", 2),
-    "Poisson": (mc.Poisson(), "counts", 8),
+    "PoissonNLL": (mc.PoissonNLL(), "counts", 8),
     "GaussianNLL": (mc.GaussianNLL(), "reals", 4),
     "SigmoidCrossEntropy": (mc.SigmoidCrossEntropy(), "flags", 8),
     "SoftmaxCrossEntropy": (mc.SoftmaxCrossEntropy(), "labels", 8),

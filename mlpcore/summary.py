@@ -35,14 +35,14 @@ def summary(net: Layer, dtype: str, title: str) -> str:
 
 def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[str]]:
     """The table row of a layer with ``n_in`` input columns, followed by those of the layers in it."""
-    width, parts = layer.widths(n_in), children(layer)
-    name = type(layer).__name__ if parts else repr(layer)
+    width, inner = layer.output_width(n_in), children(layer)
+    name = type(layer).__name__ if inner else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
-    sizes = [_size(layer), *((-count, -flops) for count, flops in map(_size, parts))]
+    sizes = [_size(layer), *((-count, -flops) for count, flops in map(_size, inner))]
     size = [sum(numbers) for numbers in zip(*sizes, strict=True)]
     row = [f"{'  ' * depth}{f'{path} ' if path else ''}{name}", "?" if width is None else f"{width:,}"]
-    rows = [[*row, *("" if parts and not any(size) else f"{number:,}" for number in size)]]
-    for i, (child, columns) in enumerate(zip(parts, child_widths(layer, n_in), strict=True)):
+    rows = [[*row, *("" if inner and not any(size) else f"{number:,}" for number in size)]]
+    for i, (child, columns) in enumerate(zip(inner, child_widths(layer, n_in), strict=True)):
         rows += _rows(child, f"{path}.{i}" if path else str(i), columns, depth + 1)
     return rows
 

@@ -28,6 +28,7 @@ REGISTRY: dict[Any, tuple[type, ...]] = {
     Schedule: SCHEDULES,
     Initializer: INITIALIZERS,
 }
+OLD_TYPES = {"Poisson": "PoissonNLL"}  # names in files written before December 2026
 MAX_DEPTH = 32  # of nested configurations and lists
 MAX_NODES = 100_000  # values in a specification
 
@@ -99,9 +100,15 @@ def decode(data: Any, hint: Any, where: str = "") -> Any:
     raise ModelFileError(f"{where} is {short(data)}, expected {getattr(hint, '__name__', hint)}")
 
 
+def type_name(data: dict) -> Any:
+    """The type that the object of a configuration names, by its present name if it was renamed."""
+    name = data.get("type")
+    return OLD_TYPES.get(name, name) if isinstance(name, str) else name
+
+
 def _build(data: dict, members: tuple[type, ...], where: str) -> Any:
     """The configuration of a JSON object: one of ``members``, with exactly its fields."""
-    name = data.get("type")
+    name = type_name(data)
     cls = next((member for member in members if member.__name__ == name), None)
     if cls is None:
         names = ", ".join(member.__name__ for member in members)

@@ -13,8 +13,8 @@ class AdamState(NamedTuple):
     """Updates done (...), and the moving averages of the gradient and of its square (..., P)."""
 
     count: Array
-    mean: Array
-    square: Array
+    first_moment: Array
+    second_moment: Array
 
 
 def check_moments(owner: Any) -> None:
@@ -52,8 +52,8 @@ def adam_update(
     root = xp.sqrt(bias_correction(count, beta2))
     step = (rate * root / bias_correction(count, beta1))[..., None]
     added = (eps * root)[..., None] if eps_on == "corrected" else eps
-    m = beta1 * state.mean + (1 - beta1) * g
-    v = beta2 * state.square + (1 - beta2) * (g * g)
+    m = beta1 * state.first_moment + (1 - beta1) * g
+    v = beta2 * state.second_moment + (1 - beta2) * (g * g)
     return params - step * m / (xp.sqrt(v) + added), AdamState(count, m, v)
 
 

@@ -12,7 +12,7 @@ from mlpcore.typing import Array, Schedule
 class LionState(NamedTuple):
     """The moving average of the gradient (..., P)."""
 
-    mean: Array
+    first_moment: Array
 
 
 @configuration
@@ -44,6 +44,6 @@ class Lion:
 
     def update(self, grads: Array, state: LionState, params: Array, rate: Array) -> tuple[Array, LionState]:
         """The formula above for one step."""
-        g, m = grads, state.mean
+        g, m = grads, state.first_moment
         direction = sign(self.beta1 * m + (1 - self.beta1) * g)
         return params - rate[..., None] * direction, LionState(self.beta2 * m + (1 - self.beta2) * g)

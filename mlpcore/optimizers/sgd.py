@@ -10,7 +10,7 @@ from mlpcore.typing import Array, Schedule
 
 
 class SGDState(NamedTuple):
-    """The running sum of past gradients, ever more faded (..., P)."""
+    """The sum of past gradients, decaying by ``momentum`` with each update (..., P)."""
 
     velocity: Array
 

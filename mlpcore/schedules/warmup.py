@@ -77,6 +77,6 @@ class OneCycle:
         """The rate after ``count`` updates."""
         top = self.rise * self.steps - 1
         initial = self.peak / self.initial_divisor
-        rising = half_cosine(self.peak, initial, count / top)  # read backwards: exact where the rate is small
+        rising = half_cosine(self.peak, initial, count / top)  # from the peak backwards: exact where the rate is small
         falling = half_cosine(self.peak, initial / self.final_divisor, remaining(count - top, self.steps - 1 - top))
         return namespace(count).where(count < top, rising, falling)

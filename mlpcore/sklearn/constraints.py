@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from mlpcore.backends import NAMES
 from mlpcore.layers import ELU, GELU, SELU, Identity, LeakyReLU, Mish, ReLU, Sigmoid, SiLU, Softplus, Tanh
-from mlpcore.losses import AbsoluteError, GaussianNLL, HalfSquaredError, Huber, Poisson, Quantile
+from mlpcore.losses import AbsoluteError, GaussianNLL, HalfSquaredError, Huber, PoissonNLL, Quantile
 from mlpcore.typing import Layer, Loss, Optimizer
 
 # scikit-learn's four first.
@@ -32,7 +32,7 @@ RATES = ("constant", "invscaling", "adaptive")  # scikit-learn's, for sgd only
 SCHEDULES = ("cosine", "linear", "one_cycle")  # over the whole fit, for every solver but lbfgs
 REGRESSION_LOSSES: dict[str, Loss] = {
     "squared_error": HalfSquaredError(),
-    "poisson": Poisson(constant="deviance"),
+    "poisson": PoissonNLL(constant="deviance"),
     "absolute_error": AbsoluteError(),
     "huber": Huber(),
     "quantile": Quantile(),

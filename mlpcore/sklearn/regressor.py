@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 
 from mlpcore.backends.transfer import to_host
-from mlpcore.losses import GaussianNLL, Poisson, Quantile
+from mlpcore.losses import GaussianNLL, PoissonNLL, Quantile
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
@@ -134,7 +134,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return Problem(x, target, weights, y, regression_loss(self.loss), columns, {}, columns)
 
     def _link(self) -> str:
-        return "exp" if isinstance(regression_loss(self.loss), Poisson) else "identity"
+        return "exp" if isinstance(regression_loss(self.loss), PoissonNLL) else "identity"
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
         # In float64, because squares of large float32 numbers overflow.

@@ -10,7 +10,7 @@ from array_api_compat import device as device_of
 
 from mlpcore.configuration import configuration
 from mlpcore.namespace import namespace
-from mlpcore.numerics import weigh
+from mlpcore.numerics import apply_weights
 from mlpcore.typing import Array, Loss, Tree
 
 
@@ -61,7 +61,7 @@ class ClippedProbabilities(_Reported):
             cells = chosen * xp.log(p)
         else:
             cells = target * xp.log(p) + (1 - target) * xp.log(1 - p)
-        return weigh(weights, -xp.sum(cells, axis=-1), z)[0]
+        return apply_weights(weights, -xp.sum(cells, axis=-1), z)[0]
 
 
 @configuration

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from devices import gpu, open_place
 from fitting import X, Y, make, with_extras
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends import transfer
@@ -104,7 +105,7 @@ def test_an_array_of_another_device_is_not_taken_without_a_copy() -> None:
 
 
 def test_a_parameter_of_the_user_is_taken_without_its_tape() -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch = optional("torch")
     given = torch.nn.Parameter(torch.asarray(X))
     moved = to_backend(given, sharing("jax") if importlib.util.find_spec("jax") else sharing("torch"), "float32")
     np.testing.assert_allclose(to_host(moved), X.astype("float32"))

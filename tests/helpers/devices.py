@@ -5,11 +5,11 @@ from functools import cache
 from typing import Any
 
 import pytest
+from optional import optional
 
 from mlpcore.backends import available_backends, get_backend
 from mlpcore.backends.backend import Backend
 
-MODULES = {"torch": "torch", "jax": "jax", "cupy": "cupy"}
 HERE = ("numpy", "array_api_strict", "torch", "jax")  # they run on any machine
 
 
@@ -25,8 +25,8 @@ CUDA = [gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
 def open_place(name: str) -> Backend:
     """The backend of "torch" or "torch cuda", or a skip that says what is missing and what is not shown therefore."""
     library, _, device = name.partition(" ")
-    if library in MODULES:
-        pytest.importorskip(MODULES[library], reason=f"{library} is not installed")
+    if library in ("torch", "jax", "cupy"):
+        optional(library)
     if device or library == "cupy":
         reason = no_device(library)
         if reason:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402

@@ -10,18 +10,19 @@ from fitting import PLAIN, ROWS, X, Y, assert_same, make, state_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from optional import optional
 from refusals import ADVICE, GAPS, INF, KINDS, NAN, changed, refused
 
 import mlpcore as mc
 
 
 def frame(values: Any, **columns: Any) -> Any:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = optional("pandas")
     return pandas.DataFrame(values, **columns)
 
 
 def sparse(values: np.ndarray) -> Any:
-    return pytest.importorskip("scipy.sparse", reason="SciPy is not installed").csr_array(values)
+    return optional("scipy.sparse").csr_array(values)
 
 
 # What is wrong with x; for fit, evaluate, predict and validation data alike.

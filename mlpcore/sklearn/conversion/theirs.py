@@ -81,7 +81,7 @@ def _their_optimizer(converted: Any, memory: WarmStart) -> Any:
             params, converted.learning_rate_init, converted.beta_1, converted.beta_2, converted.epsilon
         )
         theirs.t = int(state.optimizer.count)
-        theirs.ms, theirs.vs = leaves(state.optimizer.mean), leaves(state.optimizer.square)
+        theirs.ms, theirs.vs = leaves(state.optimizer.first_moment), leaves(state.optimizer.second_moment)
         if theirs.t:
             root = np.sqrt(1 - converted.beta_2**theirs.t)
             theirs.learning_rate = converted.learning_rate_init * root / (1 - converted.beta_1**theirs.t)
