@@ -65,7 +65,7 @@ class DeviceProgram:
 class BoundDeviceProgram:
     """A device program with memory for batches of ``rows`` rows; ``inputs`` are its input arrays as vectors.
 
-    ``moving`` are inputs and outputs whose arrays are given anew with each ``call(moved)``. ``launches`` are the names
+    ``moving`` are inputs and outputs whose arrays are passed with each ``call(moved)``. ``launches`` are the names
     of the kernels, products and copies, in order.
     """
 
