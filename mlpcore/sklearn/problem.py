@@ -1,4 +1,4 @@
-"""What an estimator's fit begins with: checked data, a device and a dtype, a network and its first parameters."""
+"""The inputs of an estimator's fit: checked data, device and dtype, the network and its initial parameters."""
 
 from typing import Any, NamedTuple
 
