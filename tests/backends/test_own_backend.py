@@ -50,8 +50,9 @@ def test_any_file_loads_there(tmp_path: Path) -> None:
     model = make(backend=example())
     model.fit(X, Y, epochs=2, **FIT)
     model.save(tmp_path / "model")
-    for backend in (model.backend, "numpy"):
+    for backend in (model.backend, mc.get_backend("numpy")):
         loaded = mc.load(tmp_path / "model", backend=backend)
+        assert loaded.backend is backend
         np.testing.assert_allclose(loaded.predict(X), model.predict(X), rtol=1e-12)
 
 
