@@ -11,6 +11,8 @@ from mlpcore.errors import *
 from mlpcore.gradient_check import check_gradients
 from mlpcore.initializers import *
 from mlpcore.layers import *
+from mlpcore.layers.activation import Activation
+from mlpcore.layers.containers import Container
 from mlpcore.loading import load
 from mlpcore.losses import *
 from mlpcore.model import Model
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 # The public names: these, and those that each part lists for itself.
 __all__ = ["Model", "Trainer", "EarlyStopping", "ReduceOnPlateau", "Progress", "Report", "Stop", "History"]
+__all__ += ["Activation", "Container"]  # to make own layers of
 __all__ += ["load", "Standardize", "check_gradients", "get_backend", "available_backends"]
 __all__ += layers.__all__
 __all__ += losses.__all__

@@ -5,7 +5,8 @@ from typing import Any
 
 from mlpcore.configuration import check_choice, check_number
 from mlpcore.errors import ConfigurationError
-from mlpcore.layers import Sequential, Sigmoid, Softmax
+from mlpcore.layers import Sigmoid, Softmax
+from mlpcore.layers.containers import last_layer
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.metrics import Metric, get_metric
 from mlpcore.training.rules import Rules
@@ -53,7 +54,7 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
 
 def _check_outputs(net: Layer, loss: Loss) -> None:
     """The loss must have a use for all columns that the network gives, as far as they are known."""
-    width = net.widths(None)
+    width = net.output_width(None)
     if width is not None and not any(loss.outputs(columns) == width for columns in range(width, 0, -1)):
         raise ConfigurationError(
             f"Model: the network gives {width} columns, but {loss!r} takes {loss.outputs(1)} for one column of y, "
@@ -63,9 +64,7 @@ def _check_outputs(net: Layer, loss: Loss) -> None:
 
 def _check_ending(net: Layer, loss: Loss) -> None:
     """A loss on raw scores must not be fed what its own link made of them."""
-    last = net
-    while isinstance(last, Sequential) and last.layers:
-        last = last.layers[-1]
+    last = last_layer(net)
     if type(last) is _OWN_ENDING.get(type(loss)):
         raise ConfigurationError(
             f"Model: the network ends in {last!r}, but {loss!r} takes raw scores and applies its link itself; "

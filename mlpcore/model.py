@@ -18,7 +18,7 @@ from mlpcore.errors import ConfigurationError, MlpcoreWarning, TrainingInterrupt
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
-from mlpcore.layers.outline import outline
+from mlpcore.layers.shapes import parameter_shapes
 from mlpcore.metrics import METRICS
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
@@ -27,15 +27,16 @@ from mlpcore.summary import summary
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.comparison import describe_fit, describe_weights
-from mlpcore.training.data import as_data, as_rows, as_weights, place_for, score_columns
 from mlpcore.training.epochs import Plan, train
 from mlpcore.training.evaluation import evaluate, validation_rows
 from mlpcore.training.history import History
+from mlpcore.training.ingest import ingest, ingest_rows, output_columns
 from mlpcore.training.loop import Trainer
 from mlpcore.training.orders import in_order, shuffled
 from mlpcore.training.parameters import matched
 from mlpcore.training.pickling import copied, from_plain_data, to_plain_data
 from mlpcore.training.rules import Rules
+from mlpcore.training.weights import row_weights
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
@@ -100,7 +101,7 @@ class Model:
         self.rules = rules
         self._columns = -1  # of x, when it was last found to fit the network
         # Given parameters are not drawn first: a large file should load in the time its bytes take.
-        initial = net.init(Stream(seed, "init"), dtype) if params is None else outline(net, dtype)
+        initial = net.init(Stream(seed, "init"), dtype) if params is None else parameter_shapes(net, dtype)
         self.layout = Layout(initial)
         if not self.layout.slots:
             raise ConfigurationError(f"Model: {net!r} has no parameters to train")
@@ -220,7 +221,7 @@ class Model:
         measured = () if validation_data is None else tuple(f"val_{name}" for name in ("loss", *self.metrics))
         callbacks = check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
         with self.backend.scope(self.dtype):
-            data, weights = self._data(x, y, sample_weight, class_weight)
+            data, weights = ingest(self.trainer, x, y, sample_weight, class_weight)
             validate = None
             if validation_data is not None:
                 named = {name: self.metrics[name] for name in self.specification.metrics}
@@ -232,7 +233,7 @@ class Model:
             about = describe_fit(self.specification, rows, plan.batch_size, shuffle)
             about_weights = {}
             if checkpoint is not None or resume is not None:  # digests of all weights, needed for nothing else
-                of_rows = weights if class_weight is None else as_weights(sample_weight, rows, self.dtype)
+                of_rows = weights if class_weight is None else row_weights(sample_weight, rows, self.dtype)
                 about_weights = describe_weights(class_weight, of_rows, weights)
             checkpoints = Checkpoints(self.trainer, self.layout, about, about_weights, callbacks, checkpoint)
             history = History() if resume is None else checkpoints.resume(resume)
@@ -250,9 +251,9 @@ class Model:
         if batch_size is not None:
             check_count("predict", batch_size=batch_size)
         with self.backend.scope(self.dtype):
-            rows = as_rows("x", x, place_for(x, self.backend, self.dtype), self.dtype)
+            rows = ingest_rows("x", x, self.backend, self.dtype)
             if rows.shape[1] != self._columns:
-                score_columns(self.net, rows)
+                output_columns(self.net, rows)
                 self._columns = rows.shape[1]
             prediction = self.trainer.predict(rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
@@ -260,11 +261,7 @@ class Model:
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """The mean loss over the rows (without penalty), and the model's metrics by name."""
         with self.backend.scope(self.dtype):
-            return evaluate(self.trainer, self.metrics, *self._data(x, y, sample_weight)[0])
-
-    def _data(self, *arguments: Any) -> tuple[tuple, np.ndarray]:
-        """Checked ``(x, target, weights)`` on the backend, and the weights on the host; see `as_data`."""
-        return as_data(self.net, self.loss, self.backend, self.dtype, *arguments)
+            return evaluate(self.trainer, self.metrics, *ingest(self.trainer, x, y, sample_weight)[0])
 
     @property
     def specification(self) -> Specification:
@@ -277,7 +274,7 @@ class Model:
     def summary(self) -> str:
         """The table of layers with their columns, parameters and FLOPs, see `mlpcore.summary`."""
         title = f"Model on {self.backend.name}: {self.loss!r}, {self.optimizer!r}"
-        return summary(self.net, self.layout, self.dtype, title)
+        return summary(self.net, self.dtype, title)
 
     def save(
         self, path: Path, *, extra_tensors: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None

@@ -1,26 +1,24 @@
-"""The table of a model: its layers, how wide their output is, what they hold and what they cost."""
+"""The summary of a model as a table: its layers, their output widths, parameters and operations."""
 
-from collections import defaultdict
-
-from mlpcore.layers.outline import children
-from mlpcore.trees import Layout, leaf_key
+from mlpcore.layers.containers import children
+from mlpcore.layers.shapes import child_widths, parameter_shapes
+from mlpcore.trees import is_statistic, leaf_key, named_leaves
 from mlpcore.typing import Layer
 
 WIDEST = 60  # characters of a layer's name
 ITEM_BYTES = {"float32": 4, "float64": 8}
 
 
-def summary(net: Layer, layout: Layout, dtype: str, title: str) -> str:
-    """The lines of the table; layers inside of others are indented.
+def summary(net: Layer, dtype: str, title: str) -> str:
+    """The table as text; layers inside containers are indented.
 
-    ``columns`` are those of the layer's output, ``?`` where they are as many as those of x and x is not known.
-    ``parameters`` are trained; running statistics are not counted. ``FLOPs`` are those of one row on its way forward,
-    matrix products only: ``2 * in * out`` for each weight, a multiplication and an addition counting as two.
+    ``columns`` is the output width of a layer, ``?`` where it depends on the unknown width of x. ``parameters`` counts
+    trained parameters, without running statistics. ``FLOPs`` are those of the forward matrix products for one row:
+    ``2 * in * out`` for each weight, a multiplication and an addition counting as two. For a container both count only
+    what it has besides its children.
     """
-    slots = _by_path(layout)
-    rows = [["layer", "columns", "parameters", "FLOPs per row"], *_rows(net, layout, slots, "", None, 0)]
-    sizes = {name: slot.stop - slot.start for name, slot in layout.slots.items()}
-    total, flops = sum(sizes.values()), sum(_flops(layout, name) for name in sizes)
+    rows = [["layer", "columns", "parameters", "FLOPs per row"], *_rows(net, "", None, 0)]
+    total, flops = _size(net)
     rows.append(["total", "", f"{total:,}", f"{flops:,}"])
     wide = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join([row[0].ljust(wide[0]), *(row[i].rjust(wide[i]) for i in (1, 2, 3))]).rstrip() for row in rows]
@@ -35,40 +33,27 @@ def summary(net: Layer, layout: Layout, dtype: str, title: str) -> str:
     )
 
 
-def _by_path(layout: Layout) -> dict[str, list[str]]:
-    """The names of the slots at every path and below it, "" being the whole network."""
-    found = defaultdict(list)
-    for name in layout.slots:
-        parts = name.split(".")
-        for end in range(len(parts) + 1):
-            found[".".join(parts[:end])].append(name)
-    return found
-
-
-def _rows(
-    layer: Layer, layout: Layout, slots: dict[str, list[str]], path: str, n_in: int | None, depth: int
-) -> list[list[str]]:
-    """The row of a layer, and after it those of the layers in it."""
-    width = layer.widths(n_in)
-    inner = children(layer)
+def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[str]]:
+    """The table row of a layer with ``n_in`` input columns, followed by those of the layers in it."""
+    width, inner = layer.output_width(n_in), children(layer)
     name = type(layer).__name__ if inner else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
+    beside = [_size(layer), *((-count, -flops) for count, flops in map(_size, inner))]
+    size = [sum(numbers) for numbers in zip(*beside, strict=True)]
     row = [f"{'  ' * depth}{f'{path} ' if path else ''}{name}", "?" if width is None else f"{width:,}"]
-    if not inner:
-        own = slots.get(path, [])
-        count = sum(layout.slots[name].stop - layout.slots[name].start for name in own)
-        return [[*row, f"{count:,}", f"{sum(_flops(layout, name) for name in own):,}"]]
-    rows = [[*row, "", ""]]
-    for i, part in enumerate(inner):
-        rows += _rows(part, layout, slots, f"{path}.{i}" if path else str(i), n_in, depth + 1)
-        n_in = part.widths(n_in)
+    rows = [[*row, *("" if inner and not any(size) else f"{number:,}" for number in size)]]
+    for i, (child, columns) in enumerate(zip(inner, child_widths(layer, n_in), strict=True)):
+        rows += _rows(child, f"{path}.{i}" if path else str(i), columns, depth + 1)
     return rows
 
 
-def _flops(layout: Layout, name: str) -> int:
-    """Of one row through the matrix product with this leaf; 0 for all that is no matrix."""
-    slot = layout.slots[name]
-    return 2 * (slot.stop - slot.start) if leaf_key(name) == "weight" and len(slot.shape) == 2 else 0
+def _size(layer: Layer) -> tuple[int, int]:
+    """The trained parameters of a layer with all that is in it, and the FLOPs of a row in matrix products with them."""
+    trained = [
+        (name, leaf) for name, leaf in named_leaves(parameter_shapes(layer, "float32")) if not is_statistic(name)
+    ]
+    matrices = [leaf.size for name, leaf in trained if leaf_key(name) == "weight" and len(leaf.shape) == 2]
+    return sum(leaf.size for _, leaf in trained), 2 * sum(matrices)
 
 
 def _bytes(count: float) -> str:

@@ -1,4 +1,4 @@
-"""The fixtures of all tests: `xp` runs a law once for every array library, and Hypothesis without a clock."""
+"""Fixtures of all tests: `xp` runs a law once for every array library. Hypothesis runs without a clock."""
 
 import os
 import signal
@@ -11,6 +11,15 @@ import pytest
 from devices import open_place
 from hypothesis import HealthCheck, settings
 from libraries import MAKERS, NUMPY, OPTIONAL, Library, refusing
+from optional import optional
+from skipped import (  # noqa: F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_collectreport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
 
 settings.register_profile(
     "laws", deadline=None, max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -45,7 +54,7 @@ def xp(request: pytest.FixtureRequest) -> Library:
     if name == "cupy":
         return on_cupy()
     if name in OPTIONAL:
-        pytest.importorskip(name, reason=f"{name} is not installed; the extra `oracles` brings it")
+        optional(name)
     return MAKERS[name]()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from libraries import MAKERS, NUMPY
 from members import LAYERS, LOSSES
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.gradient_check import check_gradients
@@ -24,7 +25,7 @@ class Affine:
     def __repr__(self) -> str:
         return "Affine()"
 
-    def widths(self, n_in):
+    def output_width(self, n_in):
         return n_in
 
     def init(self, rng, dtype):
@@ -33,7 +34,7 @@ class Affine:
     def noise(self, stream, shape, dtype):
         return ()
 
-    def forward(self, params, x, noise=None):
+    def forward(self, params, x, training=None):
         self.calls = getattr(self, "calls", 0) + 1
         drift = 1e-3 * self.calls if self.fault == "drift" else 0.0
         return params["a"] * x + params["b"] + drift, x
@@ -132,7 +133,7 @@ def test_any_number_of_rows(shape):
 @pytest.mark.parametrize("library", ["array_api_strict", "torch"])
 def test_arrays_of_other_libraries(library):
     if library == "torch":
-        pytest.importorskip("torch", reason="torch is not installed; the extra `oracles` brings it")
+        optional("torch")
     xp = MAKERS[library]()
     x = xp.asarray(np.linspace(-1, 1, 20, dtype="float32").reshape(5, 4))
     check_gradients(LAYERS["nested with BatchNorm"](4), x=x)
@@ -141,7 +142,7 @@ def test_arrays_of_other_libraries(library):
 
 
 def test_a_library_without_float64_is_refused():
-    xp = MAKERS["jax"]() if pytest.importorskip("jax", reason="jax is not installed") else None
+    xp = MAKERS["jax"]() if optional("jax") else None
     with pytest.raises(mc.DataError, match="enable 64-bit"), pytest.warns(UserWarning, match="float64"):
         check_gradients(mc.ReLU(), x=xp.asarray(np.ones((2, 3), dtype="float32")))
     with xp.scope("float64"):

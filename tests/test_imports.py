@@ -77,11 +77,11 @@ def imports_of(tree):
     """Pairs (dotted name, whether the import stands inside a function)."""
     late = {
         node
-        for function in ast.run_steps(tree)
+        for function in ast.walk(tree)
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        for node in ast.run_steps(function)
+        for node in ast.walk(function)
     }
-    for node in ast.run_steps(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node in late) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -120,7 +120,7 @@ def foreign(sources):
             if mine not in OTHERS.get(library, ()):
                 yield f"{module} imports {name}"
         if mine not in ("backends", "cli", "bench"):
-            for node in ast.run_steps(tree):
+            for node in ast.walk(tree):
                 word = getattr(node, "id", getattr(node, "value", None)) if hasattr(node, "lineno") else None
                 if isinstance(word, str) and word.split(".")[0] in COMPUTING and " " not in word:
                     yield f"{module}:{node.lineno} names {word!r}"
@@ -143,7 +143,7 @@ def private_names_of_others(sources):
     defined = {}
     for module, tree in sources.items():
         names = defined.setdefault(part_of(module), set())
-        for node in ast.run_steps(tree):
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 names.add(node.name)
             elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -151,7 +151,7 @@ def private_names_of_others(sources):
     for module, tree in sources.items():
         mine = defined[part_of(module)]
         others = set().union(*(names for part, names in defined.items() if part != part_of(module)))
-        for node in ast.run_steps(tree):
+        for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and private(node.attr) and node.attr in others - mine:
                 yield f"{module}:{node.lineno} reads {node.attr}"
             theirs = (getattr(node, "module", None) or "").split(".") if isinstance(node, ast.ImportFrom) else [""]

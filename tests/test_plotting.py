@@ -3,11 +3,12 @@
 import sys
 
 import pytest
+from optional import optional
 
 from mlpcore.errors import DataError, MissingDependency
 from mlpcore.training.history import History
 
-matplotlib = pytest.importorskip("matplotlib", reason="the extra `plot` brings matplotlib")
+matplotlib = optional("matplotlib")
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt  # noqa: E402  # after the choice of Agg

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optional import optional
 from sklearn.preprocessing import StandardScaler
 
 from mlpcore.errors import ConfigurationError, DataError
@@ -85,8 +86,8 @@ def test_whole_numbers_far_from_zero_keep_their_differences(xp):
 
 
 def test_other_libraries_trace_and_differentiate_it():
-    jax = pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
-    torch = pytest.importorskip("torch", reason="torch is not installed; the extra `oracles` brings it")
+    jax = optional("jax")
+    torch = optional("torch")
     scaler = Standardize([1e9], [0.5])
     y = np.array([[0.25], [-3.0]], dtype="float32")
     for way in (scaler, scaler.inverse):

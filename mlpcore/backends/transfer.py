@@ -35,30 +35,40 @@ def to_backend(x: Any, backend: Backend, dtype: str | None = None) -> Array:
     """``x`` as an array of the backend on its device, of the ``dtype`` where one is named.
 
     An array of the backend's own library must lie on the backend's device already (DataError); one of another library
-    that lies there too is adopted, all others come by way of the host. Where nothing changes there may be no copy: the
+    that lies there too is shared, all others come by way of the host. Where nothing changes there may be no copy: the
     result is to be read, not written.
     """
-    kind = None if dtype is None else backend.dtypes[dtype]
-    x = adopt(x, backend)
-    on_backend = backend.owns(x) and library_of(x) != "numpy"
-    return backend.asarray(x if on_backend else to_host(x), dtype=kind)
+    return move(share(x, backend), backend, dtype)
 
 
-def adopt(x: Any, backend: Backend) -> Any:
+def share(x: Any, backend: Backend) -> Any:
     """An array of any library on the backend's own device as one of the backend, without a copy; else x itself."""
-    device, borrow = backend.extras.dlpack_device, backend.extras.borrow
-    if device is None or borrow is None or backend.owns(x) or _place_of(x) != device:
+    borrow = backend.extras.borrow
+    if borrow is None or not is_shared(x, backend):
         return x
     return borrow(x.detach() if hasattr(x, "detach") else x)
 
 
-def _place_of(x: Any) -> tuple[int, int] | None:
+def is_shared(x: Any, backend: Backend) -> bool:
+    """Whether x is an array of another library, but lies on the backend's device, and both speak DLPack."""
+    device = backend.extras.dlpack_device
+    return device is not None and not backend.owns(x) and _dlpack_device(x) == device
+
+
+def _dlpack_device(x: Any) -> tuple[int, int] | None:
     """The device as DLPack counts it; None for what has none, or lies on several."""
     try:
         kind, number = x.__dlpack_device__()
     except Exception:  # no array, or one of a library that says in its own way that it cannot be shared
         return None
     return int(kind), int(number)
+
+
+def move(x: Any, backend: Backend, dtype: str | None = None) -> Array:
+    """`to_backend` for what is not shared with the backend: its own array, or by way of the host."""
+    kind = None if dtype is None else backend.dtypes[dtype]
+    on_backend = backend.owns(x) and library_of(x) != "numpy"
+    return backend.asarray(x if on_backend else to_host(x), dtype=kind)
 
 
 def to_host(x: Any) -> np.ndarray:
@@ -75,7 +85,7 @@ def to_host(x: Any) -> np.ndarray:
 
 def like(result: Tree, x: Any, backend: Backend) -> Tree:
     """The backend's array in the library and on the device of ``x``, NumPy for lists and tables; its dtype is kept."""
-    library = library_of(x) or ("numpy" if adopt(x, backend) is x else backend.name)
+    library = library_of(x) or (backend.name if is_shared(x, backend) else "numpy")
     if library == backend.name or backend.owns(x):
         return result
     if library == "numpy":
@@ -83,5 +93,5 @@ def like(result: Tree, x: Any, backend: Backend) -> Tree:
     target = get_backend(library, compat.device(x))
     with target.scope("float64" if result.dtype == backend.dtypes["float64"] else "float32"):
         if target.extras.dlpack_device == backend.extras.dlpack_device is not None:
-            return adopt(result, target)
+            return share(result, target)
         return target.asarray(backend.to_numpy(result))

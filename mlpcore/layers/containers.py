@@ -1,20 +1,63 @@
-"""Layers made of layers: Sequential and Residual. Their parameters, noise and caches are tuples of their children's."""
+"""Layers made of layers: what they share, Sequential, and Residual."""
 
 from typing import Any
 
 from mlpcore.configuration import configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Layer, Noise, Params
+from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training
+
+
+class Container:
+    """Abstract: a layer made of other layers, its children.
+
+    Parameters, running statistics, noise and cache are tuples: an entry for each child in the order of ``children``,
+    then what is the container's own, if anything. A member defines ``children``, ``with_children`` and what
+    `mlpcore.typing.Layer` asks for beside the methods below. A container may also be written without this class.
+    """
+
+    @property
+    def children(self) -> tuple[Layer, ...]:
+        """The layers that this one is made of."""
+        raise NotImplementedError
+
+    def with_children(self, children: tuple[Layer, ...]) -> Layer:
+        """The same container around other layers, one in the place of each of ``children``."""
+        raise NotImplementedError
+
+    @property
+    def row_independent(self) -> bool:
+        """Whether every child is."""
+        return all(child.row_independent for child in self.children)
+
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """A tuple of the children's parameters, each from a stream of its own."""
+        return tuple(child.init(rng.child(i), dtype) for i, child in enumerate(self.children))
+
+    def observe(self, params: Params, cache: Cache) -> Params:
+        """A tuple of the children's running statistics, {} for a child that has none."""
+        return tuple(observe(*parts) for parts in zip(self.children, params, cache, strict=False))
+
+
+def children(layer: Layer) -> tuple[Layer, ...]:
+    """The layers that a layer is made of, () for a leaf."""
+    return getattr(layer, "children", ())
+
+
+def last_layer(layer: Layer) -> Layer:
+    """The layer whose output is that of the network, as far as layers follow each other."""
+    while isinstance(layer, Sequential) and layer.layers:
+        layer = layer.layers[-1]
+    return layer
 
 
 @configuration
-class Sequential:
-    """The layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
+class Sequential(Container):
+    """Layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
 
-    The chain rule walks back through the same layers: each turns the gradient of its output into that of its input.
-    Two neighbours whose widths do not chain are a ConfigurationError when the network is built. An empty Sequential
-    is the identity.
+    The backward pass goes through them in reverse order, by the chain rule: each turns the gradient with respect to its
+    output into that with respect to its input. Neighbours whose numbers of columns do not fit are a ConfigurationError
+    when the network is built. An empty Sequential is the identity.
     """
 
     layers: tuple[Layer, ...]
@@ -26,69 +69,64 @@ class Sequential:
                 raise ConfigurationError(
                     f"Sequential: {layer!r} is not a layer; write Sequential(Linear(2, 3), ReLU())"
                 )
-        self.widths(None)
+        self.output_width(None)
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
     @property
-    def row_independent(self) -> bool:
-        """Whether every layer is."""
-        return all(layer.row_independent for layer in self.layers)
+    def children(self) -> tuple[Layer, ...]:
+        """The layers."""
+        return self.layers
 
-    def widths(self, n_in: int | None) -> int | None:
-        """Columns after the last layer; the error names the two layers that do not chain."""
-        width, giver = n_in, "x"
+    def with_children(self, children: tuple[Layer, ...]) -> "Sequential":
+        """Other layers, one after the other."""
+        return Sequential(*children)
+
+    def output_width(self, n_in: int | None) -> int | None:
+        """Columns after the last layer; the error names the two layers that do not fit."""
+        width, source = n_in, "x"
         for i, layer in enumerate(self.layers):
             try:
-                after = layer.widths(width)
+                after = layer.output_width(width)
             except ConfigurationError as error:
-                if giver == "x":
+                if source == "x":
                     raise
                 raise ConfigurationError(
-                    f"Sequential: {giver} gives {width} columns, which layer {i} does not take: {error}"
+                    f"Sequential: {source} gives {width} columns, which layer {i} does not take: {error}"
                 ) from None
             if after is not None and after != width:
-                giver = f"layer {i} {layer!r}"
+                source = f"layer {i} {layer!r}"
             width = after
         return width
-
-    def init(self, rng: Stream, dtype: str) -> Params:
-        """A tuple of the layers' parameters, each from its own stream."""
-        return tuple(layer.init(rng.child(i), dtype) for i, layer in enumerate(self.layers))
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """A tuple of the layers' noise."""
         noises = []
         for i, layer in enumerate(self.layers):
             noises.append(layer.noise(stream.child(i), shape, dtype))
-            shape = (*shape[:-1], layer.widths(shape[-1]))
+            shape = (*shape[:-1], layer.output_width(shape[-1]))
         return tuple(noises)
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """Each layer takes what the one before it gave."""
-        noises = (None,) * len(self.layers) if noise is None else noise
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """Each layer takes the output of the one before; the cache is a tuple of theirs."""
         caches = []
-        for layer, own, draws in zip(self.layers, params, noises, strict=True):
-            x, cache = layer.forward(own, x, draws)
+        for i, layer in enumerate(self.layers):
+            x, cache = layer.forward(params[i], x, None if training is None else training.child(i))
             caches.append(cache)
         return x, tuple(caches)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """From the last layer to the first, which alone may leave dx out."""
+        """From the last layer to the first; only the first may leave out dx."""
         grads: list[Params] = [()] * len(self.layers)
         for i in reversed(range(len(self.layers))):
             dy, grads[i] = self.layers[i].backward(params[i], cache[i], dy, need_dx=need_dx or i > 0)
         return (dy if need_dx else None), tuple(grads)
 
-    def observe(self, params: Params, cache: Cache) -> Params:
-        """The running statistics of the layers that have them."""
-        return tuple(observe(*parts) for parts in zip(self.layers, params, cache, strict=True))
-
 
 @configuration
-class Residual:
-    """A layer and a way round it: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
+class Residual(Container):
+    """A layer with a skip connection: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
 
     The layer must give as many columns as it takes. Source: He, Zhang, Ren & Sun (2016), "Deep residual learning for
     image recognition", eq. 1.
@@ -99,44 +137,40 @@ class Residual:
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer) or isinstance(self.layer, type):
             raise ConfigurationError(f"Residual: {self.layer!r} is not a layer; write Residual(Sequential(...))")
-        self.widths(None)
+        self.output_width(None)
 
     @property
-    def row_independent(self) -> bool:
-        """Whether the inner layer is."""
-        return self.layer.row_independent
+    def children(self) -> tuple[Layer, ...]:
+        """The inner layer alone."""
+        return (self.layer,)
 
-    def widths(self, n_in: int | None) -> int | None:
+    def with_children(self, children: tuple[Layer, ...]) -> "Residual":
+        """Another inner layer."""
+        return Residual(*children)
+
+    def output_width(self, n_in: int | None) -> int | None:
         """As many columns as go in."""
-        width = self.layer.widths(n_in)
+        width = self.layer.output_width(n_in)
         if width is None:
             return None
         # Once more only where n_in is open: two calls at every level would make 2^depth of nested residuals.
-        if n_in not in (None, width) or (n_in is None and self.layer.widths(width) != width):
+        if n_in not in (None, width) or (n_in is None and self.layer.output_width(width) != width):
             raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many")
         return width
-
-    def init(self, rng: Stream, dtype: str) -> Params:
-        """A tuple of one: the inner layer's parameters."""
-        return (self.layer.init(rng.child(0), dtype),)
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """A tuple of one: the inner layer's noise."""
         return (self.layer.noise(stream.child(0), shape, dtype),)
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``x + layer(x)``."""
-        y, cache = self.layer.forward(params[0], x, None if noise is None else noise[0])
+        y, cache = self.layer.forward(params[0], x, None if training is None else training.child(0))
         return x + y, (cache,)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """The gradient through the layer, and the one round it."""
+        """The gradient through the layer plus that through the skip connection."""
         dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
         return (dy + dx if need_dx else None), (grads,)
-
-    def observe(self, params: Params, cache: Cache) -> Params:
-        """The running statistics of the inner layer."""
-        return (observe(self.layer, params[0], cache[0]),)
 
 
 def observe(layer: Layer, params: Params, cache: Cache) -> Params:

@@ -1,4 +1,4 @@
-"""L-BFGS on all rows at once: SciPy's on NumPy, our own in Array API code where the arrays lie elsewhere."""
+"""Full-batch L-BFGS: SciPy's on NumPy, mlpcore's own, in Array API code, on other backends."""
 
 import math
 import warnings
@@ -7,32 +7,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
-from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
+from mlpcore.backends.transfer import move
 from mlpcore.execution.gradients import value_and_grad
 from mlpcore.model import Model
+from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.sklearn.sparse import dense_rows, rows_at_a_time
+from mlpcore.sklearn.sparse import rows_at_a_time, rows_on_backend
 from mlpcore.sklearn.stochastic import NOT_FINITE
 from mlpcore.trees import Layout
-from mlpcore.typing import Array
+from mlpcore.typing import Array, Dataset
 
 
 class Solved(NamedTuple):
-    """The parameters, the objective there, and the number of iterations."""
+    """The result: parameters, objective and number of iterations."""
 
     vector: Array
     loss: float
     iterations: int
 
 
-def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array]]:
+def objective(model: Model, data: Dataset) -> Callable[[Array], tuple[Array, Array]]:
     """The function of the flat vector ``(..., P)``: the loss of all rows with its penalty, and its gradient.
 
-    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x is made dense some rows at
-    a time, and the parts are added up.
+    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x, and data on the host, are
+    moved to the backend in blocks of rows, whose sums are added up.
     """
     x, target, weights = data
     backend, layout, l2 = model.backend, model.layout, model.rules.l2
@@ -44,33 +45,33 @@ def objective(model: Model, data: tuple) -> Callable[[Array], tuple[Array, Array
         value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
         return value, layout.flat(grads)
 
+    total = move(namespace(weights).sum(weights), backend)
     model.compiled.decide(x.shape[0], x.shape[0], layout.size)
     compiled = backend.compile.function(whole, model.compiled, (0, 1, 2))
 
     def evaluate(vector: Array) -> tuple[Array, Array]:
-        if issparse(x):
-            value, g, step = 0.0, 0.0, rows_at_a_time(x)
-            for start in range(0, x.shape[0], step):
-                stop = min(start + step, x.shape[0])
-                rows = dense_rows(x, start, stop, backend)
-                some = whole(rows, target[start:stop, ...], weights[start:stop], vector)
-                value, g = value + some[0], g + some[1]
-        else:
+        if backend.owns(x):
             value, g = compiled(x, target, weights, vector)
+        else:
+            value, g, count = 0.0, 0.0, rows_at_a_time(x)
+            for start in range(0, x.shape[0], count):
+                stop = min(start + count, x.shape[0])
+                rows, targets, row_weights = (rows_on_backend(array, start, stop, backend) for array in data)
+                block_value, block_gradient = whole(rows, targets, row_weights, vector)
+                value, g = value + block_value, g + block_gradient
         decayed = vector[: layout.decayed]
         pull = l2 * decayed
         penalty = xp.concat([pull, xp.zeros_like(vector[layout.decayed :])])
-        total = xp.sum(weights)
         return (value + 0.5 * xp.sum(pull * decayed)) / total, (g + penalty) / total
 
     return evaluate
 
 
-def solve(model: Model, data: tuple, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
-    """Minimise from the model's own parameters on; ``tol`` bounds the largest entry of the gradient.
+def solve(model: Model, data: Dataset, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
+    """Minimise the objective, starting at the model's parameters; ``tol`` bounds the largest entry of the gradient.
 
-    ConvergenceWarning where it did not get there. Ctrl-C ends with the last iterate and a warning. ValueError where
-    the parameters are not finite.
+    ConvergenceWarning where that is not reached. Ctrl-C ends with the last iterate and a warning. ValueError where the
+    parameters are not finite.
     """
     function = objective(model, data)
     start = model.trainer.state.params + 0
@@ -93,7 +94,7 @@ def solve(model: Model, data: tuple, *, max_iter: int, max_fun: int, tol: float,
 
 
 class Limits(NamedTuple):
-    """When to end."""
+    """The limits of iterations and evaluations, and the tolerance."""
 
     max_iter: int
     max_fun: int
@@ -101,7 +102,7 @@ class Limits(NamedTuple):
 
 
 def _with_scipy(function: Callable, start: np.ndarray, layout: Layout, limits: Limits, report: Callable) -> Solved:
-    """SciPy's L-BFGS-B on a float64 vector without the layout's padding, as scikit-learn has it."""
+    """SciPy's L-BFGS-B on a float64 vector without the layout's padding, as scikit-learn runs it."""
     inside = np.concatenate([np.arange(slot.start, slot.stop) for slot in layout.slots.values()])
 
     def whole(packed: np.ndarray) -> np.ndarray:
@@ -116,7 +117,7 @@ def _with_scipy(function: Callable, start: np.ndarray, layout: Layout, limits: L
     def callback(intermediate_result: Any) -> None:
         report(whole(intermediate_result.x), float(intermediate_result.fun))
 
-    found = scipy.optimize.minimize(
+    result = scipy.optimize.minimize(
         values,
         start[inside].astype(np.float64),
         method="L-BFGS-B",
@@ -124,15 +125,15 @@ def _with_scipy(function: Callable, start: np.ndarray, layout: Layout, limits: L
         options={"maxfun": limits.max_fun, "maxiter": limits.max_iter, "gtol": limits.tol},
         callback=callback,
     )
-    iterations = _check_optimize_result("lbfgs", found, limits.max_iter)
-    return Solved(whole(found.x), float(found.fun), iterations)
+    iterations = _check_optimize_result("lbfgs", result, limits.max_iter)
+    return Solved(whole(result.x), float(result.fun), iterations)
 
 
 def _on_device(function: Callable, start: Array, layout: Layout, limits: Limits, report: Callable) -> Solved:
-    """mlpcore's own, with its vectors where ``start`` lies. The padding has no gradient, and stays zero."""
+    """mlpcore's L-BFGS, with its vectors on the device of ``start``. The padding has no gradient and stays zero."""
     from mlpcore.training.lbfgs import minimize
 
-    found = minimize(
+    result = minimize(
         function,
         start,
         max_iterations=limits.max_iter,
@@ -140,11 +141,11 @@ def _on_device(function: Callable, start: Array, layout: Layout, limits: Limits,
         tolerance=limits.tol,
         callback=lambda minimum: report(minimum.x, minimum.value),
     )
-    if not found.converged:
+    if not result.converged:
         warnings.warn(
-            f"lbfgs failed to converge after {found.iterations} iteration(s): {found.message}\n\nIncrease the "
+            f"lbfgs failed to converge after {result.iterations} iteration(s): {result.message}\n\nIncrease the "
             f"number of iterations to improve the convergence (max_iter={limits.max_iter}), or scale the data.",
             ConvergenceWarning,
             stacklevel=2,
         )
-    return Solved(found.x, found.value, found.iterations)
+    return Solved(result.x, result.value, result.iterations)

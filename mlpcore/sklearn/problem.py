@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.sparse import issparse
 
+from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.transfer import to_backend
 from mlpcore.layers import Sequential
 from mlpcore.model import Model
 from mlpcore.sklearn import translation
 from mlpcore.sklearn.draws import Draws
-from mlpcore.training.data import as_target
-from mlpcore.typing import Loss, Params
+from mlpcore.training.ingest import ingest_target, place_rows
+from mlpcore.typing import Dataset, Loss, Params
 
 
 class Problem(NamedTuple):
@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     targets: int  # columns, or classes
     stratify: dict[str, Any]
     columns: int  # of the target, as n_outputs_ counts them
-    given: "Problem | None" = None
+    validation: "Problem | None" = None
 
 
 class DeviceAndDtype(NamedTuple):
@@ -62,18 +62,22 @@ class Start(NamedTuple):
             **translation.rules(self.estimator),
         )
 
-    def data(self) -> tuple:
-        """``(x, target, weights)`` on the backend; a sparse x stays on the host."""
+    def data(self) -> Dataset:
+        """The data on the backend; a sparse x stays on the host."""
         return on_backend(self.problem, self.place)
 
 
-def on_backend(problem: Problem, place: DeviceAndDtype) -> tuple:
-    """``(x, target, weights)`` of a problem on the backend; a sparse x stays on the host."""
+def on_backend(problem: Problem, place: DeviceAndDtype) -> Dataset:
+    """The data of a problem on the backend; a sparse x on the host, and all that does not fit in device memory."""
     backend, dtype = place.backend, place.dtype
     rows, outputs = problem.x.shape[0], problem.loss.outputs(problem.targets)
-    x = problem.x.astype(dtype, copy=False) if issparse(problem.x) else to_backend(problem.x, backend, dtype)
-    target = as_target(problem.target, rows, problem.loss, outputs, backend, dtype)
-    return x, target, backend.asarray(row_weights(problem), dtype=backend.dtypes[dtype])
+    if issparse(problem.x):
+        x, home = problem.x.astype(dtype, copy=False), backend
+    else:
+        x = place_rows(problem.x, backend, dtype)
+        home = backend if backend.owns(x) else get_backend("numpy")
+    target = ingest_target(problem.target, rows, problem.loss, outputs, home, dtype)
+    return Dataset(x, target, home.asarray(row_weights(problem), dtype=home.dtypes[dtype]))
 
 
 def row_weights(problem: Problem) -> np.ndarray:

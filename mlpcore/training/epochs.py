@@ -11,6 +11,7 @@ from mlpcore.training.events import Report, Stop, call, call_every, every, has_s
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.loop import EpochResult
+from mlpcore.typing import Dataset
 
 
 class Plan(NamedTuple):
@@ -20,7 +21,7 @@ class Plan(NamedTuple):
     after an epoch, by name; None where there is no validation data. ``loss`` is the epoch's loss.
     """
 
-    data: tuple
+    data: Dataset
     weights: np.ndarray
     order: Callable[[int], np.ndarray]
     batch_size: int

@@ -20,6 +20,25 @@ SHOWN = 10
 Column = tuple[Any, Any]  # title and declared type
 
 
+def read_table(name: str, x: Any, labels: bool = False) -> tuple[np.ndarray, list[Any]]:
+    """``(array, titles)`` of a data frame, a column or lists; the titles are those of a frame's columns.
+
+    DataError for columns that are not numbers, and for what is no rectangle. With ``labels`` a column of categories
+    that are numbers is one of numbers.
+    """
+    table = readable(name, x)
+    columns = columns_of(table)
+    refuse_others(name, columns, labels)
+    try:
+        array = numbers(table, columns)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{name} is no rectangular array of numbers: {error}") from None
+    if array.dtype == object and array.ndim == 0:
+        kind = type(table).__name__
+        raise DataError(f"{name} is of type {kind}, expected a (dense) array, a table, or lists of numbers")
+    return array, [title for title, _ in columns]
+
+
 def readable(name: str, x: Any) -> Any:
     """``x`` as NumPy can read it: mostly itself, else what pyarrow makes of it.
 

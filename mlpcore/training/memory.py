@@ -4,7 +4,8 @@ import traceback
 
 from mlpcore.backends.device_errors import OutOfMemory, describe
 from mlpcore.errors import OutOfMemoryError
-from mlpcore.layers.outline import children
+from mlpcore.layers.containers import children
+from mlpcore.layers.shapes import child_widths
 from mlpcore.typing import Layer
 
 # Found with the definitions on array-api-strict, which frees like CuPy: 1.2 (ReLU) to 3.6 (Mish) arrays for every
@@ -14,19 +15,14 @@ ARRAYS, VECTORS = 4, 12
 
 def columns_kept(net: Layer, columns: int) -> int:
     """Numbers that a forward pass makes of one row of so many columns, the row itself counted: one for each output."""
-    return columns + _walk(net, columns)[0]
+    return columns + _columns_given(net, columns)
 
 
-def _walk(net: Layer, columns: int) -> tuple[int, int]:
-    """The columns of all layers' outputs, and those of the last one's."""
-    inner, total = children(net), 0
-    for child in inner:
-        made, columns = _walk(child, columns)
-        total += made
-    if not inner:
-        columns = net.widths(columns) or columns
-        total = columns
-    return total, columns
+def _columns_given(layer: Layer, n_in: int | None) -> int:
+    """The columns of the outputs of all leaf layers; those of one that nothing is known of count as none."""
+    if parts := children(layer):
+        return sum(map(_columns_given, parts, child_widths(layer, n_in)))
+    return layer.output_width(n_in) or n_in or 0
 
 
 def step_bytes(kept: int, parameters: int, rows: int, itemsize: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from mlpcore.backends.backend import Backend
 from mlpcore.errors import DataError
 from mlpcore.namespace import namespace
-from mlpcore.training.data import as_array
+from mlpcore.training.reading import read_array
 from mlpcore.trees import Layout, named_leaves, tree_map
 from mlpcore.typing import Array, Optimizer, Params, State, Tree
 
@@ -26,7 +26,7 @@ def matched(given: Params, own: Params, layout: Layout, convert: Callable[[Any],
         raise DataError(f"params: {name} is not in the network, expected {', '.join(expected)}; {_KINDS}")
 
     def checked(name: str) -> Array:
-        leaf = as_array(f"params: {name}", leaves[name])
+        leaf, _ = read_array(f"params: {name}", leaves[name])
         if tuple(leaf.shape) != expected[name]:
             raise DataError(f"params: {name} has shape {tuple(leaf.shape)}, expected {expected[name]}")
         made = convert(leaf)
@@ -54,7 +54,7 @@ def fresh_state(tree: Params, layout: Layout, optimizer: Optimizer, backend: Bac
 
 
 def named_state(state: State, layout: Layout) -> Iterator[tuple[str, Array]]:
-    """The arrays of a state by name, ``params.2.weight`` or ``optimizer.mean.2.weight``; parts of vectors are views."""
+    """The arrays of a state by name, such as ``optimizer.first_moment.2.weight``; parts of vectors are views."""
     names = _names(state)._replace(statistics=tuple(f"statistics.{name}" for name in layout.statistics))
     leaves = [leaf for _, leaf in named_leaves(state)]
     for (_, name), leaf in zip(named_leaves(names), leaves, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.errors import BackendUnavailable, ConfigurationError
-from mlpcore.layers.outline import outline
+from mlpcore.layers.shapes import parameter_shapes
 from mlpcore.trees import Layout, tree_map
 
 
@@ -36,7 +36,7 @@ def from_plain_data(model: Any, data: dict[str, Any]) -> None:
     backend = place if isinstance(place, Backend) else _nearest(*place)
     if not isinstance(place, Backend) and specification.precision not in backend.compile.precisions:
         specification = replace(specification, precision="highest")
-    layout = Layout(outline(specification.net, specification.dtype))
+    layout = Layout(parameter_shapes(specification.net, specification.dtype))
     params = layout.view(state.params, state.statistics)
     asked, kind = data["compiled"]
     model.__init__(**vars(specification), params=params, backend=backend, compile=asked)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from devices import CUDA, HERE, open_place
 from fitting import with_steps
+from optional import optional
 
 from mlpcore import errors
 from mlpcore.backends import NAMES, available_backends, get_backend
@@ -72,7 +73,7 @@ def recording(backend: Backend, orders: list, noises: list) -> Backend:
         def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
             for i in range(order.shape[0]):
                 orders.append(backend.to_numpy(backend.asarray(order[i])))
-                noises.append(host(tree_map(backend.asarray, draw(i))))
+                noises.append(host(tree_map(backend.asarray, draw(i)[0])))
             return inner(state, data, order, draw)
 
         return run
@@ -256,10 +257,10 @@ def test_sixteen_bit_floats_and_gradients_of_the_user_come_in(name: str) -> None
     expected = X[:4].astype("float32").view("uint32") & 0xFFFF0000  # bfloat16 is the upper half of a float32
     short = expected.view("float32")
     if name == "torch":
-        torch = pytest.importorskip("torch")
+        torch = optional("torch")
         both = [torch.nn.Parameter(torch.asarray(short).to(kind)) for kind in (torch.bfloat16, torch.float32)]
     else:
-        jnp = pytest.importorskip("jax.numpy")
+        jnp = optional("jax.numpy")
         both = [jnp.asarray(short, dtype=kind) for kind in ("bfloat16", "float32")]
     for target in (backend, get_backend("numpy"), get_backend("array_api_strict")):
         for given in both:
@@ -270,7 +271,7 @@ def test_sixteen_bit_floats_and_gradients_of_the_user_come_in(name: str) -> None
 
 def test_torch_predictions_serve_in_the_users_own_gradients() -> None:
     backend = open_place("torch")
-    torch = pytest.importorskip("torch")
+    torch = optional("torch")
     prediction = make(backend, "float32").predict(torch.asarray(X))
     scale = torch.ones(3, requires_grad=True)
     (prediction * scale).sum().backward()
@@ -281,7 +282,7 @@ def test_the_wrong_device_is_named_with_the_way_out() -> None:
     there = get_backend("array_api_strict", "device1").asarray(X)
     with pytest.raises(errors.DataError, match=r"device1.*CPU_DEVICE.*x\.to_device"):
         make("array_api_strict").fit(there, Y)
-    torch = pytest.importorskip("torch", reason="torch is not installed; the extra `oracles` brings it")
+    torch = optional("torch")
     with pytest.raises(errors.DataError, match=r"on meta, expected cpu.*x\.to\('cpu'\)"):
         make("torch").predict(torch.empty(3, 5, device="meta"))
 
@@ -298,7 +299,7 @@ def test_no_global_switch_is_left_behind() -> None:
 
 
 def test_float64_on_jax_leaves_the_global_switch_alone() -> None:
-    jax = pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
+    jax = optional("jax")
     model = make("jax", "float64")
     fit(model, epochs=1)
     assert not jax.config.jax_enable_x64
@@ -312,7 +313,7 @@ def test_float64_on_jax_leaves_the_global_switch_alone() -> None:
 
 def test_float32_on_jax_with_the_global_switch_on() -> None:
     """In a process of its own, since the switch is the process's."""
-    pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
+    optional("jax")
     code = f"""
         import jax; jax.config.update("jax_enable_x64", True)
         import sys; sys.path += {sys.path!r}
@@ -354,10 +355,10 @@ def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     whole = make(backend)
     curve = fit(whole).loss
     each = sum(leaf.nbytes for _, leaf in named_leaves(SMALL.noise(Stream(0), (16, 5), "float64")))
-    monkeypatch.setattr("mlpcore.backends.jax.scanning.NOISE_BYTES", 2 * each)
+    monkeypatch.setattr("mlpcore.backends.chunks.NOISE_BYTES", 2 * each)
     chunks: list[tuple[int, ...]] = []
     orders: list[np.ndarray] = []
-    scan = pytest.importorskip("jax").lax.scan
+    scan = optional("jax").lax.scan
     monkeypatch.setattr("jax.lax.scan", lambda f, s, xs: chunks.append(xs[0].shape) or scan(f, s, xs))
     parts = make(recording(backend, orders, []))
     np.testing.assert_allclose(fit(parts).loss, curve, rtol=1e-12)
@@ -375,7 +376,7 @@ def test_jax_refuses_labels_that_its_32_bits_would_wrap() -> None:
 
 def test_jax_on_a_second_device() -> None:
     """With two CPU devices, which JAX only makes when it starts."""
-    pytest.importorskip("jax", reason="jax is not installed; the extra `oracles` brings it")
+    optional("jax")
     code = f"""
         import os; os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
         import sys; sys.path += {sys.path!r}
@@ -499,7 +500,7 @@ def test_an_unknown_device_is_refused_with_the_known_ones(name: str, device: Any
 
 @pytest.fixture
 def cupy_without_device() -> Any:
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    cupy = optional("cupy")
     if cupy.cuda.is_available():
         pytest.skip("this machine has a GPU")
     return cupy

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends import get_backend
@@ -24,7 +25,7 @@ DTYPES = ("float32", "float64")
 
 @pytest.fixture(scope="module")
 def cupy():
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed: no kernel was run on a GPU")
+    cupy = optional("cupy")
     if not cupy.cuda.is_available():
         pytest.skip("CuPy finds no CUDA device: no kernel was run on a GPU, so none of them is proved there")
     get_backend("cupy")

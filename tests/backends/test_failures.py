@@ -14,12 +14,13 @@ import pytest
 from array_api_compat import device as device_of
 from devices import CUDA, HERE, open_place
 from fitting import assert_same, state_of, with_extras
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.cupy.drivers import Situation, cause_and_remedy
 from mlpcore.backends.device_errors import OutOfMemory, bytes_asked, describe
-from mlpcore.layers.outline import children
+from mlpcore.layers.containers import children
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.training.memory import columns_kept, fitting_batch, step_bytes
@@ -37,7 +38,7 @@ class Glutton:
     by_product: bool = False
     row_independent = True
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         return n_in
 
     def init(self, rng: Any, dtype: str) -> Any:
@@ -46,7 +47,7 @@ class Glutton:
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return ()
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         if x.shape[0] == self.rows:
             xp = namespace(x)
             if self.by_product:  # a compiler may add up zeros without an array of them
@@ -87,7 +88,7 @@ def test_a_step_without_memory_leaves_the_last_whole_step(place: str) -> None:
 
 def test_a_shortage_on_jax_leaves_the_last_whole_chunk() -> None:
     """Apart, because XLA on the CPU makes no such array at all: the error stands in for the one of a device."""
-    jax = pytest.importorskip("jax", reason="jax is not installed")
+    jax = optional("jax")
     model = make(open_place("jax"), mc.Sequential(mc.Linear(5, 3)))
     run, before = model.trainer.run, []
 
@@ -182,7 +183,7 @@ def test_the_estimate_is_above_what_a_step_takes_and_near_it(net: str, rows: int
     x, y = Stream(1).normal((rows, 64)), Stream(2).normal((rows, 10))
     with model.backend.scope("float32"):
         data, _ = model._data(x, y)
-        drawn = model.net.noise(Stream(0), (rows, 64), "float32")
+        drawn = (model.net.noise(Stream(0), (rows, 64), "float32"),)
         for _ in range(2):  # the second time, with all imported and remembered
             tracemalloc.start()
             model.trainer.run(model.trainer.state, data, np.arange(rows)[None], lambda i: drawn)
@@ -207,7 +208,7 @@ def test_columns_of_all_outputs_are_counted() -> None:
 @pytest.fixture
 def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The library as it is; in the place of a device, answers: 1 GiB free, and 1 GiB more in the pool."""
-    module = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    module = optional("cupy")
 
     class Device:
         def __init__(self, number: int) -> None:
@@ -331,7 +332,7 @@ def test_no_device_has_a_cause_and_a_remedy(
 )
 def test_a_wheel_without_a_device_says_why_for_real(visible: str | None, said: str) -> None:
     """In a process of its own: the runtime reads the variable once. Model, get_backend and the command say the same."""
-    module = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    module = optional("cupy")
     if visible is None and module.cuda.is_available():
         pytest.skip("this machine has a GPU, and so a driver")
     environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}

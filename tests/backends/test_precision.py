@@ -14,6 +14,7 @@ from cuda_host import nearest, needed
 from dense import Looking
 from devices import gpu, open_place
 from fitting import X, Y, make
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
@@ -49,7 +50,7 @@ def open_precise(place: str, precision: str) -> Backend:
 
 @pytest.fixture(scope="module")
 def digits() -> Any:
-    datasets = pytest.importorskip("sklearn.datasets", reason="the extra `sklearn` is not installed")
+    datasets = optional("sklearn.datasets")
     selection = importlib.import_module("sklearn.model_selection")
     x, y = datasets.load_digits(return_X_y=True)
     return selection.train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=0)
@@ -118,7 +119,7 @@ class Squares:
 
     row_independent = False
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         return self.width
 
     def init(self, rng: Stream, dtype: str) -> dict:
@@ -127,7 +128,7 @@ class Squares:
     def noise(self, stream: Stream, shape: tuple, dtype: str) -> Any:
         return ()
 
-    def forward(self, params: dict, x: Any, noise: Any = None) -> tuple[Any, Any]:
+    def forward(self, params: dict, x: Any, training: Any = None) -> tuple[Any, Any]:
         xp = namespace(x)
         size = 1 + xp.sum(xp.abs(x.mT @ x), axis=(-2, -1), keepdims=True)
         return xp.matmul(x, params["weight"]) / size, (x, size)
@@ -209,7 +210,7 @@ def test_factors_are_rounded_once_for_all_products_that_take_them() -> None:
 @needed
 def test_bits_of_bfloat16_are_the_nearest() -> None:
     """For every upper half: the number itself, the middle of it and the next, and the numbers beside the middle."""
-    types = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed, which has the type")
+    types = optional("ml_dtypes")
     upper = np.arange(2**16, dtype=np.uint32) << 16
     x = np.concatenate([upper | lower for lower in (0, 2**15 - 1, 2**15, 2**15 + 1)]).view(np.float32)
     (bits,) = call(lambda xp, x: [xp._entrywise("bfloat16_bits", [x.node], "uint16")], [x], [x.shape], 1, "CUDA")
@@ -265,7 +266,7 @@ def test_a_switch_is_set_and_put_back() -> None:
 
 
 def test_highest_is_true_float32_whatever_the_user_has_told_torch() -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch = optional("torch")
     net = mc.Sequential(mc.Linear(3, 64), mc.Tanh(), mc.Linear(64, 2))
     expected = make(net, backend="torch", dtype="float32")
     losses = expected.fit(X, Y, epochs=2).loss
@@ -286,7 +287,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     CuPy asks the device whether it has TF32, so that value is noted by the test.
     """
-    module = pytest.importorskip("cupy", reason="CuPy is not installed; the extra `cuda13` brings it, no GPU needed")
+    module = optional("cupy")
     device = SimpleNamespace(compute_capability="90")
     monkeypatch.setattr(module.cuda, "Device", lambda number: device)
     core, asked = module._core, {}

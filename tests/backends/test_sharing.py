@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from devices import gpu, open_place
 from fitting import X, Y, make, with_extras
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends import transfer
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.transfer import adopt, library_of, like, to_backend, to_host
+from mlpcore.backends.transfer import library_of, like, share, to_backend, to_host
 
 HOST = (1, 0)  # the CPU as DLPack counts it
 
@@ -96,15 +97,15 @@ def test_an_array_of_another_device_is_not_taken_without_a_copy() -> None:
     backend = sharing("torch")
     for place in ((2, 0), (1, 1)):
         other = Foreign(X, place)
-        assert adopt(other, backend) is other
+        assert share(other, backend) is other
         with pytest.raises(mc.DataError):
             make(backend=backend).fit(other, Y)
     for value in (X.tolist(), None, SimpleNamespace(shape=(2,)), 3.5):
-        assert adopt(value, backend) is value
+        assert share(value, backend) is value
 
 
 def test_a_parameter_of_the_user_is_taken_without_its_tape() -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch = optional("torch")
     given = torch.nn.Parameter(torch.asarray(X))
     moved = to_backend(given, sharing("jax") if importlib.util.find_spec("jax") else sharing("torch"), "float32")
     np.testing.assert_allclose(to_host(moved), X.astype("float32"))

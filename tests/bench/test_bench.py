@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import optional
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # for the package benchmarks; what is installed goes first
@@ -36,7 +37,7 @@ LIBRARY = {"torch": "torch", "jax": "jax", "scikit": "sklearn"}
 def need(name):
     library = LIBRARY.get(name.removeprefix("mlpcore ").split()[0].split("-")[0])
     if library:
-        pytest.importorskip(library, reason=f"{library} is not installed; the extra `bench` brings it")
+        optional(library)
 
 
 def trained(task, epochs, eps_on):
@@ -58,13 +59,13 @@ def test_each_member_has_the_same_formula_in_jax():
     from benchmarks import jax_members, members
 
     kept = {name.split()[0].rstrip(",") for name in members.ACTIVATIONS | members.LOSSES | members.OPTIMIZERS}
-    activations = [layer for layer in mc.layers.LAYERS if issubclass(layer, Activation)]
+    activations = [mc.Softmax, *(layer for layer in mc.layers.LAYERS if issubclass(layer, Activation))]
     assert {one.__name__ for one in (*activations, *mc.losses.LOSSES, *mc.optimizers.OPTIMIZERS)} == kept
     task = workloads.make_task(workloads.Workload("small", 12, (5, 7, 6, 8), steps=1))
     near, x = {"rtol": 1e-9, "atol": 1e-12}, np.linspace(-4, 4, 96).reshape(12, 8)
     with jax.enable_x64(True):
         for name, layer in members.ACTIVATIONS.items():
-            np.testing.assert_allclose(layer.activate(x)[0], jax_members.ACTIVATIONS[name](x), **near, err_msg=name)
+            np.testing.assert_allclose(layer.forward({}, x)[0], jax_members.ACTIVATIONS[name](x), **near, err_msg=name)
         for name, (loss, *_) in members.LOSSES.items():
             target = members.target_of(task, members.Case(name, loss=name))
             prepared = loss.prepare(target, 8, x.dtype)
@@ -151,7 +152,7 @@ def test_workloads_are_those_that_are_named():
     swept = {name: sorted(one.batch for one in workloads.SWEEP if one.name == name) for name in ("narrow", "broad")}
     assert all(batches[0] == 1 and batches[-1] == 65536 for batches in swept.values())
     for one in (*workloads.WORKLOADS, *workloads.SWEEP):
-        assert one.network().widths(one.widths[0]) == one.widths[-1]
+        assert one.network().output_width(one.widths[0]) == one.widths[-1]
         assert one.parameters == sum(
             np.size(leaf)
             for pair in workloads.make_task(workloads.Workload("", 1, one.widths, 1)).params
@@ -379,7 +380,7 @@ def test_parts_begin_nothing_that_would_not_end(monkeypatch):
 @pytest.mark.parametrize("plugin", [True, False])
 def test_the_suite_runs_with_and_without_pytest_benchmark(plugin):
     if plugin:
-        pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed; the extra `bench` brings it")
+        optional("pytest_benchmark")
     words = ["--benchmark-disable"] if plugin else ["-p", "no:benchmark"]
     chosen = "tiny-32-float32 and numpy or affine-256x128-float32 and numpy or limit-tiny or scikit-learn-tiny-1-"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks", *words, "-k", chosen]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import optional
 
 import mlpcore
 from mlpcore.backends import available_backends
@@ -69,7 +70,7 @@ def table_of(text):
 
 
 def test_digits(capsys, folder):
-    pytest.importorskip("sklearn", reason="the extra `sklearn` brings the digits")
+    optional("sklearn")
     code, out, err = run(capsys, "train", "digits", "--epochs", 5, "--hidden", "64", "--out", "d.safetensors")
     assert code == 0
     assert "64 columns, classes 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; 1293 rows to train, 144 rows to validate" in out
@@ -274,8 +275,8 @@ def test_tables_that_cannot_be_used(capsys, folder, names, columns, words, said)
         (("--precision", "tf32"), "precision is 'tf32', expected one of 'highest'"),
         (("--out", "no/where.model"), "there is no directory no"),
         (("--out", "."), ". is a directory"),
-        (("--out", "prices.csv"), "need names of their own"),
-        (("--out", "prices.png"), "need names of their own"),
+        (("--out", "prices.csv"), "need different names"),
+        (("--out", "prices.png"), "need different names"),
         (("--frobnicate",), "unrecognized arguments: --frobnicate"),
     ],
 )
@@ -313,7 +314,7 @@ def test_a_backend_that_is_not_there(capsys, folder, prices):
 
 
 def test_device_and_precision(capsys, prices):
-    pytest.importorskip("torch", reason="torch is not installed; the extra `oracles` brings it")
+    optional("torch")
     words = ("--backend", "torch", "--device", "cpu", "--precision", "bfloat16")
     run(capsys, "train", prices, "--target", "price", "--epochs", 1, *words)
     assert load("prices.safetensors", backend="torch").precision == "bfloat16"

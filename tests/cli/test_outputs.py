@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore import plotting
 from mlpcore.cli import main
@@ -106,7 +107,7 @@ def save_model(path):
 
 
 def save_onnx(path):
-    pytest.importorskip("onnx", reason="the extra `onnx` brings it")
+    optional("onnx")
     from mlpcore.onnx import to_onnx
 
     to_onnx(Model(Linear(1, 1), HalfSquaredError()), path)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optional import optional
 
 from mlpcore.backends import available_backends, get_backend
 from mlpcore.backends.backend import Backend
 
-MODULES = {"torch": "torch", "jax": "jax", "cupy": "cupy"}
 PAGE = Path(__file__).parents[2] / "docs/own-backend.md"
 
 
@@ -40,8 +40,8 @@ def open_place(name: str) -> Backend:
     library, _, device = name.partition(" ")
     if name in OWN:
         return OWN[name]()
-    if library in MODULES:
-        pytest.importorskip(MODULES[library], reason=f"{library} is not installed")
+    if library in ("torch", "jax", "cupy"):
+        optional(library)
     if device or library == "cupy":
         reason = no_device(library)
         if reason:

@@ -16,6 +16,7 @@ import pytest
 from cuda_host import KERNEL
 from fuzz import ROWS
 from graphs import random_graph
+from optional import optional
 
 from mlpcore.backends.cupy.device import OPTIONS
 from mlpcore.compiler.cuda.program import DeviceProgram
@@ -28,7 +29,7 @@ GRAPHS = 20  # of a program, as in tests/helpers/fuzz.py
 
 def compiler() -> Any:
     """CuPy's module of compilers; skips with the reason where NVRTC is missing."""
-    pytest.importorskip("cupy", reason="CuPy is not installed: no printed kernel was compiled for a GPU")
+    optional("cupy")
     module = import_module("cupy.cuda.compiler")
     try:
         module.nvrtc.getVersion()

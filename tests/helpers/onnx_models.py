@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytest
+from optional import optional
 
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.trace import Tracer
 from mlpcore.onnx.printer import OnnxPrinter
 
-onnx = pytest.importorskip("onnx", reason="the extra `onnx` brings onnx")
-ort = pytest.importorskip("onnxruntime", reason="the extra `test` brings onnxruntime")
+onnx = optional("onnx")
+ort = optional("onnxruntime")
 
 
 def run(model: Any, given: dict[str, np.ndarray], optimize: bool = True) -> dict[str, np.ndarray]:

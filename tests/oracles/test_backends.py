@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore.layers import Dropout, Linear, ReLU, Sequential
 from mlpcore.losses import SoftmaxCrossEntropy
 from mlpcore.model import Model
 from mlpcore.optimizers import Adam
 
-datasets = pytest.importorskip("sklearn.datasets", reason="the extra `sklearn` is not installed")
-selection = pytest.importorskip("sklearn.model_selection", reason="the extra `sklearn` is not installed")
+datasets = optional("sklearn.datasets")
+selection = optional("sklearn.model_selection")
 pytestmark = pytest.mark.oracle
 
 NET = Sequential(Linear(64, 128), ReLU(), Dropout(0.2), Linear(128, 10))
@@ -39,7 +40,7 @@ def on_numpy(digits: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_digits_are_learned_as_on_numpy(backend: str, dtype: str, digits: Any, on_numpy: dict[str, Any]) -> None:
-    pytest.importorskip(backend, reason="the extra `oracles` is not installed")
+    optional(backend)
     expected, _ = on_numpy[dtype]
     history, model = train(backend, dtype, digits)
     rtol = TOLERANCE[dtype]

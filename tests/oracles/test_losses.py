@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore.losses import (
     LOSSES,
@@ -11,14 +12,14 @@ from mlpcore.losses import (
     GaussianNLL,
     HalfSquaredError,
     Huber,
-    Poisson,
+    PoissonNLL,
     Quantile,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     SquaredError,
 )
 
-torch = pytest.importorskip("torch", reason="the extra `oracles` is not installed")
+torch = optional("torch")
 functional = torch.nn.functional
 pytestmark = pytest.mark.oracle
 
@@ -86,7 +87,7 @@ CASES = [  # loss, target columns (classes), target, the losses of the rows by t
     (Huber(0.3), 3, reals, columnwise(functional.huber_loss, delta=0.3)),
     (Quantile(), 3, reals, pinball((0.1, 0.5, 0.9))),
     (Quantile((0.25,)), 2, reals, pinball((0.25,))),
-    (Poisson(), 3, counts, columnwise(functional.poisson_nll_loss, log_input=True, full=False)),
+    (PoissonNLL(), 3, counts, columnwise(functional.poisson_nll_loss, log_input=True, full=False)),
     (GaussianNLL(), 3, reals, gaussian),
     (GaussianNLL(), 2, reals, distribution),
     (SigmoidCrossEntropy(), 1, flags, columnwise(functional.binary_cross_entropy_with_logits)),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RAdam, RMSprop
 from mlpcore.schedules import CosineDecay
@@ -71,7 +72,7 @@ TORCH = (
 @pytest.fixture
 def torch() -> Iterator[Any]:
     """torch with float64 as its default: that is where NAdam keeps its product, whatever the parameters are."""
-    torch = pytest.importorskip("torch", reason="the extra `oracles` is not installed")
+    torch = optional("torch")
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     yield torch
@@ -142,7 +143,7 @@ def test_lion_is_algorithm_2_of_its_paper(decay, rate, dtype):
 
 def scikit_learns(name: str, rates: list[float], dtype: str, **options: Any) -> np.ndarray:
     """The same run, without decay, by a private class of scikit-learn's MLP."""
-    private = pytest.importorskip("sklearn.neural_network._stochastic_optimizers", reason="scikit-learn is missing")
+    private = optional("sklearn.neural_network._stochastic_optimizers")
     params, gradients = draws(dtype)
     other, seen = getattr(private, name)([params], **options), []
     for g, rate in zip(gradients, rates, strict=True):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore.schedules import (
     SCHEDULES,
@@ -50,7 +51,7 @@ TORCH: tuple[tuple[Any, Callable[[Any, Any], Any], int], ...] = (
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")  # SequentialLR passes it itself
 @pytest.mark.parametrize(("ours", "theirs", "steps"), TORCH, ids=[repr(case[0]) for case in TORCH])
 def test_torch_gives_the_same_rates(ours, theirs, steps):
-    torch = pytest.importorskip("torch", reason="the extra `oracles` is not installed")
+    torch = optional("torch")
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, momentum=0.9)
     scheduler, expected = theirs(torch.optim.lr_scheduler, optimizer), []
     for _ in range(steps):
@@ -65,7 +66,7 @@ def test_torch_gives_the_same_rates(ours, theirs, steps):
 
 
 def test_scikit_learn_scales_inversely_the_same_way():
-    private = pytest.importorskip("sklearn.neural_network._stochastic_optimizers", reason="scikit-learn is missing")
+    private = optional("sklearn.neural_network._stochastic_optimizers")
     other = private.SGDOptimizer([], 0.1, lr_schedule="invscaling", power_t=0.7)
     expected = []
     for count in range(STEPS):

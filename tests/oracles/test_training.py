@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore.layers import Linear, ReLU, Sequential, Tanh
 from mlpcore.losses import SoftmaxCrossEntropy, SquaredError
@@ -14,8 +15,8 @@ from mlpcore.random import Stream
 from mlpcore.training.orders import shuffled
 from mlpcore.trees import named_leaves
 
-torch = pytest.importorskip("torch", reason="the extra `oracles` is not installed")
-datasets = pytest.importorskip("sklearn.datasets", reason="the extra `sklearn` is not installed")
+torch = optional("torch")
+datasets = optional("sklearn.datasets")
 pytestmark = pytest.mark.oracle
 
 NET = Sequential(Linear(64, 32), ReLU(), Linear(32, 16), Tanh(), Linear(16, 10))

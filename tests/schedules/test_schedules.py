@@ -16,9 +16,8 @@ from mlpcore.schedules import (
     PolynomialDecay,
     StepDecay,
     WarmUp,
-    check_rate,
-    rate_at,
 )
+from mlpcore.schedules.rate import check_rate, rate_at
 
 # A schedule, and pairs (updates done, rate) worked out by hand.
 BY_HAND = (

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
@@ -88,7 +89,7 @@ def test_objects_that_are_no_numbers(call: str, entry: str, row: int, column: in
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_objects_in_a_frame_name_their_column(entry: str) -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = optional("pandas")
     frame = pandas.DataFrame({"count": pandas.Series(X[:, 0].tolist(), dtype=object), "size": X[:, 1]})
     np.testing.assert_array_equal(
         classifier().fit(frame, LABELS).predict(frame), classifier().fit(X, LABELS).predict(X)
@@ -141,7 +142,7 @@ def test_masked_entries_are_refused() -> None:
 
 
 def test_a_missing_number_is_named_by_its_row() -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = optional("pandas")
     for gap in (None, np.nan, pandas.NA, pandas.NaT):
         y = Y.astype(object)
         y[7] = gap

@@ -3,8 +3,9 @@
 import os
 
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 if sklearn.__version__ < "1.7" and os.environ.get("SCIPY_ARRAY_API") != "1":
     pytest.skip("the checks of 1.6 can be imported with SCIPY_ARRAY_API=1 only", allow_module_level=True)

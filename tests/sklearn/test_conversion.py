@@ -5,8 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 from pairs import ACTIVATIONS, KINDS, OLD, SOLVERS, TARGETS, both_fitted, pair, rows  # noqa: E402
 from scipy.sparse import csr_matrix, issparse  # noqa: E402
@@ -239,7 +240,7 @@ def test_a_partial_fit_with_classes_to_come():
 
 
 def test_feature_names_come_along():
-    pandas = pytest.importorskip("pandas", reason="the extra `test` brings pandas")
+    pandas = optional("pandas")
     x = pandas.DataFrame(rows(), columns=list("abcdef"))
     ours = from_sklearn(TheirRegressor(hidden_layer_sizes=3, max_iter=2).fit(x, TARGETS["regression"]))
     assert ours.feature_names_in_.tolist() == ours.to_sklearn().feature_names_in_.tolist() == list("abcdef")
@@ -256,7 +257,7 @@ def test_converted_ones_pickle():
 
 @pytest.mark.parametrize("library", ["array_api_strict", "torch", "jax"])
 def test_from_a_device(library):
-    pytest.importorskip(library, reason=f"{library} is not installed; the extra `oracles` brings it")
+    optional(library)
     ours = MLPClassifier(5, max_iter=3, random_state=0, backend=library, warm_start=True)
     ours.fit(rows(), TARGETS["multiclass"])
     theirs = ours.to_sklearn()
@@ -338,8 +339,8 @@ CLOSE = {"float32": 1e-5, "float64": 1e-10}
 
 
 def answers(made, x):
-    onnx = pytest.importorskip("onnx", reason="the extra `onnx` brings onnx")
-    ort = pytest.importorskip("onnxruntime", reason="the extra `test` brings onnxruntime")
+    onnx = optional("onnx")
+    ort = optional("onnxruntime")
     onnx.checker.check_model(made, full_check=True)
     session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     return dict(zip([one.name for one in session.get_outputs()], session.run(None, {"X": x}), strict=True))

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 from sklearn.ensemble import BaggingClassifier  # noqa: E402
 from sklearn.neural_network import MLPClassifier as TheirClassifier  # noqa: E402

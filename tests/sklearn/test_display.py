@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
-matplotlib = pytest.importorskip("matplotlib", reason="the extra `plot` brings matplotlib")
+sklearn = optional("sklearn")
+matplotlib = optional("matplotlib")
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt  # noqa: E402  # after the choice of Agg

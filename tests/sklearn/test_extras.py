@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 from sklearn.base import clone  # noqa: E402
 from sklearn.metrics import balanced_accuracy_score, log_loss  # noqa: E402

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import gpu, open_place
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 import scipy.sparse as sp  # noqa: E402
 from sklearn.preprocessing import LabelBinarizer  # noqa: E402
@@ -37,7 +38,7 @@ def flat(estimator: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_frames(library: str) -> None:
-    module = pytest.importorskip(library, reason=f"{library} is not installed; the extra `test` brings it")
+    module = optional(library)
     columns = {name: X[:, i] for i, name in enumerate(NAMES)}
     make = {
         "pandas": lambda c: module.DataFrame(c),
@@ -241,7 +242,7 @@ def test_a_backend_by_name_takes_and_gives_numpy(library: str) -> None:
 
 
 def test_a_pickle_loads_where_the_library_is_missing(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
+    optional("torch")
     model = MLPClassifier(**WORDS, backend="torch", warm_start=True).fit(X, LABELS)
     (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
     script = """

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
@@ -37,8 +38,8 @@ def flat(estimator: Any) -> np.ndarray:
 @pytest.mark.parametrize("labels", [LABELS, LABELS > 0, np.array(["a", "b", "c"])[LABELS]], ids=["int", "bool", "text"])
 @given(row=st.integers(0, 59))
 def test_a_missing_label_is_named_by_its_row(labels: np.ndarray, row: int) -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    polars = pytest.importorskip("polars", reason="polars is not installed")
+    pandas = optional("pandas")
+    polars = optional("polars")
     y = labels.astype(object)
     for gap in (None, np.nan, pandas.NA, pandas.NaT):
         y[row] = gap

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 from pairs import ACTIVATIONS, KINDS, OLD, SOLVERS, TARGETS, both_fitted, pair, rows  # noqa: E402
 

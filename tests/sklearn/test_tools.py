@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import gpu, open_place
+from optional import optional
 
-sklearn = pytest.importorskip("sklearn", reason="the extra `sklearn` brings scikit-learn")
+sklearn = optional("sklearn")
 
 import joblib  # noqa: E402
 from sklearn import config_context  # noqa: E402
@@ -59,7 +60,7 @@ def test_tools(backend: str) -> None:
 
 
 def test_clones_copies_and_processes() -> None:
-    cloudpickle = pytest.importorskip("cloudpickle", reason="the extra `test` brings cloudpickle")
+    cloudpickle = optional("cloudpickle")
     copies = {
         "pickle": lambda model: pickle.loads(pickle.dumps(model)),
         "cloudpickle": lambda model: pickle.loads(cloudpickle.dumps(model)),
@@ -145,7 +146,7 @@ def test_validation_rows_are_passed_in_one_way() -> None:
 def test_the_columns_of_a_hidden_layer_have_names(kind: type, output: str) -> None:
     """As many as the layer has, whichever was asked; its frame is that of scikit-learn's `set_output`."""
     if output != "default":
-        pytest.importorskip(output, reason=f"{output} is not installed")
+        optional(output)
     sizes = (7, 2, 5)
     model = kind(**(FAST | {"hidden_layer_sizes": sizes, "max_iter": 2})).fit(X, LABELS)
     plain = [model.transform(X, layer=layer) for layer in range(3)]
@@ -166,7 +167,7 @@ def test_the_columns_of_a_hidden_layer_have_names(kind: type, output: str) -> No
         steps = make_pipeline(StandardScaler(), model).set_output(transform=output)
         assert list(steps.fit(X, LABELS).transform(X).columns) == steps.get_feature_names_out().tolist()
     if output == "pandas":
-        frame = pytest.importorskip("pandas").DataFrame(X, index=range(100, 250))
+        frame = optional("pandas").DataFrame(X, index=range(100, 250))
         assert model.fit(frame.to_numpy(), LABELS).transform(frame, layer=1).index.tolist() == list(range(100, 250))
     else:
         bare = kind(**(FAST | {"hidden_layer_sizes": ()})).fit(X, LABELS).set_output(transform=output)
@@ -183,7 +184,7 @@ def makers() -> list[str]:
 
 
 def put(library: str, x: np.ndarray) -> Any:
-    module = pytest.importorskip(library, reason=f"{library} is not installed")
+    module = optional(library)
     return module.asarray(x)
 
 

@@ -10,18 +10,19 @@ from fitting import PLAIN, ROWS, X, Y, assert_same, make, state_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from optional import optional
 from refusals import ADVICE, GAPS, INF, KINDS, NAN, changed, refused
 
 import mlpcore as mc
 
 
 def frame(values: Any, **columns: Any) -> Any:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = optional("pandas")
     return pandas.DataFrame(values, **columns)
 
 
 def sparse(values: np.ndarray) -> Any:
-    return pytest.importorskip("scipy.sparse", reason="SciPy is not installed").csr_array(values)
+    return optional("scipy.sparse").csr_array(values)
 
 
 # What is wrong with x; for fit, evaluate, predict and validation data alike.
@@ -122,7 +123,7 @@ def test_numbers_that_the_dtype_cannot_hold() -> None:
 
 
 def test_gaps_are_found_in_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlpcore.training.data.BLOCK", 6)  # two rows
+    monkeypatch.setattr("mlpcore.training.ingest.CHECKED_NUMBERS", 6)  # two rows
     for row in range(ROWS):
         model = make(PLAIN, dtype="float32")
         refused(model, lambda m=model, r=row: m.predict(changed(X, (r, 1), NAN)), mc.DataError, "NaN .* column 1;")

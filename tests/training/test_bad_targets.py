@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 from fitting import LABELS, PLAIN, ROWS, X, Y, classifier, make
+from optional import optional
 from refusals import INF, KINDS, NAN, changed, refused
 
 import mlpcore as mc
 
 
 def series(values: Any) -> Any:
-    return pytest.importorskip("pandas", reason="pandas is not installed").Series(values)
+    return optional("pandas").Series(values)
 
 
 END = "drop the rows without a label, or label them$"
@@ -99,9 +100,9 @@ def test_targets_that_cannot_be_used(case: str, call: str) -> None:
 
 OF_LOSSES: dict[str, tuple[mc.Model, Any, str]] = {
     "counts below zero": (
-        make(mc.Linear(3, 2), mc.Poisson()),
+        make(mc.Linear(3, 2), mc.PoissonNLL()),
         Y - 9,
-        r"^Poisson\(\): y holds negative numbers in column 0, 1",
+        r"^PoissonNLL\(\): y holds negative numbers in column 0, 1",
     ),
     "no probabilities": (
         make(mc.Linear(3, 1), mc.SigmoidCrossEntropy()),
@@ -237,7 +238,7 @@ def with_gap(values: np.ndarray, gap: Any) -> np.ndarray:
 @pytest.mark.parametrize("words", [False, True])
 @pytest.mark.parametrize("gap", ["None", "NaN", "NA", "NaT"])
 def test_a_missing_label_is_named_by_its_row(gap: str, words: bool, loss: str) -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = optional("pandas")
     model = {
         "softmax": classifier(),
         "sigmoid": make(mc.Linear(3, 1), mc.SigmoidCrossEntropy()),

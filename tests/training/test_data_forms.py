@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fitting import EAGER, LABELS, ROWS, X, Y, assert_same, classifier, make, state_of, untimed
 from members import assert_close
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.random import Stream
@@ -14,7 +15,7 @@ from mlpcore.trees import named_leaves
 
 
 def table(values: np.ndarray) -> Any:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = optional("pandas")
     return pandas.DataFrame(values)
 
 

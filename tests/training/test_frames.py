@@ -12,11 +12,12 @@ import pytest
 from fitting import LABELS, ROWS, X, Y, assert_same, classifier, make, state_of
 from hypothesis import example, given
 from hypothesis import strategies as st
+from optional import optional
 from refusals import GAPS
 
 import mlpcore as mc
 
-pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed; the extra `test` brings it")
+pyarrow = optional("pyarrow")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 
@@ -65,13 +66,13 @@ class Interchange:
 
 
 def pandas_of(table: Any) -> Any:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pandas = optional("pandas")
     return table.to_pandas(types_mapper=pandas.ArrowDtype)
 
 
 LIBRARIES: dict[str, Callable[[Any], Any]] = {
     "pandas": pandas_of,
-    "polars": lambda table: pytest.importorskip("polars", reason="polars is not installed").from_arrow(table),
+    "polars": lambda table: optional("polars").from_arrow(table),
     "a table of Arrow": lambda table: table,
     "a batch of Arrow": lambda table: table.combine_chunks().to_batches()[0],
     "Arrow's protocol": Stream,
@@ -195,7 +196,7 @@ def _column(library: str, values: np.ndarray) -> Any:
 
 
 def test_a_frame_that_is_not_computed_yet() -> None:
-    polars = pytest.importorskip("polars", reason="polars is not installed")
+    polars = optional("polars")
     lazy = polars.DataFrame({title: X[:, i] for i, title in enumerate(TITLES)}).lazy()
     said = r"{} is a LazyFrame, whose rows are not computed yet; pass {}.collect\(\)$"
     model = make(NET)

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from optional import optional
 
 from mlpcore.errors import ConfigurationError, NonFiniteError
 from mlpcore.layers import Linear
@@ -93,7 +94,7 @@ def test_a_resumed_fit_ends_where_it_was_to_end(tmp_path):
 
 
 def test_a_live_bar_in_a_terminal(monkeypatch):
-    pytest.importorskip("rich", reason="the extra `ui` brings rich")
+    optional("rich")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "120")
     for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "FORCE_COLOR"):
@@ -114,7 +115,7 @@ def précision(target, prediction):  # a name that many terminals lack
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "shift_jis", "utf-8", "utf-16"])
 @pytest.mark.parametrize("columns", ["40", "160"])
 def test_every_encoding_of_a_terminal_will_do(monkeypatch, encoding, columns):
-    pytest.importorskip("rich", reason="the extra `ui` brings rich")
+    optional("rich")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", columns)
     for watched in (True, False):
@@ -129,7 +130,7 @@ def test_every_encoding_of_a_terminal_will_do(monkeypatch, encoding, columns):
 
 
 def test_the_bar_ends_where_training_fails(monkeypatch):
-    pytest.importorskip("rich", reason="the extra `ui` brings rich")
+    optional("rich")
     monkeypatch.setenv("TERM", "xterm-256color")
     stream, progress = Terminal(), Progress()
     progress.file = stream
@@ -139,7 +140,7 @@ def test_the_bar_ends_where_training_fails(monkeypatch):
 
 
 def test_names_of_metrics_are_no_markup(monkeypatch):
-    pytest.importorskip("rich", reason="the extra `ui` brings rich")
+    optional("rich")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "160")
 

@@ -15,6 +15,7 @@ from devices import gpu
 from fitting import LABELS, NET, PLAIN, X, Y, assert_same, classifier, make, state_of, untimed
 from hypothesis import given
 from hypothesis import strategies as st
+from optional import optional
 from safetensors.numpy import load_file
 
 import mlpcore as mc
@@ -380,7 +381,7 @@ def test_names_that_meet_keep_their_arrays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", ["torch", "jax"])
 def test_arrays_of_other_libraries_come_back_as_numpy_s(library: str, tmp_path: Path) -> None:
-    array = pytest.importorskip({"jax": "jax.numpy"}.get(library, library)).asarray([1.5, 2.5])
+    array = optional({"jax": "jax.numpy"}.get(library, library)).asarray([1.5, 2.5])
     fit(make(PLAIN), [Holds([array])], epochs=1, checkpoint=tmp_path / "run")
     back = Holds(None)
     fit(make(PLAIN), [back], epochs=1, resume=tmp_path / "run")
@@ -513,9 +514,9 @@ class Weighed(mc.HalfSquaredError):
     columns: Any = (1.0, 1.0)
     asked: list = field(default_factory=list, compare=False)
 
-    def cell(self, z: Any, t: Any) -> tuple[Any, Any]:
+    def pointwise(self, z: Any, t: Any) -> tuple[Any, Any]:
         self.asked.append(1)
-        value, slope = super().cell(z, t)
+        value, slope = super().pointwise(z, t)
         return value * np.asarray(self.columns), slope * np.asarray(self.columns)
 
 
@@ -525,7 +526,8 @@ def test_a_loss_of_the_user_s_with_other_weights_is_refused(kind: Any, tmp_path:
     losses = [Weighed(columns=kind(pair)) for pair in columns]
     if isinstance(losses[0].columns, dict):
         losses = [
-            type("Weighed", (Weighed,), {"cell": mc.HalfSquaredError.cell})(columns=one.columns) for one in losses
+            type("Weighed", (Weighed,), {"pointwise": mc.HalfSquaredError.pointwise})(columns=one.columns)
+            for one in losses
         ]
     fit(make(PLAIN, losses[0]), [], epochs=1, checkpoint=path)
     assert len(fit(make(PLAIN, losses[1]), [], epochs=2, resume=path)) == 2

@@ -10,6 +10,7 @@ import pytest
 from compiled import needs_compiler
 from devices import gpu, open_place
 from fitting import EAGER
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
@@ -61,8 +62,8 @@ def noted(monkeypatch: pytest.MonkeyPatch, kind: type) -> list[Any]:
 def test_one_file_is_fused_on_cupy_compiled_as_c_and_exported(
     place: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("onnx", reason="the extra `onnx` brings onnx")
-    pytest.importorskip("onnxruntime", reason="the extra `test` brings onnxruntime")
+    optional("onnx")
+    optional("onnxruntime")
     from onnx_models import run
 
     from mlpcore.onnx import to_onnx

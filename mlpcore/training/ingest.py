@@ -1,0 +1,127 @@
+"""The way in: what a user gives for rows, target and weights, as checked arrays on the backend.
+
+All is checked before training, so that nothing is left half done. Every array takes the same steps once: it is read
+(`mlpcore.training.reading`), its shape is checked, it is moved to where it is used, and its numbers are checked there.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends import get_backend
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.streaming import fits_on_device
+from mlpcore.backends.transfer import move, to_host
+from mlpcore.errors import ConfigurationError, DataError
+from mlpcore.namespace import namespace
+from mlpcore.training.frames import listed, refuse_missing
+from mlpcore.training.loop import Trainer
+from mlpcore.training.reading import read_array
+from mlpcore.training.weights import row_weights, times_class_weights
+from mlpcore.typing import Array, Dataset, Layer, Loss
+
+CHECKED_NUMBERS = 1 << 24  # looked at together, so that the check of a large table needs little memory
+
+
+def ingest(
+    trainer: Trainer,
+    x: Any,
+    y: Any,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | str | None = None,
+) -> tuple[Dataset, np.ndarray]:
+    """Checked data for a trainer, where `data_backend` says, and the weights as float64 on the host.
+
+    DataError for what cannot be used. To be called within the scope of the trainer's backend.
+    """
+    backend, dtype = trainer.backend, trainer.dtype
+    rows = ingest_rows("x", x, backend, dtype)
+    outputs = output_columns(trainer.net, rows)
+    home = backend if backend.owns(rows) else get_backend("numpy")
+    with home.scope(dtype):
+        target = ingest_target(y, rows.shape[0], trainer.loss, outputs, home, dtype)
+        weights = row_weights(sample_weight, rows.shape[0], dtype)
+        if class_weight is not None:
+            weights = times_class_weights(weights, class_weight, home.to_numpy(target), outputs, dtype)
+        return Dataset(rows, target, home.asarray(weights, dtype=home.dtypes[dtype])), weights
+
+
+def ingest_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
+    """A table (n, columns) of finite numbers as ``dtype``, where `data_backend` says; it is to be read, not written.
+
+    Errors name columns by their titles where ``x`` is a data frame, else by their numbers from 0.
+    """
+    array, titles = read_array(name, x, backend)
+    if array.ndim != 2:
+        n = array.shape[0] if array.ndim == 1 else 0
+        hint = f"; reshape to (1, {n}) for one row, to ({n}, 1) for one column" if n else ""
+        raise DataError(f"{name} has shape {tuple(array.shape)}, expected (rows, columns){hint}")
+    if 0 in array.shape:
+        raise DataError(f"{name} has shape {tuple(array.shape)}, expected at least one row and one column")
+    rows = place_rows(array, backend, dtype)
+    xp, count = namespace(rows), max(1, CHECKED_NUMBERS // rows.shape[1])
+    for start in range(0, rows.shape[0], count):
+        finite = xp.isfinite(rows if rows.shape[0] <= count else rows[start : min(start + count, rows.shape[0]), :])
+        # The method, where an array has it, spares NumPy a wrapper: a tenth of a prediction of one row.
+        if not bool(finite.all() if hasattr(finite, "all") else xp.all(finite)):
+            columns = np.flatnonzero(~to_host(xp.all(finite, axis=0)))
+            raise _not_finite(name, to_host(array)[start : start + count], columns, titles, dtype)
+    return rows
+
+
+def place_rows(x: Array, backend: Backend, dtype: str) -> Array:
+    """A table that was checked, as ``dtype``, where `data_backend` says."""
+    home = data_backend(x, backend, dtype)
+    with nullcontext() if home is backend else home.scope(dtype):
+        return move(x, home, dtype)
+
+
+def data_backend(x: Array, backend: Backend, dtype: str) -> Backend:
+    """The backend that should hold ``x`` as ``dtype``: NumPy if it does not fit in device memory."""
+    if backend.owns(x) or fits_on_device(math.prod(x.shape) * np.dtype(dtype).itemsize, backend.extras.free_memory):
+        return backend
+    return get_backend("numpy")
+
+
+def _not_finite(name: str, block: np.ndarray, columns: np.ndarray, titles: Sequence[Any], dtype: str) -> DataError:
+    """The error for rows as they were given, with numbers in these columns that are not finite as ``dtype``."""
+    shown = listed([repr(titles[i]) if titles else str(i) for i in columns])
+    if np.all(np.isfinite(block[:, columns])):
+        advice = "scale them (mc.Standardize) or make the model with dtype='float64'"
+        return DataError(f"{name} has numbers too large for {dtype} in column {shown}; {advice}")
+    return DataError(f"{name} has NaN or infinity in column {shown}; drop these rows or fill the gaps first")
+
+
+def output_columns(net: Layer, x: Array) -> int:
+    """Columns of the scores for this x; a DataError where its columns are not those the network takes."""
+    try:
+        return net.output_width(x.shape[1]) or x.shape[1]
+    except ConfigurationError as error:
+        raise DataError(str(error)) from None
+
+
+def ingest_target(y: Any, rows: int, loss: Loss, outputs: int, backend: Backend, dtype: str) -> Array:
+    """The target of so many rows as the loss encodes it for scores of ``outputs`` columns, on the backend."""
+    try:
+        array, _ = read_array("y", y, backend, labels=True)
+    except DataError:
+        refuse_missing("y", y)  # which says more, if that is what is wrong
+        raise
+    if array.ndim == 0 or array.shape[0] != rows:
+        raise DataError(f"y has shape {tuple(array.shape)}, expected {rows} rows like x")
+    # Labels keep their integer dtype on the way; what is real gets the model's dtype from the loss.
+    return loss.prepare(move(array, backend), outputs, backend.dtypes[dtype])
+
+
+def check_validation_data(validation_data: Any) -> tuple[Any, ...]:
+    """The validation data as (x, y) or (x, y, sample_weight), or a DataError."""
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+        kind = type(validation_data).__name__
+        what = (
+            f"a {kind} of {len(validation_data)}" if isinstance(validation_data, (tuple, list)) else f"of type {kind}"
+        )
+        raise DataError(f"validation_data is {what}, expected a pair (x, y) or triple (x, y, sample_weight)")
+    return tuple(validation_data)

@@ -1,0 +1,203 @@
+"""Containers as users write them: summary, gradient check, files, training and checks of sizes treat them as ours."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import members
+import numpy as np
+import pytest
+from devices import PLACES, open_place
+from fitting import make
+
+import mlpcore as mc
+from mlpcore.gradient_check import check_gradients
+from mlpcore.layers.containers import Container, children, observe
+from mlpcore.layers.shapes import Leaf, child_widths, parameter_shapes
+from mlpcore.namespace import namespace
+from mlpcore.numerics import sigmoid
+from mlpcore.random import Stream
+from mlpcore.training.memory import columns_kept
+from mlpcore.trees import leaves, named_leaves, tree_map
+
+X, Y = Stream(1, "x").normal((40, 5)), Stream(2, "y").normal((40, 2))
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """``y = concat(layer(x) for each layer)`` along the columns. It inherits from nothing."""
+
+    children: tuple
+
+    def with_children(self, children: tuple) -> "Parallel":
+        return Parallel(children)
+
+    @property
+    def row_independent(self) -> bool:
+        return all(child.row_independent for child in self.children)
+
+    def output_width(self, n_in: int | None) -> int | None:
+        found = [child.output_width(n_in) for child in self.children]
+        return None if None in found else sum(found)
+
+    def init(self, rng: Any, dtype: str) -> Any:
+        return tuple(child.init(rng.child(i), dtype) for i, child in enumerate(self.children))
+
+    def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
+        return tuple(child.noise(stream.child(i), shape, dtype) for i, child in enumerate(self.children))
+
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
+        passes = [child.forward(params[i], x, training and training.child(i)) for i, child in enumerate(self.children)]
+        outputs, caches = zip(*passes, strict=True)
+        return namespace(x).concat(outputs, axis=-1), (caches, [y.shape[-1] for y in outputs])
+
+    def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
+        caches, widths = cache
+        ends = np.cumsum(widths).tolist()
+        dxs, grads = zip(
+            *(
+                child.backward(own, kept, dy[..., end - width : end], need_dx=need_dx)
+                for child, own, kept, width, end in self._each(params, caches, widths, ends)
+            ),
+            strict=True,
+        )
+        return (sum(dxs[1:], dxs[0]) if need_dx else None), grads
+
+    def observe(self, params: Any, cache: Any) -> Any:
+        return tuple(observe(*of) for of in self._each(params, cache[0]))
+
+    def _each(self, *columns: Any) -> Any:
+        return zip(self.children, *columns, strict=True)
+
+
+@dataclass(frozen=True)
+class Gated(Container):
+    """``y = s * first(x) + (1 - s) * second(x)`` with ``s = sigmoid(gate)``, a number for each column."""
+
+    first: Any
+    second: Any
+    width: int
+
+    @property
+    def children(self) -> tuple:
+        return self.first, self.second
+
+    def with_children(self, children: tuple) -> "Gated":
+        return Gated(*children, self.width)
+
+    def output_width(self, n_in: int | None) -> int | None:
+        self.first.output_width(n_in)
+        return self.second.output_width(n_in)
+
+    def init(self, rng: Any, dtype: str) -> Any:
+        return *super().init(rng, dtype), {"gate": np.zeros(self.width, dtype)}
+
+    def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
+        return self.first.noise(stream.child(0), shape, dtype), self.second.noise(stream.child(1), shape, dtype)
+
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
+        (one, first), (two, second) = (
+            child.forward(params[i], x, training and training.child(i)) for i, child in enumerate(self.children)
+        )
+        share = sigmoid(params[2]["gate"])[..., None, :]
+        return share * one + (1 - share) * two, (first, second, (one - two, share))
+
+    def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
+        first, second, (difference, share) = cache
+        dx, grads = self.first.backward(params[0], first, share * dy, need_dx=need_dx)
+        dx2, grads2 = self.second.backward(params[1], second, (1 - share) * dy, need_dx=need_dx)
+        dgate = namespace(dy).sum(dy * difference * share * (1 - share), axis=-2)
+        return (dx + dx2 if need_dx else None), (grads, grads2, {"gate": dgate})
+
+
+PARALLEL = Parallel((mc.Linear(5, 3), mc.Sequential(mc.Linear(5, 4), mc.BatchNorm(4), mc.Dropout(0.2))))
+GATED = Gated(mc.Linear(7, 7), mc.Residual(mc.Sequential(mc.Linear(7, 7), mc.BatchNorm(7), mc.Tanh())), 7)
+NET = mc.Sequential(PARALLEL, mc.ReLU(), GATED, mc.Linear(7, 2))
+
+SUMMARY = """\
+layer                          columns  parameters  FLOPs per row
+-----------------------------------------------------------------
+Sequential                           2
+  0 Parallel                         7
+    0.0 Linear(5, 3)                 3          18             30
+    0.1 Sequential                   4
+      0.1.0 Linear(5, 4)             4          24             40
+      0.1.1 BatchNorm(4)             4           8              0
+      0.1.2 Dropout(rate=0.2)        4           0              0
+  1 ReLU()                           7           0              0
+  2 Gated                            7           7              0
+    2.0 Linear(7, 7)                 7          56             98
+    2.1 Residual                     7
+      2.1.0 Sequential               7
+        2.1.0.0 Linear(7, 7)         7          56             98
+        2.1.0.1 BatchNorm(7)         7          14              0
+        2.1.0.2 Tanh()               7           0              0
+  3 Linear(7, 2)                     2          16             28
+-----------------------------------------------------------------
+total                                          199            294"""
+
+
+def model(**words: Any) -> mc.Model:
+    return make(NET, optimizer=mc.Adam(0.01), **{"dtype": "float64", **words})
+
+
+def test_the_summary_lists_children_and_what_is_a_containers_own() -> None:
+    assert "\n".join(line for line in model().summary().split("\n")[1:-2]) == SUMMARY
+
+
+@pytest.mark.parametrize("layer", [PARALLEL, GATED, NET], ids=["parallel", "gated", "network"])
+def test_gradients(layer: Any) -> None:
+    names = check_gradients(layer).keys()
+    assert len(names) == 1 + sum("running" not in name for name, _ in named_leaves(layer.init(Stream(0), "float64")))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_training_goes_as_in_the_eager_step(place: str) -> None:
+    words = {"batch_size": 16, "epochs": 3}
+    eager, other = model(compile=False), model(backend=open_place(place))
+    losses = eager.fit(X, Y, **words).loss
+    assert losses[-1] < losses[0]
+    np.testing.assert_allclose(other.fit(X, Y, **words).loss, losses, rtol=1e-9)
+    statistics = [name for name, _ in named_leaves(eager.params) if "running" in name]
+    assert len(statistics) == 4 and all(np.any(leaf != 0) for leaf in eager.trainer.state.statistics)
+
+
+def test_sizes_are_checked_and_counted() -> None:
+    with pytest.raises(mc.DataError, match=r"Linear\(5, 3\): x has 4 columns, expected 5"):
+        model().fit(X[:, :4], Y)
+    with pytest.raises(mc.ConfigurationError, match=r"layer 0 Parallel.* gives 7 columns, which layer 1 does not take"):
+        mc.Sequential(PARALLEL, mc.Linear(6, 2))
+    assert child_widths(NET, 5) == (5, 7, 7, 7) and child_widths(PARALLEL, 5) == (5, 5)
+    # x, both parts (3; 4, 4 and 4), ReLU, Linear of the gate, the layers round which the residual goes, the last one.
+    assert columns_kept(NET, 5) == 5 + 3 + 3 * 4 + 7 + 7 + 3 * 7 + 2
+
+
+def test_no_weight_is_drawn_for_the_shapes() -> None:
+    shapes = parameter_shapes(NET, "float64")
+    assert all(isinstance(leaf, Leaf) for name, leaf in named_leaves(shapes) if name.endswith("weight"))
+    tree_map(lambda leaf, shape: np.testing.assert_equal(leaf.shape, shape.shape), NET.init(Stream(0), "f8"), shapes)
+
+
+def test_a_file_is_refused_by_the_containers_name(tmp_path: Any) -> None:
+    with pytest.raises(mc.ConfigurationError, match=r"^model\.net\.layers\[0\] is Parallel.*mlpcore's own layers"):
+        model().save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_goes_on(tmp_path: Any) -> None:
+    words: dict[str, Any] = {"batch_size": 16, "checkpoint": tmp_path / "checkpoint"}
+    whole, first, second = model(), model(), model()
+    expected = whole.fit(X, Y, epochs=4, batch_size=16).loss
+    first.fit(X, Y, epochs=2, **words)
+    assert second.fit(X, Y, epochs=4, resume=tmp_path / "checkpoint", **words).loss == expected
+
+
+@pytest.mark.parametrize("case", members.LAYERS)
+def test_the_same_children_make_the_same_layer(case: str) -> None:
+    layer = members.LAYERS[case](4)
+    if parts := children(layer):
+        assert layer.with_children(parts) == layer
+        other = layer.with_children(tuple(mc.Identity() for _ in parts))
+        assert type(other) is type(layer) and children(other) == (mc.Identity(),) * len(parts)
+        assert len(leaves(layer.init(Stream(0), "float64"))) == sum(
+            len(leaves(part.init(Stream(0), "float64"))) for part in parts
+        )
