@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from mlpcore.backends.chunks import even_ranges, joined, numbered, split
+from mlpcore.backends.copy_queues import CopyQueue
 from mlpcore.backends.run import ChunkError, Data, Draw, Progress, Run, collect
 from mlpcore.typing import Array, State
 
@@ -22,38 +23,6 @@ def fits_on_device(size: int, free_memory: Callable[[], int | None]) -> bool:
     For small data the device is not asked, since it may take longer to answer than to predict a row.
     """
     return size <= BUFFER_BYTES or (free := free_memory()) is None or size <= DATA_FRACTION * free
-
-
-class CopyQueue(Protocol):
-    """The way to a device: buffers at both ends, a queue for copies beside that for computing, and marks in both.
-
-    Work in a queue goes on while the host does something else. A mark is a place in a queue; all that was put there
-    before it is done when the mark is reached.
-    """
-
-    def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """A buffer on the host from which copies need no detour (pinned memory)."""
-
-    def device(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """A buffer on the device."""
-
-    def send(self, source: np.ndarray, target: Array) -> Array:
-        """Put a copy into the first rows of the target into the queue of copies; those rows."""
-
-    def copied(self) -> Any:
-        """A mark in the queue of copies."""
-
-    def computed(self) -> Any:
-        """A mark in the queue of computing."""
-
-    def copying_waits(self, mark: Any) -> None:
-        """Later copies begin when the mark is reached."""
-
-    def computing_waits(self, mark: Any) -> None:
-        """Later computing begins when the mark is reached."""
-
-    def host_waits(self, mark: Any) -> None:
-        """The host goes on when the mark is reached."""
 
 
 @dataclass
