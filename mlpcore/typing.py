@@ -7,9 +7,6 @@ or carries the stack's axes, ``y`` is ``(..., n, out)``; the gradient of ``name`
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mlpcore.random import Stream
 
 Array = Any  # an array of any library that follows the Python Array API standard, 2024.12
@@ -88,7 +85,7 @@ class Loss(Protocol):
 class Initializer(Protocol):
     """A rule for initial weights."""
 
-    def __call__(self, rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> NDArray[np.float64]:
+    def __call__(self, rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> Array:
         """A float64 host array of this shape, drawn from ``rng``; ``fans`` are the layer's (fan_in, fan_out)."""
 
 
