@@ -1,7 +1,7 @@
-"""The share of its own quiet speed that each contender keeps beside as many busy processes as there are cores.
+"""Measures how much of its speed each contender keeps while as many busy processes run as there are cores.
 
-Run ``python -m benchmarks.busy``: every workload, threads as the libraries choose them. A contender is timed quiet and
-busy by turns, and the share is the median of the rounds' own.
+Run ``python -m benchmarks.busy``: every workload, with the libraries' own choice of threads. A contender is timed on
+the quiet and on the busy machine in turn; the share is the median of the ratios of each round.
 """
 
 import argparse
@@ -24,13 +24,13 @@ NAMES = (OURS + "numpy", "jax scan", "torch eager", "scikit-learn")
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Within it, so many processes of Python compute without a pause."""
+    """A context in which ``processes`` Python processes compute without a pause."""
     code = "print(flush=True)\nwhile True: pass"
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(processes)]
     try:
         for process in running:
             assert process.stdout
-            process.stdout.readline()  # it has begun
+            process.stdout.readline()  # the process has started
         yield
     finally:
         for process in running:
@@ -39,9 +39,9 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def measured(workload: Workload, name: str, rounds: int, seconds: float) -> list[Record]:
-    """Records of an epoch when all is quiet and beside busy processes; none where the contender cannot run.
+    """The records of an epoch on the quiet and on the busy machine; none where the contender cannot run.
 
-    A tenth of the rows of the larger workloads: some contenders become a hundred times slower.
+    Larger workloads are measured with a tenth of their rows, as some contenders become a hundred times slower.
     """
     workload = workload if workload.name == "tiny" else replace(workload, steps=max(1, workload.steps // 10))
     task = make_task(workload)
@@ -50,37 +50,40 @@ def measured(workload: Workload, name: str, rounds: int, seconds: float) -> list
     except Skipped:
         return []
     epochs = fitting(train, seconds / 8)
-    quiet, beside = [], []
+    quiet_times, busy_times = [], []
     for _ in range(rounds):
-        quiet.append(turn(train, epochs, seconds))
+        quiet_times.append(turn(train, epochs, seconds))
         with busy(cores()):
-            beside.append(turn(train, epochs, seconds))
+            busy_times.append(turn(train, epochs, seconds))
     about = about_case("busy", workload, task.dtype, "cpu") | {"name": name}
-    return [about | {"contender": what, "seconds": some} for what, some in (("quiet", quiet), ("busy", beside))]
+    return [
+        about | {"contender": condition, "seconds": times}
+        for condition, times in (("quiet", quiet_times), ("busy", busy_times))
+    ]
 
 
 def turn(train: Run, epochs: int, seconds: float) -> float:
-    """Seconds an epoch: so many epochs at a time until ``seconds`` have passed, once at least."""
-    took, done = 0.0, 0
+    """The seconds of an epoch: ``epochs`` at a time are timed until ``seconds`` have passed."""
+    took, epochs_done = 0.0, 0
     while took < seconds:
         took += timed(train, epochs)
-        done += epochs
-    return took / done
+        epochs_done += epochs
+    return took / epochs_done
 
 
 def busy_table(records: Sequence[Record]) -> TextTable:
-    """Rows/s of each contender when all is quiet, and the share that is left."""
-    found: dict[str, dict[str, list[Record]]] = {}
+    """The table of rows/s of each contender on the quiet machine, and the share on the busy one."""
+    by_workload: dict[str, dict[str, list[Record]]] = {}
     for record in records:
         if record["what"] == "busy":
-            found.setdefault(record["workload"], {}).setdefault(record["name"], []).append(record)
+            by_workload.setdefault(record["workload"], {}).setdefault(record["name"], []).append(record)
     rows = []
-    for workload, contenders in found.items():
+    for workload, contenders in by_workload.items():
         cells = []
         for name in NAMES:
-            quiet, beside = contenders.get(name, (None, None))
-            share = ratio(beside, quiet)
-            cells.append("-" if share is None else f"{count(rate(quiet))}, {share:.2f}")
+            quiet_record, busy_record = contenders.get(name, (None, None))
+            share = ratio(busy_record, quiet_record)
+            cells.append("-" if share is None else f"{count(rate(quiet_record))}, {share:.2f}")
         rows.append([workload, *cells])
     return TextTable(
         "rows/s when all is quiet, and the share beside as many busy processes as cores", ["", *NAMES], rows
@@ -91,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", help="the JSON file to write")
-    parser.add_argument("--workloads", default=",".join(one.name for one in WORKLOADS))
+    parser.add_argument("--workloads", default=",".join(workload.name for workload in WORKLOADS))
     parser.add_argument("--contenders", default=",".join(NAMES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.4, help="of a quiet turn")

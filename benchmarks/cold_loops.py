@@ -1,4 +1,4 @@
-"""What each contender of `benchmarks.cold_start` does with rows and labels, its imports included."""
+"""The training loops of the contenders of `benchmarks.cold_start`, including their imports."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 HIDDEN, BATCH, EPOCHS, RATE, L2, TIMEOUT, TOLERANCE = 100, 200, 200, 1e-3, 1e-4, 10, 1e-4
-Trained = tuple[Callable[[np.ndarray], np.ndarray], int]  # the predictor of labels, and the epochs it was trained for
+Trained = tuple[Callable[[np.ndarray], np.ndarray], int]  # the predictor of labels, and the number of epochs
 
 
 class Stopping:
@@ -16,7 +16,7 @@ class Stopping:
         self.epochs, self.best, self.without, self.over = 0, np.inf, 0, False
 
     def see(self, loss: float) -> None:
-        """Take the mean loss of another epoch."""
+        """Record the mean loss of another epoch."""
         self.epochs += 1
         self.without = self.without + 1 if loss > self.best - TOLERANCE else 0
         self.best = min(self.best, loss)
@@ -32,7 +32,7 @@ def by_sklearn(x: np.ndarray, y: np.ndarray) -> Trained:
 
 
 def by_mlpcore(x: np.ndarray, y: np.ndarray) -> Trained:
-    """mlpcore's estimator at its defaults, which are the same."""
+    """mlpcore's estimator at the same defaults."""
     from mlpcore.sklearn import MLPClassifier
 
     model = MLPClassifier(random_state=0).fit(x, y)
@@ -40,7 +40,7 @@ def by_mlpcore(x: np.ndarray, y: np.ndarray) -> Trained:
 
 
 def by_torch(x: np.ndarray, y: np.ndarray) -> Trained:
-    """An eager loop."""
+    """PyTorch in an eager loop."""
     import torch
 
     torch.manual_seed(0)
@@ -52,19 +52,19 @@ def by_torch(x: np.ndarray, y: np.ndarray) -> Trained:
     batch, stopping = min(BATCH, len(x)), Stopping()
     while not stopping.over:
         total = torch.zeros(())
-        for part in torch.randperm(len(x)).split(batch):
+        for batch_rows in torch.randperm(len(x)).split(batch):
             optimizer.zero_grad()
-            penalty = sum((layer.weight**2).sum() for layer in (net[0], net[2])) * (L2 / 2 / len(part))
-            loss = torch.nn.functional.cross_entropy(net(rows[part]), labels[part]) + penalty
+            penalty = sum((layer.weight**2).sum() for layer in (net[0], net[2])) * (L2 / 2 / len(batch_rows))
+            loss = torch.nn.functional.cross_entropy(net(rows[batch_rows]), labels[batch_rows]) + penalty
             loss.backward()
             optimizer.step()
-            total += loss.detach() * len(part)
+            total += loss.detach() * len(batch_rows)
         stopping.see(total.item() / len(x))
-    return lambda some: net(torch.from_numpy(some)).argmax(dim=1).numpy(), stopping.epochs
+    return lambda rows: net(torch.from_numpy(rows)).argmax(dim=1).numpy(), stopping.epochs
 
 
 def by_jax(x: np.ndarray, y: np.ndarray) -> Trained:
-    """The batches of an epoch scanned under jit, and one more jitted step for the smaller last batch."""
+    """JAX: the batches of an epoch scanned under jit, and another jitted step for the smaller last batch."""
     import jax
     import jax.numpy as jnp
 
@@ -92,20 +92,20 @@ def by_jax(x: np.ndarray, y: np.ndarray) -> Trained:
         bound = np.sqrt(6 / (n_in + n_out))
         params.append((jnp.array(rng.uniform(-bound, bound, (n_in, n_out)), jnp.float32), jnp.zeros(n_out)))
     batch, stopping = min(BATCH, len(x)), Stopping()
-    whole = len(x) // batch * batch
+    full_batches = len(x) // batch * batch
     scan, last = jax.jit(lambda state, order: jax.lax.scan(step, state, order)), jax.jit(step)
     zeros = jax.tree.map(jnp.zeros_like, params)
     x, y = jnp.array(x), jnp.array(y, jnp.int32)
     state = (params, zeros, zeros, jnp.zeros(()))
     while not stopping.over:
         order = rng.permutation(len(x)).astype(np.int32)
-        state, values = scan(state, order[:whole].reshape(-1, batch))
+        state, values = scan(state, order[:full_batches].reshape(-1, batch))
         total = values.sum()
-        if whole < len(x):
-            state, value = last(state, order[whole:])
+        if full_batches < len(x):
+            state, value = last(state, order[full_batches:])
             total = total + value
         stopping.see(float(total) / len(x))
-    return lambda some: np.asarray(forward(state[0], some).argmax(axis=1)), stopping.epochs
+    return lambda rows: np.asarray(forward(state[0], rows).argmax(axis=1)), stopping.epochs
 
 
 LOOPS = {"scikit-learn": by_sklearn, "mlpcore": by_mlpcore, "torch": by_torch, "jax": by_jax}

@@ -1,11 +1,11 @@
-"""Cold start: a fresh process from import to a trained network, the contenders taking turns in every round.
+"""Measures cold starts: a fresh process from import to a trained network, contenders alternating in every round.
 
 Run ``python -m benchmarks.cold_start``. All do what scikit-learn's `MLPClassifier` does at its defaults: one hidden
 layer of 100 ReLU, Adam, L2, batches of 200, at most 200 epochs, an end after 10 epochs that lower the loss by less than
-1e-4; on float32 rows. PyTorch and JAX do it by a loop written by hand. The clock starts before a contender's imports
-and stops when the network is trained; mlpcore starts with an empty cache of compiled libraries, and again with a full
-one. Threads are what ``taskset`` and ``OPENBLAS_NUM_THREADS`` leave. Install the package, or compile it by ``python -m
-compileall mlpcore``: the others come with their byte code, and PYTHONDONTWRITEBYTECODE would have ours made anew.
+1e-4; on float32 rows. PyTorch and JAX use hand-written loops. The time is from a contender's imports to the trained
+network; mlpcore is measured with an empty and with a full cache of compiled libraries. Threads can be limited by
+``taskset`` and ``OPENBLAS_NUM_THREADS``. Install the package, or compile it by ``python -m compileall mlpcore``, as the
+others come with byte code; with PYTHONDONTWRITEBYTECODE mlpcore would be compiled to byte code in every process.
 """
 
 import argparse
@@ -28,7 +28,7 @@ CONTENDERS = ("scikit-learn", "mlpcore, empty cache", "mlpcore, full cache", "to
 
 
 def tables() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, float32 rows and labels of every table, each column of mean 0 and variance 1 where that makes sense."""
+    """Yield name, float32 rows and labels of every table, columns standardised (pixels scaled to [0, 1])."""
     from sklearn.datasets import load_digits, load_iris, make_classification
 
     x, y = load_iris(return_X_y=True)
@@ -41,7 +41,7 @@ def tables() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
 
 def train(name: str, path: str) -> None:
     """Train a contender in this process, and print seconds, epochs and accuracy as JSON."""
-    with np.load(path) as file:  # NumPy is imported by then, for all alike
+    with np.load(path) as file:  # NumPy is already imported, for all contenders
         x, y = file["x"], file["y"]
     began = time.perf_counter()
     predict, epochs = LOOPS[name](x, y)
@@ -51,7 +51,7 @@ def train(name: str, path: str) -> None:
 
 
 def measure(contender: str, path: Path, cache: Path) -> dict[str, Any]:
-    """What `train` prints in a fresh process; ``cache`` is the directory of compiled libraries that it uses."""
+    """The output of `train` in a fresh process; ``cache`` is the directory of compiled libraries that it uses."""
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.cold_start", "--train", contender.partition(",")[0]]
     run = subprocess.run(
         [*words, str(path)], env=os.environ | {"MLPCORE_CACHE_DIR": str(cache)}, capture_output=True, text=True
@@ -62,20 +62,20 @@ def measure(contender: str, path: Path, cache: Path) -> dict[str, Any]:
 
 
 def compare(path: Path, contenders: Sequence[str], rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """What each contender took in each round; the order of the turns moves on from round to round."""
-    taken: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+    """The measurements of each contender in each round; the order of the contenders rotates."""
+    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
     full = path.parent / "full"
     if "mlpcore, full cache" in contenders:
         measure("mlpcore", path, full)
     for i in range(rounds):
         for name in [*contenders[i % len(contenders) :], *contenders[: i % len(contenders)]]:
             with tempfile.TemporaryDirectory() as empty:
-                taken[name].append(measure(name, path, full if "full" in name else Path(empty)))
-    return taken
+                samples[name].append(measure(name, path, full if "full" in name else Path(empty)))
+    return samples
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, and print a Markdown table: seconds, medians, and how many times as long as scikit-learn."""
+    """Measure, and print a Markdown table of median and least seconds, epochs and accuracy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tables", default="iris,digits,table")
@@ -94,9 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, x, y in tables():
             if name in arguments.tables.split(","):
                 np.savez(path := Path(folder) / f"{name}.npz", x=x, y=y)
-                taken = compare(path, contenders, arguments.rounds)
+                samples = compare(path, contenders, arguments.rounds)
                 print(
-                    f"| {name} {x.shape[0]:,} x {x.shape[1]} | " + " | ".join(map(_cell, taken.values())) + " |",
+                    f"| {name} {x.shape[0]:,} x {x.shape[1]} | " + " | ".join(map(_cell, samples.values())) + " |",
                     flush=True,
                 )
 

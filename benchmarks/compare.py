@@ -1,6 +1,7 @@
-"""The peers side by side: training, prediction and the sweep of batch sizes, contenders taking turns in every round.
+"""Compares mlpcore with its peers: training, prediction and a sweep of batch sizes, in alternating rounds.
 
-Run ``python -m benchmarks.compare --out benchmarks/results/cpu-NAME.json``; `benchmarks.report` makes the page of it.
+Run ``python -m benchmarks.compare --out benchmarks/results/cpu-NAME.json``; `benchmarks.report` writes the page from
+it.
 """
 
 import argparse
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", help="the JSON file to write")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
-    parser.add_argument("--workloads", default=",".join(one.name for one in WORKLOADS))
+    parser.add_argument("--workloads", default=",".join(workload.name for workload in WORKLOADS))
     parser.add_argument("--backends", help="of mlpcore; by default all that run on the device")
     parser.add_argument("--peers", default=",".join(PEERS), help="comma between; empty for none")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     backends = arguments.backends.split(",") if arguments.backends else BACKENDS[arguments.device]
     ours, peers = [OURS + name for name in backends], [name for name in arguments.peers.split(",") if name]
-    chosen = [one for one in WORKLOADS if one.name in arguments.workloads.split(",")]
+    chosen = [workload for workload in WORKLOADS if workload.name in arguments.workloads.split(",")]
     where: dict[str, Any] = {"dtype": arguments.dtype, "device": arguments.device, "rounds": arguments.rounds}
     writer = Writer(arguments.out, arguments.device, rounds=arguments.rounds, seconds=arguments.seconds)
     if "epochs" in arguments.parts.split(","):
@@ -52,19 +53,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def show(records: list) -> None:
     """Print the tables of some records."""
-    for found in cases(records).values():
-        print(as_text(table(found)), flush=True, end="\n\n")
+    for by_contender in cases(records).values():
+        print(as_text(table(by_contender)), flush=True, end="\n\n")
 
 
 def sweep_table(records: list, names: Sequence[str]) -> TextTable:
-    """Rows/s of each backend at each batch size of the sweep, with its share of the limit."""
+    """The table of rows/s of each backend at each batch size of the sweep, with the share of the limit."""
     rows = []
-    swept = {one.name for one in SWEEP}
-    for (what, name, batch, *_), found in cases(records).items():
-        if what == "epoch" and name in swept:
-            limit, own = found.get(LIMIT), [found.get(one) for one in names]
-            cells = [f"{count(rate(one))} ({share(ratio(one, limit))})" for one in own]
-            rows.append([f"{name} {'-'.join(map(str, next(iter(found.values()))['widths']))}", f"{batch:,}", *cells])
+    swept = {workload.name for workload in SWEEP}
+    for (task, name, batch, *_), by_contender in cases(records).items():
+        if task == "epoch" and name in swept:
+            limit, backends = by_contender.get(LIMIT), [by_contender.get(backend) for backend in names]
+            cells = [f"{count(rate(record))} ({share(ratio(record, limit))})" for record in backends]
+            rows.append(
+                [f"{name} {'-'.join(map(str, next(iter(by_contender.values()))['widths']))}", f"{batch:,}", *cells]
+            )
     return TextTable("throughput against batch size, rows/s (share of the limit)", ["network", "batch", *names], rows)
 
 

@@ -1,4 +1,4 @@
-"""``pytest benchmarks``: which backends take part, and what pytest-benchmark's JSON says about the machine.
+"""``pytest benchmarks``: the choice of backends, and the facts about the machine in pytest-benchmark's JSON.
 
 ``pytest benchmarks --benchmark-json=results.json`` measures; with ``--benchmark-disable`` everything runs once.
 """
@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """One of the backends; the test is skipped with the reason where it cannot run here."""
+    """One of the backends; the test is skipped where it cannot run on this machine."""
     try:
         return get_backend(request.param)
     except BackendUnavailable as reason:
@@ -40,11 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class NotInstalled:
-    """What stands in for pytest-benchmark."""
+    """A replacement for pytest-benchmark that skips every benchmark."""
 
     @pytest.fixture
     def benchmark(self) -> Any:
-        """Nothing is measured."""
+        """Skip the benchmark."""
         pytest.skip("pytest-benchmark is not installed; the extra `bench` brings it")
 
 

@@ -1,8 +1,8 @@
-"""How accurate is `mlpcore train digits`? Five seeds on its fixed stratified 20 % test split, and their mean.
+"""Measures the accuracy of `mlpcore train digits`: five seeds on its fixed stratified 20 % test split, and the mean.
 
-Run ``python -m benchmarks.digits_accuracy``. A seed decides the validation part, the initial weights, the orders and
-the masks; the test part is the same for all: scikit-learn's ``train_test_split`` with ``random_state=0``. The settings
-were chosen with the splits 1 to 5, which ``--split`` shows too. The time is that of preparing and training.
+Run ``python -m benchmarks.digits_accuracy``. A seed determines the validation rows, initial weights, row orders and
+masks; the test rows are the same for all: scikit-learn's ``train_test_split`` with ``random_state=0``. The settings
+were chosen on the splits 1 to 5, which ``--split`` can select. The time includes preparation and training.
 """
 
 import argparse

@@ -1,8 +1,7 @@
-"""mlpcore's estimators beside scikit-learn's in one run: fits at the defaults, predictions of one row and of many.
+"""Compares mlpcore's estimators with scikit-learn's: fits at the defaults, predictions of one row and of many.
 
-Run ``python -m benchmarks.estimators``; contenders take turns in every round, and the ratio is that of the medians. A
-fit is cut to ``--epochs`` per case where the default of 200 would take minutes: both do the same epochs, whose numbers
-are the same.
+Run ``python -m benchmarks.estimators``; contenders alternate in every round, and the ratio is that of the medians.
+Fits are limited to ``--epochs`` where the default of 200 would take minutes; both run the same number of epochs.
 """
 
 import argparse
@@ -33,7 +32,7 @@ class Case(NamedTuple):
 
 
 def cases(epochs: int | None) -> Iterator[Case]:
-    """The three tables of the target, in float32; the made ones have ten classes that can be learnt."""
+    """Yield the three tables in float32: the digits, and two generated ones with ten classes."""
     x, y = load_digits(return_X_y=True)
     yield Case("digits 1797 x 64", (x / 16).astype(np.float32), y, epochs or 200)
     for rows, columns, least in ((20_000, 50, 10), (50_000, 784, 2)):
@@ -42,16 +41,16 @@ def cases(epochs: int | None) -> Iterator[Case]:
 
 
 def contenders(case: Case) -> dict[str, Any]:
-    """Both, not fitted."""
+    """Both estimators, not fitted."""
     words = {"random_state": 0, "max_iter": case.epochs}
     return {"scikit-learn": Theirs(**words), "mlpcore": MLPClassifier(**words)}
 
 
-def shown(what: str, runs: dict[str, Callable[[], Any]], rounds: int, seconds: float, more: str = "") -> None:
+def shown(label: str, runs: dict[str, Callable[[], Any]], rounds: int, seconds: float, note: str = "") -> None:
     """Measure, and print a line."""
-    taken = alternate({name: repeat(run) for name, run in runs.items()}, rounds, seconds)
-    theirs, ours = (statistics.median(taken[name]) for name in ("scikit-learn", "mlpcore"))
-    print(f"{what:34} {theirs * 1e3:12.3f} {ours * 1e3:12.3f} {theirs / ours:8.2f} x  {more}", flush=True)
+    samples = alternate({name: repeat(run) for name, run in runs.items()}, rounds, seconds)
+    theirs, ours = (statistics.median(samples[name]) for name in ("scikit-learn", "mlpcore"))
+    print(f"{label:34} {theirs * 1e3:12.3f} {ours * 1e3:12.3f} {theirs / ours:8.2f} x  {note}", flush=True)
 
 
 def main() -> None:
@@ -64,19 +63,19 @@ def main() -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     print(f"{'ms':34} {'scikit-learn':>12} {'mlpcore':>12}   faster")
     for case in cases(arguments.epochs):
-        both = contenders(case)
-        for one in both.values():
-            one.fit(case.x, case.y)
-        scores = ", ".join(f"{one.score(case.x, case.y):.3f}" for one in both.values())
-        fits = {name: partial(one.fit, case.x, case.y) for name, one in both.items()}
+        models = contenders(case)
+        for model in models.values():
+            model.fit(case.x, case.y)
+        scores = ", ".join(f"{model.score(case.x, case.y):.3f}" for model in models.values())
+        fits = {name: partial(model.fit, case.x, case.y) for name, model in models.items()}
         shown(f"fit {case.name}, {case.epochs} epochs", fits, arguments.rounds, arguments.seconds, f"accuracy {scores}")
         for batch in BATCHES:
             rows = np.resize(case.x, (batch, case.x.shape[1]))
-            asked = {name: partial(one.predict_proba, rows) for name, one in both.items()}
-            for ask in asked.values():
-                ask()
-                ask()  # a shape is compiled when it comes back
-            shown(f"predict_proba {batch:,} x {rows.shape[1]}", asked, arguments.rounds, arguments.seconds)
+            predictions = {name: partial(model.predict_proba, rows) for name, model in models.items()}
+            for predict in predictions.values():
+                predict()
+                predict()  # a shape is compiled at its second call
+            shown(f"predict_proba {batch:,} x {rows.shape[1]}", predictions, arguments.rounds, arguments.seconds)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a machine with one NVIDIA GPU measures: one part of ``benchmarks/gpu.sh PART FOLDER``.
+"""Tests and measurements on a machine with one NVIDIA GPU: one part of ``benchmarks/gpu.sh PART FOLDER``.
 
-Every part writes ``FOLDER/gpu-PART.json`` as it goes, begins nothing that would end after its time, and prints a
-short table last. ``MLPCORE_GPU_BACKEND`` (cupy) and ``MLPCORE_GPU_SECONDS`` (of a round) are for trying it without a
-GPU: with numpy all runs on the CPU. ``MLPCORE_GPU_BUDGET`` is the time of a part in seconds.
+Every part writes ``FOLDER/gpu-PART.json`` after each case, starts no case that would exceed its time budget, and prints
+a short table at the end. To try it without a GPU set ``MLPCORE_GPU_BACKEND=numpy`` (cupy by default) and
+``MLPCORE_GPU_SECONDS`` (of a round). ``MLPCORE_GPU_BUDGET`` is the time budget of a part in seconds.
 """
 
 import argparse
@@ -36,13 +36,13 @@ WORDS: dict[str, Any] = {"device": DEVICE, "rounds": ROUNDS, "seconds": SECONDS}
 
 
 class Clock:
-    """The time of a part: a job is begun only where one as long as the longest so far still fits."""
+    """The time budget of a part: a job is started only if one as long as the longest so far would still fit."""
 
     def __init__(self) -> None:
         self.began, self.longest, self.left_out = time.perf_counter(), 0.0, 0
 
     def each(self, jobs: Iterable[Callable[[], object]]) -> None:
-        """Do the jobs that fit, count the others."""
+        """Run the jobs that fit, and count the others."""
         for job in jobs:
             start = time.perf_counter()
             if start - self.began + self.longest > BUDGET:
@@ -53,28 +53,28 @@ class Clock:
 
 
 def tests(folder: Path, clock: Clock) -> list[TextTable]:
-    """The tests that need a GPU, but for the laws of single parts."""
+    """Run the tests that need a GPU, except tests/laws."""
     return _tests(folder, "tests", "tests", "--ignore=tests/laws")
 
 
 def laws(folder: Path, clock: Clock) -> list[TextTable]:
-    """The laws of layers, losses and optimizers on a GPU."""
+    """Run the laws of layers, losses and optimizers on a GPU."""
     return _tests(folder, "laws", "tests/laws")
 
 
 def _tests(folder: Path, part: str, *where: str) -> list[TextTable]:
     report, before = folder / f"gpu-{part}.xml", time.perf_counter()
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *where, f"--junitxml={report}"]
-    # The tests keep JAX on the CPU where nothing is said; here it takes what there is.
+    # The tests keep JAX on the CPU unless JAX_PLATFORMS is set; empty means any platform.
     environment = os.environ | {"JAX_PLATFORMS": ""}
     report.unlink(missing_ok=True)
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(command, check=False, timeout=BUDGET, env=environment)
-    # Without a report, tests that did not end are an error: nothing is shown by them.
+    # Without a report the tests did not finish, which counts as an error.
     suite = {"errors": "1"}
     if report.exists():
-        (found,) = ElementTree.parse(report).getroot().iter("testsuite")
-        suite = dict(found.items())
+        (testsuite,) = ElementTree.parse(report).getroot().iter("testsuite")
+        suite = dict(testsuite.items())
     counts = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
     seconds = time.perf_counter() - before
     case = {"what": "tests", "workload": "tests", "batch": 0, "widths": [], "dtype": "-", "device": DEVICE}
@@ -85,29 +85,33 @@ def _tests(folder: Path, part: str, *where: str) -> list[TextTable]:
 
 
 def step(folder: Path, clock: Clock) -> list[TextTable]:
-    """Steps of the six workloads, and the sweep of batch sizes beside the limit."""
+    """Measure steps of the six workloads, and the sweep of batch sizes with the limit."""
     out = writer(folder, "step")
-    clock.each(partial(_keep, out, steps, one, BACKEND, "float32", **WORDS) for one in WORKLOADS)
-    clock.each(partial(_keep, out, epochs, one, [OURS + BACKEND], **WORDS) for one in SWEEP)
-    rows = [[one["workload"], f"{one['batch']:,}", count(rate(one))] for one in out.records if one["what"] == "step"]
-    made = TextTable("training steps", ["workload", "batch", "rows/s"], rows)
-    return [made, sweep_table(out.records, [OURS + BACKEND])]
+    clock.each(partial(_keep, out, steps, workload, BACKEND, "float32", **WORDS) for workload in WORKLOADS)
+    clock.each(partial(_keep, out, epochs, workload, [OURS + BACKEND], **WORDS) for workload in SWEEP)
+    rows = [
+        [record["workload"], f"{record['batch']:,}", count(rate(record))]
+        for record in out.records
+        if record["what"] == "step"
+    ]
+    step_table = TextTable("training steps", ["workload", "batch", "rows/s"], rows)
+    return [step_table, sweep_table(out.records, [OURS + BACKEND])]
 
 
 def peers(folder: Path, clock: Clock) -> list[TextTable]:
-    """Whole shuffled epochs and predictions beside torch, eager and compiled, and JAX."""
+    """Measure whole shuffled epochs and predictions, with torch, eager and compiled, and JAX."""
     out = writer(folder, "peers")
     ours = [OURS + name for name in dict.fromkeys((BACKEND, *BACKENDS[DEVICE]))]
     names = [*ours, *(name for name in PEERS if DEVICE == "cpu" or name != "scikit-learn")]
-    clock.each(partial(_keep, out, epochs, one, names, **WORDS) for one in WORKLOADS)
+    clock.each(partial(_keep, out, epochs, workload, names, **WORDS) for workload in WORKLOADS)
     names = [*ours, *(name for name in PREDICTORS if name in names)]
-    clock.each(partial(_keep, out, predictions, one, BATCHES, names, **WORDS) for one in WORKLOADS)
+    clock.each(partial(_keep, out, predictions, workload, BATCHES, names, **WORDS) for workload in WORKLOADS)
     predicted = [record for record in out.records if record["what"] == "predict"]
     return [*summary_tables(out.records), prediction_table(predicted)]
 
 
-def _keep(out: Writer, measure: Callable[..., Iterable[Record]], *given: Any, **words: Any) -> None:
-    out.add(measure(*given, **words))
+def _keep(out: Writer, measure: Callable[..., Iterable[Record]], *arguments: Any, **words: Any) -> None:
+    out.add(measure(*arguments, **words))
 
 
 PARTS = {"tests": tests, "laws": laws, "step": step, "peers": peers}
@@ -118,7 +122,7 @@ def writer(folder: Path, part: str) -> Writer:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do a part; 1 where a test failed."""
+    """Run a part; returns 1 if a test failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("folder", type=Path)
@@ -128,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = PARTS[arguments.part](arguments.folder, clock)
     print(where(about(DEVICE)))
     print(f"{arguments.part}: {time.perf_counter() - clock.began:.0f} s, {clock.left_out} cases left out")
-    print(*(as_text(one) for one in tables), sep="\n\n")
+    print(*(as_text(table) for table in tables), sep="\n\n")
     return 0 if arguments.part not in ("tests", "laws") or tables[0].rows[0][1:3] == ["0", "0"] else 1
 
 

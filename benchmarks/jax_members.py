@@ -1,4 +1,4 @@
-"""Activations, losses and optimizers as users of JAX write them, and an epoch scanned over its batches."""
+"""Activations, losses and optimizers written in JAX, and training with an epoch scanned over its batches."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -56,7 +56,7 @@ LOSSES: dict[str, Callable[[Any, Any], Any]] = {  # of each row, for scores and 
     "AbsoluteError": lambda z, t: jnp.sum(jnp.abs(z - t), axis=1),
     "Huber": _huber,
     "Quantile": _quantile,
-    "Poisson": lambda z, t: jnp.sum(jnp.exp(z) - t * z, axis=1),
+    "PoissonNLL": lambda z, t: jnp.sum(jnp.exp(z) - t * z, axis=1),
     "GaussianNLL": _gaussian,
     "SigmoidCrossEntropy": lambda z, t: jnp.sum(nn.softplus(z) - t * z, axis=1),
     "SoftmaxCrossEntropy": lambda z, t: -jnp.take_along_axis(nn.log_softmax(z), t[:, None], axis=1)[:, 0],
@@ -93,7 +93,7 @@ def _adamw(t: Any, rate: float, g: Any, p: Any, m: Any, v: Any) -> tuple:
 
 def _nadam(t: Any, rate: float, g: Any, p: Any, m: Any, v: Any, product: Any) -> tuple:
     m, v = _moments(g, m, v)
-    mu, following = (0.9 * (1 - 0.5 * 0.96 ** (one * 0.004)) for one in (t, t + 1))
+    mu, following = (0.9 * (1 - 0.5 * 0.96 ** (step * 0.004)) for step in (t, t + 1))
     product = product * mu
     ahead = following / (1 - product * following) * m + (1 - mu) / (1 - product) * g
     return p - rate * ahead / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8), m, v, product
@@ -140,7 +140,7 @@ OPTIMIZERS = {
 def trainer(
     params: Any, x: np.ndarray, y: np.ndarray, batch: int, activation: Callable, loss: Callable, optimizer: Optimizer
 ) -> Callable[[int], list[tuple]]:
-    """The function that trains for whole shuffled epochs and gives back the parameters, pairs of weight and bias."""
+    """A function that trains for whole shuffled epochs and returns the (weight, bias) pairs."""
     leaves, tree = jax.tree.flatten(jax.tree.map(jnp.array, params))
     state = (leaves, [[slot(leaf) for slot in optimizer.slots] for leaf in leaves], jnp.zeros(()))
     rows, targets = jnp.array(x), jnp.array(y)
@@ -148,8 +148,8 @@ def trainer(
 
     def mean_loss(leaves: list, x: Any, y: Any) -> Any:
         *hidden, (weight, bias) = jax.tree.unflatten(tree, leaves)
-        for some, offset in hidden:
-            x = activation(x @ some + offset)
+        for kernel, offset in hidden:
+            x = activation(x @ kernel + offset)
         return jnp.mean(loss(x @ weight + bias, y))
 
     def step(state: Any, order: Any) -> tuple:
@@ -157,9 +157,10 @@ def trainer(
         value, grads = jax.value_and_grad(mean_loss)(leaves, rows[order], targets[order])
         count = count + 1
         updated = [
-            optimizer.update(count, optimizer.rate, g, p, *own) for g, p, own in zip(grads, leaves, slots, strict=True)
+            optimizer.update(count, optimizer.rate, g, p, *leaf_slots)
+            for g, p, leaf_slots in zip(grads, leaves, slots, strict=True)
         ]
-        return ([p for p, *_ in updated], [own for _, *own in updated], count), value
+        return ([p for p, *_ in updated], [leaf_slots for _, *leaf_slots in updated], count), value
 
     @partial(jax.jit, donate_argnums=0)
     def epoch(state: Any, orders: Any) -> tuple:

@@ -1,8 +1,8 @@
-"""Each activation, loss and optimizer in the place of ReLU, softmax cross-entropy and Adam, beside the same in JAX.
+"""Measures each activation, loss and optimizer in the place of ReLU, softmax cross-entropy and Adam, against JAX.
 
 Run ``taskset -c 0 python -m benchmarks.members`` for one core. Whole epochs of the workload "tabular" by `Model.fit` on
-NumPy and by hand-written JAX, an epoch under one ``jit`` (`benchmarks.jax_members`), in rounds by turns; the ratio is
-the median of the rounds' own. The last line is a user's own softmax cross-entropy against ours.
+NumPy and by hand-written JAX, an epoch under one ``jit`` (`benchmarks.jax_members`), in alternating rounds; the ratio
+is the median of the ratios of each round. The last line is softmax cross-entropy as a user would write it.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from mlpcore.gradient_check import draw_targets
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 
-TABULAR = next(one for one in WORKLOADS if one.name == "tabular")
+TABULAR = next(workload for workload in WORKLOADS if workload.name == "tabular")
 RELU, CROSS_ENTROPY, ADAM = "ReLU", "SoftmaxCrossEntropy", "Adam"
 
 ACTIVATIONS: dict[str, Any] = {
@@ -36,7 +36,7 @@ LOSSES: dict[str, tuple[Any, str, int]] = {  # with the kind of target and its c
     "AbsoluteError": (mc.AbsoluteError(), "reals", 8),
     "Huber": (mc.Huber(), "reals", 8),
     "Quantile": (mc.Quantile(LEVELS), "reals", 2),
-    "Poisson": (mc.Poisson(), "counts", 8),
+    "PoissonNLL": (mc.PoissonNLL(), "counts", 8),
     "GaussianNLL": (mc.GaussianNLL(), "reals", 4),
     "SigmoidCrossEntropy": (mc.SigmoidCrossEntropy(), "flags", 8),
     "SoftmaxCrossEntropy": (mc.SoftmaxCrossEntropy(), "labels", 8),
@@ -51,14 +51,14 @@ OPTIMIZERS: dict[str, Any] = {
 
 
 class ClassLikelihood:
-    """Softmax cross-entropy of labels, written once more as a user would."""
+    """Softmax cross-entropy of labels as a user would write it."""
 
     def outputs(self, target_columns: int) -> int:
         """One score for each class."""
         return target_columns
 
     def prepare(self, target: Any, outputs: int, dtype: Any) -> Any:
-        """Labels, which are trusted."""
+        """The labels, unchecked."""
         return namespace(target).astype(target, namespace(target).int32)
 
     def value_and_grad(self, z: Any, target: Any, weights: Any) -> tuple[Any, Any]:
@@ -79,7 +79,7 @@ class ClassLikelihood:
 
 
 class Case(NamedTuple):
-    """Which member stands in for another, and the names of all three."""
+    """The names of the case and of its activation, loss and optimizer, one of which replaces the default."""
 
     name: str
     activation: str = "ReLU"
@@ -92,19 +92,19 @@ CASES = (
     *(Case(name, loss=name) for name in LOSSES),
     *(Case(name, optimizer=name) for name in OPTIMIZERS),
 )
-Train = Callable[[int], list[tuple]]  # for whole epochs; gives back the pairs of weight and bias
+Train = Callable[[int], list[tuple]]  # trains for whole epochs; returns the (weight, bias) pairs
 SCAN, OURS, USERS = "jax scan", "mlpcore numpy", "a user's loss"
 
 
 def target_of(task: Task, case: Case) -> np.ndarray:
     """The raw target of the loss, for every row."""
     _, kind, columns = LOSSES[case.loss]
-    made = draw_targets(Stream(0), task.workload.rows, columns)[kind]
-    return made.astype("int32" if made.dtype.kind == "i" else "float32")
+    target = draw_targets(Stream(0), task.workload.rows, columns)[kind]
+    return target.astype("int32" if target.dtype.kind == "i" else "float32")
 
 
 def ours(task: Task, case: Case, loss: Any = None) -> Train:
-    """`Model.fit`, with a ``loss`` in the place of the case's."""
+    """Training by `Model.fit`; ``loss`` replaces that of the case."""
     loss = LOSSES[case.loss][0] if loss is None else loss
     layers: list[Any] = []
     params: list[dict] = []
@@ -123,7 +123,7 @@ def ours(task: Task, case: Case, loss: Any = None) -> Train:
 
 
 def theirs(task: Task, case: Case) -> Train:
-    """The same in JAX."""
+    """Training of the same network in JAX."""
     formulas = (
         jax_members.ACTIVATIONS[case.activation],
         jax_members.LOSSES[case.loss],
@@ -133,7 +133,7 @@ def theirs(task: Task, case: Case) -> Train:
 
 
 def measured(case: Case, rounds: int, seconds: float) -> Iterator[Record]:
-    """A record of an epoch for each contender."""
+    """Yield a record of an epoch for each contender."""
     task = make_task(TABULAR)
     runs: dict[str, Train] = {SCAN: theirs(task, case), OURS: ours(task, case)}
     if case == Case(case.loss):
@@ -141,19 +141,19 @@ def measured(case: Case, rounds: int, seconds: float) -> Iterator[Record]:
     for train in runs.values():
         train(1)  # it compiles
     about = {"what": "member", "workload": case.name, "batch": TABULAR.batch, "dtype": task.dtype, "device": "cpu"}
-    for name, taken in alternate(runs, rounds, seconds).items():
-        yield about | {"rows": TABULAR.rows, "contender": name, "seconds": taken}
+    for name, samples in alternate(runs, rounds, seconds).items():
+        yield about | {"rows": TABULAR.rows, "contender": name, "seconds": samples}
 
 
 def members_table(records: Sequence[Record]) -> TextTable:
-    """Rows/s of both for every member, and their ratio."""
+    """The table of rows/s of both for every member, and their ratio."""
     rows = []
-    for (what, name, *_), found in cases(records).items():
+    for (task, name, *_), by_contender in cases(records).items():
         for contender in (OURS, USERS):
-            if what == "member" and contender in found:
+            if task == "member" and contender in by_contender:
                 label = name if contender == OURS else f"{name} as a user's own"
-                speeds = [count(rate(found[one])) for one in (contender, SCAN)]
-                rows.append([label, *speeds, times(ratio(found[contender], found[SCAN]))])
+                speeds = [count(rate(by_contender[contestant])) for contestant in (contender, SCAN)]
+                rows.append([label, *speeds, times(ratio(by_contender[contender], by_contender[SCAN]))])
     title = f"one member exchanged at {TABULAR.shape}, batch {TABULAR.batch}, float32"
     return TextTable(title, ["in its place", "mlpcore numpy, rows/s", "jax scan, rows/s", "against jax scan"], rows)
 

@@ -57,7 +57,7 @@ def measure(gigabytes: float = 1.0, widths: Sequence[int] = (256, 128, 10), batc
 
 
 def of_a_step(workload: Workload, compiled: bool) -> int:
-    """Bytes that are taken at the peak of a fit of two batches and were not there before it."""
+    """The bytes that a fit of two batches allocates at its peak."""
     task = make_task(replace(workload, steps=2))
     model = Model(workload.network(), SoftmaxCrossEntropy(), Adam(1e-3), compile=compiled)
     model.fit(task.x, task.y, epochs=1, batch_size=workload.batch)  # what is made once
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if arguments.steps:
         for workload in WORKLOADS:
-            eager, compiled = (of_a_step(workload, way) / 1e6 for way in (False, True))
+            eager, compiled = (of_a_step(workload, compile) / 1e6 for compile in (False, True))
             print(f"{workload.name:8} {workload.shape:24} eager {eager:8.2f} MB, compiled {compiled:8.2f} MB")
         return
     bytes_of = measure(arguments.gigabytes)

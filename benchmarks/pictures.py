@@ -30,32 +30,36 @@ def draw(section: str, sources: Sequence[Results], images: Path) -> Iterator[tup
     """Draw the pictures that belong under a section; the name and the words of each."""
     merged: Found = {}
     for source in sources:
-        for key, found in cases(source.records).items():
+        for key, by_contender in cases(source.records).items():
             if key[0] == "epoch" and key[3] == "float32":
-                merged[key] = found  # the last file that has a case is drawn
-    for name, alt, own, figure in PICTURES:
-        if own == section:
-            made = figure(merged)
-            if made is not None:
+                merged[key] = by_contender  # the last file that has a case is drawn
+    for name, alt, caption, figure in PICTURES:
+        if caption == section:
+            drawn = figure(merged)
+            if drawn is not None:
                 images.mkdir(parents=True, exist_ok=True)
-                made.savefig(images / name)
+                drawn.savefig(images / name)
                 yield name, alt
 
 
 def shares(merged: Found) -> Any:
     """A panel of bars for each workload: the share of the limit that each contender reaches on the CPU."""
-    named = [one.name for one in WORKLOADS]
-    found = {key[1]: some for key, some in merged.items() if key[1] in named and key[4] == "cpu" and LIMIT in some}
-    if not found:
+    named = [workload.name for workload in WORKLOADS]
+    by_workload = {
+        key[1]: by_contender
+        for key, by_contender in merged.items()
+        if key[1] in named and key[4] == "cpu" and LIMIT in by_contender
+    }
+    if not by_workload:
         return None
-    figure, axes = _figure(len(found), (1.75, 3.4), sharey=True)
-    everyone = {name for some in found.values() for name in some}
+    figure, axes = _figure(len(by_workload), (1.75, 3.4), sharey=True)
+    everyone = {name for by_contender in by_workload.values() for name in by_contender}
     names = [name for name in COLORS if name in everyone and name != LIMIT]
-    for axis, workload in zip(axes, (name for name in named if name in found), strict=True):
-        some = found[workload]
-        highest = max(100.0, *(100 * (ratio(one, some[LIMIT]) or 0.0) for one in some.values()))
+    for axis, workload in zip(axes, (name for name in named if name in by_workload), strict=True):
+        by_contender = by_workload[workload]
+        highest = max(100.0, *(100 * (ratio(record, by_contender[LIMIT]) or 0.0) for record in by_contender.values()))
         for place, name in enumerate(names):
-            value = ratio(some.get(name), some[LIMIT])
+            value = ratio(by_contender.get(name), by_contender[LIMIT])
             if value is not None:
                 ours = name.startswith(OURS)
                 axis.barh(place, 100 * value, color=COLORS[name], alpha=1.0 if ours else 0.55, height=0.72)
@@ -73,8 +77,8 @@ def shares(merged: Found) -> Any:
 def throughput(merged: Found) -> Any:
     """A panel for each width: rows/s against the batch size, a line for each backend and device, and the limit."""
     panels: dict[str, dict[tuple[str, str], list[tuple[int, float]]]] = {}
-    for (_, workload, batch, _, device), found in merged.items():
-        for contender, record in found.items():
+    for (_, workload, batch, _, device), by_contender in merged.items():
+        for contender, record in by_contender.items():
             if workload in WIDTHS and (contender.startswith(OURS) or contender == LIMIT) and rate(record):
                 points = panels.setdefault(workload, {}).setdefault((contender, device), [])
                 points.append((batch, rate(record) or 0.0))
@@ -101,11 +105,11 @@ def throughput(merged: Found) -> Any:
 def overtaking(merged: Found) -> Any:
     """A line for each width: how many times as fast the GPU is at each batch size; it overtakes the CPU at 1."""
     lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    for (what, workload, batch, dtype, device), found in merged.items():
-        cpu = merged.get((what, workload, batch, dtype, "cpu"), {}).get("mlpcore numpy")
+    for (task, workload, batch, dtype, device), by_contender in merged.items():
+        cpu = merged.get((task, workload, batch, dtype, "cpu"), {}).get("mlpcore numpy")
         if device == "cpu" or workload not in WIDTHS or not rate(cpu):
             continue
-        for contender, record in found.items():
+        for contender, record in by_contender.items():
             if contender.startswith(OURS) and rate(record):
                 value = (rate(record) or 0.0) / (rate(cpu) or 1.0)
                 lines.setdefault((contender, workload), []).append((batch, value))

@@ -47,50 +47,51 @@ def page(sources: Sequence[Results], images: Path) -> str:
     """The whole page; its pictures are written to ``images``."""
     parts = [INTRODUCTION]
     for title, make in SECTIONS:
-        made = [text for source in sources for text in make(source)]
-        if made:
-            parts += [f"## {title}\n", *made]
+        texts = [text for source in sources for text in make(source)]
+        if texts:
+            parts += [f"## {title}\n", *texts]
         parts += [f"![{alt}](images/{name})\n" for name, alt in pictures.draw(title, sources, images)]
     return "\n".join(parts)
 
 
-def _captioned(source: Results, one: TextTable) -> str:
-    return f"**{one.title}**\n\n{as_markdown(one)}\n\n*{where(source.about)}; {source.name}.json*\n"
+def _captioned(source: Results, table: TextTable) -> str:
+    return f"**{table.title}**\n\n{as_markdown(table)}\n\n*{where(source.about)}; {source.name}.json*\n"
 
 
 def _summary(source: Results) -> Iterator[str]:
-    yield from (_captioned(source, one) for one in summary_tables(source.records))
+    yield from (_captioned(source, table) for table in summary_tables(source.records))
 
 
 def _training(source: Results) -> Iterator[str]:
     named = {workload.name for workload in WORKLOADS}
-    for key, found in cases(source.records).items():
+    for key, by_contender in cases(source.records).items():
         if key[0] == "epoch" and key[1] in named:
-            yield _captioned(source, table(found))
+            yield _captioned(source, table(by_contender))
 
 
 def _steps(source: Results) -> Iterator[str]:
     """One table of all steps: a row for each workload, batch and dtype, a column for each backend."""
-    found = {key: some for key, some in cases(source.records).items() if key[0] == "step"}
-    if found:
-        names = list(dict.fromkeys(name for some in found.values() for name in some))
+    step_cases = {key: by_contender for key, by_contender in cases(source.records).items() if key[0] == "step"}
+    if step_cases:
+        names = list(dict.fromkeys(name for by_contender in step_cases.values() for name in by_contender))
         rows = [
-            [k[1], f"{k[2]:,}", k[3], *(count(rate(some.get(name))) for name in names)] for k, some in found.items()
+            [k[1], f"{k[2]:,}", k[3], *(count(rate(by_contender.get(name))) for name in names)]
+            for k, by_contender in step_cases.items()
         ]
         yield _captioned(source, TextTable("training steps, rows/s", ["workload", "batch", "dtype", *names], rows))
 
 
 def _prediction(source: Results) -> Iterator[str]:
-    some = [record for record in source.records if record["what"] == "predict"]
-    if some:
-        yield _captioned(source, prediction_table(some))
+    predictions = [record for record in source.records if record["what"] == "predict"]
+    if predictions:
+        yield _captioned(source, prediction_table(predictions))
 
 
 def _sweep(source: Results) -> Iterator[str]:
-    some = [record for record in source.records if record["what"] == "epoch" and record["workload"] in SWEPT]
-    names = list(dict.fromkeys(one["contender"] for one in some if one["contender"].startswith(OURS)))
+    swept = [record for record in source.records if record["what"] == "epoch" and record["workload"] in SWEPT]
+    names = list(dict.fromkeys(record["contender"] for record in swept if record["contender"].startswith(OURS)))
     if names:
-        yield _captioned(source, sweep_table(some, names))
+        yield _captioned(source, sweep_table(swept, names))
 
 
 def _memory(source: Results) -> Iterator[str]:

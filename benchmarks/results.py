@@ -32,18 +32,21 @@ class Writer:
 
     def add(self, records: Iterable[Record]) -> list[Record]:
         """Keep the records, and give them back as a list."""
-        some = list(records)
-        self.records += some
+        new_records = list(records)
+        self.records += new_records
         if self.path:
             text = ",\n".join(json.dumps(rounded(record)) for record in self.records)
             head = json.dumps(self.head, indent=1)[:-2]
             replace_file(self.path, [f'{head},\n "records": [\n{text}\n]}}\n'.encode()])
-        return some
+        return new_records
 
 
 def rounded(record: Record) -> Record:
     """The record with its times to six digits, a line of the file."""
-    return {key: [float(f"{one:.6g}") for one in value] if key == "seconds" else value for key, value in record.items()}
+    return {
+        key: [float(f"{number:.6g}") for number in value] if key == "seconds" else value
+        for key, value in record.items()
+    }
 
 
 def read(path: str | Path) -> Results:
@@ -52,9 +55,9 @@ def read(path: str | Path) -> Results:
     content = json.loads(path.read_text(encoding="utf-8"))
     if "benchmarks" in content:
         records = [
-            one["extra_info"] | {"seconds": [one["stats"]["median"]]}
-            for one in content["benchmarks"]
-            if "what" in one["extra_info"]
+            benchmark["extra_info"] | {"seconds": [benchmark["stats"]["median"]]}
+            for benchmark in content["benchmarks"]
+            if "what" in benchmark["extra_info"]
         ]
         return Results(path.stem, content["machine_info"]["mlpcore"], records)
     return Results(path.stem, content["about"], content["records"])

@@ -1,4 +1,4 @@
-"""Training steps alone: batches in the order of the rows, checked and placed before the clock runs, no shuffling."""
+"""Measures training steps alone: without shuffling, with data checked and moved to the device before."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from mlpcore.training.interruption import Interruption
 
 
 def step_run(task: Task, device: str, backend: str) -> Run:
-    """The run of as many steps as an epoch has."""
+    """The run of the steps of an epoch."""
     model = build(task, device, backend)
     with model.backend.scope(task.dtype):
         data, weights = model._data(task.x, task.y)
@@ -30,5 +30,5 @@ def steps(workload: Workload, backend: str, dtype: str, *, device: str, rounds: 
     name = OURS + backend
     run = step_run(make_task(workload, dtype), device, backend)
     run(1)
-    taken = alternate({name: run}, rounds, seconds)
-    return [about_case("step", workload, dtype, device) | {"contender": name, "seconds": taken[name]}]
+    samples = alternate({name: run}, rounds, seconds)
+    return [about_case("step", workload, dtype, device) | {"contender": name, "seconds": samples[name]}]

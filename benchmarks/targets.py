@@ -1,4 +1,4 @@
-"""The ratios that were set as targets, beside what was measured: training on NumPy and on JAX, and prediction."""
+"""Tables of measured ratios with their targets: training on NumPy and on JAX, and prediction."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,31 +23,39 @@ HEAD = ("workload", "rows/s", "GFLOP/s", "of the limit", BETTER, "against jax sc
 
 
 def summary_tables(records: Sequence[Record]) -> Iterator[TextTable]:
-    """For each of mlpcore's backends one row a workload: speed, share of the limit, ratios; targets in brackets."""
+    """Yield a table for each of mlpcore's backends: speed, share of the limit, ratios, with targets in brackets."""
     named = {workload.name for workload in WORKLOADS}
-    found = {key: some for key, some in cases(records).items() if key[0] == "epoch" and key[1] in named}
-    for dtype, device in dict.fromkeys((key[3], key[4]) for key in found):
-        here = {key[1]: some for key, some in found.items() if key[3:] == (dtype, device)}
-        for name in dict.fromkeys(name for some in here.values() for name in some if name.startswith(OURS)):
-            rows = [_row(workload, some, name, dtype) for workload, some in here.items() if rate(some.get(name))]
+    epoch_cases = {
+        key: by_contender for key, by_contender in cases(records).items() if key[0] == "epoch" and key[1] in named
+    }
+    for dtype, device in dict.fromkeys((key[3], key[4]) for key in epoch_cases):
+        by_workload = {key[1]: by_contender for key, by_contender in epoch_cases.items() if key[3:] == (dtype, device)}
+        for name in dict.fromkeys(
+            name for by_contender in by_workload.values() for name in by_contender if name.startswith(OURS)
+        ):
+            rows = [
+                _row(workload, by_contender, name, dtype)
+                for workload, by_contender in by_workload.items()
+                if rate(by_contender.get(name))
+            ]
             if rows:
                 yield TextTable(f"{name} on {device}, {dtype} (in brackets: the target)", HEAD, rows)
 
 
-def _row(workload: str, found: dict[str, Record], name: str, dtype: str) -> list[str]:
-    own, limit, eager, scan = found[name], found.get(LIMIT), best(found, EAGER), found.get("jax scan")
+def _row(workload: str, records: dict[str, Record], name: str, dtype: str) -> list[str]:
+    record, limit, eager, scan = records[name], records.get(LIMIT), best(records, EAGER), records.get("jax scan")
     goals: tuple = (None, None, None)
-    if dtype == "float32" and own["device"] == "cpu":
+    if dtype == "float32" and record["device"] == "cpu":
         goals = {OURS + "numpy": NUMPY.get(workload), OURS + "jax": (None, None, JAX)}.get(name) or goals
-    speed, peer = rate(own) or 0.0, best(found, filter(is_peer, found))
+    speed, peer = rate(record) or 0.0, best(records, filter(is_peer, records))
     return [
         workload,
         count(speed),
-        f"{speed * own['flops'] / own['rows'] / 1e9:.3g}",
-        _beside(share, ratio(own, limit), goals[0]),
-        _beside(times, ratio(own, eager), goals[1]),
-        _beside(times, ratio(own, scan), goals[2]),
-        times(ratio(own, peer)) + (f", {peer['contender']}" if peer else ""),
+        f"{speed * record['flops'] / record['rows'] / 1e9:.3g}",
+        _beside(share, ratio(record, limit), goals[0]),
+        _beside(times, ratio(record, eager), goals[1]),
+        _beside(times, ratio(record, scan), goals[2]),
+        times(ratio(record, peer)) + (f", {peer['contender']}" if peer else ""),
     ]
 
 
@@ -56,13 +64,13 @@ def _beside(write, value: float | None, goal: float | None) -> str:
 
 
 def prediction_table(records: Sequence[Record]) -> TextTable:
-    """Rows/s of everybody, and the ratio of the first of mlpcore's backends to the better of torch and scikit-learn."""
-    found = cases(records)
-    names = list(dict.fromkeys(name for some in found.values() for name in some))
-    own = next((name for name in names if name.startswith(OURS)), NONE)
+    """The table of rows/s of all contenders, and the ratio of mlpcore's first backend to torch or scikit-learn."""
+    by_case = cases(records)
+    names = list(dict.fromkeys(name for by_contender in by_case.values() for name in by_contender))
+    our_name = next((name for name in names if name.startswith(OURS)), NONE)
     rows = []
-    for (_, workload, batch, dtype, _), some in found.items():
-        gain = times(ratio(some.get(own), best(some, EAGER)))
-        rows.append([workload, f"{batch:,}", dtype, *(count(rate(some.get(name))) for name in names), gain])
-    head = ["workload", "batch", "dtype", *names, f"{own} {BETTER} (1.00 x)"]
+    for (_, workload, batch, dtype, _), by_contender in by_case.items():
+        gain = times(ratio(by_contender.get(our_name), best(by_contender, EAGER)))
+        rows.append([workload, f"{batch:,}", dtype, *(count(rate(by_contender.get(name))) for name in names), gain])
+    head = ["workload", "batch", "dtype", *names, f"{our_name} {BETTER} (1.00 x)"]
     return TextTable("prediction of class probabilities, rows/s", head, rows)

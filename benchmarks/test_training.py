@@ -15,11 +15,13 @@ from mlpcore.bench.suite import LIMIT, about_case
 from mlpcore.bench.workloads import SWEEP, WORKLOADS, Workload, make_task
 
 DTYPES = ("float32", "float64")
-CASES = [(one, dtype) for one in WORKLOADS for dtype in DTYPES] + [(one, "float32") for one in SWEEP]
+CASES = [(workload, dtype) for workload in WORKLOADS for dtype in DTYPES] + [
+    (workload, "float32") for workload in SWEEP
+]
 
 
-def name_of(part: Any) -> str | None:
-    return f"{part.name}-{part.batch}" if isinstance(part, Workload) else None
+def name_of(parameter: Any) -> str | None:
+    return f"{parameter.name}-{parameter.batch}" if isinstance(parameter, Workload) else None
 
 
 def device_of(backend: Backend) -> str:

@@ -37,7 +37,7 @@ CUDART_NOT_SUPPORTED, CUBLAS_NOT_SUPPORTED = 801, 15
 
 
 def run(*words: object) -> str:
-    """What a command printed; where it fails, its errors end the program."""
+    """The output of a command; if it fails, the program ends with its errors."""
     ended = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True)
     if ended.returncode:
         sys.exit(" ".join(map(str, words)) + "\n" + ended.stdout + ended.stderr)
@@ -54,7 +54,7 @@ def wheel() -> tuple[str, str]:
 
 
 def cuda_headers(major: str) -> Path:
-    """The folder with cuda_runtime_api.h: of the wheel nvidia-cuda-runtime, or of a toolkit."""
+    """The folder with cuda_runtime_api.h, from the wheel nvidia-cuda-runtime or from a toolkit."""
     folders = [SITE / f"nvidia/cu{major}/include", SITE / "nvidia/cuda_runtime/include"]
     folders += [Path(os.environ[name]) / "include" for name in ("CUDA_PATH", "CUDA_HOME") if name in os.environ]
     for folder in folders:
@@ -64,7 +64,7 @@ def cuda_headers(major: str) -> Path:
 
 
 def download(version: str) -> Path:
-    """CuPy's source distribution, unpacked. Its setup runs when pip looks at it, and must not look for CUDA."""
+    """CuPy's source distribution, unpacked. pip runs its setup, which must not search for CUDA."""
     folder = BUILD / f"cupy-{version}"
     if not folder.exists():
         os.environ["CUPY_INSTALL_USE_STUB"] = "1"
@@ -125,7 +125,7 @@ def compiled_header() -> None:
 
 
 def version() -> str:
-    """Of what kernels are compiled with: CuPy's cache of kernels starts anew where this changes."""
+    """The digest of everything that kernels are compiled with; CuPy's kernel cache depends on it."""
     files = sorted(path for path in (HERE / "include").rglob("*") if path.is_file())
     files += [HERE / "src/translate.cpp", HERE / "src/compile.cpp"]
     return hashlib.sha1(b"".join(path.read_bytes() for path in files)).hexdigest()

@@ -1,4 +1,4 @@
-"""Writes docs/api.md: every public name with its call and the first sentence of its docstring."""
+"""Writes docs/api.md: every public name with its signature and the first paragraph of its docstring."""
 
 import inspect
 from pathlib import Path
@@ -13,18 +13,18 @@ TRAINER = ("epoch", "score", "predict", "vector", "snapshot", "restore")
 
 
 def line(name: str, thing: object) -> str:
-    """``- `name(arguments)`: first sentence.``"""
+    """The entry of a name: ``- `name(arguments)`: first paragraph.``"""
     try:
         signature = str(inspect.signature(thing)).split(" -> ")[0] if callable(thing) else ""
     except ValueError:
         signature = ""
-    words = inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].replace("\n", " ").removesuffix("::")
+    words = inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
     bare = "".join(signature.replace("self, ", "").replace("(self)", "()"))
     return f"- `{name}{_without_types(bare)}`: {words}"
 
 
 def _without_types(signature: str) -> str:
-    """The names and defaults of a signature; the types stand in the code."""
+    """A signature without annotations."""
     if not signature:
         return ""
     parts, depth, word, skip = [], 0, "", False
@@ -57,7 +57,7 @@ def page() -> str:
     others = [name for name in mc.__all__ if name not in of_parts and name not in ("Model", "Trainer", *OWN)]
     groups = {title: part.__all__ for title, part in parts.items()}
     groups = {"Callbacks, files, data, checks and backends": others, "Bases of own layers": OWN} | groups
-    text = "# API\n\nThe public names, `import mlpcore as mc`. Formulas, shapes and sources stand in the docstrings.\n"
+    text = "# API\n\nThe public names, `import mlpcore as mc`. Formulas, shapes and sources are in the docstrings.\n"
     text += "Written by `python docs/make_api.py`.\n\n## Model\n\n"
     for kind, methods in ((mc.Model, METHODS), (mc.Trainer, TRAINER)):
         text += line(kind.__name__, kind) + "\n"

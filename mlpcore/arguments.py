@@ -54,7 +54,7 @@ def named_metrics(metrics: Any) -> dict[str, Metric]:
 
 def _check_outputs(net: Layer, loss: Loss) -> None:
     """The loss must have a use for all columns that the network gives, as far as they are known."""
-    width = net.widths(None)
+    width = net.output_width(None)
     if width is not None and not any(loss.outputs(columns) == width for columns in range(width, 0, -1)):
         raise ConfigurationError(
             f"Model: the network gives {width} columns, but {loss!r} takes {loss.outputs(1)} for one column of y, "

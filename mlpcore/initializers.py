@@ -1,4 +1,4 @@
-"""Initial weights: each rule with its formula and its paper. Given arrays enter by ``Model(..., params=tree)``.
+"""Initial weights: each rule with its formula and its paper. ``Model(..., params=tree)`` takes arrays instead.
 
 ``fans`` is (fan_in, fan_out) of the layer: a weight has this shape, a bias the shape (fan_out,). Every rule is made of
 operations that IEEE 754 rounds correctly, in a fixed order: the same `Stream` gives the same bits on every machine.
@@ -127,17 +127,17 @@ class Orthogonal:
         tall, narrow = max(shape), min(shape)
         normals = rng.normal((tall * narrow - narrow * (narrow - 1) // 2,))
         q, end = np.eye(tall, narrow), 0
-        # The last reflection, of the shortest vector, first: it meets an identity but for its own rows and columns.
+        # The last reflection, of the shortest vector, first: outside its own rows and columns q is still the identity.
         for j in reversed(range(narrow)):
             vector = normals[end : end + tall - j].copy()
             end += tall - j
             length = math.sqrt(np.sum(vector * vector))
-            # Away from the axis, so that nothing cancels; R's diagonal then has the other sign, which Q takes over.
+            # Reflected away from the axis, so that nothing cancels; R's diagonal has the other sign, which Q absorbs.
             sign = 1.0 if vector[0] >= 0 else -1.0
             vector[0] += sign * length
             vector /= math.sqrt(length * abs(vector[0]))
-            part = q[j:, j:]
-            part -= vector[:, None] * np.sum(vector[:, None] * part, axis=0)
+            block = q[j:, j:]
+            block -= vector[:, None] * np.sum(vector[:, None] * block, axis=0)
             q[:, j] *= -sign
         return self.gain * (q if shape[0] == tall else q.T)
 

@@ -1,4 +1,4 @@
-"""Named metrics: how good predictions are, as weighted means over rows that a user can read.
+"""Named metrics: the quality of predictions, mostly as weighted means over rows.
 
 A metric is a function ``(target, prediction, weights) -> 0-d array`` of the target as the loss prepared it (labels
 (n,), or real columns (n, c)), of what the loss's ``predict`` gave, and of row weights (n,), not all zero. A row of
@@ -45,18 +45,18 @@ def balanced_accuracy(target: Array, prediction: Any, weights: Array) -> Array:
     """
     xp = namespace(target)
     if target.ndim == 1:
-        classes, given = prediction.shape[-1], xp.argmax(prediction, axis=-1)
+        classes, predicted = prediction.shape[-1], xp.argmax(prediction, axis=-1)
     else:
         prediction = _matching("balanced_accuracy", target, prediction)
         if target.shape[-1] != 1:
             raise DataError(
                 f"balanced_accuracy: y has {target.shape[-1]} columns, expected class labels or a single column"
             )
-        classes, given = 2, xp.astype(prediction[..., 0] > 0.5, xp.int32)
+        classes, predicted = 2, xp.astype(prediction[..., 0] > 0.5, xp.int32)
         target = xp.astype(target[:, 0] > 0.5, xp.int32)
     member = xp.expand_dims(target, axis=-1) == xp.arange(classes, dtype=target.dtype, device=device_of(target))
     member = xp.where(member, xp.expand_dims(weights, axis=-1), 0.0)
-    right = xp.expand_dims(xp.astype(given == target, weights.dtype), axis=-1)
+    right = xp.expand_dims(xp.astype(predicted == target, weights.dtype), axis=-1)
     total = xp.sum(member, axis=-2)
     occurs = total > 0
     recall = xp.sum(member * right, axis=-2) / xp.where(occurs, total, 1.0)
@@ -87,18 +87,18 @@ def r2(target: Array, prediction: Any, weights: Array) -> Array:
     """``1 - sum((t - p)^2) / sum((t - mean t)^2)`` of every column, then the mean over columns.
 
     A column whose target is constant counts 1 if every prediction is exact and 0 if not, as in scikit-learn's
-    ``r2_score``; here that holds for a single row too, and for constants that their rounded mean does not meet.
+    ``r2_score``; here that holds for a single row too, and for constants that differ from their rounded mean.
     """
     xp = namespace(target)
     error, scale = _error("r2", target, prediction, weights, axis=-2)
-    apart = target * xp.expand_dims(scale, axis=-2)
-    apart = apart - xp.expand_dims(_mean_columns(apart, weights), axis=-2)
-    left, spread = (_root_mean_square(part, weights) for part in (error, apart))
+    scaled = target * xp.expand_dims(scale, axis=-2)
+    deviation = scaled - xp.expand_dims(_mean_columns(scaled, weights), axis=-2)
+    residual, spread = _root_mean_square(error, weights), _root_mean_square(deviation, weights)
     present = xp.expand_dims(weights, axis=-1) > 0
     lowest = xp.min(xp.where(present, target, float("inf")), axis=-2)
     constant = lowest == xp.max(xp.where(present, target, -float("inf")), axis=-2)
-    share = left / xp.where(constant, 1.0, spread)
-    return xp.mean(xp.where(constant, xp.astype(left == 0, share.dtype), 1 - share * share), axis=-1)
+    share = residual / xp.where(constant, 1.0, spread)
+    return xp.mean(xp.where(constant, xp.astype(residual == 0, share.dtype), 1 - share * share), axis=-1)
 
 
 METRICS: dict[str, Metric] = {
@@ -141,12 +141,12 @@ def _takes_weights(function: Callable) -> bool:
     """Whether a third positional parameter is there for the row weights."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
-        given = list(inspect.signature(function).parameters.values())
-    except ValueError:  # some functions written in C do not tell
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # some functions written in C have no signature
         return True
-    positional = [p for p in given if p.kind in kinds]
+    positional = [p for p in parameters if p.kind in kinds]
     if len(positional) < 3:
-        return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in given)
+        return any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
     third = positional[2]
     return third.default is inspect.Parameter.empty or third.name in ("weights", "sample_weight")
 
@@ -167,23 +167,23 @@ def _error(who: str, target: Array, prediction: Any, weights: Array, axis: int |
     """``s (t - p)`` and the power of two s, one over ``axis``, with which neither it nor its square overflows."""
     xp = namespace(target)
     prediction = _matching(who, target, prediction)
-    scale = xp.minimum(*(_scale(part, weights, axis) for part in (target, prediction)))
+    scale = xp.minimum(_scale(target, weights, axis), _scale(prediction, weights, axis))
     error = target * scale - prediction * scale
     return error, xp.squeeze(scale, axis=axis)
 
 
-def _scale(cells: Array, weights: Array, axis: int | tuple[int, ...]) -> Array:
-    """The power of two, 1 for all but the largest and smallest numbers, that brings the cells (..., n, c) to where the
+def _scale(values: Array, weights: Array, axis: int | tuple[int, ...]) -> Array:
+    """The power of two, 1 for all but the largest and smallest numbers, that brings the values (..., n, c) to where the
     squares of those over ``axis`` that weigh something can be added up."""
-    xp = namespace(cells)
-    largest = xp.max(xp.where(xp.expand_dims(weights, axis=-1) > 0, xp.abs(cells), 0.0), axis=axis, keepdims=True)
-    return square_scaling(largest, cells.shape[-2] * cells.shape[-1])[0]
+    xp = namespace(values)
+    largest = xp.max(xp.where(xp.expand_dims(weights, axis=-1) > 0, xp.abs(values), 0.0), axis=axis, keepdims=True)
+    return square_scaling(largest, values.shape[-2] * values.shape[-1])[0]
 
 
-def _root_mean_square(cells: Array, weights: Array) -> Array:
+def _root_mean_square(values: Array, weights: Array) -> Array:
     """The root of the weighted mean of squares over the rows, (..., n, c) -> (..., c)."""
-    xp, scale = namespace(cells), _scale(cells, weights, -2)
-    scaled = cells * scale
+    xp, scale = namespace(values), _scale(values, weights, -2)
+    scaled = values * scale
     return xp.sqrt(_mean_columns(scaled * scaled, weights)) / xp.squeeze(scale, axis=-2)
 
 
@@ -193,7 +193,7 @@ def _mean(rows: Array, weights: Array) -> Array:
     return xp.sum(xp.where(weights > 0, rows * weights, 0.0), axis=-1) / xp.sum(weights, axis=-1)
 
 
-def _mean_columns(cells: Array, weights: Array) -> Array:
+def _mean_columns(values: Array, weights: Array) -> Array:
     """The weighted means over the rows, (..., n, c) -> (..., c), by shares, as large numbers times weights overflow."""
-    xp = namespace(cells)
-    return xp.sum(xp.where(weights > 0, cells.mT * (weights / xp.sum(weights)), 0.0), axis=-1)
+    xp = namespace(values)
+    return xp.sum(xp.where(weights > 0, values.mT * (weights / xp.sum(weights)), 0.0), axis=-1)

@@ -1,4 +1,4 @@
-"""Formulas that layers and losses share, each written so that no finite number overflows on the way."""
+"""Formulas that layers and losses share, none of which overflows for finite numbers on the way to a finite result."""
 
 import math
 
@@ -36,7 +36,7 @@ def softplus(x: Array) -> Array:
 def erf(x: Array) -> Array:
     """The error function ``2 / sqrt(pi) * integral of exp(-t^2) over t from 0 to x``, in the dtype of x.
 
-    ``erf(x) = sign(x) * (1 - exp(-a R(a)))`` with ``a = |x|``, held from where on the result rounds to 1; R is a
+    ``erf(x) = sign(x) * (1 - exp(-a R(a)))`` with ``a = |x|``, clipped where the result rounds to 1; R is a
     polynomial for float32 and a quotient of two for float64. Nothing cancels near zero: the error is a few units in
     the last place (4 were found with NumPy, 5 with JAX). Signed zeros and NaN stay, infinity gives 1 or -1.
     """
@@ -97,13 +97,13 @@ def softmax(z: Array) -> Array:
 
 
 def square_scaling(largest: Array, terms: int, eps: float = 0.0) -> tuple[Array, Array]:
-    """``(s, eps s^2)`` for numbers that are to be squared and added up, of which ``largest`` is the largest size.
+    """``(s, eps s^2)`` with a power of two s such that squares of ``s x`` can be added up.
 
-    The power of two s brings ``terms`` such numbers to where the squares add up to something finite and the largest
-    ones keep their digits, even if a mean is subtracted first that takes all but the last of them. It is 1 for all but
-    the largest and the smallest numbers, and then changes nothing; small numbers whose squares vanish beside ``eps``
-    are left alone. ``eps s^2`` is at least the smallest normal number, so that zeros can be divided by its root.
-    Shapes and dtype are those of ``largest``.
+    ``largest`` is the largest ``|x|``, and ``terms`` the number of summands. The sum of squares of ``s x`` is finite,
+    and the largest numbers keep their digits, even if a mean is subtracted first that cancels nearly all of them. s is
+    1 unless x is very large or very small; small numbers whose squares vanish beside ``eps`` are not scaled.
+    ``eps s^2`` is at least the smallest normal number, so that zeros can be divided by its root. Shapes and dtype are
+    those of ``largest``.
     """
     xp = namespace(largest)
     info = xp.finfo(largest.dtype)
@@ -124,13 +124,13 @@ def square_scaling(largest: Array, terms: int, eps: float = 0.0) -> tuple[Array,
     return xp.where(large, down, scale), xp.where(large, beside_high, added)
 
 
-def weigh(weights: Array, rows: Array, dz: Array) -> tuple[Array, Array]:
-    """``(sum_i w_i rows_i, w_i dz_i)`` for losses (..., n) and gradients (..., n, c).
+def apply_weights(weights: Array, losses: Array, dz: Array) -> tuple[Array, Array]:
+    """``(sum_i w_i loss_i, w_i dz_i)`` for losses (..., n) and gradients (..., n, c).
 
     A row of weight 0 takes no part, even where its loss or gradient is infinite.
     """
     xp = namespace(dz)
     present = weights > 0
-    value = xp.sum(xp.where(present, weights * rows, 0.0), axis=-1)
+    value = xp.sum(xp.where(present, weights * losses, 0.0), axis=-1)
     column = xp.expand_dims(weights, axis=-1)
     return value, xp.where(xp.expand_dims(present, axis=-1), column * dz, 0.0)

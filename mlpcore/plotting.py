@@ -1,4 +1,4 @@
-"""Learning curves as pictures, with matplotlib, which is imported only when something is drawn."""
+"""Plots learning curves with matplotlib, which is imported only when it is needed."""
 
 import io
 import math
@@ -16,7 +16,7 @@ NOT_CURVES = ("learning_rate", "rows_per_second")
 
 
 class Curves(Protocol):
-    """What is drawn of a `mlpcore.training.history.History`: its rows of numbers by name, and its columns."""
+    """The part of `mlpcore.training.history.History` that is plotted: rows of numbers by name, and columns."""
 
     rows: list[dict[str, float]]
 
@@ -31,9 +31,9 @@ class Curves(Protocol):
 def plot_history(history: Curves, ax: Any = None) -> tuple[Any, ...]:
     """Draw the learning curves: losses in one panel, metrics in another. Returns the axes, that of the losses first.
 
-    ``ax`` is an axes for the losses, which then get the metrics' axis on their right; or a pair of axes. Without it
-    pyplot makes a figure, which notebooks show. The training loss of an epoch stands in the middle of it, for it was
-    taken while the weights moved; what was measured after the epoch stands at its end. A ring marks the lowest
+    ``ax`` is an axes for the losses, which then gets a second axis for the metrics on the right; or a pair of axes.
+    Without it pyplot creates a figure, which notebooks show. The training loss of an epoch is plotted at its middle, as
+    it is a mean over the epoch; values measured after the epoch are plotted at its end. A ring marks the lowest
     validation loss. Errors: DataError for an empty history, MissingDependency without matplotlib (extra ``plot``).
     """
     ticker = _matplotlib("ticker")
@@ -58,8 +58,8 @@ def plot_history(history: Curves, ax: Any = None) -> tuple[Any, ...]:
         shares = all(name.endswith("accuracy") for name in metrics)
         if shares:
             axes[1].yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{100 * value:g}"))
-        what = shown[0] if len(shown) == 1 else "metrics"
-        axes[1].set_ylabel(f"{what} (%)" if shares else what)
+        axis_label = shown[0] if len(shown) == 1 else "metrics"
+        axes[1].set_ylabel(f"{axis_label} (%)" if shares else axis_label)
     for axis in axes[:1] if twin else axes:
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
@@ -73,13 +73,13 @@ def plot_history(history: Curves, ax: Any = None) -> tuple[Any, ...]:
 def save_history(history: Curves, path: Path, title: str = "") -> None:
     """Write the learning curves to a picture file, without pyplot and without a screen.
 
-    The picture is of the kind that the name ends in, PNG where it ends in none, and is written whole or not at all.
+    The file type follows from the suffix of the name, PNG without one. The file is written completely or not at all.
     """
     figure_class = _matplotlib("figure").Figure
     panels = 1 + any(name not in COLORS and name not in NOT_CURVES for name in history.columns)
     figure = figure_class(figsize=(panels * PANEL[0], PANEL[1]), dpi=150, layout="constrained")
     plot_history(history, figure.subplots(1, panels, squeeze=False)[0])
-    figure.suptitle(title, parse_math=False)  # a title may come from the name of a file: no mathematics in it
+    figure.suptitle(title, parse_math=False)  # a title may be a file name, not mathematics
     name, picture = os.fspath(path), io.BytesIO()
     kind = os.path.splitext(name)[1]
     figure.savefig(picture, format=kind[1:] or "png")
@@ -87,7 +87,7 @@ def save_history(history: Curves, path: Path, title: str = "") -> None:
 
 
 def _matplotlib(module: str) -> Any:
-    """A module of matplotlib, or the error that says how to get it."""
+    """A module of matplotlib; MissingDependency where it cannot be imported."""
     try:
         from importlib import import_module
 
@@ -99,11 +99,11 @@ def _matplotlib(module: str) -> Any:
 
 
 def _axes(ax: Any, twin: bool, panels: int) -> tuple[Any, ...]:
-    """The axes to draw in: made by pyplot, given with a second axis put on its right, or given."""
+    """The axes to draw in: new ones of pyplot, ``ax`` with a second axis on its right, or those in ``ax``."""
     if ax is None:
         size = (panels * PANEL[0], PANEL[1])
-        made = _matplotlib("pyplot").subplots(1, panels, figsize=size, layout="constrained", squeeze=False)
-        return tuple(made[1][0])
+        figure_and_axes = _matplotlib("pyplot").subplots(1, panels, figsize=size, layout="constrained", squeeze=False)
+        return tuple(figure_and_axes[1][0])
     if twin:
         return ax, ax.twinx()
     axes = (ax,) if hasattr(ax, "plot") else tuple(ax)
@@ -113,7 +113,7 @@ def _axes(ax: Any, twin: bool, panels: int) -> tuple[Any, ...]:
 
 
 def _curve(axis: Any, history: Curves, name: str, label: str, color: str) -> None:
-    """One column over the epochs that have it; a few epochs are dots too."""
+    """Draw a column over the epochs that have it, with markers if there are only a few."""
     points = [(epoch, row[name]) for epoch, row in enumerate(history.rows, start=1) if name in row]
     epochs = [epoch - 0.5 if name == "loss" else epoch for epoch, _ in points]
     dots = "o" if len(points) <= 12 else ""
@@ -123,7 +123,7 @@ def _curve(axis: Any, history: Curves, name: str, label: str, color: str) -> Non
 
 
 def _ring(axis: Any, history: Curves) -> None:
-    """A ring round the lowest validation loss: the weights that early stopping keeps."""
+    """Draw a ring around the lowest validation loss, whose weights early stopping keeps."""
     points = [(row["val_loss"], epoch) for epoch, row in enumerate(history.rows, start=1) if "val_loss" in row]
     value, epoch = min(points)
     style = {"facecolors": "none", "edgecolors": COLORS["val_loss"], "linewidths": 1.4, "zorder": 3}
@@ -131,7 +131,7 @@ def _ring(axis: Any, history: Curves) -> None:
 
 
 def _legends(axes: tuple[Any, ...], twin: bool) -> None:
-    """A legend in each panel; one for both axes where they share a panel."""
+    """Draw a legend in each panel; one for both axes where they share a panel."""
     if not twin:
         for axis in axes:
             axis.legend(frameon=False, loc="best")

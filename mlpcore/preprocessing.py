@@ -1,4 +1,4 @@
-"""Standardize: columns brought to mean 0 and deviation 1, which is what gradient descent wants of its input."""
+"""Standardize: scales columns to mean 0 and standard deviation 1."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,12 +17,12 @@ from mlpcore.typing import Array
 
 
 class Standardize:
-    """Subtract a mean from every column and divide by a scale: ``y = (x - mean) / scale``. It never changes.
+    """Subtract a mean from every column and divide by a scale: ``y = (x - mean) / scale``. Immutable.
 
-    `Standardize.fit` takes both from data; given by hand they may be any numbers: ``Standardize([0.0], [255.0])``
-    brings bytes to [0, 1]. x is (n, columns) of any library and stays there; its dtype is kept, integers and lists
-    become the library's usual float. `inverse` answers in float64, for what is far from zero has no digits to spare.
-    Both arrays are float64 on the host, and stand in model files like that.
+    `Standardize.fit` computes both from data; they may also be given: ``Standardize([0.0], [255.0])`` scales bytes to
+    [0, 1]. x is (n, columns) of any library, and so is the result, in the same dtype; integers and lists become the
+    library's default float. `inverse` returns float64, as numbers far from zero need its digits. ``mean`` and ``scale``
+    are float64 arrays on the host.
 
     >>> import mlpcore as mc
     >>> scaler = mc.Standardize.fit([[1.0, 5.0], [3.0, 5.0]])
@@ -39,8 +39,8 @@ class Standardize:
     scale: np.ndarray
 
     def __init__(self, mean: Any, scale: Any) -> None:
-        for name, given in (("mean", mean), ("scale", scale)):
-            vector = np.array(to_host(read_array(f"Standardize: {name}", given)[0]), dtype=np.float64)
+        for name, values in (("mean", mean), ("scale", scale)):
+            vector = np.array(to_host(read_array(f"Standardize: {name}", values)[0]), dtype=np.float64)
             if vector.ndim != 1 or not vector.size or not np.all(np.isfinite(vector)):
                 raise ConfigurationError(
                     f"Standardize: {name} has shape {vector.shape}, expected finite numbers, one for each column"
@@ -55,7 +55,7 @@ class Standardize:
             raise ConfigurationError("Standardize: scale has zero or negative numbers, expected positive ones")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"Standardize never changes, so {name} cannot be set; make a new one")
+        raise AttributeError(f"Standardize is immutable, so {name} cannot be set; make a new one")
 
     def __repr__(self) -> str:
         return f"Standardize({self.mean.size} columns)"
@@ -73,60 +73,60 @@ class Standardize:
 
     @classmethod
     def fit(cls, x: Any) -> Self:
-        """Mean and standard deviation (that of the rows: divided by n) of every column of x (n, columns).
+        """The scaling by mean and standard deviation (divided by n) of every column of x (n, columns).
 
-        A column whose rows are all equal has no deviation: its scale is 1, so that it is only centred. Computed in
-        float64 on the host, the squares of what is left after the mean is subtracted, and scaled by a power of two, so
-        that neither a large offset nor large numbers spoil it. NaN or infinity is a DataError that names the columns.
+        A constant column gets scale 1, so that it is only centred. Computed in float64 on the host, from deviations and
+        after scaling by a power of two, so that it is accurate with large offsets and large numbers. DataError for NaN
+        and infinity, with the names of the columns.
         """
         x = ingest_rows("x", x, get_backend("numpy"), "float64")
         _, power = np.frexp(np.abs(x).max(axis=0))
         rows = np.ldexp(x, -power)  # exact, and within [-1, 1]
         mean = rows.mean(axis=0)
-        mean = mean + (rows - mean).mean(axis=0)  # of equal rows this is exact, so that nothing deviates from it
+        mean = mean + (rows - mean).mean(axis=0)  # exact for equal rows, so that their deviation is zero
         deviation = np.sqrt(np.square(rows - mean).mean(axis=0))
         scale = np.ldexp(deviation, power)
         return cls(np.ldexp(mean, power), np.where(scale < np.finfo(np.float64).tiny, 1.0, scale))
 
     def __call__(self, x: Any) -> Array:
-        """``(x - mean) / scale``; a DataError where x has other columns."""
+        """``(x - mean) / scale``; DataError where x has another number of columns."""
         x, xp = self._checked(x)
         if not xp.isdtype(x.dtype, "real floating"):
             usual = xp.__array_namespace_info__().default_dtypes(device=device_of(x))["real floating"]
-            # In float64, as large whole numbers are all alike in a smaller float.
+            # In float64, as large integers would be rounded to the same number in a smaller float.
             return self._wide(x, lambda x, mean, scale: xp.astype((x - mean) / scale, usual))
-        # Rounded to a smaller dtype, the mean of a column like 1e8 +- 1 is off by more than the deviation.
+        # For a column like 1e8 +- 1, the error of the mean in a smaller dtype exceeds the standard deviation.
         rounded = self.mean.astype(_host_dtype(xp, x)).astype(np.float64)
-        mean, rest, scale = (_beside(x, vector) for vector in (self.mean, self.mean - rounded, self.scale))
-        return (x - mean - rest) / scale
+        mean, mean_error, scale = (_beside(x, vector) for vector in (self.mean, self.mean - rounded, self.scale))
+        return (x - mean - mean_error) / scale
 
     def inverse(self, y: Any) -> Array:
-        """``y * scale + mean`` in float64: the units of the data again."""
+        """``y * scale + mean`` in float64, in the units of the data."""
         return self._wide(self._checked(y)[0], lambda y, mean, scale: y * scale + mean)
 
     def _checked(self, x: Any) -> tuple[Array, Any]:
-        """x as an array, and its namespace."""
+        """x as an array of the right shape, and its namespace."""
         x, _ = read_array("Standardize: x", x)
         if x.ndim != 2 or x.shape[1] != self.mean.size:
             raise DataError(f"{self!r}: x has shape {tuple(x.shape)}, expected (rows, {self.mean.size})")
         return x, namespace(x)
 
     def _wide(self, x: Array, function: Callable[[Array, Array, Array], Array]) -> Array:
-        """The function of x, mean and scale, all in float64."""
+        """The result of a function of x, mean and scale, all in float64."""
         xp = namespace(x)
-        there = "float64" in xp.__array_namespace_info__().dtypes(device=device_of(x), kind="real floating")
-        # Where a library has float64 only when asked for it, its backend knows how to ask.
-        with nullcontext() if there else get_backend(library_of(x) or "numpy").scope("float64"):
+        has_float64 = "float64" in xp.__array_namespace_info__().dtypes(device=device_of(x), kind="real floating")
+        # Some libraries have float64 only when it is enabled, which their backend does.
+        with nullcontext() if has_float64 else get_backend(library_of(x) or "numpy").scope("float64"):
             x = xp.astype(x, xp.float64)
             return function(x, _beside(x, self.mean), _beside(x, self.scale))
 
 
 def _beside(x: Array, vector: np.ndarray) -> Array:
-    """The host's numbers in the dtype of x and on its device."""
+    """A host vector as an array in the dtype and on the device of x."""
     return namespace(x).asarray(vector.tolist(), dtype=x.dtype, device=device_of(x))
 
 
 def _host_dtype(xp: Any, x: Array) -> Any:
-    """The NumPy dtype of as many bits as x has; float32 for what NumPy lacks, such as bfloat16."""
+    """The NumPy dtype with as many bits as that of x; float32 for dtypes that NumPy lacks, such as bfloat16."""
     bits = xp.finfo(x.dtype).bits
     return np.dtype(f"float{bits}") if bits in (32, 64) else np.dtype("float32")

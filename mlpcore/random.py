@@ -17,7 +17,7 @@ _WORDS = 1 << 64
 
 @dataclass(frozen=True)
 class Stream:
-    """An endless row of random bits, read from its beginning by every method.
+    """An endless sequence of random bits. Every method reads it from the beginning.
 
     ``path`` names what the bits are for ("2.weight"), ``member`` is the place in a stack of networks, ``step`` the
     number of the training step.
@@ -53,15 +53,15 @@ class Stream:
     def normal(self, shape: tuple[int, ...]) -> np.ndarray:
         """Float64 standard normals by the polar method of Marsaglia and Bray (1964), two from each accepted pair."""
         n = math.prod(shape)
-        made, pairs = np.empty(0), n // 2 + 1
-        while made.size < n:  # a longer read begins with the same bits, so the numbers do not depend on the guess
+        normals, pairs = np.empty(0), n // 2 + 1
+        while normals.size < n:  # a longer read begins with the same bits, so the numbers do not depend on the guess
             pairs = pairs * 3 // 2 + 8
             point = self.uniform((pairs, 2)) * 2 - 1
             radius2 = point[:, 0] * point[:, 0] + point[:, 1] * point[:, 1]
             inside = (radius2 < 1) & (radius2 > 0)
             s = radius2[inside]
-            made = np.reshape(point[inside] * np.sqrt(-2 * _log(s) / s)[:, None], -1)
-        return np.reshape(made[:n], shape)
+            normals = np.reshape(point[inside] * np.sqrt(-2 * _log(s) / s)[:, None], -1)
+        return np.reshape(normals[:n], shape)
 
     def mask(self, shape: tuple[int, ...], keep: float) -> np.ndarray:
         """Booleans that are true with probability ``round(65536 keep) / 65536``: 16-bit lanes against a threshold."""
@@ -79,10 +79,6 @@ class Stream:
             return np.reshape(np.asarray(members, dtype=dtype), shape)
         factor = np.asarray(65536 / round(keep * 65536), dtype=dtype)
         return self.mask(shape, keep) * factor
-
-    def ones(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-        """Ones, which are not drawn: for layers whose noise is not random."""
-        return np.ones(shape, dtype=dtype)
 
     def order(self, n: int) -> np.ndarray:
         """A permutation of ``range(n)``: the stable order of ``n`` random words."""

@@ -1,4 +1,4 @@
-"""The table of a model: its layers, how wide their output is, what they hold and what they cost."""
+"""The summary of a model as a table: its layers, their output widths, parameters and operations."""
 
 from mlpcore.layers.containers import children
 from mlpcore.layers.shapes import child_widths, parameter_shapes
@@ -10,12 +10,12 @@ ITEM_BYTES = {"float32": 4, "float64": 8}
 
 
 def summary(net: Layer, dtype: str, title: str) -> str:
-    """The lines of the table; layers inside of others are indented.
+    """The table as text; layers inside containers are indented.
 
-    ``columns`` are those of the layer's output, ``?`` where they are as many as those of x and x is not known.
-    ``parameters`` are trained; running statistics are not counted. ``FLOPs`` are those of one row on its way forward,
-    matrix products only: ``2 * in * out`` for each weight, a multiplication and an addition counting as two. Of a
-    layer made of others they are what it has beside these.
+    ``columns`` is the output width of a layer, ``?`` where it depends on the unknown width of x. ``parameters`` counts
+    trained parameters, without running statistics. ``FLOPs`` are those of the forward matrix products for one row:
+    ``2 * in * out`` for each weight, a multiplication and an addition counting as two. For a container both count only
+    what it has besides its children.
     """
     rows = [["layer", "columns", "parameters", "FLOPs per row"], *_rows(net, "", None, 0)]
     total, flops = _size(net)
@@ -34,16 +34,16 @@ def summary(net: Layer, dtype: str, title: str) -> str:
 
 
 def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[str]]:
-    """The row of a layer that ``n_in`` columns reach, and after it those of the layers in it."""
-    width, parts = layer.widths(n_in), children(layer)
-    name = type(layer).__name__ if parts else repr(layer)
+    """The table row of a layer with ``n_in`` input columns, followed by those of the layers in it."""
+    width, inner = layer.output_width(n_in), children(layer)
+    name = type(layer).__name__ if inner else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
-    beside = [_size(layer), *((-count, -flops) for count, flops in map(_size, parts))]
+    beside = [_size(layer), *((-count, -flops) for count, flops in map(_size, inner))]
     size = [sum(numbers) for numbers in zip(*beside, strict=True)]
     row = [f"{'  ' * depth}{f'{path} ' if path else ''}{name}", "?" if width is None else f"{width:,}"]
-    rows = [[*row, *("" if parts and not any(size) else f"{number:,}" for number in size)]]
-    for i, (part, columns) in enumerate(zip(parts, child_widths(layer, n_in), strict=True)):
-        rows += _rows(part, f"{path}.{i}" if path else str(i), columns, depth + 1)
+    rows = [[*row, *("" if inner and not any(size) else f"{number:,}" for number in size)]]
+    for i, (child, columns) in enumerate(zip(inner, child_widths(layer, n_in), strict=True)):
+        rows += _rows(child, f"{path}.{i}" if path else str(i), columns, depth + 1)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The contracts between the parts, on one page. Protocols have no code; the classes behind them have no subclasses.
+"""The contracts between the parts, on one page. A class follows a protocol by its methods; it need not inherit from it.
 
 The words: ``n`` rows, ``...`` the leading axes of a stack of networks (none for a single one). ``x`` is ``(n, in)``
 or carries the stack's axes, ``y`` is ``(..., n, out)``; the gradient of ``name`` is ``dname``.
@@ -14,20 +14,40 @@ Noise = Any  # the random numbers of one forward pass, a tree of arrays; () for 
 Cache = Any  # what a backward pass needs from its forward pass
 
 
+class Training(NamedTuple):
+    """What a layer knows of a training pass beside its parameters and x. In inference there is none.
+
+    ``noise`` is what the layer's own ``noise`` drew for this pass, ``row_weights`` (n,) are the weights of the rows in
+    the loss. ``full_batch`` (2,) tells layers with running statistics how this batch compares with a full one of B rows
+    of the mean weight m: it holds ``B m`` and ``(B - 1) m``, or is () where all batches are full and rows weigh alike.
+
+    A container hands ``training.child(i)`` to its i-th child.
+    """
+
+    noise: Noise
+    row_weights: Array
+    full_batch: Tree = ()
+
+    def child(self, i: int) -> "Training":
+        """The same pass as child i of a container sees it: the noise is the child's."""
+        return self._replace(noise=self.noise[i])
+
+
 @runtime_checkable
 class Layer(Protocol):
     """A frozen configuration with pure functions: hashable, comparable, printable.
 
     Two kinds of layers offer more. One with leaves named ``running_...`` has ``observe(params, cache)``, which returns
     their new values. One made of layers has ``children``, a tuple of them, and ``with_children(children)``, the same
-    around others; its ``widths`` and ``init`` ask the children for theirs. `mlpcore.Container` is a beginning.
+    around others; its ``output_width`` and ``init`` ask the children for theirs. `mlpcore.Container` is a
+    base for such layers.
     """
 
     @property
     def row_independent(self) -> bool:
         """False for a layer whose output row depends on other rows (BatchNorm)."""
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         """Columns given for ``n_in`` columns (None: any), or a ConfigurationError that names both."""
 
     def init(self, rng: Any, dtype: str) -> Params:
@@ -36,8 +56,8 @@ class Layer(Protocol):
     def noise(self, stream: Any, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The host draws of one forward pass over x of this shape; leaves carry the rows in axis -2."""
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``(y, cache)``. ``noise=None`` means inference, and only that."""
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """``(y, cache)``. ``training=None`` means inference, and only that."""
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """``(dx, dparams)``: sums over the rows; ``dparams`` mirrors the parameters, ``running_...`` left out."""
@@ -95,12 +115,13 @@ class Optimizer(Protocol):
 
 
 class Batch(NamedTuple):
-    """The rows of one step: ``x`` (n, in), ``target``, row ``weights`` (n,) and the ``noise`` tree."""
+    """The rows of one step, and what is drawn for it."""
 
-    x: Array
-    target: Array
-    weights: Array
-    noise: Noise
+    x: Array  # (n, in)
+    target: Array  # as the loss prepares it
+    weights: Array  # (n,)
+    noise: Noise = ()
+    full_batch: Tree = ()  # see `Training`
 
 
 class Dataset(NamedTuple):

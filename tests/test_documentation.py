@@ -6,6 +6,7 @@ import importlib
 import io
 import pkgutil
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,54 @@ def test_every_public_name_has_a_docstring_and_a_place_in_the_api_page() -> None
     for name in mc.__all__:
         assert getattr(mc, name).__doc__, name
         assert f"`{name}" in page, f"{name} is missing in docs/api.md"
+
+
+def test_entries_of_the_api_page_are_whole_sentences() -> None:
+    """What docs/make_api.py writes: the first paragraph of a docstring, which must not break off before a formula."""
+    module = spec_from_file_location("make_api", ROOT / "docs" / "make_api.py")
+    assert module and module.loader
+    make_api = module_from_spec(module)
+    module.loader.exec_module(make_api)
+    page = make_api.page()
+    assert page == (ROOT / "docs" / "api.md").read_text(), "run python docs/make_api.py"
+    entries = [line for line in page.splitlines() if line.lstrip().startswith("- `")]
+    assert len(entries) > 100
+    for entry in entries:
+        assert entry.endswith((".", ".``")), entry
+
+
+TERM = re.compile(r"^\| ([a-zA-Z][a-zA-Z ]+) \| ", re.M)
+OLD_WORDS = (  # replaced by the field's words, on the right
+    ("hopeful", "optimistic"),
+    ("in hope", "optimistic"),
+    ("cellwise", "elementwise"),
+    ("unharmed", "rollback"),
+    ("shortage", "out of memory"),
+    ("way back", "backward pass"),
+    ("the way there", "forward pass"),
+    ("turned", "transposed"),
+    ("stretched", "scaled"),
+    ("marked", "masked"),
+)
+
+
+def sources() -> str:
+    """The text of all modules."""
+    return "\n".join(path.read_text() for path in sorted((ROOT / "mlpcore").rglob("*.py")))
+
+
+def test_terms_of_the_glossary_are_used() -> None:
+    terms = [term for term in TERM.findall((ROOT / "docs" / "glossary.md").read_text()) if term != "term"]
+    text = re.sub(r"\s+", " ", sources()).replace("_", " ").lower()
+    unused = [term for term in terms if not re.search(rf"\b{re.escape(term.lower())}(s|es|ed|ing)?\b", text)]
+    assert len(terms) > 40 and not unused, unused
+
+
+def test_replaced_words_do_not_come_back() -> None:
+    pages = [path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]]
+    text = re.sub(r"\s+", " ", "\n".join([sources(), *pages]))
+    found = [old for old, _ in OLD_WORDS if re.search(rf"\b{old}\b", text)]
+    assert not found, found
 
 
 def test_links_between_pages_lead_somewhere() -> None:

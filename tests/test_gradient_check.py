@@ -25,7 +25,7 @@ class Affine:
     def __repr__(self) -> str:
         return "Affine()"
 
-    def widths(self, n_in):
+    def output_width(self, n_in):
         return n_in
 
     def init(self, rng, dtype):
@@ -34,7 +34,7 @@ class Affine:
     def noise(self, stream, shape, dtype):
         return ()
 
-    def forward(self, params, x, noise=None):
+    def forward(self, params, x, training=None):
         self.calls = getattr(self, "calls", 0) + 1
         drift = 1e-3 * self.calls if self.fault == "drift" else 0.0
         return params["a"] * x + params["b"] + drift, x

@@ -24,7 +24,7 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("case", LAYERS)
 def test_every_layer_trains_in_a_model(case: str, dtype: str) -> None:
     layer = LAYERS[case](4)
-    net = mc.Sequential(mc.Linear(3, 4), layer, mc.Linear(layer.widths(4), 2))
+    net = mc.Sequential(mc.Linear(3, 4), layer, mc.Linear(layer.output_width(4), 2))
     model = make(net, optimizer=mc.Adam(0.02), dtype=dtype)
     history = model.fit(X, Y, epochs=30, batch_size=8, validation_data=(X, Y))
     assert np.all(np.isfinite(history.loss)) and history.val_loss[-1] < history.val_loss[0]

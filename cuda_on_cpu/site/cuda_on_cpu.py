@@ -1,4 +1,4 @@
-"""The emulated device, for tests: what it reported, and how often something was asked of it."""
+"""Counters of the emulated device for tests: reported errors, and calls."""
 
 import ctypes
 from functools import cache
@@ -18,10 +18,11 @@ def _library() -> ctypes.CDLL:
 
 
 def reports() -> tuple[int, str]:
-    """How many errors the device has reported, and the last, after all work is done and all guard zones were seen."""
+    """The number of errors that the device has reported, and the last one, after finishing all work and checking all
+    guard zones."""
     return _library().cuda_on_cpu_reports(), _library().cuda_on_cpu_last_report().decode()
 
 
 def counts() -> dict[str, int]:
-    """How often something was asked of the device since the process began; CuPy's pool asks for few allocations."""
+    """The numbers of calls by kind since the process started; CuPy's pool makes few allocations."""
     return {name: _library().cuda_on_cpu_count(what) for what, name in enumerate(COUNTED)}

@@ -8,12 +8,12 @@ available = True
 
 
 def get_build_version() -> int:
-    """No version of Thrust."""
+    """The version of Thrust; there is none."""
     return 0
 
 
 def _array(dtype: np.dtype, address: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Memory of the device as an array, when all work on it is done."""
+    """Device memory as a NumPy array, after waiting for all work on it."""
     from cupy_backends.cuda.api import runtime
 
     runtime.deviceSynchronize()

@@ -1,4 +1,4 @@
-"""On PYTHONPATH this puts the emulated device under CuPy, when CuPy is imported, in child processes too."""
+"""Loaded from PYTHONPATH: makes CuPy use the emulated device when it is imported, in child processes too."""
 
 import ctypes
 import importlib.machinery
@@ -18,13 +18,13 @@ REPLACED = {
 
 
 class Finder:
-    """Finds the replaced modules; before CuPy itself, loads the libraries under the names that CuPy looks for."""
+    """Finds the replaced modules; before CuPy is imported, loads the libraries under the names that CuPy looks for."""
 
     loaded = False
 
     @classmethod
     def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
-        """As the import system calls it."""
+        """The spec of a replaced module, as the import system requires."""
         if name in ("cupy", "cupy_backends"):
             cls.load()
         if name == "cupy" and os.environ.get("CUDA_ON_CPU_POOL") == "0":
@@ -35,7 +35,7 @@ class Finder:
 
     @classmethod
     def load(cls) -> None:
-        """The libraries, once."""
+        """Load the libraries, once."""
         if cls.loaded:
             return
         cls.loaded = True
@@ -48,7 +48,7 @@ class Finder:
 
     @staticmethod
     def without_pool(spec: Any) -> Any:
-        """CUDA_ON_CPU_POOL=0: every array is an allocation of its own, so its guard zones and its poison are too."""
+        """With CUDA_ON_CPU_POOL=0, turn off CuPy's pools, so that every array has its own guard zones and poison."""
         run = spec.loader.exec_module
 
         def exec_module(module: Any) -> None:

@@ -1,6 +1,6 @@
-"""A chunk of training steps: the function that runs it, the noise of its steps, its error, and the plain loop."""
+"""A chunk of training steps: the function that runs it, the draws of its steps, its error, and the plain loop."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from mlpcore.backends.compilation import Compilation
 from mlpcore.random import Stream
 from mlpcore.trees import Layout, tree_map
-from mlpcore.typing import Array, Batch, Noise, State, Step
+from mlpcore.typing import Array, Batch, Noise, State, Step, Tree
 
 Data = tuple[Array, ...]  # x, target, row weights
-Draw = Callable[[int], Noise]  # the noise of step i of a chunk
+Draw = Callable[[int], tuple[Noise, Tree]]  # noise and full_batch of the `mlpcore.typing.Batch` of step i of a chunk
+Progress = Iterator[tuple[State, Array, int]]  # after some more whole steps: the state, their losses, their number
 
 
 class Run(Protocol):
@@ -22,31 +23,31 @@ class Run(Protocol):
     def __call__(self, state: State, data: Data, order: NDArray[np.int64], draw: Draw, /) -> tuple[State, Array]:
         """The state after the chunk, and the losses of its steps, both on the device.
 
-        Step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and the noise ``draw(i)``, a tree of host
-        arrays. ``order`` is (steps, rows of a batch), on the host. An error in a step is a `ChunkError`.
+        Step i takes the rows ``order[i]`` of ``data`` (x, target, weights) and the host arrays ``draw(i)``. ``order``
+        is (steps, rows of a batch), on the host. An error in a step is a `ChunkError`.
         """
 
 
 @dataclass(frozen=True)
 class StepNoise:
-    """The noise of the steps of a chunk: ``noise(i)`` is that of step i.
+    """The draws of the steps of a chunk: the noise of each, and the ``full_batch`` of all.
 
-    ``make(stream, rows, full)`` makes it from a ``stream`` that stands at a step, and from what is known of a full
-    batch, an array or None; a compiler may call it with a stream and arrays of its own.
+    ``make(stream, rows)`` makes the noise from a ``stream`` that stands at a step; a compiler may call it with a stream
+    of its own.
     """
 
-    make: Callable[[Any, Any, Any], Noise]
+    make: Callable[[Any, Any], Noise]
     stream: Stream  # at the first step
     rows: int
-    full: NDArray[Any] | None
+    full_batch: Tree
 
-    def __call__(self, i: int) -> Noise:
-        """The noise of step i."""
-        return self.make(replace(self.stream, step=self.stream.step + i), self.rows, self.full)
+    def __call__(self, i: int) -> tuple[Noise, Tree]:
+        """The noise of step i, and ``full_batch``."""
+        return self.make(replace(self.stream, step=self.stream.step + i), self.rows), self.full_batch
 
 
 def shifted(draw: Draw, start: int) -> Draw:
-    """The noise of the steps from number ``start`` on."""
+    """The draws of the steps from number ``start`` on."""
     if isinstance(draw, StepNoise):
         return replace(draw, stream=replace(draw.stream, step=draw.stream.step + start))
     return lambda i: draw(start + i)
@@ -60,6 +61,24 @@ class ChunkError(Exception):
         self.state, self.steps = state, steps
 
 
+def collect(state: State, progress: Progress, join: Callable[[list[Array]], Array]) -> tuple[State, Array]:
+    """``(state, losses)`` at the end of a chunk, whose steps ``progress`` runs; ``join`` makes one array of the losses.
+
+    Whatever is raised, by ``join`` too, is a ChunkError: a failure in one step must not lose those before it.
+    """
+    losses: list[Array] = []
+    done = 0
+    try:
+        for reached, new_losses, steps in progress:
+            state, done = reached, done + steps
+            losses.append(new_losses)
+        return state, join(losses)
+    except ChunkError as error:
+        raise ChunkError(error.state, done + error.steps) from error.__cause__
+    except BaseException as error:
+        raise ChunkError(state, done) from error
+
+
 def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
     """`Compilers.steps` for a library that runs each operation at once: a loop over the steps.
 
@@ -70,8 +89,8 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
         (compilation or Compilation()).run_eagerly()
 
         def run(state: State, data: Data, order: NDArray[np.int64], draw: Draw) -> tuple[State, Array]:
-            noises = (tree_map(asarray, draw(i)) for i in range(order.shape[0]))
-            return run_steps(xp, step, state, data, asarray(order), noises)  # one transfer for the chunk
+            draws = (tree_map(asarray, draw(i)) for i in range(order.shape[0]))
+            return run_steps(xp, step, state, data, asarray(order), draws)  # one transfer for the chunk
 
         return run
 
@@ -79,19 +98,18 @@ def run_eagerly(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
 
 
 def run_steps(
-    xp: Any, step: Step, state: State, data: Data, order: Array, noises: Iterable[Noise]
+    xp: Any, step: Step, state: State, data: Data, order: Array, draws: Iterable[tuple[Noise, Tree]]
 ) -> tuple[State, Array]:
-    """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th noise.
+    """The steps of a chunk, one after the other: step i takes the rows ``order[i]`` of ``data`` and the i-th draws.
 
-    An error, in a step or while its noise is made, is a `ChunkError`, so that the steps before it are not lost.
+    An error, in a step or while its draws are made, is a `ChunkError`, so that the steps before it are not lost.
     """
-    losses: list[Array] = []
-    try:
-        for i, noise in enumerate(noises):
+
+    def progress(state: State) -> Progress:
+        for i, drawn in enumerate(draws):
             rows = order[i, :]
-            x, target, weights = (xp.take(part, rows, axis=0) for part in data)
-            state, loss = step(state, Batch(x, target, weights, noise))
-            losses.append(loss)
-        return state, xp.stack(losses)
-    except BaseException as error:
-        raise ChunkError(state, len(losses)) from error
+            x, target, weights = (xp.take(array, rows, axis=0) for array in data)
+            state, loss = step(state, Batch(x, target, weights, *drawn))
+            yield state, loss, 1
+
+    return collect(state, progress(state), xp.stack)

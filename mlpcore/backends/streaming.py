@@ -1,4 +1,4 @@
-"""Rows on their way to a device: all at once where they fit, else piece by piece while earlier steps compute."""
+"""Rows on their way to a device: all at once where they fit, else some at a time while earlier steps compute."""
 
 import math
 from collections.abc import Callable
@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mlpcore.backends.run import ChunkError, Run, shifted
+from mlpcore.backends.chunks import even_ranges, joined, numbered, split
+from mlpcore.backends.run import ChunkError, Progress, Run, collect
 from mlpcore.typing import Array, State
 
-PIECE_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory
+BUFFER_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory
 DATA_FRACTION = 0.6  # of the free memory of a device, for data that stay there; steps and state take the rest
 
 
@@ -20,19 +21,7 @@ def fits_on_device(size: int, room: Callable[[], int | None]) -> bool:
 
     For small data the device is not asked, since it may take longer to answer than to predict a row.
     """
-    return size <= PIECE_BYTES or (free := room()) is None or size <= DATA_FRACTION * free
-
-
-def pieces(steps: int, each: int, most: int) -> list[tuple[int, int]]:
-    """``steps`` steps of ``each`` bytes cut into runs (start, stop) of at most ``most`` bytes and of even length.
-
-    A run has one step at least, also where that is more than ``most``.
-    """
-    if not steps:
-        return []
-    longest = max(1, most // max(each, 1))
-    length = -(-steps // -(-steps // longest))
-    return [(start, min(start + length, steps)) for start in range(0, steps, length)]
+    return size <= BUFFER_BYTES or (free := room()) is None or size <= DATA_FRACTION * free
 
 
 class CopyQueue(Protocol):
@@ -69,7 +58,10 @@ class CopyQueue(Protocol):
 
 @dataclass
 class BufferPair:
-    """A pair of buffers for each part of the data; ``sent`` marks the last copy, ``used`` the last reader before it."""
+    """Buffers at both ends for every array of the data.
+
+    ``sent`` marks the last copy, ``used`` the last reader before it.
+    """
 
     queue: CopyQueue
     source: list[np.ndarray] = field(default_factory=list)
@@ -78,10 +70,10 @@ class BufferPair:
     sent: Any = None
     used: Any = None
 
-    def fit(self, parts: tuple, rows: int) -> None:
-        """Make room for so many rows of the parts, where there is none yet."""
-        wanted = [(part.shape[1:], part.dtype) for part in parts]
-        if [(one.shape[1:], one.dtype) for one in self.source] == wanted and self.source[0].shape[0] >= rows:
+    def fit(self, data: tuple, rows: int) -> None:
+        """Make room for so many rows of the data, where there is none yet."""
+        wanted = [(array.shape[1:], array.dtype) for array in data]
+        if [(buffer.shape[1:], buffer.dtype) for buffer in self.source] == wanted and self.source[0].shape[0] >= rows:
             return
         self.wait()
         self.source = [self.queue.host((rows, *shape), dtype) for shape, dtype in wanted]
@@ -95,7 +87,10 @@ class BufferPair:
             self.queue.host_waits(self.sent)
 
     def load(self, rows: int, gather: Callable[[int, np.ndarray], Any]) -> None:
-        """Fill the host's buffers (``gather(part, buffer)``) and send them, once those who need them have done."""
+        """Fill the host's buffers and send them, each as soon as its last reader has done.
+
+        ``gather(i, buffer)`` fills that of the i-th array.
+        """
         self.wait()
         for i, source in enumerate(self.source):
             gather(i, source[:rows])
@@ -108,70 +103,62 @@ class BufferPair:
 
 
 def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[list[Array]], Array]) -> Run:
-    """``run`` for data that may lie on the host: then the rows of a chunk go to the device a piece at a time.
+    """``run`` for data that may lie on the host: then the rows of some steps at a time go to the device.
 
-    While the steps of one piece compute, the host gathers the rows of the next into pinned memory and the copy queue
-    sends them. Each step sees the same rows as with data on the device, so that the result has the same bits.
+    While these steps compute, the host gathers the rows of the next into pinned memory and the copy queue sends them.
+    Each step sees the same rows as with data on the device, so that the result has the same bits.
     """
     pairs: list[BufferPair] = []
 
-    def through(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
-        if not all(isinstance(part, np.ndarray) for part in data):
+    def run_from_host(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+        if not all(isinstance(array, np.ndarray) for array in data):
             return run(state, data, order, draw)
         if not pairs:
             queue = make_queue()
             pairs.extend((BufferPair(queue), BufferPair(queue)))
         for pair in pairs:  # steps of a chunk that failed may still read its rows, with no mark of theirs
             pair.used = pair.queue.computed()
-        steps, batch = order.shape
-        each = batch * sum(part[:1].nbytes for part in data)
-        cuts = pieces(steps, each, PIECE_BYTES)
-        longest = batch * max(stop - start for start, stop in cuts)
-        losses: list[Array] = []
+        chunks = split(order, draw, order.shape[1] * sum(array[:1].nbytes for array in data), BUFFER_BYTES)
+        most_rows = max(chunk_order.size for chunk_order, _ in chunks)
 
         def load(k: int) -> None:
-            rows, pair = order[slice(*cuts[k])].reshape(-1), pairs[k % 2]
-            pair.fit(data, longest)
+            rows, pair = chunks[k][0].reshape(-1), pairs[k % 2]
+            pair.fit(data, most_rows)
             pair.load(rows.size, lambda i, buffer: np.take(data[i], rows, 0, buffer, "clip"))
 
-        done = 0
-        try:
+        def progress(state: State) -> Progress:
             load(0)
-            for k, (start, stop) in enumerate(cuts):
-                if k + 1 < len(cuts):
+            for k, (chunk_order, chunk_draw) in enumerate(chunks):
+                if k + 1 < len(chunks):
                     load(k + 1)
-                pair, rows = pairs[k % 2], (stop - start) * batch
+                pair = pairs[k % 2]
                 pair.queue.computing_waits(pair.sent)
-                here = np.arange(rows).reshape(stop - start, batch)
-                state, some = run(state, pair.placed, here, shifted(draw, start))
+                state, losses = run(state, pair.placed, numbered(chunk_order), chunk_draw)
                 pair.used = pair.queue.computed()
-                losses.append(some)
-                done = stop
-            return state, losses[0] if len(losses) == 1 else concat(losses)
-        except ChunkError as error:
-            raise ChunkError(error.state, done + error.steps) from error.__cause__
-        except BaseException as error:
-            raise ChunkError(state, done) from error
-        finally:
-            if done < steps:  # the buffers may go with the model, so no copy may be on its way
-                with suppress(Exception):  # of a broken device, which has said so
-                    for pair in pairs:
-                        pair.wait()
+                yield state, losses, chunk_order.shape[0]
 
-    return through
+        try:
+            return collect(state, progress(state), joined(concat))
+        except ChunkError:
+            for pair in pairs:  # the buffers may go with the model, so no copy may be on its way
+                with suppress(Exception):  # of a broken device, which has said so
+                    pair.wait()
+            raise
+
+    return run_from_host
 
 
 def sent_whole(queue: CopyQueue, x: np.ndarray, dtype: Any) -> Array:
     """A copy of ``x`` on the device, through two small pinned buffers in turn, converted on the way."""
     target = queue.device(x.shape, dtype)
     queue.copying_waits(queue.computed())  # as for a new buffer of a pair
-    each = math.prod(x.shape[1:]) * np.dtype(dtype).itemsize
-    cuts = pieces(x.shape[0], each, PIECE_BYTES)
-    longest = max(stop - start for start, stop in cuts)
-    buffers = [queue.host((longest, *x.shape[1:]), dtype) for _ in range(min(2, len(cuts)))]
+    row_bytes = math.prod(x.shape[1:]) * np.dtype(dtype).itemsize
+    ranges = even_ranges(x.shape[0], row_bytes, BUFFER_BYTES)
+    longest = max(stop - start for start, stop in ranges)
+    buffers = [queue.host((longest, *x.shape[1:]), dtype) for _ in range(min(2, len(ranges)))]
     marks: list[Any] = []
     try:
-        for k, (start, stop) in enumerate(cuts):
+        for k, (start, stop) in enumerate(ranges):
             if k >= 2:
                 queue.host_waits(marks[k - 2])
             buffer = buffers[k % 2][: stop - start]

@@ -1,1 +1,1 @@
-"""Training and prediction timed beside peers and their limit, for `mlpcore bench` and the folder benchmarks."""
+"""Measures training and prediction against peers and a limit, for `mlpcore bench` and the folder benchmarks."""

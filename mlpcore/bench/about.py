@@ -1,4 +1,4 @@
-"""Where, with what and when something was measured: machine, versions, date and commit."""
+"""The facts about a measurement: machine, versions, date and commit."""
 
 import datetime
 import os
@@ -13,7 +13,7 @@ LIBRARIES = ("numpy", "array-api-compat", "scipy", "torch", "jax", "jaxlib", "sc
 
 
 def about(device: str = "cpu") -> dict[str, Any]:
-    """The facts that a result must carry, as JSON values; ``gpu`` is not empty where ``device`` is "cuda"."""
+    """The facts of this machine and process as JSON values; ``gpu`` is empty unless ``device`` is "cuda"."""
     return {
         "gpu": gpu() if device == "cuda" else "",
         "cpu": cpu(),
@@ -30,7 +30,7 @@ def about(device: str = "cpu") -> dict[str, Any]:
 
 
 def cpu() -> str:
-    """The processor's own name, and its instructions for wide vectors where Linux tells them."""
+    """The name of the processor, and on Linux its widest vector instructions."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -43,22 +43,22 @@ def cpu() -> str:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of what takes part, CuPy under the name of its wheel."""
-    found = {}
-    for one in metadata.distributions():
-        name = (one.metadata["Name"] or "").lower()
+    """The installed versions of the measured libraries, CuPy under the name of its wheel."""
+    installed = {}
+    for distribution in metadata.distributions():
+        name = (distribution.metadata["Name"] or "").lower()
         if name in LIBRARIES or name == "mlpcore" or name.startswith("cupy-"):
-            found[name] = one.version
-    return dict(sorted(found.items()))
+            installed[name] = distribution.version
+    return dict(sorted(installed.items()))
 
 
 def pools() -> list[dict[str, Any]]:
-    """The thread pools of NumPy's BLAS and others, as threadpoolctl sees them; none without it."""
+    """The thread pools of NumPy's BLAS and others, from threadpoolctl; empty without it."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
@@ -67,15 +67,15 @@ def pools() -> list[dict[str, Any]]:
 
 
 def blas() -> list[str]:
-    """The pools, a line each: library, version, the processor for which its kernels are, threads."""
+    """A line for each thread pool: library, version, architecture of its kernels, threads."""
     words = ("internal_api", "version", "architecture")
-    seen = (" ".join([*(one.get(word) or "" for word in words), f"x {one['num_threads']}"]) for one in pools())
-    return sorted({" ".join(one.split()) for one in seen})
+    seen = (" ".join([*(pool.get(word) or "" for word in words), f"x {pool['num_threads']}"]) for pool in pools())
+    return sorted({" ".join(line.split()) for line in seen})
 
 
 def advice() -> str:
-    """What to try where OpenBLAS has chosen kernels with vectors half as wide as the processor's; else empty."""
-    chosen = {str(one.get("architecture")) for one in pools() if one["internal_api"] == "openblas"}
+    """A hint where OpenBLAS uses kernels with narrower vectors than the processor has; else empty."""
+    chosen = {str(pool.get("architecture")) for pool in pools() if pool["internal_api"] == "openblas"}
     if not cpu().endswith("avx512f") or not chosen or not chosen <= NARROW:
         return ""
     return (
@@ -90,7 +90,7 @@ def gpu() -> str:
 
 
 def commit() -> str | None:
-    """The commit of the checkout this runs from, with ``+`` where mlpcore's files are not as committed; else None."""
+    """The commit of the checkout, with ``+`` where mlpcore's files are modified; None without a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""Who takes part: mlpcore on each backend and its peers, each built to do the same work on the same data."""
+"""The contenders: mlpcore on each backend and its peers, each built to do the same work on the same data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ OURS = "mlpcore "  # and the name of a backend
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do a task.
+    """One implementation of a task.
 
-    ``train(epochs)`` trains for whole epochs, each in a new order of the rows, and comes back when the device is done.
-    ``predictor(x)`` moves the rows to the device and gives the function whose call predicts class probabilities and
-    comes back when they are there. ``params()`` are the (weight, bias) pairs on the host, weights (in, out).
+    ``train(epochs)`` trains for whole epochs, each in a new order of the rows, and returns when the device is done.
+    ``predictor(x)`` moves rows to the device and returns a function that predicts their class probabilities and waits
+    for them. ``params()`` are the (weight, bias) pairs on the host, weights (in, out).
     """
 
     name: str
@@ -36,11 +36,11 @@ class Contender:
 
 
 class Skipped(Exception):
-    """A contender cannot run here; says why."""
+    """A contender cannot run on this machine; the message is the reason."""
 
 
 def ready(name: str, task: Task, device: str = "cpu") -> Contender:
-    """The contender after a first epoch, so that compilation and set-up are behind it; Skipped where it cannot run.
+    """The contender after a first epoch, which includes compilation and set-up; Skipped where it cannot run.
 
     ``name`` is one of PEERS or ``mlpcore BACKEND``; ``device`` is "cpu" or "cuda".
     """
@@ -52,7 +52,7 @@ def ready(name: str, task: Task, device: str = "cpu") -> Contender:
     except Exception as error:
         if name.startswith(OURS):
             raise
-        # torch.compile without a C++ compiler, a JAX without this device: whatever they raise, the others go on.
+        # torch.compile without a C++ compiler, JAX without this device: any error of a peer only skips it.
         raise Skipped((f"{type(error).__name__}: {error}".strip().splitlines())[0]) from error
     return contender
 
@@ -66,7 +66,7 @@ def _maker(name: str) -> Callable[[Task, str], Contender]:
 
 
 def library(name: str) -> Any:
-    """A peer's library, or the error that names the extra which brings it."""
+    """A peer's module; MissingDependency where it cannot be imported."""
     try:
         return import_module(name)
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The limit of a training step: its matrix products alone on a CPU; bytes and operations at measured rates on a GPU."""
+"""The limit of training speed: on a CPU the matrix products alone, on a GPU bytes and operations at measured rates."""
 
 from itertools import pairwise
 from typing import Any
@@ -9,13 +9,13 @@ from mlpcore.backends.backend import Backend
 from mlpcore.bench.measure import Run, repeat
 from mlpcore.bench.workloads import Task, Workload
 
-COPY_ELEMENTS, PRODUCT_SIDE = 1 << 28, 8192  # of the probes: several times what caches hold, a product that fills them
+COPY_ELEMENTS, PRODUCT_SIDE = 1 << 28, 8192  # of the probes: several times the caches, and a product that fills them
 
 
 def products(task: Task) -> Run:
-    """The run of an epoch's matrix products with `np.matmul` into arrays made before, and nothing else.
+    """The run of an epoch's matrix products alone, by `np.matmul` into existing arrays.
 
-    A step has ``x @ w`` for every layer, then ``x.T @ dy`` and, but for the first layer, ``dy @ w.T``.
+    A step has ``x @ w`` for every layer, then ``x.T @ dy`` and, except for the first layer, ``dy @ w.T``.
     """
     rng, workload = np.random.default_rng(0), task.workload
     rows = [rng.standard_normal((workload.batch, width)).astype(task.dtype) for width in workload.widths]
@@ -23,28 +23,28 @@ def products(task: Task) -> Run:
     triples = [(x, weight, weight.T) for x, weight in zip(rows[:-1], weights, strict=True)]
     jobs = [(x, weight) for x, weight, _ in triples]
     for i in reversed(range(len(weights))):
-        x, _, turned = triples[i]
-        jobs += [(x.T, rows[i + 1]), *([(rows[i + 1], turned)] if i else [])]
-    made = [(a, b, np.empty((a.shape[0], b.shape[1]), task.dtype)) for a, b in jobs]
+        x, _, transposed = triples[i]
+        jobs += [(x.T, rows[i + 1]), *([(rows[i + 1], transposed)] if i else [])]
+    products = [(a, b, np.empty((a.shape[0], b.shape[1]), task.dtype)) for a, b in jobs]
 
     def epoch() -> None:
         for _ in range(workload.steps):
-            for a, b, out in made:
+            for a, b, out in products:
                 np.matmul(a, b, out=out)
 
     return repeat(epoch)
 
 
 def probes(backend: Backend, dtype: str, elements: int = COPY_ELEMENTS, side: int = PRODUCT_SIDE) -> dict[str, Any]:
-    """Runs of a large copy and a large product on the backend's device, on numbers that are not zero.
+    """Runs of a large copy and a large product on the backend's device, of nonzero numbers.
 
     ``{"copy": (run, bytes read and written), "product": (run, operations)}``.
     """
     xp, kind = backend.xp, backend.dtypes[dtype]
     rng = np.random.default_rng(0)
     with backend.scope(dtype):
-        some = backend.asarray(rng.standard_normal(min(elements, 1 << 20)).astype(dtype))
-        vector = xp.tile(some, (elements // some.shape[0],))
+        block = backend.asarray(rng.standard_normal(min(elements, 1 << 20)).astype(dtype))
+        vector = xp.tile(block, (elements // block.shape[0],))
         square = backend.asarray(rng.standard_normal((side, side), dtype="float32"), dtype=kind)
 
     def probe(function: Any) -> Run:
@@ -65,9 +65,9 @@ def probes(backend: Backend, dtype: str, elements: int = COPY_ELEMENTS, side: in
 
 
 def floor(workload: Workload, dtype: str, bytes_per_second: float, flops_per_second: float) -> float:
-    """Seconds an epoch takes at least: each step moves its bytes or does its operations, whichever takes longer.
+    """The least seconds of an epoch: the longer of moving the bytes and doing the operations of each step.
 
-    Bytes that no step can spare: its rows are read; parameters and both of Adam's averages are read and written.
+    The bytes of a step: its rows are read; parameters and both of Adam's moments are read and written.
     """
     itemsize = np.dtype(dtype).itemsize
     moved = itemsize * (workload.batch * workload.widths[0] + 6 * workload.parameters)

@@ -21,7 +21,7 @@ def build(task: Task, device: str, name: str) -> Model:
         raise BackendUnavailable(f"backend {name!r} does not run on device {device!r}")
     tree: list[dict] = []
     for weight, bias in task.params:
-        tree += [{"weight": weight, "bias": bias}, {}]  # {} for the ReLU after it, of which the last layer has none
+        tree += [{"weight": weight, "bias": bias}, {}]  # {} for the ReLU after it; the last layer has none
     net = task.workload.network()
     backend = get_backend(name, None if name == "cupy" else device)
     words: dict[str, Any] = {"backend": backend, "dtype": task.dtype, "params": tuple(tree[:-1])}
@@ -29,7 +29,7 @@ def build(task: Task, device: str, name: str) -> Model:
 
 
 def contender(task: Task, device: str, name: str) -> Contender:
-    """The data lie on the backend before the clock runs, as those of the peers do."""
+    """mlpcore on the backend ``name``; as for the peers, the data are on the device before the measurement."""
     model, batch = build(task, device, name), task.workload.batch
     backend = model.backend
     with backend.scope(task.dtype):
@@ -45,7 +45,7 @@ def contender(task: Task, device: str, name: str) -> Contender:
 
         def predict() -> Any:
             prediction = model.predict(placed)
-            # JAX waits for one array in less time than for all there are.
+            # In JAX, waiting for one array takes less time than for all.
             getattr(prediction, "block_until_ready", backend.extras.synchronize)()
             return prediction
 

@@ -1,4 +1,4 @@
-"""Records of one run: whole shuffled epochs and predictions of all contenders in alternating rounds, and the limit."""
+"""Measures epochs and predictions of all contenders, and the limit, in alternating rounds; returns records."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,14 +13,14 @@ from mlpcore.bench.measure import Run, alternate, repeat
 from mlpcore.bench.workloads import Task, Workload, make_task
 
 LIMIT = "limit"
-PREDICTING = {"jax scan": "jax jit"}  # what a contender is called where nothing is trained
+PREDICTING = {"jax scan": "jax jit"}  # the names of contenders in predictions
 Record = dict[str, Any]  # JSON values; "seconds" of each round for "rows" rows, or "skipped" with the reason
 
 
-def about_case(what: str, workload: Workload, dtype: str, device: str) -> Record:
-    """What a record of an epoch's rows holds besides contender and times."""
+def about_case(task: str, workload: Workload, dtype: str, device: str) -> Record:
+    """The entries of a training record except contender and times."""
     return {
-        "what": what,
+        "what": task,
         "workload": workload.name,
         "batch": workload.batch,
         "widths": list(workload.widths),
@@ -32,7 +32,7 @@ def about_case(what: str, workload: Workload, dtype: str, device: str) -> Record
 
 
 def about_predict(workload: Workload, batch: int, dtype: str, device: str) -> Record:
-    """The same for the prediction of ``batch`` rows."""
+    """The entries of a prediction record of ``batch`` rows except contender and times."""
     about = about_case("predict", workload, dtype, device)
     return about | {"batch": batch, "rows": batch, "flops": batch * workload.forward_flops}
 
@@ -46,18 +46,20 @@ def epochs(
     rounds: int,
     seconds: float,
 ) -> list[Record]:
-    """A record for each contender's training, and one for the limit in the same rounds."""
+    """The records of an epoch: one for each contender, and one for the limit in the same rounds."""
     task = make_task(workload, dtype)
     entered, left_out = _enter(task, names, device)
     about = about_case("epoch", workload, dtype, device)
-    runs: dict[str, Run] = {one.name: one.train for one in entered}
+    runs: dict[str, Run] = {contender.name: contender.train for contender in entered}
     if device == "cpu":
         limit = products(task)
         limit(1)
-        taken = alternate({LIMIT: limit, **runs}, rounds, seconds)
+        samples = alternate({LIMIT: limit, **runs}, rounds, seconds)
     else:
-        taken = _with_probes(task, runs, entered, rounds, seconds)
-    return [about | {"contender": name, "seconds": some} for name, some in taken.items()] + _skipped(about, left_out)
+        samples = _with_probes(task, runs, entered, rounds, seconds)
+    return [about | {"contender": name, "seconds": times} for name, times in samples.items()] + _skipped(
+        about, left_out
+    )
 
 
 def predictions(
@@ -70,23 +72,23 @@ def predictions(
     rounds: int,
     seconds: float,
 ) -> Iterator[Record]:
-    """For each batch size, a record for each contender's class probabilities after one step of training."""
+    """Yield, for each batch size, a record of each contender's predictions after one training step."""
     task = make_task(replace(workload, steps=1), dtype)
     entered, left_out = _enter(task, names, device)
     for batch in batches:
         x = np.random.default_rng(1).standard_normal((batch, workload.widths[0]), dtype="float32").astype(dtype)
-        calls = {PREDICTING.get(one.name, one.name): one.predictor(x) for one in entered}
+        calls = {PREDICTING.get(contender.name, contender.name): contender.predictor(x) for contender in entered}
         for predict in calls.values():
             predict()  # it may compile
         runs = {name: repeat(predict) for name, predict in calls.items()}
         about = about_predict(workload, batch, dtype, device)
-        for name, taken in alternate(runs, rounds, seconds).items():
-            yield about | {"contender": name, "seconds": taken}
+        for name, samples in alternate(runs, rounds, seconds).items():
+            yield about | {"contender": name, "seconds": samples}
         yield from _skipped(about, left_out)
 
 
 def _enter(task: Task, names: Sequence[str], device: str) -> tuple[list[Contender], dict[str, str]]:
-    """The contenders that are ready, and why the others are not."""
+    """The contenders that are ready, and the reasons of the others."""
     entered, left_out = [], {}
     for name in names:
         try:
@@ -99,17 +101,19 @@ def _enter(task: Task, names: Sequence[str], device: str) -> tuple[list[Contende
 def _with_probes(
     task: Task, runs: dict[str, Run], entered: list[Contender], rounds: int, seconds: float
 ) -> dict[str, list[float]]:
-    """The times, and the limit from copy and product rates of the same rounds, on the backend of the first of ours."""
-    own = next((one.name.removeprefix(OURS) for one in entered if one.name.startswith(OURS)), None)
-    if own is None:
+    """The times of all contenders, and the limit from the rates of a copy and a product in the same rounds."""
+    backend_name = next(
+        (contender.name.removeprefix(OURS) for contender in entered if contender.name.startswith(OURS)), None
+    )
+    if backend_name is None:
         return alternate(runs, rounds, seconds)
-    rates = probes(get_backend(own, None if own == "cupy" else "cuda"), task.dtype)
+    rates = probes(get_backend(backend_name, None if backend_name == "cupy" else "cuda"), task.dtype)
     for run, _ in rates.values():
         run(1)
-    taken = alternate({name: run for name, (run, _) in rates.items()} | runs, rounds, seconds)
-    pairs = zip(taken.pop("copy"), taken.pop("product"), strict=True)
+    samples = alternate({name: run for name, (run, _) in rates.items()} | runs, rounds, seconds)
+    pairs = zip(samples.pop("copy"), samples.pop("product"), strict=True)
     each = [(rates["copy"][1] / copy, rates["product"][1] / product) for copy, product in pairs]
-    return {LIMIT: [floor(task.workload, task.dtype, *pair) for pair in each], **taken}
+    return {LIMIT: [floor(task.workload, task.dtype, *pair) for pair in each], **samples}
 
 
 def _skipped(about: Record, left_out: dict[str, str]) -> list[Record]:

@@ -1,4 +1,4 @@
-"""Records as tables: rows/s, GFLOP/s, the share of the limit and the ratio to the best peer."""
+"""Formats records as tables: rows/s, GFLOP/s, the share of the limit and the ratio to the best peer."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -20,16 +20,16 @@ class TextTable(NamedTuple):
 
 
 def case(record: Record) -> tuple:
-    """What was measured; records of one case can be compared."""
+    """The key of comparable records: task, workload, batch, dtype and device."""
     return tuple(record[key] for key in ("what", "workload", "batch", "dtype", "device"))
 
 
 def cases(records: Iterable[Record]) -> dict[tuple, dict[str, Record]]:
-    """The records of each case by contender, in the order they come in."""
-    found: dict[tuple, dict[str, Record]] = {}
+    """The records of each case by contender, in their order."""
+    by_case: dict[tuple, dict[str, Record]] = {}
     for record in records:
-        found.setdefault(case(record), {})[record["contender"]] = record
-    return found
+        by_case.setdefault(case(record), {})[record["contender"]] = record
+    return by_case
 
 
 def rate(record: Record | None) -> float | None:
@@ -37,17 +37,17 @@ def rate(record: Record | None) -> float | None:
     return record["rows"] / statistics.median(record["seconds"]) if record and "seconds" in record else None
 
 
-def ratio(one: Record | None, other: Record | None) -> float | None:
-    """How many times as fast as the ``other`` it is: the median of the rounds' own ratios, so that drift cancels."""
-    if not one or not other or "seconds" not in one or "seconds" not in other:
+def ratio(record: Record | None, baseline: Record | None) -> float | None:
+    """The speed relative to the ``baseline``: the median of the ratios of each round, so that drift cancels."""
+    if not record or not baseline or "seconds" not in record or "seconds" not in baseline:
         return None
-    pairs = zip(one["seconds"], other["seconds"], strict=True)
-    return statistics.median(theirs / own for own, theirs in pairs) * one["rows"] / other["rows"]
+    pairs = zip(record["seconds"], baseline["seconds"], strict=True)
+    return statistics.median(theirs / own for own, theirs in pairs) * record["rows"] / baseline["rows"]
 
 
-def best(found: dict[str, Record], names: Iterable[str]) -> Record | None:
+def best(records: dict[str, Record], names: Iterable[str]) -> Record | None:
     """The fastest of the named contenders; None where none of them ran."""
-    ran = [found[name] for name in names if rate(found.get(name))]
+    ran = [records[name] for name in names if rate(records.get(name))]
     return max(ran, key=lambda record: rate(record) or 0.0, default=None)
 
 
@@ -56,17 +56,21 @@ def is_peer(name: str) -> bool:
     return name != LIMIT and not name.startswith(OURS)
 
 
-def table(found: dict[str, Record]) -> TextTable:
+def table(records: dict[str, Record]) -> TextTable:
     """The table of one case, the fastest first, then the limit, then those that could not run."""
-    first = next(iter(found.values()))
-    peer, limit = best(found, filter(is_peer, found)), found.get(LIMIT)
-    ran = sorted((one for one in found.values() if rate(one)), key=lambda one: -(rate(one) or 0.0))
-    rows = [_row(one, limit, peer) for one in ran if one is not limit]
+    first = next(iter(records.values()))
+    peer, limit = best(records, filter(is_peer, records)), records.get(LIMIT)
+    ran = sorted((record for record in records.values() if rate(record)), key=lambda record: -(rate(record) or 0.0))
+    rows = [_row(record, limit, peer) for record in ran if record is not limit]
     rows += [_row(limit, None, None)] if limit else []
-    rows += [(one["contender"], f"skipped: {one['skipped']}", *[NONE] * 3) for one in found.values() if not rate(one)]
-    what = {"epoch": "training", "predict": "prediction"}[first["what"]]
+    rows += [
+        (record["contender"], f"skipped: {record['skipped']}", *[NONE] * 3)
+        for record in records.values()
+        if not rate(record)
+    ]
+    task = {"epoch": "training", "predict": "prediction"}[first["what"]]
     shape = "-".join(map(str, first["widths"]))
-    return TextTable(f"{first['workload']}: {what}, {shape}, batch {first['batch']}, {first['dtype']}", HEAD, rows)
+    return TextTable(f"{first['workload']}: {task}, {shape}, batch {first['batch']}, {first['dtype']}", HEAD, rows)
 
 
 def _row(record: Record, limit: Record | None, peer: Record | None) -> tuple[str, ...]:
@@ -81,7 +85,7 @@ def count(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A per cent."""
+    """A percentage."""
     return NONE if value is None else f"{100 * value:.0f} %"
 
 
@@ -90,21 +94,21 @@ def times(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f} x"
 
 
-def as_text(one: TextTable) -> str:
+def as_text(table: TextTable) -> str:
     """The table for a terminal."""
-    wide = [max(len(cell[i]) for cell in (one.head, *one.rows) if not _long(cell)) for i in range(len(one.head))]
-    lines = [_line(cells, wide) for cells in (one.head, *one.rows)]
-    return "\n".join([one.title, lines[0], "-" * (sum(wide) + 2 * len(wide) - 2), *lines[1:]])
+    wide = [max(len(cell[i]) for cell in (table.head, *table.rows) if not _long(cell)) for i in range(len(table.head))]
+    lines = [_line(cells, wide) for cells in (table.head, *table.rows)]
+    return "\n".join([table.title, lines[0], "-" * (sum(wide) + 2 * len(wide) - 2), *lines[1:]])
 
 
-def as_markdown(one: TextTable) -> str:
-    """The table for a page, without its title."""
-    lines = (one.head, ("---", *["---:"] * (len(one.head) - 1)), *one.rows)
+def as_markdown(table: TextTable) -> str:
+    """The table as Markdown, without its title."""
+    lines = (table.head, ("---", *["---:"] * (len(table.head) - 1)), *table.rows)
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines)
 
 
 def where(about: dict[str, Any]) -> str:
-    """The line under a table: machine, versions, date, commit."""
+    """The line below a table: machine, versions, date, commit."""
     gpu = f"{about['gpu']}; " if about.get("gpu") else ""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     settings = [f"{name}={value}" for name, value in about.get("settings", {}).items()]
@@ -122,5 +126,5 @@ def _long(cells: Sequence[str]) -> bool:
 def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
     if _long(cells):
         return f"{cells[0].ljust(wide[0])}  {cells[1]}"
-    rest = (cell.rjust(width) for cell, width in zip(cells[1:], wide[1:], strict=True))
-    return "  ".join([cells[0].ljust(wide[0]), *rest]).rstrip()
+    cells_right = (cell.rjust(width) for cell, width in zip(cells[1:], wide[1:], strict=True))
+    return "  ".join([cells[0].ljust(wide[0]), *cells_right]).rstrip()

@@ -1,4 +1,4 @@
-"""The named workloads: which network is trained, with which batch, on how many rows, and what its products cost."""
+"""The named workloads: network, batch size, number of rows, and the cost of the matrix products."""
 
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ LEARNING_RATE = 1e-3  # of Adam, which trains every workload
 
 @configuration
 class Workload:
-    """A ReLU network of these ``widths`` for classes, trained in ``steps`` batches of ``batch`` rows an epoch."""
+    """A ReLU classifier with these ``widths``, trained in ``steps`` batches of ``batch`` rows an epoch."""
 
     name: str
     batch: int
@@ -27,37 +27,37 @@ class Workload:
 
     @property
     def rows(self) -> int:
-        """Rows of an epoch; no batch is ragged."""
+        """The number of rows of an epoch; all batches are full."""
         return self.batch * self.steps
 
     @property
     def shape(self) -> str:
-        """The widths as they are written: ``64-100-10``."""
+        """The widths as text: ``64-100-10``."""
         return "-".join(map(str, self.widths))
 
     @property
     def forward_flops(self) -> int:
-        """Operations of a row's matrix products forward, a multiplication and an addition counting as two."""
+        """Operations of the forward matrix products for a row; a multiplication and an addition count as two."""
         return sum(2 * n_in * n_out for n_in, n_out in pairwise(self.widths))
 
     @property
     def flops(self) -> int:
-        """The same for training: forward and twice as many backward, but for the input gradient of the first layer."""
+        """Operations of training for a row: forward and twice as many backward, without the first input gradient."""
         return 3 * self.forward_flops - 2 * self.widths[0] * self.widths[1]
 
     @property
     def parameters(self) -> int:
-        """Weights and biases."""
+        """The number of weights and biases."""
         return sum((n_in + 1) * n_out for n_in, n_out in pairwise(self.widths))
 
     def network(self) -> Sequential:
-        """Linear layers with ReLU between them."""
-        layers: list[Any] = [part for pair in pairwise(self.widths) for part in (Linear(*pair), ReLU())]
+        """The network: Linear layers with ReLU between them."""
+        layers: list[Any] = [layer for pair in pairwise(self.widths) for layer in (Linear(*pair), ReLU())]
         return Sequential(*layers[:-1])
 
 
 class Task(NamedTuple):
-    """What all contenders are given: the workload's rows, labels and initial ``(weight, bias)`` pairs on the host."""
+    """The input of all contenders: the workload's rows, labels and initial ``(weight, bias)`` pairs on the host."""
 
     workload: Workload
     dtype: str
@@ -67,13 +67,13 @@ class Task(NamedTuple):
 
 
 def make_task(workload: Workload, dtype: str = "float32", seed: int = 0) -> Task:
-    """Normal rows and labels that a random linear map mostly explains, so that training has something to learn."""
+    """A task with normal rows, and labels from a random linear map with noise."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((workload.rows, workload.widths[0]), dtype="float32").astype(dtype, copy=False)
     classes = workload.widths[-1]
     scores = x @ rng.standard_normal((workload.widths[0], classes)).astype(dtype) + rng.gumbel(size=(len(x), classes))
     y = scores.argmax(axis=1)
-    y[:classes] = np.arange(classes)[: len(y)]  # scikit-learn wants to see each class
+    y[:classes] = np.arange(classes)[: len(y)]  # scikit-learn needs a row of each class
     tree = workload.network().init(Stream(seed, "init"), dtype)
     return Task(workload, dtype, x, y, [(leaf["weight"], leaf["bias"]) for leaf in tree if leaf])
 

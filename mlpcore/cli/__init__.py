@@ -1,4 +1,4 @@
-"""The command ``mlpcore``: its commands, and how errors and warnings of mlpcore reach the terminal."""
+"""The command line program ``mlpcore``: its commands, and the output of errors and warnings."""
 
 import argparse
 import os
@@ -14,14 +14,14 @@ from mlpcore.errors import ConfigurationError, MlpcoreError, MlpcoreWarning
 
 
 class _Parser(argparse.ArgumentParser):
-    """Bad arguments are errors like all others: one line, and no usage before it."""
+    """A parser whose errors are one line like all others, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigurationError(f"{message}; see {self.prog} --help")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, 2 for an error of the user's, 130 after Ctrl-C."""
+    """Run a command line; returns the exit code: 0, 2 for a user error, 130 after Ctrl-C."""
     parser = _Parser(prog="mlpcore", description="Multilayer perceptrons for tables: train, predict, measure.")
     parser.add_argument("--version", action="version", version=f"mlpcore {mlpcore.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -34,12 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show
             arguments = parser.parse_args(argv)
             code = arguments.run(arguments)
-            sys.stdout.flush()  # here, where a failure is told
+            sys.stdout.flush()  # here, where an error is reported
             return code
     except KeyboardInterrupt:
         print("mlpcore: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has seen enough, as in mlpcore predict ... | head
+    except BrokenPipeError:  # the reader has closed the pipe, as in mlpcore predict ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError as error:
@@ -58,5 +58,5 @@ def _fail(message: str) -> int:
 def _show(
     message: Warning | str, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """Warnings without the file and line they come from."""
+    """Print a warning without its file and line."""
     print(f"mlpcore: warning: {one_line(str(message))}", file=sys.stderr)

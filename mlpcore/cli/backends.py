@@ -1,4 +1,4 @@
-"""``mlpcore backends``: which backends are ready on this machine, and why the others are not."""
+"""``mlpcore backends``: lists the backends that are ready on this machine, and why the others are not."""
 
 import argparse
 
@@ -6,22 +6,22 @@ from mlpcore.backends import available_backends
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """The command and its arguments."""
+    """Add the command and its arguments."""
     parser = commands.add_parser("backends", help="list the backends that are ready, and why the others are not")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each."""
+    """Print a line for each backend."""
     print(report())
     return 0
 
 
 def report() -> str:
     """A line for each backend: its name, and ``ready (...)`` or the reason why not."""
-    found = available_backends()
-    width = max(map(len, found))
+    statuses = available_backends()
+    width = max(map(len, statuses))
     return "\n".join(
         f"  {name:<{width}}  {status if status.startswith('ready') else f'not ready: {status}'}"
-        for name, status in found.items()
+        for name, status in statuses.items()
     )

@@ -1,4 +1,4 @@
-"""``mlpcore bench``: how fast training is on this machine, beside peers and the limit, in under two minutes."""
+"""``mlpcore bench``: measures training speed on this machine, with peers and the limit, in under two minutes."""
 
 import argparse
 import json
@@ -14,18 +14,18 @@ from mlpcore.files.writing import check_target, replace_file
 
 QUICK = ("torch eager", "jax scan", "scikit-learn")  # peers that need no long compilation
 ROUNDS, SECONDS = 3, 0.2  # of each contender in each round
-BUDGET = 80.0  # seconds after which no workload is begun; the longest takes some ten of them on two cores
+BUDGET = 80.0  # seconds after which no further workload is started; the longest takes some 10 s on two cores
 DEVICES = {"cupy": "cuda"}
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """The command and its arguments."""
+    """Add the command and its arguments."""
     parser = commands.add_parser(
         "bench",
         help="measure the speed of training on this machine",
-        description="Trains six networks for whole shuffled epochs, in turn with those of torch, JAX and scikit-learn "
-        "that are installed, and with the matrix products alone (the limit). Takes less than two minutes. For figures "
-        "that mean something let nothing else run meanwhile.",
+        description="Trains six networks for whole shuffled epochs, alternating with torch, JAX and scikit-learn where "
+        "they are installed, and with the matrix products alone (the limit). Takes less than two minutes. For reliable "
+        "figures run nothing else at the same time.",
     )
     names = [workload.name for workload in WORKLOADS]
     parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch or jax")
@@ -39,7 +39,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, and print each workload's table as soon as it is there."""
+    """Measure, and print the table of each workload as soon as it is measured."""
     if arguments.json:
         check_target(arguments.json)
     check_number("mlpcore bench", seconds=arguments.seconds, above=0)
@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name}: left out, the time is up; --workloads {name} measures it\n")
             continue
         settings = {"dtype": arguments.dtype, "device": device, "rounds": ROUNDS, "seconds": arguments.seconds}
-        some = epochs(named[name], contenders, **settings)
-        records += some
-        for found in cases(some).values():
-            print(as_text(table(found)), flush=True, end="\n\n")
+        case_records = epochs(named[name], contenders, **settings)
+        records += case_records
+        for by_contender in cases(case_records).values():
+            print(as_text(table(by_contender)), flush=True, end="\n\n")
     facts = about(device)
     print(where(facts))
     if arguments.backend == "numpy" and (hint := advice()):

@@ -1,4 +1,4 @@
-"""``mlpcore cache``: the folder of compiled libraries and the compiler that fills it; ``clear`` empties it."""
+"""``mlpcore cache``: shows the cache of compiled libraries and the compiler; ``clear`` empties the cache."""
 
 import argparse
 import shlex
@@ -8,7 +8,7 @@ from mlpcore.compiler.build import find_compiler, no_compiler
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """The command and its arguments."""
+    """Add the command and its arguments."""
     parser = commands.add_parser(
         "cache",
         help="show or clear the compiled libraries that are kept on this machine",
@@ -20,7 +20,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Clear the folder if asked to, and print what is there."""
+    """Clear the cache if requested, and print its state."""
     if arguments.action == "clear":
         cache.clear()
     print(report())
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def report() -> str:
-    """The folder, or why it is not used; number and size of the libraries in it; the compiler."""
+    """The lines about the cache: folder, or why it is not used; number and size of the libraries; the compiler."""
     folder = cache.configured()
     refused, (number, size) = cache.refusal(folder), cache.usage()
     compiler = find_compiler()

@@ -1,4 +1,4 @@
-"""``mlpcore train digits``: scikit-learn's handwritten digits as a table, with a test part that is always the same."""
+"""The data of ``mlpcore train digits``: scikit-learn's handwritten digits as a table, with a fixed test set."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ TEST_SHARE, SPLIT = 0.2, 0
 
 
 class Digits(NamedTuple):
-    """The table, its encoding, and the rows that are for testing only."""
+    """The table, its encoding, and the numbers of the test rows."""
 
     table: Table
     encoding: Encoding
@@ -21,7 +21,7 @@ class Digits(NamedTuple):
 
 
 def load(split: int = SPLIT) -> Digits:
-    """1797 pictures of 8 x 8 pixels from 0 to 16; the test part is scikit-learn's stratified ``random_state=split``."""
+    """1797 images of 8 x 8 pixels from 0 to 16; the test set is scikit-learn's stratified split of ``random_state``."""
     try:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -32,7 +32,7 @@ def load(split: int = SPLIT) -> Digits:
     data = load_digits()
     names = tuple(data.feature_names)
     columns = dict(zip(names, data.data.T, strict=True)) | {"digit": data.target.astype(np.float64)}
-    # Pixels share one unit. Scaled one by one, those that are hardly ever inked would weigh as much as the others.
+    # All pixels have one scale. Standardised one by one, those that are almost always empty would count like the rest.
     scaler = Standardize(np.zeros(len(names)), np.full(len(names), 16.0))
     encoding = Encoding(names, True, "digit", tuple(range(10)), scaler)
     _, test = train_test_split(

@@ -1,4 +1,4 @@
-"""From a table's columns to what a model takes and back: chosen in training, kept in the model file."""
+"""The encoding between a table's columns and a model's arrays: chosen in training, stored in the model file."""
 
 import re
 from dataclasses import dataclass, replace
@@ -14,17 +14,18 @@ from mlpcore.tables import Table, listed
 from mlpcore.tables.cells import other_notation, values_of
 
 TASKS = ("classification", "regression")
-FEW = 20  # so many different whole numbers are taken for labels, more for amounts
-CODE = re.compile(r"0\d+")  # as in 007: no amount is written like that
+FEW = 20  # up to this many different integers are taken as labels, more as amounts
+CODE = re.compile(r"0\d+")  # as in 007, a code and not an amount
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """The feature columns in order, the target column, and how both are encoded.
+    """The feature columns in order, the target column, and the encoding of both.
 
-    ``classes`` are the labels of classes 0, 1, ...: texts as they stand in a CSV file, whole numbers where an archive
-    has them as such. They are empty for regression, where ``amounts`` standardises the target, so that predictions
-    come out in its units. ``scaler`` standardises the features. Both are None until `fitted`.
+    ``classes`` are the labels of classes 0, 1, ...: strings as in a CSV file, or integers of an archive. They are empty
+    for regression, where ``amounts`` standardises the target, so that predictions can be converted to its units.
+    ``scaler`` standardises the features. Both scalings are None until `fitted`. ``named`` says whether columns are
+    matched by name.
     """
 
     columns: tuple[str, ...]
@@ -36,24 +37,24 @@ class Encoding:
 
     @property
     def task(self) -> str:
-        """Classification, where there are classes."""
+        """The name of the task: "classification" if there are classes, else "regression"."""
         return TASKS[0] if self.classes else TASKS[1]
 
     def fitted(self, x: np.ndarray, y: np.ndarray) -> "Encoding":
-        """With the scalings of these rows and amounts, where there are none yet."""
+        """The encoding with scalings computed from these rows and targets, where it has none yet."""
         amounts = None if self.classes else self.amounts or Standardize.fit(y[:, None])
         return replace(self, scaler=self.scaler or Standardize.fit(x), amounts=amounts)
 
     def rows(self, table: Table) -> np.ndarray:
-        """The features as float64 numbers, not yet standardised: by name, or by place where a side has no names."""
-        given = [name for name in table.columns if name != self.target]
+        """The features of a table as float64, not standardised; matched by name, or by position without names."""
+        features = [name for name in table.columns if name != self.target]
         if not (self.named and table.named):
-            if len(given) != len(self.columns):
-                raise DataError(f"{table.source}: {len(given)} columns, the model takes {len(self.columns)}")
-            return table.numbers(given)
-        there, taken = set(given), set(self.columns)
-        missing = [name for name in self.columns if name not in there]
-        extra = [name for name in given if name not in taken]
+            if len(features) != len(self.columns):
+                raise DataError(f"{table.source}: {len(features)} columns, the model takes {len(self.columns)}")
+            return table.numbers(features)
+        present, expected = set(features), set(self.columns)
+        missing = [name for name in self.columns if name not in present]
+        extra = [name for name in features if name not in expected]
         if missing or extra:
             said = [f"lacks the column {listed(missing)}"] * bool(missing)
             said += [f"has the column {listed(extra)}, which the model does not take"] * bool(extra)
@@ -61,30 +62,30 @@ class Encoding:
         return table.numbers(self.columns)
 
     def scaled(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of features as the model takes them."""
+        """Features standardised for the model."""
         return rows if self.scaler is None else self.scaler(rows)
 
     def answers(self, table: Table) -> np.ndarray:
-        """The target as class numbers (rows,), or as amounts in their units (rows,); a DataError for all else in it."""
+        """The target (rows,) as class numbers, or as amounts in their units; DataError for other cells."""
         if not self.classes:
             return table.numbers([self.target])[:, 0]
         return class_numbers(table, self.target, self.classes)
 
     def save(self) -> dict[str, Any]:
-        """The arguments that make `Model.save` keep the encoding beside the model."""
+        """The arguments for `Model.save` that store the encoding in the model file."""
         scalers = {"columns": self.scaler, "target": self.amounts}
         tensors = {
-            f"{name}.{part}": getattr(scaler, part)
+            f"{name}.{field}": getattr(scaler, field)
             for name, scaler in scalers.items()
             if scaler is not None
-            for part in ("mean", "scale")
+            for field in ("mean", "scale")
         }
         words = {"columns": list(self.columns), "named": self.named, "target": self.target}
         return {"extra": {"table": words | {"classes": list(self.classes)}}, "extra_tensors": tensors}
 
 
 def load_encoding(path: str) -> Encoding:
-    """What `Encoding.save` put into a model file, checked; a ModelFileError where it is missing or not whole."""
+    """The encoding in a model file, checked; ModelFileError where it is missing or incomplete."""
     tensors, values = read_extra(path)
     words = values.get("table")
     if words is None:
@@ -103,12 +104,12 @@ def load_encoding(path: str) -> Encoding:
             raise ValueError("scalings and columns differ in number")
     except (KeyError, TypeError, ValueError, MlpcoreError) as error:
         raise ModelFileError(f"{path}: the description of the table is damaged: {error}") from None
-    names = [name.strip() for name in (target, *columns)]  # as a table is read; older files have the spaces too
+    names = [name.strip() for name in (target, *columns)]  # as in tables that are read; older files contain the spaces
     return Encoding(tuple(names[1:]), named, names[0], tuple(classes), scaler, amounts)
 
 
 def choose_encoding(table: Table, target: str, task: str) -> tuple[Encoding, str]:
-    """The encoding of this table for this target, not yet with its scalings, and why the task is what it is."""
+    """The encoding of a table for a target, without scalings, and the reason for the chosen task."""
     features = tuple(name for name in table.columns if name != target)
     if not features:
         raise DataError(f"{table.source}: {target!r} is the only column, expected at least one to predict it from")
@@ -130,7 +131,7 @@ def choose_encoding(table: Table, target: str, task: str) -> tuple[Encoding, str
 
 
 def _guess(table: Table, target: str) -> tuple[str, str]:
-    """The task, and the reason."""
+    """The task for a target column, and the reason."""
     column = table.columns[target]
     values = values_of(column)
     if values is None:

@@ -1,4 +1,4 @@
-"""Labels in a table's column: texts as they stand in a CSV file, or the whole numbers and texts of an archive."""
+"""Class labels in a table's column: strings of a CSV file, or integers and strings of an archive."""
 
 import math
 
@@ -12,9 +12,9 @@ Label = str | int
 
 
 def classes_of(table: Table, target: str) -> tuple[Label, ...]:
-    """The labels that the column holds: numerals by their value, then other texts; a DataError for gaps and fractions.
+    """The distinct labels of a column: numerals by value, then other strings; DataError for gaps and fractions.
 
-    Texts that differ are different labels, numerals too: "7" and "007", "100" and "1E2".
+    Different strings are different labels, also numerals: "7" and "007", "100" and "1E2".
     """
     column = table.columns[target]
     values, labels = values_of(column), column.tolist()
@@ -26,30 +26,29 @@ def classes_of(table: Table, target: str) -> tuple[Label, ...]:
 
 
 def class_numbers(table: Table, target: str, classes: tuple[Label, ...]) -> np.ndarray:
-    """The places of the column's labels in ``classes``; a DataError for gaps and labels that are none of them.
+    """The indices of the column's labels in ``classes``; DataError for gaps and unknown labels.
 
-    A label that is written like a class is that class. Between texts and whole numbers, which other files may have for
-    them, the value decides.
+    A label that equals a class is that class. A string and an integer match by value, as files may differ in the type.
     """
     numbers: dict[Label | None, int] = {label: number for number, label in enumerate(classes)}
     labels = table.columns[target].tolist()
-    found = [numbers.get(label, numbers.get(_other_type(label), -1)) for label in labels]
-    unknown = [label for label, number in zip(labels, found, strict=True) if number < 0]
+    class_ids = [numbers.get(label, numbers.get(_other_type(label), -1)) for label in labels]
+    unknown = [label for label, number in zip(labels, class_ids, strict=True) if number < 0]
     if gaps := sum(_is_gap(label, MISSING) for label in unknown):
         raise _no_label(table, target, gaps)
     if unknown:
         shown = listed(list(dict.fromkeys(unknown)))
         raise DataError(f"{table.source}: {target!r} holds the unknown label {shown}")
-    return np.array(found)
+    return np.array(class_ids)
 
 
 def whole(values: np.ndarray) -> bool:
-    """Whether all values are whole numbers."""
+    """Whether all values are integers."""
     return bool(np.all(values == np.floor(values)))
 
 
 def _is_gap(label: str | float, gaps: set[str]) -> bool:
-    """Whether there is no label: a text that says so, or a number that is not finite."""
+    """Whether a label is missing: a string that means so, or a number that is not finite."""
     return label.strip().lower() in gaps if isinstance(label, str) else not math.isfinite(label)
 
 
@@ -66,7 +65,7 @@ def _by_value(label: Label) -> tuple[float, str]:
 
 
 def _other_type(label: str | float) -> Label | None:
-    """A whole number as text, or the other way round; None for what is no whole number."""
+    """An integer as a string, or a string as an integer; None for all others."""
     value = number_in(label) if isinstance(label, str) else float(label)
     if value is None or not value.is_integer():
         return None

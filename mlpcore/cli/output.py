@@ -1,4 +1,4 @@
-"""What the commands share in what they say: exit codes, and texts that every terminal takes and none is steered by."""
+"""Exit codes, and output that is safe for every terminal."""
 
 import sys
 
@@ -6,12 +6,12 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 
 def one_line(text: str) -> str:
-    """The text on one line, unprintable characters escaped: names in it may come from a file."""
+    """The text on one line with unprintable characters escaped, as names from files may contain control codes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def escape_unknown() -> None:
-    r"""Have the standard streams write ``\xe9`` and the like for characters that their encoding does not have."""
+    r"""Make the standard streams write escapes such as ``\xe9`` for characters that their encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

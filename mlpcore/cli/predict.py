@@ -1,4 +1,4 @@
-"""``mlpcore predict``: the raw table in, a CSV of labels with probabilities, or of values, out."""
+"""``mlpcore predict``: predicts the rows of a table and writes CSV."""
 
 import argparse
 import csv
@@ -17,7 +17,7 @@ from mlpcore.tables import Table, read_table
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """The command and its arguments."""
+    """Add the command and its arguments."""
     parser = commands.add_parser(
         "predict",
         help="predict the rows of a table with a model that mlpcore train made",
@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict, and where the target is in the table, say how well."""
+    """Predict, and print the quality where the table has the target."""
     if arguments.out:
         check_target(arguments.out, {"the model": arguments.model, "the table": arguments.data})
     backend = get_backend(arguments.backend)
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read(path: str, target: str) -> tuple[Table, str]:
-    """The table, and why it comes without its target where that cannot be read: rows are predicted without it."""
+    """The table, and the reason why it is read without its target, if that cannot be read."""
     try:
         return read_table(path, target), ""
     except DataError as error:
@@ -62,8 +62,8 @@ def _read(path: str, target: str) -> tuple[Table, str]:
 
 
 def lines(encoding: Encoding, prediction: np.ndarray) -> Iterator[str]:
-    """The prediction as CSV, each number with the digits that tell it from its neighbours in its dtype."""
-    # Before Python 3.13 the writer leaves a carriage return in a label without the quotes that it needs.
+    """The prediction as lines of CSV, numbers with the shortest digits that identify them in their dtype."""
+    # Before Python 3.13 the writer does not quote a label with a carriage return.
     returns = any("\r" in str(label) for label in encoding.classes)
     line = csv.writer(_Echo(), lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow
     yield line(["prediction", *(f"probability_{label}" for label in encoding.classes)])
@@ -72,14 +72,14 @@ def lines(encoding: Encoding, prediction: np.ndarray) -> Iterator[str]:
 
 
 class _Echo:
-    """What ``writerow`` writes to, so that it returns the line."""
+    """A file for `csv.writer` whose ``write`` returns the line, so that ``writerow`` does too."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def _quality(encoding: Encoding, prediction: np.ndarray, table: Table) -> str:
-    """How good the prediction is; why that is not known, where the table does not hold the answers."""
+    """A line with the quality of the prediction, or why it is unknown."""
     try:
         answers = encoding.answers(table)
     except DataError as error:
@@ -87,6 +87,6 @@ def _quality(encoding: Encoding, prediction: np.ndarray, table: Table) -> str:
     if encoding.classes:
         return f"accuracy {100 * np.mean(prediction.argmax(axis=1) == answers):.2f} % of {len(answers)} rows"
     errors = prediction[:, 0] - answers
-    largest = np.abs(errors).max() or 1.0  # by which they are divided, as the square of a large error may overflow
+    largest = np.abs(errors).max() or 1.0  # errors are scaled by it, as the square of a large error may overflow
     typical = largest * np.sqrt(np.mean(np.square(errors / largest)))
     return f"root mean squared error {typical:.6g} over {len(answers)} rows, in the units of {encoding.target!r}"

@@ -1,4 +1,4 @@
-"""Recipes: the network and the settings for a table, and the parts of the table it is trained and judged on."""
+"""Recipes of ``mlpcore train``: network and settings, and the split of a table into training, validation and test."""
 
 import math
 from typing import Any, NamedTuple
@@ -19,10 +19,10 @@ from mlpcore.training.history import History
 
 @configuration
 class Recipe:
-    """Everything about a run but its data, its seed and its machine.
+    """All settings of a training run except its data, seed and machine.
 
-    ``batch_size=None`` is a hundredth of the rows as a power of two from 32 to 1024. ``validation`` is the share of
-    rows that early stopping looks at: ``patience`` epochs without a lower loss end training, and the best weights stay.
+    ``batch_size=None`` means a hundredth of the rows as a power of two from 32 to 1024. ``validation`` is the share of
+    rows for early stopping: ``patience`` epochs without a lower loss end training, and the best weights are kept.
     """
 
     hidden: tuple[int, ...]
@@ -45,7 +45,7 @@ class Recipe:
             check_count("mlpcore train", batch_size=self.batch_size)
 
     def network(self, inputs: int, outputs: int) -> Sequential:
-        """Linear, ReLU and Dropout for every hidden layer, and a last Linear for the scores."""
+        """The network: Linear, ReLU and Dropout for every hidden layer, and a Linear layer for the scores."""
         layers: list[Any] = [Dropout(self.input_dropout)] if self.input_dropout else []
         for width in self.hidden:
             layers += [Linear(inputs, width), ReLU(), *([Dropout(self.dropout)] if self.dropout else [])]
@@ -54,7 +54,7 @@ class Recipe:
 
 
 TABLE = Recipe(hidden=(128, 128), epochs=200, patience=20)
-# Chosen with other test splits (random_state 1 to 5) than the one that mlpcore train digits tests with.
+# Chosen on other test splits (random_state 1 to 5) than that of mlpcore train digits.
 DIGITS = Recipe(
     hidden=(256, 256),
     epochs=60,
@@ -68,7 +68,7 @@ DIGITS = Recipe(
 
 
 class Parts(NamedTuple):
-    """A table ready for a model: pairs of standardised rows and encoded targets; None for a part that has no rows."""
+    """A table split and encoded: pairs of standardised rows and encoded targets; None for an empty part."""
 
     encoding: Encoding
     train: tuple[np.ndarray, np.ndarray]
@@ -77,27 +77,26 @@ class Parts(NamedTuple):
 
 
 def prepare(table: Table, encoding: Encoding, share: float, seed: int, test: np.ndarray | None = None) -> Parts:
-    """Check and encode the table, set the ``test`` rows aside, split off ``share`` of the others for validation.
+    """The table checked, encoded and split: ``test`` rows, ``share`` of the others for validation, the rest to train.
 
-    Scalings that the encoding does not have yet are taken from the training rows alone. The split keeps the shares of
-    the classes.
+    Scalings that the encoding lacks are computed from the training rows only. The split keeps the shares of classes.
     """
     y = encoding.answers(table)
-    rest = np.arange(table.rows) if test is None else np.setdiff1d(np.arange(table.rows), test)
-    places = split(len(rest), share, seed, y[rest] if encoding.classes else None)
-    train, held = (rest[place] for place in places)
+    others = np.arange(table.rows) if test is None else np.setdiff1d(np.arange(table.rows), test)
+    places = split(len(others), share, seed, y[others] if encoding.classes else None)
+    train, held = (others[place] for place in places)
     rows = encoding.rows(table)
     encoding = encoding.fitted(rows[train], y[train])
     x, y = encoding.scaled(rows), y if encoding.amounts is None else encoding.amounts(y[:, None])
 
-    def pair(part: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
-        return None if part is None or not len(part) else (x[part], y[part])
+    def pair(row_numbers: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
+        return None if row_numbers is None or not len(row_numbers) else (x[row_numbers], y[row_numbers])
 
     return Parts(encoding, (x[train], y[train]), pair(held), pair(test))
 
 
 def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, precision: str, seed: int) -> Model:
-    """The model for the parts, before training."""
+    """The untrained model for the parts."""
     classes = len(parts.encoding.classes)
     return Model(
         recipe.network(parts.train[0].shape[1], classes or 1),
@@ -112,7 +111,7 @@ def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, precision:
 
 
 def fit(model: Model, recipe: Recipe, parts: Parts, callbacks: tuple = ()) -> History:
-    """Train, with early stopping where there is a validation part."""
+    """Train the model, with early stopping if there are validation rows."""
     rows = len(parts.train[0])
     usual = 2 ** min(10, max(5, round(math.log2(rows / 100)) if rows > 100 else 5))
     stopping = [EarlyStopping(patience=recipe.patience)] if parts.validation else []

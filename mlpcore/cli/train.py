@@ -1,4 +1,4 @@
-"""``mlpcore train``: a table in, a trained model file and its learning curves out."""
+"""``mlpcore train``: trains on a table and writes a model file and its learning curves."""
 
 import argparse
 import math
@@ -26,12 +26,12 @@ VERBS = ("train", "validate", "test")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    """The command and its arguments."""
+    """Add the command and its arguments."""
     parser = commands.add_parser(
         "train",
         help="train a network on a table, or on the digits that come with scikit-learn",
-        description="Trains a network, stops when the validation part gets no better, and writes the model file and a "
-        "picture of the learning curves beside it. Columns are standardised, labels encoded; the file keeps both.",
+        description="Trains a network until the validation loss no longer improves, and writes the model file and a "
+        "picture of the learning curves. Columns are standardised and labels encoded; the file stores both.",
     )
     parser.add_argument("data", metavar="DATA", help="a CSV file with a header, a .npz file with x and y, or: digits")
     parser.add_argument("--target", help="the column to predict, by name or index (-1: the last); .npz: an array, y")
@@ -64,20 +64,20 @@ def _widths(text: str) -> tuple[int, ...]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, judge, save, and say what was done."""
+    """Train, save, evaluate, and print the results."""
     builtin = arguments.data == "digits"
     if builtin and (arguments.target is not None or arguments.task != "auto"):
         raise ConfigurationError("train digits: the target is the digit; --target and --task are for files")
     check_number("mlpcore train", seed=arguments.seed, least=0, below=1 << 64)
-    given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    recipe = replace(DIGITS if builtin else TABLE, **given)
+    settings = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
+    recipe = replace(DIGITS if builtin else TABLE, **settings)
     name = os.path.splitext(os.path.basename(arguments.data))[0]
     out = check_target(arguments.out or f"{name}.safetensors")
     picture = check_target(os.path.splitext(out)[0] + ".png")
     pairs = [(out, picture), *([] if builtin else [(path, arguments.data) for path in (out, picture)])]
-    # Where a file system ignores the case of letters, names that differ in nothing else are one.
+    # On file systems that ignore case, names that differ only in case are the same file.
     if out.lower() == picture.lower() or any(same_file(*pair) for pair in pairs):
-        raise ConfigurationError(f"--out is {out}: the model and its picture {picture} need names of their own")
+        raise ConfigurationError(f"--out is {out}: the model and its picture {picture} need different names")
     backend = get_backend(arguments.backend, arguments.device)
     table, encoding, test = digits.load() if builtin else (*_read(arguments), None)
     parts = prepare(table, encoding, recipe.validation, arguments.seed, test)
@@ -88,15 +88,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"stopped: {history.stopped}", flush=True)
     model.save(out, **parts.encoding.save())
     print(f"model: {out}", flush=True)
-    for part in ("validation", "test"):
-        if getattr(parts, part) is not None:
-            print(_quality(part, model, parts))
+    for subset in ("validation", "test"):
+        if getattr(parts, subset) is not None:
+            print(_quality(subset, model, parts))
     print(_draw(history, picture, name), "backends on this machine:", report(), sep="\n")
     return INTERRUPTED if history.stopped == "interrupted" else 0
 
 
 def _read(arguments: argparse.Namespace) -> tuple[Table, Encoding]:
-    """The file's table and how to encode it; says which task was chosen, and why."""
+    """The file's table and its encoding; prints the chosen task and the reason."""
     table = read_table(arguments.data, "y" if arguments.target is None else arguments.target)
     if table.named and arguments.target is None:
         raise DataError(
@@ -113,27 +113,27 @@ def _read(arguments: argparse.Namespace) -> tuple[Table, Encoding]:
 
 
 def _introduction(name: str, parts: Parts) -> str:
-    """The numbers of rows, columns and classes."""
-    sizes = [f"{len(part[0])} rows to {verb}" for part, verb in zip(parts[1:], VERBS, strict=True) if part is not None]
+    """A line with the numbers of rows and columns, and the classes."""
+    sizes = [f"{len(pair[0])} rows to {verb}" for pair, verb in zip(parts[1:], VERBS, strict=True) if pair is not None]
     classes = f", classes {listed(parts.encoding.classes)}" if parts.encoding.classes else ""
     return one_line(f"{name}: {len(parts.encoding.columns)} columns{classes}; {', '.join(sizes)}")
 
 
-def _quality(part: str, model: Model, parts: Parts) -> str:
-    """The metric on a part, in the target's units."""
-    rows = getattr(parts, part)
+def _quality(subset: str, model: Model, parts: Parts) -> str:
+    """A line with the quality on a part of the rows, errors in the target's units."""
+    rows = getattr(parts, subset)
     values = model.evaluate(*rows)
     if parts.encoding.amounts is None:
-        return f"{part} accuracy {100 * values['accuracy']:.2f} % of {len(rows[0])} rows"
+        return f"{subset} accuracy {100 * values['accuracy']:.2f} % of {len(rows[0])} rows"
     error = math.sqrt(2 * values["loss"]) * float(parts.encoding.amounts.scale[0])
     return (
-        f"{part} r2 {values['r2']:.4f}, root mean squared error {error:.6g} in the units of "
+        f"{subset} r2 {values['r2']:.4f}, root mean squared error {error:.6g} in the units of "
         f"{parts.encoding.target!r}, {len(rows[0])} rows"
     )
 
 
 def _draw(history: History, path: str, name: str) -> str:
-    """Draw the learning curves; a line that says where they are, or why not: the model is worth more than they are."""
+    """Draw the learning curves; returns a line with their path, or why there are none, which is no error."""
     if not history.rows:
         return "no picture: no epoch was completed"
     try:

@@ -53,8 +53,8 @@ FACTORS = PHILOX + "".join(_FACTORS.replace("KIND", kind) for kind in ("float", 
 class TracedStream:
     """`mlpcore.random.Stream` while a step is traced: ``step``, the step's number, is a traced array (1,) of uint64.
 
-    `factors` and `ones` become operations. Every other method raises `Untraceable`; such noise is drawn on the host
-    before the chunk runs.
+    `factors` becomes an operation. Every other method raises `Untraceable`; such noise is drawn on the host before the
+    chunk runs.
     """
 
     stream: Stream
@@ -70,10 +70,6 @@ class TracedStream:
         tracer, key = self.step.tracer, [*self.stream.key(), member, round(keep * 65536)]
         operands = (tracer.asarray(np.array(key, np.uint64)).node, self.step.node)
         return tracer.wrap(tracer.graph.add("factors", "draw", operands, tuple(shape), dtype, label()))
-
-    def ones(self, shape: tuple[Dim, ...], dtype: str) -> TracedArray:
-        """As `Stream.ones`."""
-        return self.step.tracer.ones(shape, dtype=dtype)
 
     def __getattr__(self, name: str) -> Any:
         raise Untraceable(f"{name} of a stream")

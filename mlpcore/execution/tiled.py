@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mlpcore.configuration import check_count
 from mlpcore.trees import tree_map
-from mlpcore.typing import Array, Layer, Noise, Params
+from mlpcore.typing import Array, Layer, Noise, Params, Tree
 
 
 def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callable:
@@ -24,10 +24,10 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
     if not net.row_independent:
         return function
 
-    def in_tiles(params: Params, x: Array, target: Array, weights: Array, noise: Noise) -> tuple:
+    def in_tiles(params: Params, x: Array, target: Array, weights: Array, noise: Noise, full_batch: Tree = ()) -> tuple:
         n = weights.shape[-1]
         if n <= rows:
-            return function(params, x, target, weights, noise)
+            return function(params, x, target, weights, noise, full_batch)
 
         def tile(start: int) -> tuple:
             stop = min(start + rows, n)
@@ -37,11 +37,12 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
                 target[start:stop, ...],
                 weights[..., start:stop],
                 tree_map(lambda leaf: leaf[..., start:stop, :], noise),
+                full_batch,
             )
 
         total: tuple = ()
-        for part in _each(tile, range(0, n, rows), threads):
-            *sums, observed = part
+        for result in _each(tile, range(0, n, rows), threads):
+            *sums, observed = result
             total = tuple(sums) if not total else tree_map(lambda a, b: a + b, total, tuple(sums))
         return *total, observed
 
@@ -49,7 +50,7 @@ def tiled(net: Layer, function: Callable, rows: int, threads: int = 1) -> Callab
 
 
 def _each(function: Callable[[int], tuple], starts: range, threads: int) -> Iterator[tuple]:
-    """``map`` on so many threads; on the calling one alone where none can be started: after the main thread's end."""
+    """``map`` on ``threads`` threads; on the calling one where none can be started, after the main thread's end."""
     if threads == 1:
         return map(function, starts)
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Model files and what checkpoints share with them: safetensors with the configuration in the metadata, no pickle."""
+"""Model files, and the format that checkpoints share: safetensors with the configuration as metadata, no pickle."""
 
 from mlpcore.files.models import Extra, read_extra, read_model, save_model
 

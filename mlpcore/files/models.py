@@ -1,8 +1,8 @@
-"""Model files: a network's named tensors and all that is needed to build the model around them again.
+"""Model files: the named tensors of a network, and the configuration to build the model again.
 
-Tensors are named like ``2.weight``, in the model's dtype; running statistics are among them, and where the model
-keeps an average, they are that average. What a program attaches (the scaling of its columns, the names of its labels)
-stands beside them: tensors under ``extra.``, JSON values in the metadata.
+Tensors are named like ``2.weight``, in the model's dtype, running statistics included; if the model keeps an average of
+its parameters, the file holds the average. Data that a program attaches, such as the scaling of its columns and the
+names of its labels, are tensors under ``extra.`` and JSON values in the metadata.
 """
 
 import json
@@ -21,11 +21,11 @@ from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Layer, Params
 
 PREFIX = "extra."
-ROOM = 1 << 20  # numbers that a specification may speak of even where the tensors are fewer
+MIN_LARGEST = 1 << 20  # widths up to this are accepted in a specification, however few numbers the tensors have
 
 
 class Extra(NamedTuple):
-    """What a program attached to a model file: host tensors by name, and JSON values by name."""
+    """Data that a program attached to a model file: host tensors by name, and JSON values by name."""
 
     tensors: dict[str, np.ndarray]
     values: dict[str, Any]
@@ -40,10 +40,10 @@ def save_model(
     extra: Mapping[str, Any] | None = None,
     compiled: str = "",
 ) -> None:
-    """Write a model file with the host arrays ``params``, how the model ran (``compiled``), and what is attached.
+    """Write a model file: host arrays ``params``, how the model runs (``compiled``), and attached data.
 
     ConfigurationError for a layer, loss or other part that is not mlpcore's own, and for ``extra`` values that JSON
-    does not have (NaN and infinity are among them). `mlpcore.files.writing.replace_file` says how the file is written.
+    lacks, such as NaN and infinity. The file is written by `mlpcore.files.writing.replace_file`.
     """
     _check_extra(extra)
     about = {"specification": encode(specification, "model"), "extra": dict(extra or {}), "compiled": compiled}
@@ -52,25 +52,25 @@ def save_model(
 
 
 def read_model(path: Path) -> tuple[Specification, Params, str]:
-    """The specification, the parameters as host arrays, and how the model ran, that a model file holds.
+    """The specification, the parameters as host arrays, and how the model ran, from a model file.
 
-    FileNotFoundError where there is no file. ModelFileError where it is none of ours, truncated, changed, too new, or
-    where specification and tensors do not belong together.
+    FileNotFoundError where there is no file. ModelFileError where it is no model file, truncated, changed, too new, or
+    where specification and tensors do not match.
     """
     about, tensors = read(path, "model")
-    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
-    numbers = sum(tensor.size for tensor in own.values())
+    params = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
+    numbers = sum(tensor.size for tensor in params.values())
     data = about.get("specification")
     check_size(data, str(path))
-    # A width stands in the shape of some tensor: one that cannot must not make a layer allocate.
-    room = max(numbers, ROOM)
-    check_size(data.get("net") if isinstance(data, dict) else None, str(path), room)
+    # Every width is a length of some tensor; a larger one must not make a layer allocate memory.
+    largest = max(numbers, MIN_LARGEST)
+    check_size(data.get("net") if isinstance(data, dict) else None, str(path), largest)
     specification = decode(data, Specification, f"{path}: the specification")
-    return specification, _placed(specification, own, room, str(path)), str(about.get("compiled", ""))
+    return specification, _placed(specification, params, largest, str(path)), str(about.get("compiled", ""))
 
 
 def read_extra(path: Path) -> Extra:
-    """What was attached to a model file; the same errors as `read_model`."""
+    """The data attached to a model file; the same errors as `read_model`."""
     about, tensors = read(path, "model")
     attached = {name.removeprefix(PREFIX): t for name, t in tensors.items() if name.startswith(PREFIX)}
     values = about.get("extra", {})
@@ -80,24 +80,24 @@ def read_extra(path: Path) -> Extra:
 
 
 def _check_extra(extra: Mapping[str, Any] | None) -> None:
-    """The values are JSON as it is read back: no NaN, no keys but texts."""
+    """ConfigurationError where the values would change in JSON: NaN, keys that are no strings, tuples."""
     try:
-        same = json.loads(json.dumps(dict(extra or {}), allow_nan=False)) == dict(extra or {})
+        unchanged = json.loads(json.dumps(dict(extra or {}), allow_nan=False)) == dict(extra or {})
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"extra cannot be written as JSON: {error}") from None
-    if not same:
+    if not unchanged:
         raise ConfigurationError("extra changes when it is written as JSON; use texts as keys and lists for tuples")
 
 
-def _placed(specification: Specification, tensors: dict[str, np.ndarray], room: int, who: str) -> Params:
-    """The tensors as the network's tree of parameters, if they are exactly those it has."""
+def _placed(specification: Specification, tensors: dict[str, np.ndarray], largest: int, who: str) -> Params:
+    """The tensors as the network's parameter tree; ModelFileError unless names, shapes and dtypes match exactly."""
     net, dtype = specification.net, specification.dtype
     if dtype not in ("float32", "float64"):
         raise ModelFileError(f"{who}: the specification's dtype is {dtype!r}, expected 'float32' or 'float64'")
     count = 0
     for layer in _leaves(net):
         count += sum(leaf.size for _, leaf in named_leaves(parameter_shapes(layer, dtype)))
-        if count > room:
+        if count > largest:
             raise ModelFileError(f"{who}: the network has more parameters than the tensors in the file have numbers")
     tree = parameter_shapes(net, dtype)
     expected = {name: tuple(leaf.shape) for name, leaf in named_leaves(tree)}
@@ -112,7 +112,7 @@ def _placed(specification: Specification, tensors: dict[str, np.ndarray], room: 
 
 
 def _leaves(layer: Layer) -> Iterator[Layer]:
-    """The layer, or the layers in it that hold no others."""
+    """The layers inside a layer that contain no others; the layer itself if it contains none."""
     if not children(layer):
         yield layer
     for child in children(layer):

@@ -1,7 +1,7 @@
-"""Configurations to JSON and back: by name from one registry, never by import, and checked field by field.
+"""Converts configurations to JSON and back, by names in one registry, never by import, checked field by field.
 
-A configuration is an object ``{"type": "Linear", "in_features": 2, ...}`` with every field, so that a default that a
-later release changes does not change old files. Tuples are lists; numbers, texts, booleans and None are themselves.
+A configuration is an object ``{"type": "Linear", "in_features": 2, ...}`` with every field, so that a changed default
+of a later release does not affect old files. Tuples become lists; numbers, strings, booleans and None stay.
 """
 
 import dataclasses
@@ -28,13 +28,14 @@ REGISTRY: dict[Any, tuple[type, ...]] = {
     Schedule: SCHEDULES,
     Initializer: INITIALIZERS,
 }
-MAX_DEPTH = 32  # configurations and lists in each other
+OLD_TYPES = {"Poisson": "PoissonNLL"}  # names in files written before December 2026
+MAX_DEPTH = 32  # of nested configurations and lists
 MAX_NODES = 100_000  # values in a specification
 
 
 @configuration
 class Specification:
-    """Everything a model is made of besides its numbers; the fields are the arguments of `mlpcore.Model`."""
+    """A model without its parameters; the fields are the arguments of `mlpcore.Model`."""
 
     net: Layer
     loss: Loss
@@ -53,7 +54,7 @@ _MEMBERS = (Specification, *(member for members in REGISTRY.values() for member 
 
 
 def refuse(value: Any, where: str) -> Any:
-    """The error for a value that no file can hold."""
+    """Raise the error for a value that a file cannot contain."""
     if isinstance(value, float):
         raise ConfigurationError(f"{where} is {value}, expected a finite number")
     raise ConfigurationError(
@@ -64,7 +65,7 @@ def refuse(value: Any, where: str) -> Any:
 
 
 def encode(value: Any, where: str, foreign: Callable[[Any, str], Any] = refuse) -> Any:
-    """The JSON value of a configuration, or of a field; ``foreign(value, where)`` is asked about what has none."""
+    """The JSON value of a configuration or field; for other values the result of ``foreign(value, where)``."""
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -82,7 +83,7 @@ def encode(value: Any, where: str, foreign: Callable[[Any, str], Any] = refuse) 
 
 
 def decode(data: Any, hint: Any, where: str = "") -> Any:
-    """The value of a JSON value for a field annotated ``hint``; a ModelFileError names what does not fit, and where."""
+    """The value of a field annotated ``hint`` from its JSON value; ModelFileError where it does not fit."""
     for kind in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
         if kind in REGISTRY and isinstance(data, dict):
             return _build(data, REGISTRY[kind], where)
@@ -94,18 +95,24 @@ def decode(data: Any, hint: Any, where: str = "") -> Any:
             if not math.isfinite(data):
                 raise ModelFileError(f"{where} is {data}, expected a finite number")
             return data
-        if type(data) is kind:  # not isinstance: True is no whole number
+        if type(data) is kind:  # not isinstance, as True is no integer
             return data
     raise ModelFileError(f"{where} is {short(data)}, expected {getattr(hint, '__name__', hint)}")
 
 
-def _build(data: dict, members: tuple[type, ...], where: str) -> Any:
-    """The configuration that the object describes: one of these classes, with exactly its fields."""
+def type_name(data: dict) -> Any:
+    """The type that the object of a configuration names, by its present name if it was renamed."""
     name = data.get("type")
+    return OLD_TYPES.get(name, name) if isinstance(name, str) else name
+
+
+def _build(data: dict, members: tuple[type, ...], where: str) -> Any:
+    """The configuration of a JSON object: one of ``members``, with exactly its fields."""
+    name = type_name(data)
     cls = next((member for member in members if member.__name__ == name), None)
     if cls is None:
-        known = ", ".join(member.__name__ for member in members)
-        raise ModelFileError(f"{where or 'the specification'}: {short(name)} is not known, expected one of {known}")
+        names = ", ".join(member.__name__ for member in members)
+        raise ModelFileError(f"{where or 'the specification'}: {short(name)} is not known, expected one of {names}")
     hints = get_type_hints(cls)
     fields = [field.name for field in dataclasses.fields(cls)]
     if wrong := sorted(set(fields) ^ (set(data) - {"type"})):
@@ -121,7 +128,7 @@ def _build(data: dict, members: tuple[type, ...], where: str) -> Any:
 
 
 def parse(text: str, who: str) -> Any:
-    """The value of a JSON text of bounded depth and size, without NaN and infinity."""
+    """The value of a JSON text; ModelFileError for NaN, infinity and too deep nesting."""
 
     def refuse_constant(name: str) -> None:
         raise ModelFileError(f"{who}: the metadata hold the number {name}, expected finite ones")
@@ -135,12 +142,12 @@ def parse(text: str, who: str) -> Any:
 
 
 def check_size(data: Any, who: str, largest: float = math.inf) -> None:
-    """Refuse a specification that nests too deep, holds too many values, or has a whole number above ``largest``."""
+    """ModelFileError for a specification that is nested too deep, too large, or has an integer above ``largest``."""
     level, nodes = [data], 0
     for _ in range(MAX_DEPTH):
         nodes += len(level)
         if any(type(value) is int and value > largest for value in level):
-            raise ModelFileError(f"{who}: the specification speaks of a width that its tensors do not have")
+            raise ModelFileError(f"{who}: the specification has a width that its tensors do not have")
         inner = [value for value in level if isinstance(value, (dict, list))]
         level = [item for node in inner for item in (node.values() if isinstance(node, dict) else node)]
         if nodes + len(level) > MAX_NODES:
@@ -150,7 +157,7 @@ def check_size(data: Any, who: str, largest: float = math.inf) -> None:
 
 
 def short(value: Any) -> str:
-    """The repr, cut to a length that fits a message."""
+    """The repr, shortened for a message."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:76]} ..."
 

@@ -1,8 +1,8 @@
-"""Named tensors and a text in one safetensors file: written whole or not at all, believed only when unchanged.
+"""Named tensors and JSON values in one safetensors file, written completely or not at all, with a digest.
 
-The metadata hold one entry, ``mlpcore``: a JSON text that begins with the SHA-256 of the whole file, in which the 64
-digits of the digest itself count as zeros. So any changed byte is found, those of the header too. It guards against
-accidents, not against forgery: whoever writes a file can compute its digest, so nothing in it is trusted unchecked.
+The metadata have one entry, ``mlpcore``: a JSON text that begins with the SHA-256 of the whole file, computed with the
+64 digits of the digest itself as zeros. So every changed byte is detected, also in the header. The digest protects
+against accidents, not against forgery: anyone can compute it, so everything in a file is checked before use.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from mlpcore.files.specification import parse, short
 from mlpcore.files.writing import Path, check_target, replace_file
 
 VERSION = 1
-DTYPES = {  # in a file: in NumPy
+DTYPES = {  # name in a file: name in NumPy
     **{"F32": "float32", "F64": "float64", "BOOL": "bool"},
     **{"I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64"},
     **{"U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64"},
@@ -37,16 +37,16 @@ KINDS = {
 }
 
 _ZEROS = b"0" * 64
-_MARK = b'"mlpcore":"{\\"sha256\\":\\"'  # a quote in a name or text is escaped, so nothing else looks like this
+_MARK = b'"mlpcore":"{\\"sha256\\":\\"'  # quotes in names and values are escaped, so this occurs only once
 
 
 def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, Any]) -> None:
-    """Write the file of this kind: the JSON values ``about`` and the host tensors, in place of an older file.
+    """Write a file of this kind with the JSON values ``about`` and host tensors; replaces an existing file.
 
-    A failure leaves the old file, see `replace_file`.
+    After an error the old file is unchanged, see `replace_file`.
     """
     check_target(path)
-    # safetensors 0.8 writes wrong values for what is not C-contiguous; ascontiguousarray would lose 0-d shapes.
+    # safetensors 0.8 writes wrong values for arrays that are not C-contiguous; ascontiguousarray changes 0-d shapes.
     arrays = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     for name, array in arrays.items():
         if array.dtype.name not in DTYPES.values():
@@ -58,10 +58,10 @@ def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, An
 
 
 def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """``(about, tensors)`` of a whole, unchanged file of this kind and of a version this release reads.
+    """``(about, tensors)`` of a complete, unchanged file of this kind, in a version that this release reads.
 
-    The header is checked against the caps and the length of the file before anything of their size is allocated.
-    FileNotFoundError where there is no file, ModelFileError for all else that is wrong.
+    The header is checked against the limits and the length of the file before memory of its sizes is allocated.
+    FileNotFoundError where there is no file, ModelFileError for every other fault.
     """
     name = os.fspath(path)
     try:
@@ -84,15 +84,15 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _digest(data: bytes, start: int) -> bytes:
-    """The SHA-256 of the file as hexadecimal digits, those at ``start`` counted as zeros."""
+    """The SHA-256 of the file as hexadecimal digits, with the digest at ``start`` replaced by zeros."""
     view, digest = memoryview(data), hashlib.sha256()
-    for part in (view[:start], _ZEROS, view[start + len(_ZEROS) :]):
-        digest.update(part)
+    for piece in (view[:start], _ZEROS, view[start + len(_ZEROS) :]):
+        digest.update(piece)
     return digest.hexdigest().encode()
 
 
 def _about(file: BinaryIO, name: str) -> dict[str, Any]:
-    """The values of the text, if the header fits the file, the caps and this release."""
+    """The JSON values in the header; ModelFileError unless the header fits the file, the limits and this release."""
     facts = os.fstat(file.fileno())
     if not stat.S_ISREG(facts.st_mode):
         raise ModelFileError(f"{name} is no regular file")
@@ -102,8 +102,8 @@ def _about(file: BinaryIO, name: str) -> dict[str, Any]:
         raise ModelFileError(f"{name} is no mlpcore file (or only the first bytes of one)")
     text = file.read(length)
     if len(text) < length:
-        what = "is truncated" if _MARK in text else "is no mlpcore file (or only the beginning of one)"
-        raise ModelFileError(f"{name} {what}: its header ends after {len(text)} of {length} bytes")
+        problem = "is truncated" if _MARK in text else "is no mlpcore file (or only the beginning of one)"
+        raise ModelFileError(f"{name} {problem}: its header ends after {len(text)} of {length} bytes")
     try:
         header = parse(text.decode(), name)
     except (ModelFileError, UnicodeDecodeError):
@@ -124,7 +124,7 @@ def _about(file: BinaryIO, name: str) -> dict[str, Any]:
 
 
 def _check_tensors(header: dict[str, Any], size: int, name: str) -> None:
-    """Every tensor is of an allowed dtype and as long as its shape says, and together they are the rest of the file."""
+    """ModelFileError unless dtypes are allowed, lengths fit shapes, and the tensors fill the rest of the file."""
     numbers = end = 0
     for tensor, entry in header.items():
         entry = entry if isinstance(entry, dict) else {}
@@ -144,5 +144,5 @@ def _check_tensors(header: dict[str, Any], size: int, name: str) -> None:
 
 
 def _counts(data: Any) -> list[int] | None:
-    """The list, if it holds whole numbers that are not negative, and nothing else."""
+    """The list if it contains only nonnegative integers, else None."""
     return data if isinstance(data, list) and all(type(i) is int and i >= 0 for i in data) else None

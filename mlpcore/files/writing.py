@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and never over a file that is read."""
+"""Writes files completely or not at all, and never over a file that is an input."""
 
 import contextlib
 import os
@@ -11,9 +11,9 @@ Path = str | os.PathLike
 
 
 def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write a file of these bytes: beside its place first, and moved there when it is whole and on the disk.
+    """Write bytes to a temporary file in the same directory, and rename it when it is complete and on disk.
 
-    A link stays, and the file it leads to is replaced. A device or a pipe has no content to lose and is written to.
+    A symbolic link is kept, and its target replaced. A device or a pipe is written to directly.
     """
     if os.path.exists(check_target(path)) and not os.path.isfile(path):
         with open(path, "wb") as stream:
@@ -34,10 +34,10 @@ def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 
 def check_target(path: Path, reads: Mapping[str, Path] | None = None) -> str:
-    """``path`` as a text, if a file can be written there; a ModelFileError or FileNotFoundError if not.
+    """``path`` as a string, if a file can be written there; ModelFileError or FileNotFoundError if not.
 
-    ``reads`` are the files that are read, by what they are called in messages: a ConfigurationError if it is one of
-    them, under whatever name.
+    ``reads`` maps the names of input files in messages to their paths: ConfigurationError if ``path`` is one of them,
+    also by a link.
     """
     name = os.fspath(path)
     if os.path.isdir(name):
@@ -45,17 +45,17 @@ def check_target(path: Path, reads: Mapping[str, Path] | None = None) -> str:
     if not os.path.isdir(os.path.dirname(os.path.realpath(name))):
         folder = os.path.dirname(os.readlink(name) if os.path.islink(name) else name)
         raise FileNotFoundError(f"there is no directory {folder} to write {name} in")
-    for what, other in (reads or {}).items():
+    for role, other in (reads or {}).items():
         if same_file(name, other):
-            raise ConfigurationError(f"{name} is {what}, which would be overwritten; write to a file of another name")
+            raise ConfigurationError(f"{name} is {role}, which would be overwritten; write to a file of another name")
     return name
 
 
-def same_file(one: Path, other: Path) -> bool:
-    """Whether both paths lead to one file, be it by links or by letters whose case the file system ignores."""
-    if os.path.realpath(one) == os.path.realpath(other):
+def same_file(first: Path, second: Path) -> bool:
+    """Whether two paths are the same file, also by links and by case on file systems that ignore it."""
+    if os.path.realpath(first) == os.path.realpath(second):
         return True
     try:
-        return os.path.samefile(one, other)
-    except OSError:  # at least one of them is not there yet
+        return os.path.samefile(first, second)
+    except OSError:  # at least one of them does not exist
         return False

@@ -22,12 +22,13 @@ def check_gradients(
 ) -> dict[str, float]:
     """Compare ``backward`` (or ``value_and_grad``) with central differences in float64, or raise GradientCheckError.
 
-    For a layer, ``f = sum(u * forward(params, x, noise))`` with random u, and the leaves are ``x`` and every parameter;
-    for a loss, f is the weighted sum and the leaf is ``z``. For each leaf and three random directions v of length 1,
-    ``sum(grad * v)`` must be ``(f(+h v) - f(-h v)) / 2h`` to a relative error of 1e-6; below that, differences of the
-    size of the rounding error of f are let pass. Shapes, parameters, noise, row weights and targets are drawn from
-    ``seed``: parameters near the initial ones, and for a loss every kind of target that its ``prepare`` accepts.
-    ``x`` (n, in) is the input, or z for a loss: its library and device are then used, and it is taken at float64.
+    For a layer, ``f = sum(u * forward(params, x, training))`` with random u, and the leaves are ``x`` and every
+    parameter; for a loss, f is the weighted sum and the leaf is ``z``. For each leaf and three random directions v of
+    length 1, ``sum(grad * v)`` must be ``(f(+h v) - f(-h v)) / 2h`` to a relative error of 1e-6; below that,
+    differences of the size of the rounding error of f are let pass. Shapes, parameters, noise, row weights and targets
+    are drawn from ``seed``: parameters near the initial ones, and for a loss every kind of target that its ``prepare``
+    accepts. ``x`` (n, in) is the input, or z for a loss: its library and device are then used, and it is taken at
+    float64.
 
     Kinks: a point counts only where four estimates of the slope (from the left, from the right, central with h and
     with h / 2) agree to the same 1e-6; where they do not, all is drawn anew, and an ``x`` that was given is shifted

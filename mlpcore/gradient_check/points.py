@@ -9,7 +9,7 @@ from mlpcore.gradient_check.differences import Point
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import is_statistic, named_leaves, tree_map
-from mlpcore.typing import Array, Layer, Loss, Params
+from mlpcore.typing import Array, Layer, Loss, Params, Training
 
 ROWS = 6
 WIDEST = 4096  # columns tried, to find out how many a layer takes
@@ -19,7 +19,7 @@ def layer_point(layer: Layer, x: Array | None, draws: Stream) -> Point:
     """A layer at ``x`` or at drawn rows: f is the sum of its output times a drawn ``dy``."""
     x = _inputs((ROWS, input_width(layer)), draws) if x is None else _shifted(x, draws)
     xp = namespace(x)
-    layer.widths(x.shape[-1])
+    layer.output_width(x.shape[-1])
     params = layer.init(draws.child("init"), "float64")
     jitter = draws.child("params")
     noise = layer.noise(draws.child("noise"), tuple(x.shape), "float64")
@@ -28,15 +28,16 @@ def layer_point(layer: Layer, x: Array | None, draws: Stream) -> Point:
         for name, leaf in named_leaves(params)
     }
     params = tree_map(lambda leaf: like(x, leaf), _with_leaves(params, moved))
-    noise = tree_map(lambda leaf: like(x, leaf), noise)
-    y, cache = layer.forward(params, x, noise)
+    weights = 0.5 + draws.child("weights").uniform((x.shape[0],))
+    training = Training(*tree_map(lambda leaf: like(x, leaf), (noise, weights)))
+    y, cache = layer.forward(params, x, training)
     dy = like(x, draws.child("dy").normal(tuple(y.shape)))
     dx, grads = layer.backward(params, cache, dy)
     parameters = {f"params.{name}": leaf for name, leaf in named_leaves(params)}
 
     def summands(leaves: dict[str, Array]) -> Array:
         changed = {name.removeprefix("params."): leaves.get(name, leaf) for name, leaf in parameters.items()}
-        y, _ = layer.forward(_with_leaves(params, changed), leaves["x"], noise)
+        y, _ = layer.forward(_with_leaves(params, changed), leaves["x"], training)
         return xp.reshape(dy * y, (-1,))
 
     trained = {name: leaf for name, leaf in parameters.items() if not is_statistic(name)}
@@ -57,7 +58,7 @@ def input_width(layer: Layer) -> int:
     """Columns to try a layer on: 5, or the first number that it takes."""
     for n_in in (5, *range(1, WIDEST + 1)):
         try:
-            layer.widths(n_in)
+            layer.output_width(n_in)
         except ConfigurationError:
             continue
         return n_in

@@ -7,8 +7,9 @@ from mlpcore.layers.dropout import Dropout
 from mlpcore.layers.linear import Linear
 from mlpcore.layers.normalization import LayerNorm, RMSNorm
 from mlpcore.layers.rectifiers import ELU, SELU, LeakyReLU, ReLU
-from mlpcore.layers.saturating import Sigmoid, Softmax, Tanh
+from mlpcore.layers.saturating import Sigmoid, Tanh
 from mlpcore.layers.smooth import GELU, Mish, SiLU, Softplus
+from mlpcore.layers.softmax import Softmax
 
 __all__ = [
     "Linear",

@@ -1,20 +1,16 @@
-"""What all activations share: a member writes its function and, under it, its derivative. Identity is the least."""
-
-from typing import Any
+"""What elementwise activations share: a member writes its function and, under it, its derivative."""
 
 from mlpcore.configuration import configuration
-from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Noise, Params
+from mlpcore.layers.parameterless import Parameterless
+from mlpcore.typing import Array, Cache, Params, Training
 
 
-class Activation:
-    """Abstract: ``y = f(x)`` for every row, without parameters or randomness.
+class Activation(Parameterless):
+    """Abstract: ``y = f(x)`` and ``dx = dy * f'(x)`` for every entry.
 
-    A member defines ``activate(x) -> (y, cache)`` and ``gradient(cache, dy) -> dx``, where dx is dy times the
-    Jacobian; for an elementwise function that is ``dy * f'(x)``. x, y, dx and dy have one shape (..., n, width).
+    A member defines ``activate(x) -> (y, cache)`` and ``gradient(cache, dy) -> dx``. x, y, dx and dy have one shape
+    (..., n, width).
     """
-
-    row_independent = True
 
     def activate(self, x: Array) -> tuple[Array, Cache]:
         """``f(x)``, and what its derivative needs."""
@@ -24,24 +20,12 @@ class Activation:
         """``dy * f'(x)``."""
         raise NotImplementedError
 
-    def widths(self, n_in: int | None) -> int | None:
-        """As many columns as go in."""
-        return n_in
-
-    def init(self, rng: Stream, dtype: str) -> Params:
-        """No parameters."""
-        return {}
-
-    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """None is needed."""
-        return ()
-
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """The function."""
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """``f(x)``, the same in training and in inference."""
         return self.activate(x)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """The derivative, where somebody needs it."""
+        """``dy * f'(x)``, or None where it is not needed."""
         return (self.gradient(cache, dy) if need_dx else None), {}
 
 

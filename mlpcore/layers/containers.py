@@ -5,7 +5,7 @@ from typing import Any
 from mlpcore.configuration import configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Layer, Noise, Params
+from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training
 
 
 class Container:
@@ -53,11 +53,11 @@ def last_layer(layer: Layer) -> Layer:
 
 @configuration
 class Sequential(Container):
-    """The layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
+    """Layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
 
-    The chain rule walks back through the same layers: each turns the gradient of its output into that of its input.
-    Two neighbours whose widths do not chain are a ConfigurationError when the network is built. An empty Sequential
-    is the identity.
+    The backward pass goes through them in reverse order, by the chain rule: each turns the gradient with respect to its
+    output into that with respect to its input. Neighbours whose numbers of columns do not fit are a ConfigurationError
+    when the network is built. An empty Sequential is the identity.
     """
 
     layers: tuple[Layer, ...]
@@ -69,7 +69,7 @@ class Sequential(Container):
                 raise ConfigurationError(
                     f"Sequential: {layer!r} is not a layer; write Sequential(Linear(2, 3), ReLU())"
                 )
-        self.widths(None)
+        self.output_width(None)
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
@@ -83,20 +83,20 @@ class Sequential(Container):
         """Other layers, one after the other."""
         return Sequential(*children)
 
-    def widths(self, n_in: int | None) -> int | None:
-        """Columns after the last layer; the error names the two layers that do not chain."""
-        width, giver = n_in, "x"
+    def output_width(self, n_in: int | None) -> int | None:
+        """Columns after the last layer; the error names the two layers that do not fit."""
+        width, source = n_in, "x"
         for i, layer in enumerate(self.layers):
             try:
-                after = layer.widths(width)
+                after = layer.output_width(width)
             except ConfigurationError as error:
-                if giver == "x":
+                if source == "x":
                     raise
                 raise ConfigurationError(
-                    f"Sequential: {giver} gives {width} columns, which layer {i} does not take: {error}"
+                    f"Sequential: {source} gives {width} columns, which layer {i} does not take: {error}"
                 ) from None
             if after is not None and after != width:
-                giver = f"layer {i} {layer!r}"
+                source = f"layer {i} {layer!r}"
             width = after
         return width
 
@@ -105,20 +105,19 @@ class Sequential(Container):
         noises = []
         for i, layer in enumerate(self.layers):
             noises.append(layer.noise(stream.child(i), shape, dtype))
-            shape = (*shape[:-1], layer.widths(shape[-1]))
+            shape = (*shape[:-1], layer.output_width(shape[-1]))
         return tuple(noises)
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """Each layer takes what the one before it gave."""
-        noises = (None,) * len(self.layers) if noise is None else noise
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """Each layer takes the output of the one before; the cache is a tuple of theirs."""
         caches = []
-        for layer, own, draws in zip(self.layers, params, noises, strict=True):
-            x, cache = layer.forward(own, x, draws)
+        for i, layer in enumerate(self.layers):
+            x, cache = layer.forward(params[i], x, None if training is None else training.child(i))
             caches.append(cache)
         return x, tuple(caches)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """From the last layer to the first, which alone may leave dx out."""
+        """From the last layer to the first; only the first may leave out dx."""
         grads: list[Params] = [()] * len(self.layers)
         for i in reversed(range(len(self.layers))):
             dy, grads[i] = self.layers[i].backward(params[i], cache[i], dy, need_dx=need_dx or i > 0)
@@ -127,7 +126,7 @@ class Sequential(Container):
 
 @configuration
 class Residual(Container):
-    """A layer and a way round it: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
+    """A layer with a skip connection: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
 
     The layer must give as many columns as it takes. Source: He, Zhang, Ren & Sun (2016), "Deep residual learning for
     image recognition", eq. 1.
@@ -138,7 +137,7 @@ class Residual(Container):
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer) or isinstance(self.layer, type):
             raise ConfigurationError(f"Residual: {self.layer!r} is not a layer; write Residual(Sequential(...))")
-        self.widths(None)
+        self.output_width(None)
 
     @property
     def children(self) -> tuple[Layer, ...]:
@@ -149,13 +148,13 @@ class Residual(Container):
         """Another inner layer."""
         return Residual(*children)
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         """As many columns as go in."""
-        width = self.layer.widths(n_in)
+        width = self.layer.output_width(n_in)
         if width is None:
             return None
         # Once more only where n_in is open: two calls at every level would make 2^depth of nested residuals.
-        if n_in not in (None, width) or (n_in is None and self.layer.widths(width) != width):
+        if n_in not in (None, width) or (n_in is None and self.layer.output_width(width) != width):
             raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many")
         return width
 
@@ -163,13 +162,13 @@ class Residual(Container):
         """A tuple of one: the inner layer's noise."""
         return (self.layer.noise(stream.child(0), shape, dtype),)
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``x + layer(x)``."""
-        y, cache = self.layer.forward(params[0], x, None if noise is None else noise[0])
+        y, cache = self.layer.forward(params[0], x, None if training is None else training.child(0))
         return x + y, (cache,)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """The gradient through the layer, and the one round it."""
+        """The gradient through the layer plus that through the skip connection."""
         dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
         return (dy + dx if need_dx else None), (grads,)
 

@@ -1,14 +1,15 @@
-"""Dropout: in training every entry is zeroed by chance, and what is left is scaled up to the same expectation."""
+"""Dropout: in training entries are set to zero at random, and the others are scaled up to keep the expectation."""
 
 from typing import Any
 
 from mlpcore.configuration import check_number, configuration
+from mlpcore.layers.parameterless import Parameterless
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Noise, Params
+from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
 @configuration
-class Dropout:
+class Dropout(Parameterless):
     """``y = x * noise`` in training, ``dx = dy * noise``; in inference ``y = x``. Any number of columns.
 
     ``noise`` has the shape of x; an entry is kept with probability ``keep = round(65536 (1 - rate)) / 65536`` and is
@@ -22,26 +23,18 @@ class Dropout:
 
     rate: float = 0.5
 
-    row_independent = True
-
     def __post_init__(self) -> None:
         check_number(self, rate=self.rate, least=0, below=1 - 2.0**-17)
-
-    def widths(self, n_in: int | None) -> int | None:
-        """As many columns as go in."""
-        return n_in
-
-    def init(self, rng: Stream, dtype: str) -> Params:
-        """No parameters."""
-        return {}
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The factors for x of ``shape`` (n, w), or (k, n, w) where network j of a stack draws as ``member`` j."""
         return stream.child("mask").factors(shape, 1 - self.rate, dtype)
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``x * noise``, or x where there is none."""
-        return (x if noise is None else x * noise), noise
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """``x * noise``; x itself in inference."""
+        if training is None:
+            return x, None
+        return x * training.noise, training.noise
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """``dy * noise``: the same entries, scaled by the same factors."""

@@ -7,7 +7,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.initializers import GlorotUniform, Zeros
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Initializer, Noise, Params
+from mlpcore.typing import Array, Cache, Initializer, Noise, Params, Training
 
 
 @configuration
@@ -33,7 +33,7 @@ class Linear:
     def __post_init__(self) -> None:
         check_count(self, in_features=self.in_features, out_features=self.out_features)
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """``out_features``, for ``in_features`` columns and no other number."""
         if n_in not in (None, self.in_features):
             raise ConfigurationError(f"{self!r}: x has {n_in} columns, expected {self.in_features}")
@@ -51,8 +51,8 @@ class Linear:
         """None is needed."""
         return ()
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``(x @ weight + bias, x)``: x is what `backward` needs."""
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """``x @ weight + bias``; the cache is x."""
         y = x @ params["weight"]
         if self.bias:
             y = y + namespace(y).expand_dims(params["bias"], axis=-2)

@@ -1,4 +1,4 @@
-"""Normalisation of every row by itself: LayerNorm and RMSNorm. What rows share is in `mlpcore.layers.batchnorm`."""
+"""Normalisation of each row by its own mean and size: LayerNorm and RMSNorm."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
 from mlpcore.numerics import largest, square_scaling
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Noise, Params
+from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
 def check_columns(layer: Any, n_in: int | None) -> int:
@@ -25,7 +25,7 @@ def in_range(x: Array, eps: float) -> tuple[Array, Array, Array]:
     Then ``s x / sqrt(mean((s x)^2) + eps s^2)`` is ``x / sqrt(mean(x^2) + eps)``.
     """
     xp = namespace(x)
-    scale, eps = (xp.expand_dims(part, axis=-1) for part in square_scaling(largest(x), x.shape[-1], eps))
+    scale, eps = (xp.expand_dims(row, axis=-1) for row in square_scaling(largest(x), x.shape[-1], eps))
     return x * scale, scale, eps
 
 
@@ -53,7 +53,7 @@ class LayerNorm:
         check_count(self, features=self.features)
         check_number(self, eps=self.eps, above=0)
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """``features``, for as many columns and no other number."""
         return check_columns(self, n_in)
 
@@ -65,8 +65,8 @@ class LayerNorm:
         """None is needed."""
         return ()
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``gain * h + bias``; h and r for the way back."""
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """``gain * h + bias``; the cache is (h, r)."""
         xp = namespace(x)
         x, scale, eps = in_range(x, self.eps)
         centred = x - xp.mean(x, axis=-1, keepdims=True)
@@ -75,7 +75,7 @@ class LayerNorm:
         return h * xp.expand_dims(params["gain"], axis=-2) + xp.expand_dims(params["bias"], axis=-2), (h, r * scale)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """The formulas above."""
+        """The gradients above."""
         xp, (h, r) = namespace(dy), cache
         grads = {"gain": xp.sum(dy * h, axis=-2), "bias": xp.sum(dy, axis=-2)}
         if not need_dx:
@@ -110,7 +110,7 @@ class RMSNorm:
         if self.eps is not None:
             check_number(self, eps=self.eps, above=0)
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """``features``, for as many columns and no other number."""
         return check_columns(self, n_in)
 
@@ -122,8 +122,8 @@ class RMSNorm:
         """None is needed."""
         return ()
 
-    def forward(self, params: Params, x: Array, noise: Noise | None = None) -> tuple[Array, Cache]:
-        """``gain * h``; h and r for the way back."""
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """``gain * h``; the cache is (h, r)."""
         xp = namespace(x)
         # A number of the host: finfo describes the dtype and reads no array.
         x, scale, eps = in_range(x, float(xp.finfo(x.dtype).eps) if self.eps is None else self.eps)
@@ -132,7 +132,7 @@ class RMSNorm:
         return h * xp.expand_dims(params["gain"], axis=-2), (h, r * scale)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """The formulas above."""
+        """The gradients above."""
         xp, (h, r) = namespace(dy), cache
         grads = {"gain": xp.sum(dy * h, axis=-2)}
         if not need_dx:

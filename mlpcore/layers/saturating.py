@@ -1,9 +1,10 @@
-"""Activations that level off on both sides: Sigmoid, Tanh and Softmax. Far out their derivative is exactly 0."""
+"""Activations that level off on both sides: Sigmoid and Tanh. Far out their derivative is exactly 0."""
 
 from mlpcore.configuration import configuration
 from mlpcore.layers.activation import Activation
+from mlpcore.layers.softmax import Softmax as Softmax  # for pickles written before December 2026
 from mlpcore.namespace import namespace
-from mlpcore.numerics import sigmoid, softmax
+from mlpcore.numerics import sigmoid
 from mlpcore.typing import Array
 
 
@@ -42,23 +43,3 @@ class Tanh(Activation):
     def gradient(self, cache: Array, dy: Array) -> Array:
         """``dy * (1 - y^2)``."""
         return dy * (1 - cache * cache)
-
-
-@configuration
-class Softmax(Activation):
-    """``y_j = exp(x_j) / sum_i exp(x_i)`` over the columns of a row; ``dx = y * (dy - sum_j dy_j y_j)``.
-
-    Finite for every finite x, since the largest of a row is subtracted first; one column gives 1. As the last layer
-    under a cross-entropy use `SoftmaxCrossEntropy` on the raw scores instead.
-
-    Source: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs".
-    """
-
-    def activate(self, x: Array) -> tuple[Array, Array]:
-        """``exp(x - max) / sum(exp(x - max))``."""
-        y = softmax(x)
-        return y, y
-
-    def gradient(self, cache: Array, dy: Array) -> Array:
-        """The Jacobian ``diag(y) - y y^T`` times dy."""
-        return cache * (dy - namespace(dy).sum(dy * cache, axis=-1, keepdims=True))

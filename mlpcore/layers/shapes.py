@@ -1,7 +1,4 @@
-"""What is known of a network without its numbers: the shapes of its parameters, and the columns that reach its layers.
-
-Nothing is drawn and nothing large is allocated.
-"""
+"""The shapes of a network's parameters, and the columns that its layers take in. Nothing is drawn or allocated."""
 
 import dataclasses
 import math
@@ -54,13 +51,14 @@ def _shape_only(rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> L
 
 
 def child_widths(layer: Any, n_in: int | None) -> tuple[int | None, ...]:
-    """How many columns reach each child of a layer that ``n_in`` columns reach; None where that is not known.
+    """The columns that each child of a layer takes in where the layer takes in ``n_in``; None where that is not known.
 
-    They are what the layer's own ``widths`` asks its children about. A child that it does not ask counts as unknown.
+    They are those that the layer's own ``output_width`` asks its children about; of a child that it does not ask they
+    are unknown.
     """
     probes = tuple(map(_WidthProbe, children(layer)))
     if probes:
-        layer.with_children(probes).widths(n_in)
+        layer.with_children(probes).output_width(n_in)
     return tuple(probe.n_in for probe in probes)
 
 
@@ -73,10 +71,10 @@ class _WidthProbe:
         self.layer = layer
         self.n_in: int | None = None
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         """The columns that the layer gives."""
         self.n_in = n_in
-        return self.layer.widths(n_in)
+        return self.layer.output_width(n_in)
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError("a layer that only tells widths")

@@ -35,7 +35,7 @@ class GELU(Activation):
         check_choice(self, ("none", "tanh"), approximate=self.approximate)
 
     def activate(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
-        """``x Phi(x)``, and both factors for the way back."""
+        """``x Phi(x)``; the cache holds both factors."""
         if self.approximate == "none":
             gate = 0.5 + 0.5 * erf(_SQRT_HALF * x)
         else:

@@ -1,7 +1,7 @@
-"""The losses: value and gradient on raw scores, weighted by row, each with the link its scores mean."""
+"""The losses: weighted value and gradient on raw scores, and the link from scores to predictions."""
 
 from mlpcore.losses.crossentropy import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from mlpcore.losses.likelihood import GaussianNLL, Poisson
+from mlpcore.losses.likelihood import GaussianNLL, PoissonNLL
 from mlpcore.losses.quantile import Quantile
 from mlpcore.losses.regression import AbsoluteError, HalfSquaredError, Huber, SquaredError
 
@@ -11,7 +11,7 @@ __all__ = [
     "AbsoluteError",
     "Huber",
     "Quantile",
-    "Poisson",
+    "PoissonNLL",
     "GaussianNLL",
     "SigmoidCrossEntropy",
     "SoftmaxCrossEntropy",

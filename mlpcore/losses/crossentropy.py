@@ -9,20 +9,21 @@ from mlpcore.errors import DataError
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.losses.targets import check_rows, real_columns, refuse, refuse_missing
 from mlpcore.namespace import namespace
-from mlpcore.numerics import log_softmax, softmax, weigh
+from mlpcore.numerics import apply_weights, log_softmax, softmax
 from mlpcore.typing import Array
 
 
 @configuration
 class SigmoidCrossEntropy(ElementwiseLoss):
-    """Negative log-likelihood of independent yes-or-no targets, one score each; binary with one column, multilabel
-    with several::
+    """Negative log-likelihood of independent binary targets, one score each: binary (one column) or multilabel.
+
+    The formula::
 
         loss = sum_j -t_j log sigmoid(z_j) - (1 - t_j) log sigmoid(-z_j)         dz = sigmoid(z) - t
 
     z (..., n, c), target (n, c), or (n,) for one column: booleans, 0 and 1, or probabilities between. Both terms are
-    sums of numbers >= 0, so that value and gradient keep their relative precision however sure and right the score is;
-    no score overflows. The prediction is the probability sigmoid(z).
+    sums of numbers >= 0, so that value and gradient keep full relative precision near 0; no score overflows. The
+    prediction is the probability sigmoid(z).
 
     Source: Bishop (2006), "Pattern recognition and machine learning", eq. 4.90 and 4.91.
     """
@@ -36,10 +37,10 @@ class SigmoidCrossEntropy(ElementwiseLoss):
         refuse(self, (target < 0) | (target > 1), "numbers outside [0, 1]", advice)
         return target
 
-    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+    def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``(1 - t) softplus(z) + t softplus(-z)``, and ``(1 - t) sigmoid(z) - t sigmoid(-z)``."""
         xp = namespace(z)
-        small = xp.exp(-xp.abs(z))  # the odds against the likelier answer
+        small = xp.exp(-xp.abs(z))  # in [0, 1]: it cannot overflow
         loss = (1 - t) * xp.maximum(z, 0.0) + t * xp.maximum(-z, 0.0) + xp.log1p(small)
         yes, no = _sigmoids(z, small)
         return loss, (1 - t) * yes - t * no
@@ -56,9 +57,8 @@ class SoftmaxCrossEntropy:
 
     z (..., n, c). The target is a class label 0 ... c-1 per row (integers or booleans, shape (n,) or (n, 1)) or c
     probabilities per row that sum to 1 within 0.001 and are divided by their sum. ``label_smoothing`` s mixes the
-    target with the uniform distribution: ``t = (1 - s) onehot + s / c``. Computed from ``log_softmax`` of the raw
-    scores, which is finite and keeps its relative precision for scores of any likely size, 1e4 too. The prediction is
-    softmax(z).
+    target with the uniform distribution: ``t = (1 - s) onehot + s / c``. Computed from the raw scores by
+    log-softmax, finite and precise for scores of 1e4 too. The prediction is softmax(z).
 
     Sources: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs"; label
     smoothing: Szegedy et al. (2016), "Rethinking the Inception architecture", sec. 7.
@@ -124,7 +124,7 @@ class SoftmaxCrossEntropy:
         terms = target * logs
         if not smoothing:  # a finite score may be so far below the largest that its logarithm is infinite
             terms = xp.where((target == 0) & xp.isfinite(z), 0.0, terms)
-        return weigh(weights, -xp.sum(terms, axis=-1), xp.exp(logs) - target)
+        return apply_weights(weights, -xp.sum(terms, axis=-1), xp.exp(logs) - target)
 
     def predict(self, z: Array) -> Array:
         """Class probabilities, ``softmax(z)``."""
@@ -138,20 +138,20 @@ def _of_labels(z: Array, label: Array, weights: Array) -> tuple[Array, Array]:
 
         loss = max(z) - z_t + log1p(others + (s_t - 1))        dz_j = s_j / sum(s)        dz_t = -others / sum(s)
 
-    Where the label has the largest score, ``s_t`` is exactly 1: loss and gradient keep their digits however near 0.
+    Where the label has the largest score, ``s_t`` is exactly 1: loss and gradient keep full precision near 0.
     """
     xp = namespace(z)
     weights = xp.expand_dims(weights, axis=-1)
     present = weights > 0
     top = xp.max(z, axis=-1, keepdims=True)
     powers = xp.exp(z - top)
-    own = label * powers
-    rest = powers - own
-    score, own, others = (xp.sum(part, axis=-1, keepdims=True) for part in (label * z, own, rest))
-    rows = xp.log1p(others + (own - 1)) - (score - top)
-    share = weights / (own + others)
-    value = xp.sum(xp.where(present, weights * rows, 0.0), axis=(-2, -1))
-    return value, xp.where(present, rest * share - label * (others * share), 0.0)
+    label_powers = label * powers
+    other_powers = powers - label_powers
+    score, at_label, others = (xp.sum(x, axis=-1, keepdims=True) for x in (label * z, label_powers, other_powers))
+    losses = xp.log1p(others + (at_label - 1)) - (score - top)
+    share = weights / (at_label + others)
+    value = xp.sum(xp.where(present, weights * losses, 0.0), axis=(-2, -1))
+    return value, xp.where(present, other_powers * share - label * (others * share), 0.0)
 
 
 def _sigmoids(z: Array, small: Array) -> tuple[Array, Array]:

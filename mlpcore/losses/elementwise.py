@@ -4,18 +4,18 @@ from typing import Any
 
 from mlpcore.losses.targets import real_columns
 from mlpcore.namespace import namespace
-from mlpcore.numerics import weigh
+from mlpcore.numerics import apply_weights
 from mlpcore.typing import Array
 
 
 class ElementwiseLoss:
     """Abstract: a row's loss is ``sum_j f(z_j, t_j)`` over its columns, its gradient ``dz_j = f'(z_j, t_j)``.
 
-    A member defines ``cell(z, t) -> (f, f')`` elementwise. Shapes: z and dz (..., n, c), target (n, c), weights (n,),
-    value (...). A target of shape (n,) is taken as one column.
+    A member defines ``pointwise(z, t) -> (f, f')``. Shapes: z and dz (..., n, c), target (n, c), weights (n,), value
+    (...). A target of shape (n,) is taken as one column.
     """
 
-    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+    def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``f(z, t)`` and its derivative for z."""
         raise NotImplementedError
 
@@ -29,8 +29,8 @@ class ElementwiseLoss:
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         """``sum_i w_i sum_j f(z_ij, t_ij)``, and ``w_i f'(z_ij, t_ij)``."""
-        cells, dz = self.cell(z, target)
-        return weigh(weights, namespace(z).sum(cells, axis=-1), dz)
+        losses, dz = self.pointwise(z, target)
+        return apply_weights(weights, namespace(z).sum(losses, axis=-1), dz)
 
     def predict(self, z: Array) -> Array:
         """The scores themselves: the link is the identity."""

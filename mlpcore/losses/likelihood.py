@@ -1,4 +1,4 @@
-"""Negative log-likelihoods of numbers: Poisson for counts, GaussianNLL for a mean with its variance."""
+"""Negative log-likelihoods of numbers: PoissonNLL for counts, GaussianNLL for a mean with its variance."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from mlpcore.configuration import check_choice, configuration
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.losses.targets import real_columns, refuse, share
 from mlpcore.namespace import namespace
-from mlpcore.numerics import weigh
+from mlpcore.numerics import apply_weights
 from mlpcore.typing import Array
 
 
 @configuration
-class Poisson(ElementwiseLoss):
+class PoissonNLL(ElementwiseLoss):
     """Counts of rate exp(z): ``loss = sum_j exp(z_j) - t_j z_j``, ``dz = exp(z) - t``, the logarithm as link.
 
     The constant ``log(t!)`` of the likelihood is left out, so the loss may be negative. With ``constant="deviance"``
@@ -34,7 +34,7 @@ class Poisson(ElementwiseLoss):
         refuse(self, target < 0, "negative numbers", "counts or rates of 0 or more")
         return target
 
-    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+    def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``exp(z) - t z``, with the constant, and ``exp(z) - t``."""
         xp = namespace(z)
         rate = xp.exp(z)
@@ -49,9 +49,14 @@ class Poisson(ElementwiseLoss):
         return namespace(z).exp(z)
 
 
+Poisson = PoissonNLL  # its name in pickles written before December 2026
+
+
 @configuration
 class GaussianNLL:
-    """A normal distribution of each target, mean m and log-variance s both learnt::
+    """Negative log-likelihood of a normal distribution of each target, with mean m and log-variance s as scores.
+
+    The formula::
 
         loss = sum_j (s_j + (t_j - m_j)^2 exp(-s_j)) / 2
         dm   = (m - t) exp(-s)           ds = (1 - (t - m)^2 exp(-s)) / 2
@@ -82,7 +87,7 @@ class GaussianNLL:
         units = error * root * root
         half_square = 0.5 * units * units
         dz = xp.concat([units * root * root, 0.5 - half_square], axis=-1)
-        return weigh(weights, xp.sum(0.5 * log_variance + half_square, axis=-1), dz)
+        return apply_weights(weights, xp.sum(0.5 * log_variance + half_square, axis=-1), dz)
 
     def predict(self, z: Array) -> tuple[Array, Array]:
         """``(mean, exp(s))``."""

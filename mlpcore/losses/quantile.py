@@ -9,13 +9,15 @@ from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.losses.targets import real_columns, share
 from mlpcore.namespace import namespace
-from mlpcore.numerics import sign, weigh
+from mlpcore.numerics import apply_weights, sign
 from mlpcore.typing import Array
 
 
 @configuration
 class Quantile:
-    """Pinball loss: the score of level p is pulled to the value that t exceeds with probability 1 - p. With r = z - t::
+    """Pinball loss: the score of level p estimates the p-quantile of t, exceeded with probability 1 - p.
+
+    With r = z - t::
 
         loss = sum over targets and levels of  (1 - p) r  where r > 0,   -p r  where r < 0
         dz   =                                  1 - p     where r > 0,   -p    where r < 0,   0 at the kink r = 0
@@ -54,13 +56,13 @@ class Quantile:
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         """``sum_i w_i sum (1 - p) max(r, 0) + p max(-r, 0)``, and its slope."""
         xp, where = namespace(z), device_of(z)
-        # Filled on the device: a copy from the host would not survive in a recorded CUDA graph.
+        # Filled on the device: a copy from the host would not survive in a captured CUDA graph.
         p = xp.stack([xp.full((), level, dtype=z.dtype, device=where) for level in self.quantiles])
         error = self._by_target(z) - xp.expand_dims(target, axis=-1)
         above, below = xp.maximum(error, 0.0), xp.maximum(-error, 0.0)
-        cells = (1 - p) * above + p * below
+        losses = (1 - p) * above + p * below
         slope = (1 - p) * sign(above) - p * sign(below)
-        return weigh(weights, xp.sum(cells, axis=(-2, -1)), xp.reshape(slope, z.shape))
+        return apply_weights(weights, xp.sum(losses, axis=(-2, -1)), xp.reshape(slope, z.shape))
 
     def predict(self, z: Array) -> Array:
         """The quantiles (..., n, targets * q), those of each target in increasing order."""

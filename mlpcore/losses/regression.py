@@ -15,7 +15,7 @@ class HalfSquaredError(ElementwiseLoss):
     Source: Bishop (2006), "Pattern recognition and machine learning", eq. 5.11.
     """
 
-    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+    def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``(z - t)^2 / 2`` and ``z - t``."""
         error = z - t
         return 0.5 * error * error, error
@@ -29,7 +29,7 @@ class SquaredError(ElementwiseLoss):
     squared error; here a row's loss is the sum over its columns. The prediction is z, an estimate of the mean of t.
     """
 
-    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+    def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``(z - t)^2`` and ``2 (z - t)``."""
         error = z - t
         return error * error, 2.0 * error
@@ -42,7 +42,7 @@ class AbsoluteError(ElementwiseLoss):
     z (..., n, c), target (n, c) real, or (n,) for one column. The prediction is z, an estimate of the median of t.
     """
 
-    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+    def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``|z - t|`` and its sign."""
         xp, error = namespace(z), z - t
         return xp.abs(error), sign(error)
@@ -50,7 +50,9 @@ class AbsoluteError(ElementwiseLoss):
 
 @configuration
 class Huber(ElementwiseLoss):
-    """Half the square up to ``delta``, a straight line beyond; value and slope meet there. With r = z - t::
+    """Half the squared distance up to ``delta``, a straight line beyond, continuous with its slope.
+
+    With r = z - t::
 
         loss = sum_j  r_j^2 / 2                     where |r_j| <= delta
                       delta (|r_j| - delta / 2)     beyond
@@ -65,7 +67,7 @@ class Huber(ElementwiseLoss):
     def __post_init__(self) -> None:
         check_number(self, delta=self.delta, above=0)
 
-    def cell(self, z: Array, t: Array) -> tuple[Array, Array]:
+    def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """Both branches at once: ``clipped (r - clipped / 2)``, and ``clipped``."""
         error = z - t
         clipped = namespace(z).clip(error, -self.delta, self.delta)

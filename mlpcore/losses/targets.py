@@ -1,4 +1,4 @@
-"""Checks of targets that losses share: they read the host once, before training."""
+"""Checks of targets that losses share. They look at numbers, once, before training."""
 
 from typing import Any
 
@@ -42,22 +42,22 @@ def refuse_missing(who: Any, labels: Array) -> None:
 
 
 def check_rows(who: Any, target: Array) -> None:
-    """At least one row."""
+    """A DataError for a target without rows."""
     if target.shape[0] == 0:
         raise DataError(f"{who!r}: y has no rows, expected at least one")
 
 
-def refuse(who: Any, bad: Array, found: str, expected: str) -> None:
+def refuse(who: Any, bad: Array, what: str, expected: str) -> None:
     """A DataError that names the columns in which ``bad`` (n, columns) is true anywhere, if there are any."""
     xp = namespace(bad)
     columns = xp.any(bad, axis=0)
     if bool(xp.any(columns)):
         names = ", ".join(str(i) for i in range(bad.shape[1]) if bool(columns[i]))
-        raise DataError(f"{who!r}: y holds {found} in column {names}, expected {expected}")
+        raise DataError(f"{who!r}: y holds {what} in column {names}, expected {expected}")
 
 
 def share(who: Any, outputs: int, each: int) -> int:
-    """The number of target columns, for ``outputs`` scores of which each target column takes ``each``."""
+    """The number of target columns, where each takes ``each`` of the ``outputs`` scores."""
     if outputs % each:
         raise ConfigurationError(f"{who!r}: the network gives {outputs} columns, expected {each} for every column of y")
     return outputs // each

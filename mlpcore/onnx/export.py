@@ -141,7 +141,7 @@ def _columns(net: Layer, params: Params) -> int:
     for _, leaf in named_leaves(params):
         for length in leaf.shape:
             try:
-                net.widths(length)
+                net.output_width(length)
             except ConfigurationError:
                 continue
             return length

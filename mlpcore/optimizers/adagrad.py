@@ -16,7 +16,9 @@ class AdagradState(NamedTuple):
 
 @configuration
 class Adagrad:
-    """Adaptive gradients::
+    """Adagrad: rates adapted to the sum of squared gradients.
+
+    At each step::
 
         s = s + g^2                 (s starts at initial_accumulator, and stays at the largest number there is)
         p -= rate * g / (sqrt(s) + eps)
@@ -44,6 +46,6 @@ class Adagrad:
     def update(self, grads: Array, state: AdagradState, params: Array, rate: Array) -> tuple[Array, AdagradState]:
         """The formula above for one step."""
         xp, g = namespace(grads), grads
-        most = float(namespace(rate).finfo(rate.dtype).max)  # an infinite sum would hold the entry where it is for ever
+        most = float(namespace(rate).finfo(rate.dtype).max)  # an infinite sum would stop the entry for good
         s = xp.minimum(state.accumulator + g * g, most)
         return params - rate[..., None] * g / (xp.sqrt(s) + self.eps), AdagradState(s)

@@ -13,8 +13,8 @@ class AdamState(NamedTuple):
     """Updates done (...), and the moving averages of the gradient and of its square (..., P)."""
 
     count: Array
-    mean: Array
-    square: Array
+    first_moment: Array
+    second_moment: Array
 
 
 def check_moments(owner: Any) -> None:
@@ -52,14 +52,16 @@ def adam_update(
     root = xp.sqrt(bias_correction(count, beta2))
     step = (rate * root / bias_correction(count, beta1))[..., None]
     added = (eps * root)[..., None] if eps_on == "corrected" else eps
-    m = beta1 * state.mean + (1 - beta1) * g
-    v = beta2 * state.square + (1 - beta2) * (g * g)
+    m = beta1 * state.first_moment + (1 - beta1) * g
+    v = beta2 * state.second_moment + (1 - beta2) * (g * g)
     return params - step * m / (xp.sqrt(v) + added), AdamState(count, m, v)
 
 
 @configuration
 class Adam:
-    """Adaptive moments::
+    """Adam: adaptive estimates of the first and second moment of the gradient.
+
+    At step t::
 
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
         eps_on="corrected":    p -= rate * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
@@ -94,7 +96,9 @@ class Adam:
 
 @configuration
 class AdamW:
-    """Adam with decoupled weight decay::
+    """Adam with decoupled weight decay.
+
+    At step t::
 
         p *= 1 - rate * weight_decay                      (leaves named weight only; done by the training step)
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2

@@ -12,12 +12,14 @@ from mlpcore.typing import Array, Schedule
 class LionState(NamedTuple):
     """The moving average of the gradient (..., P)."""
 
-    mean: Array
+    first_moment: Array
 
 
 @configuration
 class Lion:
-    """Evolved sign momentum::
+    """Lion: the sign of an interpolation between the gradient and its moving average.
+
+    At each step::
 
         p -= rate * sign(beta1 m + (1 - beta1) g)          (with m of the step before)
         m = beta2 m + (1 - beta2) g
@@ -42,6 +44,6 @@ class Lion:
 
     def update(self, grads: Array, state: LionState, params: Array, rate: Array) -> tuple[Array, LionState]:
         """The formula above for one step."""
-        g, m = grads, state.mean
+        g, m = grads, state.first_moment
         direction = sign(self.beta1 * m + (1 - self.beta1) * g)
         return params - rate[..., None] * direction, LionState(self.beta2 * m + (1 - self.beta2) * g)

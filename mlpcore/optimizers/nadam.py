@@ -1,4 +1,4 @@
-"""NAdam: Adam that looks one step of momentum ahead."""
+"""NAdam: Adam with Nesterov's momentum."""
 
 import math
 from typing import NamedTuple
@@ -14,13 +14,15 @@ class NAdamState(NamedTuple):
 
     count: Array
     product: Array
-    mean: Array
-    square: Array
+    first_moment: Array
+    second_moment: Array
 
 
 @configuration
 class NAdam:
-    """Adam with Nesterov's momentum, whose coefficient mu warms up from near beta1 / 2 to beta1::
+    """Adam with Nesterov's momentum, whose coefficient mu warms up from near beta1 / 2 to beta1.
+
+    At step t::
 
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
         mu_t = beta1 (1 - 0.96^(t * momentum_decay) / 2)       M_t = mu_1 mu_2 ... mu_t
@@ -46,8 +48,8 @@ class NAdam:
 
     def init(self, params: Array) -> NAdamState:
         """No update done, an empty product, both averages zero."""
-        count, mean, square = adam_init(params)
-        return NAdamState(count, count + 1, mean, square)
+        count, first_moment, second_moment = adam_init(params)
+        return NAdamState(count, count + 1, first_moment, second_moment)
 
     def update(self, grads: Array, state: NAdamState, params: Array, rate: Array) -> tuple[Array, NAdamState]:
         """The formula above for one step."""
@@ -57,8 +59,8 @@ class NAdam:
         root = xp.sqrt(bias_correction(count, self.beta2))
         of_mean = (rate * root * next_mu / (1 - product * next_mu))[..., None]
         of_gradient = (rate * root * (1 - mu) / (1 - product))[..., None]
-        m = self.beta1 * state.mean + (1 - self.beta1) * g
-        v = self.beta2 * state.square + (1 - self.beta2) * (g * g)
+        m = self.beta1 * state.first_moment + (1 - self.beta1) * g
+        v = self.beta2 * state.second_moment + (1 - self.beta2) * (g * g)
         step = (of_mean * m + of_gradient * g) / (xp.sqrt(v) + (self.eps * root)[..., None])
         return params - step, NAdamState(count, product, m, v)
 

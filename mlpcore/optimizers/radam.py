@@ -1,4 +1,4 @@
-"""RAdam: Adam that divides by the root of v only once v has seen enough gradients to be trusted."""
+"""RAdam: Adam that divides by the root of v only once v averages enough gradients."""
 
 import math
 
@@ -34,7 +34,9 @@ def _langevin(z: Array) -> Array:
 
 @configuration
 class RAdam:
-    """Rectified Adam::
+    """Rectified Adam: Adam with a correction for the variance of the rate in the first steps.
+
+    At step t::
 
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
         limit = 2 / (1 - beta2) - 1              rho = limit - 2 t beta2^t / (1 - beta2^t)
@@ -67,14 +69,14 @@ class RAdam:
         xp, g, count = namespace(grads), grads, state.count + 1
         rho = sample_length(count, self.beta2)
         trusted = rho > 5
-        # Held at 5 the root has a value on both sides; where rho is smaller nobody uses it.
+        # Clipped at 5, so that the root exists everywhere; where rho is smaller it is not used.
         limit = max((1 + self.beta2) / (1 - self.beta2), 5.0)
         r = xp.sqrt(_excess(xp.maximum(rho, 5.0)) / _excess(limit))
         root = xp.sqrt(bias_correction(count, self.beta2))
         step = rate / bias_correction(count, self.beta1)
         step = xp.where(trusted, step * r * root, step)[..., None]
-        m = self.beta1 * state.mean + (1 - self.beta1) * g
-        v = self.beta2 * state.square + (1 - self.beta2) * (g * g)
+        m = self.beta1 * state.first_moment + (1 - self.beta1) * g
+        v = self.beta2 * state.second_moment + (1 - self.beta2) * (g * g)
         divisor = xp.where(trusted[..., None], xp.sqrt(v) + self.eps, 1.0)
         return params - step * m / divisor, AdamState(count, m, v)
 

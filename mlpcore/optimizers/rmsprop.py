@@ -12,13 +12,15 @@ from mlpcore.typing import Array, Schedule
 class RMSpropState(NamedTuple):
     """The moving average of the squared gradient (..., P), and the velocity: the same, () without momentum."""
 
-    square: Array
+    second_moment: Array
     velocity: Array
 
 
 @configuration
 class RMSprop:
-    """Root mean square propagation::
+    """RMSprop: rates adapted to a moving average of squared gradients.
+
+    At each step::
 
         v = alpha v + (1 - alpha) g^2
         momentum == 0:  p -= rate * g / (sqrt(v) + eps)
@@ -52,7 +54,7 @@ class RMSprop:
     def update(self, grads: Array, state: RMSpropState, params: Array, rate: Array) -> tuple[Array, RMSpropState]:
         """The formula above for one step."""
         g, rate = grads, rate[..., None]
-        v = self.alpha * state.square + (1 - self.alpha) * (g * g)
+        v = self.alpha * state.second_moment + (1 - self.alpha) * (g * g)
         divisor = namespace(g).sqrt(v) + self.eps
         if not self.momentum:
             return params - rate * g / divisor, RMSpropState(v, ())

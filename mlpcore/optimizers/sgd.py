@@ -10,14 +10,16 @@ from mlpcore.typing import Array, Schedule
 
 
 class SGDState(NamedTuple):
-    """The running sum of past gradients, ever more faded (..., P)."""
+    """The sum of past gradients, decaying by ``momentum`` with each update (..., P)."""
 
     velocity: Array
 
 
 @configuration
 class SGD:
-    """Gradient descent, ``p -= rate * g``; with momentum in one of two forms::
+    """Gradient descent, ``p -= rate * g``, or with momentum.
+
+    The two forms of momentum::
 
         rate_on="velocity":  v = momentum v + g            p -= rate * v
                   nesterov:                                p -= rate * (g + momentum v)

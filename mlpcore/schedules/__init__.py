@@ -1,8 +1,8 @@
-"""Learning rates as functions of the number of updates done: frozen, and in Array API, so that any step holds them.
+"""Learning rates as functions of the number of updates done, in Array API code, so that they are part of the step.
 
 A schedule maps ``count``, a float array of any shape that holds the number of updates already done (0 before the
 first), to the rate of the next one, of the same shape and dtype. All horizons are in updates, not epochs. A number
-serves wherever a schedule does: it is the constant schedule. So does any function of ``count`` in Array API.
+may stand in the place of a schedule: the constant rate. So may any function of ``count`` in Array API code.
 """
 
 from mlpcore.schedules.decay import CosineDecay, ExponentialDecay, InverseScaling, PolynomialDecay, StepDecay

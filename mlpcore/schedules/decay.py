@@ -8,7 +8,7 @@ from mlpcore.typing import Array
 
 
 def remaining(count: Array, steps: float) -> Array:
-    """``(steps - count) / steps``, the part of the way still to go; 0 from the horizon on.
+    """``(steps - count) / steps``, the fraction of the steps that remain; 0 from the horizon on.
 
     The difference comes first: it is exact, whereas ``1 - count / steps`` loses its digits near the end.
     """
@@ -26,7 +26,7 @@ def half_cosine(first: float, last: float, left: Array) -> Array:
 
 @configuration
 class StepDecay:
-    """``initial * factor^floor(count / every)``: multiplied by ``factor`` after every so many updates.
+    """``initial * factor^floor(count / every)``: multiplied by ``factor`` after each ``every`` updates.
 
     torch's StepLR, counted in updates.
     """

@@ -1,4 +1,4 @@
-"""What an optimizer does with its learning rate, be it a number or a schedule."""
+"""Learning rates, numbers or schedules: their check, and their value at an update."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mlpcore.typing import Array, Schedule
 
 
 def check_rate(owner: Any) -> None:
-    """``owner.learning_rate`` is a positive number or a schedule."""
+    """A ConfigurationError unless ``owner.learning_rate`` is a positive number or a schedule."""
     rate = owner.learning_rate
     if isinstance(rate, type) or (not callable(rate) and not isinstance(rate, (int, float))):
         raise ConfigurationError(f"{type(owner).__name__}: learning_rate is {rate!r}, expected a number or a schedule")

@@ -10,7 +10,9 @@ from mlpcore.typing import Array, Schedule
 
 @configuration
 class WarmUp:
-    """A straight line from ``start`` to the first rate of ``learning_rate``, a number or a schedule, and then that::
+    """A linear rise from ``start`` to the first rate of ``learning_rate``, a number or a schedule, and then that.
+
+    The rate::
 
         count < steps:  start + (learning_rate(0) - start) * count / steps
         after:          learning_rate(count - steps)
@@ -41,7 +43,9 @@ class WarmUp:
 
 @configuration
 class OneCycle:
-    """Up from ``peak / initial_divisor`` to ``peak``, then down to ``peak / initial_divisor / final_divisor``::
+    """Up from ``peak / initial_divisor`` to ``peak``, then down to ``peak / initial_divisor / final_divisor``.
+
+    The rate::
 
         top = rise * steps - 1                        (the count at which the peak is reached)
         count < top:  half a cosine from peak / initial_divisor at 0 to peak at top
@@ -73,6 +77,6 @@ class OneCycle:
         """The rate after ``count`` updates."""
         top = self.rise * self.steps - 1
         initial = self.peak / self.initial_divisor
-        rising = half_cosine(self.peak, initial, count / top)  # read backwards: exact where the rate is small
+        rising = half_cosine(self.peak, initial, count / top)  # from the peak backwards: exact where the rate is small
         falling = half_cosine(self.peak, initial / self.final_divisor, remaining(count - top, self.steps - 1 - top))
         return namespace(count).where(count < top, rising, falling)

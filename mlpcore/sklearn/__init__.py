@@ -1,13 +1,13 @@
 """scikit-learn's surface: its MLP estimators on mlpcore's layers, losses and backends (extra ``sklearn``).
 
 Change ``from sklearn.neural_network import MLPClassifier`` to ``from mlpcore.sklearn import MLPClassifier``. With the
-same integer ``random_state`` the numbers stay; what is mended and what is more is told in docs/estimators.md.
+same integer ``random_state`` the numbers stay the same. docs/estimators.md lists corrected faults and additions.
 """
 
 from mlpcore.errors import MissingDependency
 
 try:
-    import sklearn  # noqa: F401  # the message for who lacks it
+    import sklearn  # noqa: F401  # for a clear message where it is missing
 except ImportError as error:
     raise MissingDependency(
         f"mlpcore.sklearn needs scikit-learn, which cannot be imported ({error}); pip install 'mlpcore[sklearn]'"

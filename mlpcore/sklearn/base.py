@@ -1,4 +1,4 @@
-"""What both estimators share: a fit that is whole or leaves no trace, hidden activations, and pickling."""
+"""The base class of both estimators: fits that succeed or change nothing, predictions, conversion, and pickling."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,39 +17,39 @@ from mlpcore.sklearn.conversion.export import to_onnx
 from mlpcore.sklearn.conversion.theirs import to_sklearn
 from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
+from mlpcore.sklearn.predictor import on_host, tree_from
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem
-from mlpcore.sklearn.runtime import on_host, tree_from
 from mlpcore.training.ingest import check_validation_data
 from mlpcore.typing import Array, Loss, Tree
 
-# Of an earlier fit, by a solver that had epochs.
+# Attributes that only a solver with epochs sets; a fit by lbfgs removes those of an earlier fit.
 _OF_EPOCHS = ("loss_curve_", "validation_loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
 
 
 class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Abstract: a member says how X and y become a `Problem` and what its predictions are."""
+    """Abstract base class: a subclass defines how X and y become a `Problem`, and its predictions."""
 
     def _problem(
         self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool, training: Problem | None = None
     ) -> Problem:
-        """Checked data; sets ``n_features_in_`` and what else is known of them.
+        """The checked data; sets ``n_features_in_`` and related attributes.
 
-        ``training`` is the problem that validation data belong to.
+        For validation data, ``training`` is the problem of the training data.
         """
         raise NotImplementedError
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
-        """The score of what the loss predicts, accuracy or R2, NaN where it is not finite."""
+        """The score of the loss's prediction (accuracy or R2); NaN where the prediction is not finite."""
         raise NotImplementedError
 
     def _link(self) -> str:
-        """The last activation, in scikit-learn's words."""
+        """The output activation, by scikit-learn's name."""
         raise NotImplementedError
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None, *, once: bool = False
     ) -> Any:
-        """A fit, or with ``once`` a partial fit."""
+        """Fit, or with ``once`` partially fit, the estimator; returns it."""
         with all_or_nothing(self):
             first = not hasattr(self, "coefs_") or (not self.warm_start and not once)
             translation.hidden_sizes(self)
@@ -58,8 +58,8 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
                 raise ValueError("partial_fit does not support early_stopping=True")
             problem = self._problem(X, y, sample_weight, once=once, first=first)
             if validation_data is not None:
-                problem = problem._replace(given=self._given(validation_data, problem))
-            # Early, as a scorer may ask for them between the epochs.
+                problem = problem._replace(validation=self._validation_problem(validation_data, problem))
+            # Set before the fit, because a scorer may need them between epochs.
             self.n_outputs_, self.out_activation_ = problem.columns, self._link()
             dtype = inputs.dtype_of(problem.x if first else self.coefs_[0], self.dtype)
             place = DeviceAndDtype(inputs.backend_for(self, X), dtype, inputs.place_of(X))
@@ -70,51 +70,51 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
             self.__dict__.update(attributes)
         return self
 
-    def _given(self, validation_data: Any, training: Problem) -> Problem:
+    def _validation_problem(self, validation_data: Any, training: Problem) -> Problem:
         """Validation data as a problem: (X, y) or (X, y, sample_weight)."""
         if self.solver == FULL_BATCH:
-            raise ValueError("validation_data cannot be used with solver='lbfgs', which has no epochs to look after")
-        given = check_validation_data(validation_data)
-        return self._problem(*given, *[None] * (3 - len(given)), once=True, first=False, training=training)
+            raise ValueError("validation_data cannot be used with solver='lbfgs', which has no epochs")
+        validation = check_validation_data(validation_data)
+        return self._problem(*validation, *[None] * (3 - len(validation)), once=True, first=False, training=training)
 
     def _outputs(self, X: Any, function: Callable[[Loss, Array], Tree], method: str, depth: int | None = None) -> Tree:
-        """``function(loss, scores)`` for the rows of X, in X's library."""
+        """``function(loss, scores)`` for the rows of X, as arrays of X's library."""
         self._check_fitted()
         inputs.check_library(self, X, method)
         x = inputs.rows(self, X)
-        return self._runtime(function, self.coefs_, self.intercepts_, x, depth)
+        return self._predictor(function, self.coefs_, self.intercepts_, x, depth)
 
     def _check_fitted(self) -> None:
-        """scikit-learn's check, which takes a third of the time of a prediction, only where it will raise."""
-        if "_runtime" not in self.__dict__:
+        """Run scikit-learn's check only where it will raise, as it takes a third of the time of a prediction."""
+        if "_predictor" not in self.__dict__:
             check_is_fitted(self)
-            raise NotFittedError(f"This {type(self).__name__} has attributes of a fit, but none was done; call fit.")
+            raise NotFittedError(f"This {type(self).__name__} has attributes of a fit, but was not fitted; call fit.")
 
     @property
     def _n_features_out(self) -> int:
         return int(self.coefs_[hidden_layer(self, -1)].shape[1])
 
     def to_model(self, backend: str = "numpy", device: Any = None) -> Model:
-        """The fitted network as an `mlpcore.Model` with a copy of its parameters: to save, to export, to train on.
+        """The fitted network as an `mlpcore.Model` with a copy of its parameters, to save, export or train further.
 
-        Its loss is the true one also where ``compat="sklearn"`` has reported another.
+        Its loss is the true one, also where ``compat="sklearn"`` reports another.
         """
         self._check_fitted()
-        runtime = self._runtime
+        predictor = self._predictor
         steps = int(self.max_iter)
         return Model(
-            runtime.net,
-            runtime.loss,
+            predictor.net,
+            predictor.loss,
             translation.optimizer(self, steps),
             backend=backend,
             device=device,
-            dtype=runtime.dtype,
-            params=on_host(tree_from(runtime.net, self.coefs_, self.intercepts_, runtime.others)),
+            dtype=predictor.dtype,
+            params=on_host(tree_from(predictor.net, self.coefs_, self.intercepts_, predictor.others)),
             **translation.rules(self),
         )
 
     def to_sklearn(self) -> Any:
-        """scikit-learn's own estimator with these numbers, see `mlpcore.sklearn.conversion.theirs`."""
+        """scikit-learn's own estimator with the same parameters, see `mlpcore.sklearn.conversion.theirs`."""
         return to_sklearn(self)
 
     def to_onnx(self, path: Any = None) -> Any:
@@ -122,7 +122,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         return to_onnx(self, path)
 
     def _check_solver(self) -> bool:
-        """Whether there are epochs, so that partial_fit can do one."""
+        """True if the solver has epochs, so that partial_fit can run one; AttributeError if not."""
         if self.solver == FULL_BATCH:
             raise AttributeError(
                 f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
@@ -138,6 +138,12 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
             state["classes_"] = on_host(state["classes_"])
         return state
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "_runtime" in state:  # the name of the predictor in pickles written before December 2026
+            state["_predictor"] = state.pop("_runtime")
+        super().__setstate__(state)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -147,7 +153,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
 
 
 def validation_rows(validation_data: Any, X_val: Any, y_val: Any, sample_weight_val: Any) -> Any:
-    """Validation data, passed as one argument or, as a pipeline can transform them, as three."""
+    """Validation data, passed as one argument, or as three, which a pipeline can transform."""
     if X_val is None and y_val is None and sample_weight_val is None:
         return validation_data
     if validation_data is not None:
@@ -159,7 +165,7 @@ def validation_rows(validation_data: Any, X_val: Any, y_val: Any, sample_weight_
 
 @contextmanager
 def all_or_nothing(estimator: Any) -> Iterator[None]:
-    """Put the estimator's attributes back as they were, should anything be raised."""
+    """Restore the estimator's attributes if an exception is raised."""
     before = dict(vars(estimator))
     try:
         yield
@@ -170,7 +176,7 @@ def all_or_nothing(estimator: Any) -> Iterator[None]:
 
 
 def keep(estimator: Any, arguments: dict[str, Any]) -> None:
-    """Store the arguments of a constructor under their names, as they are."""
+    """Store the arguments of a constructor as attributes, unchanged."""
     for name, value in arguments.items():
         if name not in ("self", "__class__"):
             setattr(estimator, name, value)

@@ -1,7 +1,7 @@
-"""What scikit-learn's checks would cast to numbers without a word: it is refused before they see it.
+"""Rejects values that scikit-learn's checks would silently cast to numbers.
 
-Texts, dates, durations, decimals and categories in X, in sample weights and in the target of a regressor, masked
-entries, and missing labels.
+These are texts, dates, durations, decimals and categories in X, in sample weights and in the target of a regressor,
+masked entries, and missing labels.
 """
 
 from datetime import date, time, timedelta
@@ -23,12 +23,12 @@ NO_NUMBERS = (str, bytes, Decimal, date, time, timedelta, np.datetime64, np.time
 
 
 def is_foreign(x: Any) -> bool:
-    """Whether x is an array of another library than NumPy, which scikit-learn's checks would move to the host."""
+    """Whether x is an array of another library than NumPy."""
     return library_of(x) not in (None, "numpy")
 
 
 def in_library_of(x: Any, labels: Any) -> Any:
-    """Host labels in the library and on the device of x, where that library has such labels."""
+    """Host labels as an array of x's library on x's device, if they are numbers."""
     if not is_foreign(x) or not isinstance(labels, np.ndarray) or labels.dtype.kind not in "biuf":
         return labels
     backend = get_backend(library_of(x) or "numpy", device_of(x))
@@ -37,7 +37,7 @@ def in_library_of(x: Any, labels: Any) -> Any:
 
 
 def host_target(y: Any, *, numeric: bool) -> Any:
-    """y on the host, of numbers or of labels, without gaps; a DataError names what it is not."""
+    """y on the host, checked to be numbers or labels without missing ones; DataError if it is not."""
     y = frames.readable("y", to_host(y) if is_foreign(y) else y)
     if not numeric:
         return labels.of_one_type("y", y)
@@ -47,9 +47,9 @@ def host_target(y: Any, *, numeric: bool) -> Any:
 
 
 def of_numbers(name: str, x: Any) -> Any:
-    """``x`` as scikit-learn's checks take it, mostly itself; a DataError where they would make numbers of other things.
+    """``x`` in a form that scikit-learn's checks accept, mostly unchanged; DataError where they would cast non-numbers.
 
-    What is no table at all is theirs to refuse.
+    Objects that are no tables are left to these checks, which reject them.
     """
     if issparse(x) or is_foreign(x):
         return x
@@ -59,7 +59,7 @@ def of_numbers(name: str, x: Any) -> Any:
         for i, (title, kind) in enumerate(columns):
             if str(kind) == "object":
                 _refuse_entries(name, np.asarray(x.iloc[:, i]), title)
-        # scikit-learn finds the names of a table of Arrow, not those of a batch of one.
+        # scikit-learn finds the column names of an Arrow table, not those of a record batch.
         return frames.arrow(name, x) if hasattr(x, "__arrow_c_array__") else x
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise DataError(f"{name} has masked entries, which would count as data; drop these rows or use filled(value)")
@@ -77,9 +77,9 @@ def of_numbers(name: str, x: Any) -> Any:
 
 
 def _refuse_entries(name: str, entries: np.ndarray, title: Any = None) -> None:
-    """A DataError that names the first of these objects which is no number, one of a column by its title too.
+    """Raise a DataError that names the first object that is not a number, with its row and column title.
 
-    In an array X only what could be cast to a number, and pandas' NA: scikit-learn has its own error for the rest.
+    In an array X only objects that could be cast to a number, and pandas' NA; scikit-learn has an error for others.
     """
     kinds = set(map(type, entries.flat))
     bad = tuple(kind for kind in kinds if issubclass(kind, NO_NUMBERS) or kind.__name__ == "NAType")

@@ -1,4 +1,4 @@
-"""class_weight of a classifier: the factor of every row by its class, and what may be named there."""
+"""class_weight of a classifier: its check, and the weight of every row by its class."""
 
 import warnings
 from numbers import Real
@@ -14,10 +14,10 @@ from mlpcore.training.frames import listed as shown
 
 
 def class_factors(class_weight: Any, y: Any, labels: Labels, training: Any) -> np.ndarray:
-    """A weight for every row of y by its class, 1 for a class that is left out.
+    """A weight for every row of y by its class, 1 for a class that is not named.
 
-    ``class_weight`` is a dict, a list of one for every column of several labels a row, or "balanced", by the classes of
-    the ``training`` rows.
+    ``class_weight`` is a dict; for multilabel targets a list of dicts, one for every column; or "balanced", computed
+    from the ``training`` rows.
     """
     if not isinstance(class_weight, str):
         several = labels.kind == "multilabel-indicator"
@@ -26,17 +26,19 @@ def class_factors(class_weight: Any, y: Any, labels: Labels, training: Any) -> n
         return np.prod([_by_class(*pair) for pair in zip(weights, columns, strict=True)], axis=0)
     if y is training:
         return compute_sample_weight(class_weight, y)
-    both = [one.toarray() if issparse(one) else one for one in (training, y)]
-    known = np.arange(training.shape[0])
-    return compute_sample_weight(class_weight, np.concatenate(both), indices=known)[known.size :]
+    tables = [table.toarray() if issparse(table) else table for table in (training, y)]
+    training_indices = np.arange(training.shape[0])
+    return compute_sample_weight(class_weight, np.concatenate(tables), indices=training_indices)[
+        training_indices.size :
+    ]
 
 
 def check_class_weight(class_weight: Any, labels: Labels, listed: bool) -> None:
     """A ValueError where ``class_weight`` does not fit the classes.
 
-    It may name a class that has no row. A name that is no class is an error where all classes are ``listed``, or where
-    it is a text and they are not, or the other way round. Else a warning tells of it, if a class is left without a
-    weight, for which it may have been meant.
+    It may name a class that has no row. A name that is no class is an error if all classes are known (``listed``), or
+    if only one of name and classes is a string. Otherwise it is a warning if a class has no weight, which may have been
+    meant.
     """
     if isinstance(class_weight, str):
         return
@@ -50,27 +52,28 @@ def check_class_weight(class_weight: Any, labels: Labels, listed: bool) -> None:
             if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
                 raise ValueError(f"class_weight of {label!r} is {weight!r}, expected a finite number of 0 or more")
         classes = [0, 1] if several else distinct(labels.classes)
-        known = set(classes)
-        unknown = [label for label in weights if label not in known]
+        known_classes = set(classes)
+        unknown = [label for label in weights if label not in known_classes]
         if not unknown:
             continue
-        said, left = shown([*map(repr, unknown)]), [label for label in classes if label not in weights]
+        names, unweighted = shown([*map(repr, unknown)]), [label for label in classes if label not in weights]
         if listed or several or any(isinstance(label, str) != isinstance(classes[0], str) for label in unknown):
-            raise ValueError(f"class_weight names {said}, which is no class, expected {shown([*map(repr, classes)])}")
-        if left:
+            raise ValueError(f"class_weight names {names}, which is no class, expected {shown([*map(repr, classes)])}")
+        if unweighted:
+            rest = shown([*map(repr, unweighted)])
             warnings.warn(
-                f"class_weight names {said}, which no row of y has, and leaves {shown([*map(repr, left)])} at weight 1",
+                f"class_weight names {names}, which no row of y has, and leaves {rest} at weight 1",
                 MlpcoreWarning,
                 stacklevel=2,
             )
 
 
 def _columns(y: Any) -> list[np.ndarray]:
-    """Several labels a row as zeros and ones, column by column."""
+    """The columns of a multilabel target as zeros and ones."""
     return list((y.toarray() if issparse(y) else np.asarray(y)).astype(bool).astype(int).T)
 
 
 def _by_class(class_weight: dict, y: np.ndarray) -> np.ndarray:
     """The weight of every row's class."""
-    found, where = np.unique(y, return_inverse=True)
-    return np.array([float(class_weight.get(label, 1.0)) for label in distinct(found)])[where.reshape(-1)]
+    values, positions = np.unique(y, return_inverse=True)
+    return np.array([float(class_weight.get(label, 1.0)) for label in distinct(values)])[positions.reshape(-1)]

@@ -1,4 +1,4 @@
-"""What the arguments of the estimators may be: scikit-learn's own constraints, then those of what is more here."""
+"""The constraints on the estimators' arguments: scikit-learn's own, then those of mlpcore's additional arguments."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from mlpcore.backends import NAMES
 from mlpcore.layers import ELU, GELU, SELU, Identity, LeakyReLU, Mish, ReLU, Sigmoid, SiLU, Softplus, Tanh
-from mlpcore.losses import AbsoluteError, GaussianNLL, HalfSquaredError, Huber, Poisson, Quantile
+from mlpcore.losses import AbsoluteError, GaussianNLL, HalfSquaredError, Huber, PoissonNLL, Quantile
 from mlpcore.typing import Layer, Loss, Optimizer
 
 # scikit-learn's four first.
@@ -32,7 +32,7 @@ RATES = ("constant", "invscaling", "adaptive")  # scikit-learn's, for sgd only
 SCHEDULES = ("cosine", "linear", "one_cycle")  # over the whole fit, for every solver but lbfgs
 REGRESSION_LOSSES: dict[str, Loss] = {
     "squared_error": HalfSquaredError(),
-    "poisson": Poisson(constant="deviance"),
+    "poisson": PoissonNLL(constant="deviance"),
     "absolute_error": AbsoluteError(),
     "huber": Huber(),
     "quantile": Quantile(),
@@ -67,7 +67,7 @@ COMMON: dict[str, Any] = {
     "n_iter_no_change": [_FROM_ONE, Options(Real, {np.inf})],
     "max_fun": [_FROM_ONE],
     "backend": [StrOptions({"auto", *NAMES})],
-    "device": "no_validation",  # what names a device is the library's affair
+    "device": "no_validation",  # every library has its own device names
     "dtype": [StrOptions({"float32", "float64"}), None],
     "compile": [StrOptions({"auto"}), "boolean"],
     "dropout": [_SHARE, "array-like"],

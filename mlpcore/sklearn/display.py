@@ -1,4 +1,4 @@
-"""LearningCurve: a fitted estimator's epochs as a picture, in the manner of scikit-learn's Display objects."""
+"""LearningCurve: plots the epochs of a fitted estimator, with the interface of scikit-learn's Display objects."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from mlpcore.training.history import History
 
 
 class LearningCurve:
-    """The training loss of every epoch, and the validation loss and score where they were taken.
+    """The training loss of every epoch, and the validation loss and score if there are any.
 
-    Make one with `from_estimator`. After `plot`, ``ax_`` is the axes of the losses, ``axes_`` all of them (the score
+    Create one with `from_estimator`. After `plot`, ``ax_`` is the axes of the losses, ``axes_`` all of them (the score
     has its own), ``figure_`` the figure and ``lines_`` the curves by their labels.
     """
 
@@ -32,7 +32,7 @@ class LearningCurve:
         return display.plot(ax)
 
     def plot(self, ax: Any = None, *, name: str | None = None) -> "LearningCurve":
-        """Draw, again; see `from_estimator`."""
+        """Draw the curves again, see `from_estimator`."""
         self.axes_ = plot_history(self.history, ax)
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
@@ -42,7 +42,7 @@ class LearningCurve:
 
 
 def _history(estimator: Any) -> History:
-    """The epochs as mlpcore's History, the validation's columns beside the last epochs."""
+    """The epochs as a History; validation columns belong to the last epochs."""
     losses = list(getattr(estimator, "loss_curve_", None) or [])
     if not losses:
         raise ValueError(
@@ -60,7 +60,7 @@ def _history(estimator: Any) -> History:
 
 
 def _score_name(estimator: Any) -> str:
-    """What the validation score is."""
+    """The column name of the validation score."""
     scoring = getattr(estimator, "scoring", None)
     if scoring is None:
         return "val_accuracy" if is_classifier(estimator) else "val_r2"

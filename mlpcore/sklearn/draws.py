@@ -1,4 +1,4 @@
-"""The legacy draws: all that scikit-learn takes from a `RandomState`, in its order, on the host, in this one place."""
+"""scikit-learn's random numbers: all draws from a `RandomState`, in scikit-learn's order, on the host."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from mlpcore.tables import split
 
 
 class Draws:
-    """One `RandomState` and the order of the rows that it has last made.
+    """One `RandomState`, and the last order of the rows.
 
-    A fit draws, in this sequence: initial weights and biases, the part held out for validation, then a permutation for
-    every epoch, which shuffles the order of the epoch before. Who goes on with the same object goes on with the same
-    sequence, so that two fits of two epochs see the rows in the order of one fit of four.
+    A fit draws, in this sequence: initial weights and biases, the rows held out for validation, then a permutation for
+    every epoch, which shuffles the order of the epoch before. With the same object the sequence continues, so that two
+    fits of two epochs see the rows in the order of one fit of four.
     """
 
     def __init__(self, random_state: Any) -> None:
@@ -23,25 +23,25 @@ class Draws:
         self.last: np.ndarray | None = None
 
     def parameters(self, units: Sequence[int], factors: Sequence[float], dtype: str) -> list[tuple[Any, Any]]:
-        """``(weight, bias)`` layer by layer: both uniform over ``[-a, a)`` with ``a = sqrt(factor / (in + out))``.
+        """``(weight, bias)`` of every layer, uniform over ``[-a, a)`` with ``a = sqrt(factor / (in + out))``.
 
-        Drawn in float64 whatever the dtype, the weight before the bias.
+        Drawn in float64 for every dtype, the weight before the bias.
         """
-        made = []
+        layers = []
         for n_in, n_out, factor in zip(units[:-1], units[1:], factors, strict=True):
             bound = np.sqrt(factor / (n_in + n_out))
             weight = self.random.uniform(-bound, bound, (n_in, n_out))
             bias = self.random.uniform(-bound, bound, n_out)
-            made.append((weight.astype(dtype), bias.astype(dtype)))
-        return made
+            layers.append((weight.astype(dtype), bias.astype(dtype)))
+        return layers
 
     def held_out(
         self, rows: int, fraction: float, stratify: Any = None, classes: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers ``(train, validation)``.
 
-        ``stratify`` goes to scikit-learn's own splitter, which refuses a class of one row. With ``classes`` (labels of
-        the rows) every class keeps its share as well as rounding lets it, and at least one row to train on.
+        ``stratify`` is passed to scikit-learn's splitter, which rejects a class of one row. With ``classes`` (labels of
+        the rows) mlpcore's own splitter keeps the share of every class, and at least one row of it to train on.
         """
         if classes is not None:
             return split(rows, fraction, int(self.random.randint(2**31 - 1)), classes)
@@ -58,7 +58,7 @@ class Draws:
         return self.last
 
     def seed(self) -> int:
-        """A seed for mlpcore's own draws, those of dropout."""
+        """A seed for mlpcore's own random numbers, those of dropout."""
         return int(self.random.randint(2**31 - 1))
 
     def __getstate__(self) -> dict[str, Any]:

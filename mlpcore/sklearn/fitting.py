@@ -10,8 +10,8 @@ from mlpcore.sklearn import fullbatch, translation
 from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.minibatch import fit_in_batches
+from mlpcore.sklearn.predictor import Predictor, tree_from, tree_parts
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem, Start
-from mlpcore.sklearn.runtime import Runtime, tree_from, tree_parts
 from mlpcore.sklearn.warm_start import earlier_tree, rollback
 from mlpcore.typing import Params
 
@@ -41,7 +41,7 @@ def fit(estimator: Any, problem: Problem, place: DeviceAndDtype, *, first: bool,
         running = tuple(leaf + 0 for leaf in state.statistics)
         coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, running))
     attributes |= {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
-    attributes["_runtime"] = Runtime(
+    attributes["_predictor"] = Predictor(
         *(net, problem.loss, others, place.backend, place.dtype, place.name), model.compiled
     )
     return attributes

@@ -1,4 +1,4 @@
-"""L-BFGS on all rows at once: SciPy's on NumPy, our own in Array API code where the arrays lie elsewhere."""
+"""Full-batch L-BFGS: SciPy's on NumPy, mlpcore's own, in Array API code, on other backends."""
 
 import math
 import warnings
@@ -22,7 +22,7 @@ from mlpcore.typing import Array, Dataset
 
 
 class Solved(NamedTuple):
-    """The parameters, the objective there, and the number of iterations."""
+    """The result: parameters, objective and number of iterations."""
 
     vector: Array
     loss: float
@@ -32,8 +32,8 @@ class Solved(NamedTuple):
 def objective(model: Model, data: Dataset) -> Callable[[Array], tuple[Array, Array]]:
     """The function of the flat vector ``(..., P)``: the loss of all rows with its penalty, and its gradient.
 
-    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x, and data on the
-    host, come to the backend some rows at a time, and the parts are added up.
+    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x, and data on the host, are
+    moved to the backend in blocks of rows, whose sums are added up.
     """
     x, target, weights = data
     backend, layout, l2 = model.backend, model.layout, model.rules.l2
@@ -68,10 +68,10 @@ def objective(model: Model, data: Dataset) -> Callable[[Array], tuple[Array, Arr
 
 
 def solve(model: Model, data: Dataset, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
-    """Minimise from the model's own parameters on; ``tol`` bounds the largest entry of the gradient.
+    """Minimise the objective, starting at the model's parameters; ``tol`` bounds the largest entry of the gradient.
 
-    ConvergenceWarning where it did not get there. Ctrl-C ends with the last iterate and a warning. ValueError where
-    the parameters are not finite.
+    ConvergenceWarning where that is not reached. Ctrl-C ends with the last iterate and a warning. ValueError where the
+    parameters are not finite.
     """
     function = objective(model, data)
     start = model.trainer.state.params + 0
@@ -94,7 +94,7 @@ def solve(model: Model, data: Dataset, *, max_iter: int, max_fun: int, tol: floa
 
 
 class Limits(NamedTuple):
-    """When to end."""
+    """The limits of iterations and evaluations, and the tolerance."""
 
     max_iter: int
     max_fun: int
@@ -102,7 +102,7 @@ class Limits(NamedTuple):
 
 
 def _with_scipy(function: Callable, start: np.ndarray, layout: Layout, limits: Limits, report: Callable) -> Solved:
-    """SciPy's L-BFGS-B on a float64 vector without the layout's padding, as scikit-learn has it."""
+    """SciPy's L-BFGS-B on a float64 vector without the layout's padding, as scikit-learn runs it."""
     inside = np.concatenate([np.arange(slot.start, slot.stop) for slot in layout.slots.values()])
 
     def whole(packed: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def _with_scipy(function: Callable, start: np.ndarray, layout: Layout, limits: L
     def callback(intermediate_result: Any) -> None:
         report(whole(intermediate_result.x), float(intermediate_result.fun))
 
-    found = scipy.optimize.minimize(
+    result = scipy.optimize.minimize(
         values,
         start[inside].astype(np.float64),
         method="L-BFGS-B",
@@ -125,15 +125,15 @@ def _with_scipy(function: Callable, start: np.ndarray, layout: Layout, limits: L
         options={"maxfun": limits.max_fun, "maxiter": limits.max_iter, "gtol": limits.tol},
         callback=callback,
     )
-    iterations = _check_optimize_result("lbfgs", found, limits.max_iter)
-    return Solved(whole(found.x), float(found.fun), iterations)
+    iterations = _check_optimize_result("lbfgs", result, limits.max_iter)
+    return Solved(whole(result.x), float(result.fun), iterations)
 
 
 def _on_device(function: Callable, start: Array, layout: Layout, limits: Limits, report: Callable) -> Solved:
-    """mlpcore's own, with its vectors where ``start`` lies. The padding has no gradient, and stays zero."""
+    """mlpcore's L-BFGS, with its vectors on the device of ``start``. The padding has no gradient and stays zero."""
     from mlpcore.training.lbfgs import minimize
 
-    found = minimize(
+    result = minimize(
         function,
         start,
         max_iterations=limits.max_iter,
@@ -141,11 +141,11 @@ def _on_device(function: Callable, start: Array, layout: Layout, limits: Limits,
         tolerance=limits.tol,
         callback=lambda minimum: report(minimum.x, minimum.value),
     )
-    if not found.converged:
+    if not result.converged:
         warnings.warn(
-            f"lbfgs failed to converge after {found.iterations} iteration(s): {found.message}\n\nIncrease the "
+            f"lbfgs failed to converge after {result.iterations} iteration(s): {result.message}\n\nIncrease the "
             f"number of iterations to improve the convergence (max_iter={limits.max_iter}), or scale the data.",
             ConvergenceWarning,
             stacklevel=2,
         )
-    return Solved(found.x, found.value, found.iterations)
+    return Solved(result.x, result.value, result.iterations)

@@ -1,4 +1,4 @@
-"""transform: the activations of a hidden layer, with as many names in a frame as the layer has columns."""
+"""transform: the activations of a hidden layer."""
 
 from numbers import Integral
 from types import SimpleNamespace
@@ -12,18 +12,19 @@ from mlpcore.typing import Array, Loss
 
 
 class HiddenActivations:
-    """`transform`, apart from scikit-learn's classes: they name its columns without knowing which layer was asked."""
+    """`transform` with a choice of layer. It names the columns of its result itself, as scikit-learn's wrapper only
+    knows the names of the last hidden layer."""
 
     def transform(self, X: Any, layer: int = -1) -> Any:
         """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones.
 
-        A frame that `set_output` asks for has names for the layer that was asked; `get_feature_names_out` gives those
-        of the last one.
+        With `set_output` the result is a frame whose columns are named for the chosen layer; `get_feature_names_out`
+        gives the names of the last hidden layer.
         """
         estimator: Any = self
         estimator._check_fitted()
         number = hidden_layer(estimator, layer)
-        ends = [i for i, one in enumerate(estimator._runtime.net.children) if isinstance(one, Linear)]
+        ends = [i for i, part in enumerate(estimator._predictor.net.children) if isinstance(part, Linear)]
         activations = estimator._outputs(X, _scores, "transform", ends[number + 1])
         prefix, width = type(self).__name__.lower(), activations.shape[1]
         named = SimpleNamespace(
@@ -35,7 +36,7 @@ class HiddenActivations:
 
 
 def hidden_layer(estimator: Any, layer: Any) -> int:
-    """The number of a hidden layer from 0, for one counted from the end too; a ValueError where there is none such."""
+    """The number of a hidden layer, from 0; ValueError where there is no such layer."""
     count = len(estimator.coefs_) - 1
     if not isinstance(layer, Integral) or not -count <= int(layer) < count:
         raise ValueError(f"layer is {layer!r}, expected one of the {count} hidden layers")

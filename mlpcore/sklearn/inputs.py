@@ -1,4 +1,4 @@
-"""X, y and weights as they are given, checked as scikit-learn checks them, and where they are to be computed with."""
+"""Checks X, y and sample weights as scikit-learn does, and chooses the backend and dtype of a fit."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ from mlpcore.sklearn.casts import host_target, is_foreign, of_numbers
 from mlpcore.training.ingest import ingest_rows
 from mlpcore.typing import Array
 
-PLAIN = 1 << 14  # numbers
-FLOATS = (np.float64, np.float32)  # kept as they are; all else becomes the first
+PLAIN = 1 << 14  # the most numbers of an X that is checked without scikit-learn
+FLOATS = (np.float64, np.float32)  # dtypes that are kept; all others become the first
 
 
 def backend_for(estimator: Any, X: Any) -> Backend:
-    """The backend that the estimator's ``backend`` means for this X; "auto" is X's library on X's device."""
+    """The backend of the estimator for this X; "auto" is X's library on X's device."""
     name, device, library = estimator.backend, estimator.device, library_of(X)
     if name == "auto":
         name = library if library is not None else "numpy"
@@ -31,10 +31,10 @@ def backend_for(estimator: Any, X: Any) -> Backend:
     return get_backend(name, device)
 
 
-def dtype_of(x: Any, wanted: str | None) -> str:
-    """``wanted``, or "float32" where x has it (or a smaller float), else "float64"."""
-    if wanted is not None:
-        return wanted
+def dtype_of(x: Any, dtype: str | None) -> str:
+    """``dtype`` if given, else "float32" where x has it or a smaller float, else "float64"."""
+    if dtype is not None:
+        return dtype
     if not is_foreign(x):
         return "float32" if x.dtype == np.float32 else "float64"
     xp = namespace(x)
@@ -42,9 +42,9 @@ def dtype_of(x: Any, wanted: str | None) -> str:
 
 
 def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Any, Any]:
-    """``(x, y)``: x a checked C-ordered array, CSR table, or array of its own library; y on the host, 1-D if it can be.
+    """``(x, y)`` checked: x a C-ordered array, CSR table, or array of its own library; y on the host, 1-D if possible.
 
-    Sets or checks ``n_features_in_`` and ``feature_names_in_``.
+    Sets (``reset``) or checks ``n_features_in_`` and ``feature_names_in_``.
     """
     if y is not None:
         y = host_target(y, numeric=numeric)
@@ -75,7 +75,7 @@ def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool)
 
 
 def rows(estimator: Any, X: Any) -> Any:
-    """X for a prediction, checked against what was fitted."""
+    """X for a prediction, checked against the fit."""
     if type(X) is np.ndarray and _is_plain(estimator, X):
         return X
     if is_foreign(X):
@@ -85,33 +85,33 @@ def rows(estimator: Any, X: Any) -> Any:
 
 
 def _is_plain(estimator: Any, X: np.ndarray) -> bool:
-    """Whether X is small and beyond doubt: scikit-learn's checks take longer than the prediction of a row."""
+    """Whether X is small and clearly valid, so that scikit-learn's checks, slower than a prediction, can be skipped."""
     return (
         X.ndim == 2
         and 0 < X.size <= PLAIN
         and X.dtype.char in "fd"
         and X.shape[1] == estimator.n_features_in_
-        and "feature_names_in_" not in estimator.__dict__  # a warning is due
+        and "feature_names_in_" not in estimator.__dict__  # scikit-learn's check warns about missing names
         and bool(np.isfinite(X).all())
     )
 
 
 def foreign_rows(estimator: Any, X: Any, *, reset: bool) -> Array:
-    """An array of another library as a table of finite numbers on its own device; 64-bit floats stay such."""
-    here = get_backend(library_of(X) or "numpy", device_of(X))
+    """An array of another library, checked to be a table of finite numbers, on its device; float64 stays float64."""
+    backend = get_backend(library_of(X) or "numpy", device_of(X))
     dtype = dtype_of(X, None)
-    with here.scope(dtype):
-        x = ingest_rows("X", X, here, dtype)
+    with backend.scope(dtype):
+        x = ingest_rows("X", X, backend, dtype)
     validate_data(estimator, X, reset=reset, skip_check_array=True)
     return x
 
 
 def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
-    """Row weights as float64 on the host, none negative and not all zero; None where none are given."""
+    """Row weights as float64 on the host, or None; ValueError for negative weights and where all are zero."""
     if sample_weight is None:
         return None
-    given = to_host(sample_weight) if is_foreign(sample_weight) else of_numbers("sample_weight", sample_weight)
-    weights = _check_sample_weight(given, np.empty((count, 1)), dtype=np.float64)
+    numbers = to_host(sample_weight) if is_foreign(sample_weight) else of_numbers("sample_weight", sample_weight)
+    weights = _check_sample_weight(numbers, np.empty((count, 1)), dtype=np.float64)
     if np.any(weights < 0):
         raise ValueError(f"Negative values in data passed to `sample_weight`: the least is {weights.min():g}.")
     if not np.any(weights > 0):
@@ -120,15 +120,15 @@ def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
 
 
 def check_library(estimator: Any, X: Any, method: str) -> None:
-    """Under array API dispatch scikit-learn's rule: the library and device of the fit."""
-    fitted = estimator._runtime.place
+    """Under array API dispatch, check scikit-learn's rule that X has the library and device of the fit."""
+    fitted = estimator._predictor.place
     if fitted is None or not get_config().get("array_api_dispatch"):
         return
-    given = place_of(X)
-    if given != fitted:
+    place = place_of(X)
+    if place != fitted:
         raise ValueError(
             f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
-            f"as those passed to fit(): got {given[0]} on {given[1]}, expected {fitted[0]} on {fitted[1]}."
+            f"as those passed to fit(): got {place[0]} on {place[1]}, expected {fitted[0]} on {fitted[1]}."
         )
 
 

@@ -1,6 +1,6 @@
-"""Class labels of any kind to what the losses take, and back.
+"""Encodes class labels of any kind for the losses, and decodes predictions.
 
-Labels are the same where Python says so: 1, 1.0 and True are one class, 1 and "1" are two.
+Labels are compared as Python compares them: 1, 1.0 and True are one class, 1 and "1" are two.
 """
 
 from numbers import Real
@@ -20,61 +20,61 @@ LINKS = {"binary": "logistic", "multilabel-indicator": "logistic", "multiclass":
 class Labels:
     """The classes of a classifier, sorted, and the kind of target: "binary", "multiclass" or "multilabel-indicator".
 
-    One class alone counts as binary, all of whose rows are "no"; as scikit-learn has it.
+    A single class counts as binary, with all rows negative, as in scikit-learn.
     """
 
     def __init__(self, y: Any) -> None:
-        found = LabelBinarizer().fit(y)  # its errors are those that scikit-learn's users know
-        self.classes: np.ndarray = found.classes_
-        self.sparse = found.sparse_input_
-        kind = found.y_type_
+        binarizer = LabelBinarizer().fit(y)  # raises scikit-learn's usual errors
+        self.classes: np.ndarray = binarizer.classes_
+        self.sparse = binarizer.sparse_input_
+        kind = binarizer.y_type_
         self.kind = "binary" if kind == "multiclass" and len(self.classes) <= 2 else kind
 
     @classmethod
     def listed(cls, classes: Any, y: Any) -> "Labels":
-        """Those of a first ``partial_fit``, whose y need not have all classes; if y is multilabel, its columns."""
+        """The labels of a first ``partial_fit``, from its ``classes``; for multilabel y, from the columns of y."""
         if type_of_target(y, input_name="y").startswith("multilabel"):
             return cls(y)
         return cls(classes)
 
     @classmethod
     def known(cls, classes: np.ndarray, kind: str, sparse: bool) -> "Labels":
-        """Those that another fit has found; ``kind`` as `type_of_target` calls it."""
-        made = cls.__new__(cls)
-        made.classes, made.kind, made.sparse = classes, kind, sparse
-        return made
+        """The labels of another fit; ``kind`` is a name of `type_of_target`."""
+        labels = cls.__new__(cls)
+        labels.classes, labels.kind, labels.sparse = classes, kind, sparse
+        return labels
 
     def unknown(self, labels: np.ndarray) -> list[Any]:
-        """Those of some distinct labels that are no classes."""
-        known = set(distinct(self.classes))
-        return [label for label in distinct(labels) if label not in known]
+        """The distinct labels among ``labels`` that are not classes."""
+        known_classes = set(distinct(self.classes))
+        return [label for label in distinct(labels) if label not in known_classes]
 
     @property
     def outputs(self) -> int:
-        """The columns of scores."""
+        """The number of score columns."""
         return 1 if self.kind == "binary" else len(self.classes)
 
     @property
     def link(self) -> str:
-        """What turns scores into probabilities, in scikit-learn's words."""
+        """The link from scores to probabilities, by scikit-learn's name."""
         return LINKS[self.kind]
 
     def encode(self, y: Any) -> np.ndarray:
-        """int32 class numbers (n,) under softmax, else 0 and 1 (n, outputs). Every label of y is a class."""
+        """int32 class numbers (n,) for softmax, else 0 and 1 (n, outputs). Every label of y must be a class."""
         if self.kind == "multilabel-indicator":
             dense = y.toarray() if issparse(y) else np.asarray(y)
             return (dense != 0).astype(np.int8)
         place = {label: number for number, label in enumerate(distinct(self.classes))}
-        found, where = np.unique(y, return_inverse=True)
-        numbers = np.array([place[label] for label in distinct(found)], dtype=np.int32)[where.reshape(-1)]
+        values, positions = np.unique(y, return_inverse=True)
+        numbers = np.array([place[label] for label in distinct(values)], dtype=np.int32)[positions.reshape(-1)]
         if self.kind == "multiclass":
             return numbers
         return (numbers > 0).astype(np.int8)[:, None]
 
     def decode(self, probabilities: np.ndarray) -> Any:
-        """The labels of host probabilities (n, outputs): the most probable class, or what is above one half.
+        """The labels of host probabilities (n, outputs): the most probable class, or those above one half.
 
-        Several labels a row come as they were given, dense or CSR.
+        Multilabel results are dense or CSR, as the target of the fit was.
         """
         if self.kind == "multiclass":
             return self.classes[np.argmax(probabilities, axis=1)]
@@ -85,34 +85,34 @@ class Labels:
 
 
 def distinct(labels: np.ndarray) -> list[Any]:
-    """Distinct labels as Python compares them, exactly and whatever their dtype."""
+    """Labels as Python objects, which compare exactly for every dtype; dates stay NumPy objects."""
     return list(labels) if labels.dtype.kind in "mM" else labels.tolist()
 
 
 def of_one_type(name: str, labels: Any) -> Any:
-    """Host labels as an array of one type without gaps, or a sparse table as it is.
+    """Host labels as an array of one type without missing labels; a sparse table unchanged.
 
-    Objects become texts, integers, booleans or floats. A DataError names the row of a label that is missing, and labels
-    that are of several types or of none of these; what is no array at all is left to scikit-learn.
+    Objects become strings, integers, booleans or floats. DataError for a missing label, with its row, for labels of
+    several types, and for other types. Objects that are no arrays are left to scikit-learn's checks.
     """
     if issparse(labels):
         return labels
     if isinstance(labels, np.ma.MaskedArray) and np.ma.is_masked(labels):
         raise DataError(f"{name} has masked labels, which would count as others do; drop the rows without a label")
     try:
-        made = np.asarray(labels)
-        if isinstance(labels, (list, tuple)) and made.dtype.kind not in "biu":
-            made = np.asarray(labels, dtype=object)  # for NumPy makes texts of numbers beside texts
+        array = np.asarray(labels)
+        if isinstance(labels, (list, tuple)) and array.dtype.kind not in "biu":
+            array = np.asarray(labels, dtype=object)  # NumPy would turn numbers next to strings into strings
     except ValueError:  # no rectangle
         return labels
-    if made.dtype.kind in "STV":  # bytes, texts of no fixed width, records
-        made = made.astype(object)
-    refuse_missing(name, made)
-    return _typed(name, made) if made.dtype == object and made.ndim else made
+    if array.dtype.kind in "STV":  # bytes, strings of variable width, records
+        array = array.astype(object)
+    refuse_missing(name, array)
+    return _typed(name, array) if array.dtype == object and array.ndim else array
 
 
 def _typed(name: str, labels: np.ndarray) -> np.ndarray:
-    """Objects as an array of their own type."""
+    """Object labels as an array of their own type."""
     kinds = set(map(type, labels.flat))
     if all(issubclass(kind, str) for kind in kinds):
         return labels
@@ -122,7 +122,7 @@ def _typed(name: str, labels: np.ndarray) -> np.ndarray:
             f"Unknown label type: {name} has labels of type {said}, expected texts, integers or booleans, all of one "
             "kind; astype(str) makes them texts"
         )
-    made = np.array(labels.tolist())
-    if made.dtype == object or made.tolist() != labels.tolist():
+    array = np.array(labels.tolist())
+    if array.dtype == object or array.tolist() != labels.tolist():
         raise DataError(f"{name} has numbers as labels that no dtype of NumPy can hold; astype(str) makes them texts")
-    return made
+    return array

@@ -13,7 +13,7 @@ from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.problem import Problem, Start, row_weights
 from mlpcore.sklearn.sparse import densified
 from mlpcore.sklearn.stochastic import Batches, FitLog, FitPlan, train
-from mlpcore.sklearn.stopping import Rate, StoppingRule, going_on
+from mlpcore.sklearn.stopping import Rate, StoppingRule, continued_rule
 from mlpcore.sklearn.validation import HeldOut, validator
 from mlpcore.sklearn.warm_start import WarmStart, continued
 from mlpcore.training.callbacks import check_callbacks
@@ -29,7 +29,7 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
     stopping = StoppingRule(bool(estimator.early_stopping), float(estimator.tol), float(estimator.n_iter_no_change))
     log = FitLog()
     if not first:
-        stopping, log.loss_curve = going_on(stopping, estimator), list(getattr(estimator, "loss_curve_", ()))
+        stopping, log.loss_curve = continued_rule(stopping, estimator), list(getattr(estimator, "loss_curve_", ()))
         log.rows_seen = getattr(estimator, "t_", 0)
         log.validation_loss_curve = getattr(estimator, "validation_loss_curve_", None)
     if first or estimator.compat is None:  # scikit-learn's warm start overwrites the best weights of the fit before
@@ -60,7 +60,7 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         "validation_scores_": stopping.scores if stopping.early_stopping else None,
         "best_validation_score_": stopping.best_score if stopping.early_stopping else None,
         "_no_improvement_count": stopping.count,
-        "_optimizer": WarmStart(model if goes_on else None, draws if goes_on else None, rate.now, rate.factor),
+        "_optimizer": WarmStart(model if goes_on else None, draws if goes_on else None, rate.current, rate.factor),
     }
     if log.loss_curve:
         attributes["loss_"] = log.loss_curve[-1]
@@ -70,17 +70,17 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
 def _model_and_rate(start: Start, before: WarmStart | None, steps: int, first: bool, once: bool) -> tuple[Model, Rate]:
     """The model to train and its learning rate: new ones, or those that an earlier fit left."""
     estimator = start.estimator
-    now, factor = None, 1.0
+    current_rate, factor = None, 1.0
     if not first and before is not None and before.model is not None and (once or estimator.compat is None):
         model = start.model(steps, before.model.seed)
         if estimator.compat == "sklearn" or model.optimizer.learning_rate == before.model.optimizer.learning_rate:
-            now, factor = before.learning_rate, before.factor  # not where another rate was set since
+            current_rate, factor = before.learning_rate, before.factor  # not where another rate was set since
         model = continued(model, before.model, start.tree)
     else:
         random = any(isinstance(layer, Dropout) for layer in start.net.children)
         model = start.model(steps, start.draws.seed() if random else 0)
     rule = estimator.learning_rate if translation.decays(estimator) else "constant"
-    return model, Rate(rule, float(estimator.learning_rate_init), float(estimator.power_t), now, factor)
+    return model, Rate(rule, float(estimator.learning_rate_init), float(estimator.power_t), current_rate, factor)
 
 
 def _batch_size(estimator: Any, rows: int) -> int:
@@ -97,9 +97,9 @@ def _batch_size(estimator: Any, rows: int) -> int:
 def _split(estimator: Any, problem: Problem, draws: Draws) -> tuple[HeldOut | None, np.ndarray]:
     """Held-out rows for validation, if any, and the numbers of the rows to train on."""
     all_rows = np.arange(problem.x.shape[0])
-    if problem.given is not None:
-        given = problem.given
-        return HeldOut(given.x, given.target, given.weights, given.y), all_rows
+    if problem.validation is not None:
+        validation = problem.validation
+        return HeldOut(validation.x, validation.target, validation.weights, validation.y), all_rows
     if not estimator.early_stopping:
         return None, all_rows
     rows, held = draws.held_out(all_rows.size, float(estimator.validation_fraction), **problem.stratify)

@@ -1,4 +1,4 @@
-"""One number for every target column of a regression, from the raw scores or from what the loss predicts."""
+"""The point prediction of a regression: one number for every target column."""
 
 from mlpcore.losses import Quantile
 from mlpcore.namespace import namespace
@@ -6,12 +6,12 @@ from mlpcore.typing import Array, Loss, Tree
 
 
 def expected(loss: Loss, z: Array) -> Array:
-    """The point that the loss predicts for the raw scores z: (n, outputs) -> (n, columns)."""
+    """The point prediction of the loss for raw scores z: (n, outputs) -> (n, columns)."""
     return point(loss, loss.predict(z))
 
 
 def point(loss: Loss, prediction: Tree) -> Array:
-    """One number for every target column: the mean, or the quantile nearest to the median."""
+    """The point prediction from the loss's prediction: the mean, or the quantile nearest to the median."""
     if isinstance(prediction, tuple):
         return prediction[0]
     if not isinstance(loss, Quantile):

@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     targets: int  # columns, or classes
     stratify: dict[str, Any]
     columns: int  # of the target, as n_outputs_ counts them
-    given: "Problem | None" = None
+    validation: "Problem | None" = None
 
 
 class DeviceAndDtype(NamedTuple):

@@ -8,7 +8,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 
 from mlpcore.backends.transfer import to_host
-from mlpcore.losses import GaussianNLL, Poisson, Quantile
+from mlpcore.losses import GaussianNLL, PoissonNLL, Quantile
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
@@ -22,10 +22,10 @@ from mlpcore.typing import Array, Loss, Tree
 class MLPRegressor(RegressorMixin, BaseMLP):
     """A multilayer perceptron that predicts numbers: scikit-learn's `MLPRegressor`, and more.
 
-    The arguments up to ``max_fun`` are scikit-learn's, those that follow are told at `MLPClassifier`. ``loss`` may also
-    be "absolute_error", "huber", "quantile" (levels 0.1, 0.5 and 0.9), "gaussian" (mean and variance), or a loss of
-    mlpcore such as ``Quantile((0.05, 0.95))``. ``predict`` gives the mean, or the median; `predict_quantiles` and
-    ``predict(X, return_std=True)`` say how sure it is. A poisson loss is half the deviance.
+    The arguments up to ``max_fun`` are scikit-learn's; those that follow are described at `MLPClassifier`. ``loss`` may
+    also be "absolute_error", "huber", "quantile" (levels 0.1, 0.5 and 0.9), "gaussian" (mean and variance), or a loss
+    of mlpcore such as ``Quantile((0.05, 0.95))``. ``predict`` returns the mean, or the median; `predict_quantiles` and
+    ``predict(X, return_std=True)`` return the uncertainty. A poisson loss is half the deviance.
 
     >>> from mlpcore.sklearn import MLPRegressor
     >>> X, y = [[-1.0], [0.0], [1.0], [2.0]], [1.0, 0.0, 1.0, 2.0]
@@ -89,24 +89,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> "MLPRegressor":
-        """Learn the numbers y, (n,) or (n, outputs), of the rows X.
+        """Fit the regressor to the targets y, (n,) or (n, outputs), of the rows X.
 
-        ``validation_data`` is (X, y) or (X, y, sample_weight): its loss is noted in ``validation_loss_curve_``, and
-        early stopping watches it instead of a part of X. It may also be passed as ``X_val``, ``y_val`` and
-        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` takes through its steps.
+        ``validation_data`` is (X, y) or (X, y, sample_weight). Its loss is recorded in ``validation_loss_curve_``, and
+        early stopping uses it instead of held-out rows of X. It may also be passed as ``X_val``, ``y_val`` and
+        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` transforms.
         """
         return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """One epoch over these rows."""
+        """Train for one epoch over these rows."""
         return self._fit(X, y, sample_weight, once=True)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """The expected number, or with a loss of quantiles the level nearest to the median: (n,) or (n, outputs).
+        """The expected value, or for a quantile loss the level nearest to the median: (n,) or (n, outputs).
 
-        ``return_std`` gives ``(mean, standard deviation)``; it needs ``loss="gaussian"``.
+        With ``return_std`` returns ``(mean, standard deviation)``; needs ``loss="gaussian"``.
         """
         if return_std and not isinstance(_loss_of(self), GaussianNLL):
             self._check_fitted()
@@ -118,11 +118,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda self: isinstance(_loss_of(self), Quantile))
     def predict_quantiles(self, X: Any) -> Any:
-        """All quantiles of the loss, none below the one before it: (n, levels) or (n, outputs, levels)."""
-        made = self._outputs(X, _predicted, "predict_quantiles")
-        levels = len(self._runtime.loss.quantiles)
-        shape = (made.shape[0], levels) if self.n_outputs_ == 1 else (made.shape[0], self.n_outputs_, levels)
-        return namespace(made).reshape(made, shape)
+        """All quantiles of the loss, in ascending order: (n, levels) or (n, outputs, levels)."""
+        quantiles = self._outputs(X, _predicted, "predict_quantiles")
+        levels = len(self._predictor.loss.quantiles)
+        shape = (quantiles.shape[0], levels) if self.n_outputs_ == 1 else (quantiles.shape[0], self.n_outputs_, levels)
+        return namespace(quantiles).reshape(quantiles, shape)
 
     def _problem(
         self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool, training: Problem | None = None
@@ -134,10 +134,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return Problem(x, target, weights, y, regression_loss(self.loss), columns, {}, columns)
 
     def _link(self) -> str:
-        return "exp" if isinstance(regression_loss(self.loss), Poisson) else "identity"
+        return "exp" if isinstance(regression_loss(self.loss), PoissonNLL) else "identity"
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
-        # In float64, as squares of large float32 numbers overflow.
+        # In float64, because squares of large float32 numbers overflow.
         predicted = to_host(point(regression_loss(self.loss), prediction)).astype(np.float64)
         if not np.all(np.isfinite(predicted)):
             return float("nan")
@@ -146,8 +146,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
 
 def _loss_of(estimator: MLPRegressor) -> Loss:
-    """The loss of the last fit, whatever was set since; before one, that of the arguments."""
-    return estimator._runtime.loss if hasattr(estimator, "_runtime") else regression_loss(estimator.loss)
+    """The loss of the last fit, or before a fit that of the arguments."""
+    return estimator._predictor.loss if hasattr(estimator, "_predictor") else regression_loss(estimator.loss)
 
 
 def _predicted(loss: Loss, z: Array) -> Tree:
@@ -155,7 +155,7 @@ def _predicted(loss: Loss, z: Array) -> Tree:
 
 
 def _with_deviation(loss: Loss, z: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation; half the log-variance gives the deviation even where the variance overflows."""
+    """Mean and standard deviation, from half the log-variance, so that it is right where the variance overflows."""
     return loss.predict(z)[0], loss.predict(0.5 * z)[1]
 
 

@@ -1,7 +1,7 @@
-"""scikit-learn's own way of reporting two losses, for ``compat="sklearn"``: the value is its, the gradient the loss's.
+"""Compatibility losses for ``compat="sklearn"``: scikit-learn's reported value, with the true gradient.
 
-They exist to reproduce its numbers, ``loss_curve_`` and what stops on it. Nothing is ever predicted with them, and
-fitted models hold the true loss.
+They reproduce scikit-learn's ``loss_curve_`` and the stopping rules that use it. Predictions never use them, and fitted
+estimators hold the true loss.
 """
 
 from typing import Any
@@ -10,25 +10,25 @@ from array_api_compat import device as device_of
 
 from mlpcore.configuration import configuration
 from mlpcore.namespace import namespace
-from mlpcore.numerics import weigh
+from mlpcore.numerics import apply_weights
 from mlpcore.typing import Array, Loss, Tree
 
 
 class _Reported:
-    """Abstract: all but the value is asked of ``loss``."""
+    """Abstract base class: everything except the value is that of ``loss``."""
 
     loss: Loss
 
     def value(self, z: Array, target: Array, weights: Array) -> Array:
-        """The sum over the rows that is reported."""
+        """The reported sum over the rows."""
         raise NotImplementedError
 
     def outputs(self, target_columns: int) -> int:
-        """As the loss."""
+        """The number of score columns, as of the loss."""
         return self.loss.outputs(target_columns)
 
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
-        """As the loss."""
+        """The prepared target, as of the loss."""
         return self.loss.prepare(target, outputs, dtype)
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
@@ -36,16 +36,16 @@ class _Reported:
         return self.value(z, target, weights), self.loss.value_and_grad(z, target, weights)[1]
 
     def predict(self, z: Array) -> Tree:
-        """As the loss."""
+        """The prediction, as of the loss."""
         return self.loss.predict(z)
 
 
 @configuration
 class ClippedProbabilities(_Reported):
-    """A cross-entropy whose value is taken of probabilities clipped to ``[eps, 1 - eps]``, so that a row costs at most
-    ``-log(eps)``, 36 in float64, however wrong it is.
+    """A cross-entropy whose value uses probabilities clipped to ``[eps, 1 - eps]``, eps of the dtype.
 
-    eps is the dtype's. ``loss`` is SoftmaxCrossEntropy with labels, or SigmoidCrossEntropy.
+    So the loss of a row is at most ``-log(eps)``, 36 in float64. ``loss`` is SoftmaxCrossEntropy with labels, or
+    SigmoidCrossEntropy.
     """
 
     loss: Loss
@@ -61,15 +61,15 @@ class ClippedProbabilities(_Reported):
             cells = chosen * xp.log(p)
         else:
             cells = target * xp.log(p) + (1 - target) * xp.log(1 - p)
-        return weigh(weights, -xp.sum(cells, axis=-1), z)[0]
+        return apply_weights(weights, -xp.sum(cells, axis=-1), z)[0]
 
 
 @configuration
 class MeanOverOutputs(_Reported):
-    """A loss whose value is divided by the number of outputs, and whose gradient is not."""
+    """A loss whose value, but not its gradient, is divided by the number of outputs."""
 
     loss: Loss
 
     def value(self, z: Array, target: Array, weights: Array) -> Array:
-        """The value by the number of columns."""
+        """The value divided by the number of columns."""
         return self.loss.value_and_grad(z, target, weights)[0] / z.shape[-1]

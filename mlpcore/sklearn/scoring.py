@@ -1,4 +1,4 @@
-"""What a scorer says of held-out rows, told the classes of the estimator where it would take them from those rows."""
+"""Scores of held-out rows. Scorers get the estimator's classes where they would derive them from those rows."""
 
 import math
 from collections.abc import Callable
@@ -15,10 +15,9 @@ Scorer = Callable[..., Any]
 def scorer_of(estimator: Any, y: Any, weights: np.ndarray | None) -> Scorer:
     """The estimator's ``scoring`` as a function ``(estimator, X, y)``, for rows with these labels or numbers.
 
-    scikit-learn's scorers of probabilities take the columns for the classes that y has. Where it has not all, they are
-    given the estimator's as ``labels``. Curves of one class against the rest, which have no such argument or no value
-    for a class without a row, are averaged over the classes that y has, as the balanced accuracy is. Rows of weight 0
-    do not count.
+    scikit-learn's scorers of probabilities assume that the columns are the classes in y. If y lacks some, they get the
+    estimator's classes as ``labels``. Scores of one-vs-rest curves, which have no such argument or are undefined for a
+    class without rows, are averaged over the classes in y, as the balanced accuracy is. Rows of weight 0 do not count.
     """
     scorer = get_scorer(estimator.scoring) if isinstance(estimator.scoring, str) else estimator.scoring
     function, labels = getattr(scorer, "_score_func", None), getattr(estimator, "_labels", None)
@@ -38,7 +37,7 @@ def scorer_of(estimator: Any, y: Any, weights: np.ndarray | None) -> Scorer:
 
 
 class _Present:
-    """A score of one-hot rows and their probabilities, asked of the classes that are present."""
+    """A score of one-hot labels and probabilities, restricted to the classes that are present."""
 
     def __init__(self, score: Callable, classes: np.ndarray, present: np.ndarray) -> None:
         self.score, self.columns, self.present = score, np.isin(classes, present), present
@@ -49,19 +48,19 @@ class _Present:
 
 
 def score(scorer: Scorer, estimator: Any, X: Any, y: Any, weights: np.ndarray | None) -> float:
-    """The score as a number, NaN for 0 / 0, by the weights of the rows where the scorer takes some."""
+    """The score as a float, NaN for 0 / 0; with row weights where the scorer accepts them."""
     extra = {} if weights is None or not _takes_weights(scorer) else {"sample_weight": weights}
     try:
-        found = scorer(estimator, X, y, **extra)
+        value = scorer(estimator, X, y, **extra)
     except ZeroDivisionError:
         return math.nan
-    if not isinstance(found, Real) and np.ndim(found) != 0:
-        raise ValueError(f"scoring={scorer!r} gave {found!r}, expected one number")
-    return float(found)
+    if not isinstance(value, Real) and np.ndim(value) != 0:
+        raise ValueError(f"scoring={scorer!r} gave {value!r}, expected one number")
+    return float(value)
 
 
 def _takes_weights(scorer: Scorer) -> bool:
-    """Whether sample_weight may be given beside (estimator, X, y)."""
+    """Whether the scorer accepts ``sample_weight``."""
     function = getattr(scorer, "_score_func", None)
     if function is roc_auc_score and scorer._kwargs.get("multi_class") == "ovo":  # type: ignore[attr-defined]  # a scorer of scikit-learn's
         return False

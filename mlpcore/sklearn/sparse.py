@@ -1,4 +1,4 @@
-"""CSR input: a batch of rows becomes dense when it is needed, the table never."""
+"""CSR input: blocks of rows are made dense when they are needed, never the whole table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +7,22 @@ import numpy as np
 from scipy.sparse import issparse
 
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.run import ChunkError, Run, shifted
+from mlpcore.backends.chunks import joined, numbered, split
+from mlpcore.backends.run import Progress, Run, collect
 from mlpcore.backends.transfer import to_backend
 from mlpcore.typing import Array, State
 
-BLOCK_BYTES = 1 << 24  # of dense rows at a time: some batches, so that the backend has a chunk to run
+BLOCK_BYTES = 1 << 24  # of dense rows at a time: several batches, so that the backend runs chunks of steps
 
 
-def rows_at_a_time(x: Any, least: int = 1) -> int:
-    """How many rows of x are made dense together."""
-    return max(least, BLOCK_BYTES // (x.dtype.itemsize * max(x.shape[1], 1)))
+def row_bytes(x: Any) -> int:
+    """The bytes of a dense row of x."""
+    return x.dtype.itemsize * x.shape[1]
+
+
+def rows_at_a_time(x: Any) -> int:
+    """The number of rows of x that are made dense together."""
+    return max(1, BLOCK_BYTES // max(row_bytes(x), 1))
 
 
 def rows_on_backend(x: Any, start: int, stop: int, backend: Backend, dtype: str | None = None) -> Array:
@@ -26,30 +32,27 @@ def rows_on_backend(x: Any, start: int, stop: int, backend: Backend, dtype: str 
 
 
 def densified(run: Run, backend: Backend) -> Run:
-    """``run`` for data whose x may be a CSR table: some steps at a time get their rows made dense."""
+    """A version of ``run`` for data whose x may be a CSR table: rows are made dense for some steps at a time."""
 
-    def in_blocks(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+    def run_sparse(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
         x, target, weights = data
         if not issparse(x):
             return run(state, data, order, draw)
-        xp, batch, losses = backend.xp, order.shape[1], []
-        steps = rows_at_a_time(x, batch) // batch
-        for start in range(0, order.shape[0], steps):
-            rows = order[start : start + steps]
-            flat = rows.reshape(-1)
-            on_device = backend.asarray(flat)
-            block = (
-                backend.asarray(x[flat].toarray()),
-                xp.take(target, on_device, axis=0),
-                xp.take(weights, on_device, axis=0),
-            )
-            try:
-                here = np.arange(flat.size).reshape(rows.shape)
-                state, some = run(state, block, here, shifted(draw, start))
-            except ChunkError as error:
-                raise ChunkError(error.state, start + error.steps) from error.__cause__
-            losses.append(some)
-        return state, losses[0] if len(losses) == 1 else xp.concat(losses)
+        xp = backend.xp
 
-    in_blocks.densifies = True  # type: ignore[attr-defined]  # a mark on the function itself
-    return in_blocks
+        def progress(state: State) -> Progress:
+            for chunk_order, chunk_draw in split(order, draw, order.shape[1] * row_bytes(x), BLOCK_BYTES):
+                rows = chunk_order.reshape(-1)
+                on_device = backend.asarray(rows)
+                dense = (
+                    backend.asarray(x[rows].toarray()),
+                    xp.take(target, on_device, axis=0),
+                    xp.take(weights, on_device, axis=0),
+                )
+                state, losses = run(state, dense, numbered(chunk_order), chunk_draw)
+                yield state, losses, chunk_order.shape[0]
+
+        return collect(state, progress(state), joined(xp.concat))
+
+    run_sparse.densifies = True  # type: ignore[attr-defined]  # a mark on the function itself
+    return run_sparse

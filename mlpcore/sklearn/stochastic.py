@@ -1,4 +1,4 @@
-"""A stochastic fit with scikit-learn's order of rows, losses, learning rates and rules for stopping."""
+"""Stochastic training with scikit-learn's row order, losses, learning rates and stopping rules."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ from mlpcore.training.history import History
 from mlpcore.training.loop import EpochResult
 from mlpcore.typing import Dataset
 
-Memory = WarmStart  # as pickles name it that were written before December 2026
+Memory = WarmStart  # its name in pickles written before December 2026
 NOT_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
 
 
 class Batches(NamedTuple):
-    """The rows of a fit: the table, target and weights on the backend, the weights on the host, the numbers of the rows
-    to train on, and how many make a batch."""
+    """The training data of a fit: ``(x, target, weights)`` on the backend, the weights on the host, the numbers of the
+    rows to train on, and the batch size."""
 
     data: Dataset
     weights: np.ndarray
@@ -35,7 +35,7 @@ class Batches(NamedTuple):
     batch_size: int
 
     def mean(self, result: EpochResult) -> float:
-        """The mean of the batches' losses, each counted as its rows are: a batch without weight is left out."""
+        """The mean loss of the batches, weighted by their numbers of rows, without batches of weight 0."""
         sizes = np.full(len(result.losses), self.batch_size)
         sizes[-1] = result.order.size - self.batch_size * (len(sizes) - 1)
         starts = np.arange(len(sizes)) * self.batch_size
@@ -45,7 +45,7 @@ class Batches(NamedTuple):
 
 @dataclass
 class FitLog:
-    """What the epochs have shown, as the fitted attributes name it."""
+    """The log of the epochs, which becomes fitted attributes."""
 
     loss_curve: list[float] = field(default_factory=list)
     validation_loss_curve: list[float] | None = None
@@ -53,7 +53,7 @@ class FitLog:
     epochs: int = 0
 
     def note(self, values: dict[str, float], rows: int) -> None:
-        """One more epoch of so many rows."""
+        """Record an epoch of ``rows`` rows."""
         self.epochs += 1
         self.rows_seen += rows
         self.loss_curve.append(values["loss"])
@@ -62,9 +62,9 @@ class FitLog:
 
 
 class FitPlan(NamedTuple):
-    """How a fit goes: the arguments of the estimator that the epochs need, and the functions that look at the model.
+    """The arguments of the estimator that the epochs need.
 
-    ``validate`` gives ``(loss, score)`` on held-out rows, where there are some; a score that nobody watches is None.
+    ``validate`` returns ``(loss, score)`` on held-out rows; the score is None where no stopping rule uses it.
     """
 
     max_iter: int
@@ -77,7 +77,7 @@ class FitPlan(NamedTuple):
 
 @dataclass
 class EpochRules:
-    """scikit-learn's rules as a callback, the first one: it keeps the log, sets the learning rate and ends training."""
+    """scikit-learn's rules as the first callback: records epochs, sets the learning rate and stops training."""
 
     rate: Rate
     stopping: StoppingRule
@@ -87,33 +87,33 @@ class EpochRules:
 
     def on_fit_begin(self, model: Model, epochs: int) -> None:
         """Set the rate of the first epoch."""
-        self.rate.give(model)
+        self.rate.apply(model)
 
     def on_epoch_end(self, report: Report) -> Stop | None:
-        """Note the epoch, and set the rate of the next one."""
+        """Record the epoch, and set the rate of the next one."""
         self.log.note(report.values, self.rows)
         score = report.values.get("val_score")
         if self.verbose:
             print(f"Iteration {self.log.epochs}, loss = {report.values['loss']:.8f}")
             if score is not None:
                 print(f"Validation score: {score:f}")
-        self.stopping.look(report.model, report.values["loss"], score)
-        self.rate.epoch_ends(self.log.rows_seen)
+        self.stopping.update(report.model, report.values["loss"], score)
+        self.rate.end_epoch(self.log.rows_seen)
         over = self.stopping.is_over
-        last = over and self.rate.is_last(self.stopping.said, self.verbose)
+        last = over and self.rate.is_last(self.stopping.reason, self.verbose)
         if over and not last:
             self.stopping.count = 0
-        self.rate.give(report.model)
-        return Stop(self.stopping.said) if last else None
+        self.rate.apply(report.model)
+        return Stop(self.stopping.reason) if last else None
 
 
 def train(
     model: Model, batches: Batches, draws: Draws, plan: FitPlan, rate: Rate, stopping: StoppingRule, log: FitLog
 ) -> None:
-    """Train the model for ``plan.max_iter`` epochs, or until the rule for stopping, a callback or Ctrl-C ends it.
+    """Train the model for ``plan.max_iter`` epochs, or until the stopping rule, a callback or Ctrl-C ends it.
 
-    ``log``, ``stopping`` and ``rate`` are brought up to date. A loss that is not finite ends training too: a
-    ValueError, but where early stopping holds better weights to go back to.
+    ``log``, ``stopping`` and ``rate`` are updated. A loss that is not finite ends training with a ValueError, or, where
+    early stopping has kept weights, with these and a warning.
     """
     rows = batches.rows
     rules = EpochRules(rate, stopping, log, rows.size, plan.verbose)
@@ -127,8 +127,8 @@ def train(
         loss, score = plan.validate(model)
         return {"loss": loss} | ({} if score is None else {"score": score})
 
-    most, watched = 1 if plan.once else plan.max_iter, None if plan.validate is None else evaluate
-    fit = epochs.Plan(batches.data, batches.weights, order, batches.batch_size, most, watched, batches.mean)
+    max_epochs, validate = 1 if plan.once else plan.max_iter, None if plan.validate is None else evaluate
+    fit = epochs.Plan(batches.data, batches.weights, order, batches.batch_size, max_epochs, validate, batches.mean)
     history, interrupted, diverged = History(), False, False
     try:
         with model.backend.scope(model.dtype):
@@ -148,7 +148,7 @@ def train(
             ConvergenceWarning,
             stacklevel=6,
         )
-    rate.give(model)
+    rate.apply(model)
     if interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=6)
     if stopping.best is not None and (diverged or not stopping.unscored):

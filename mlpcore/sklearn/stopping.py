@@ -1,4 +1,4 @@
-"""scikit-learn's rules between epochs: when to stop, and how the learning rate of sgd falls."""
+"""scikit-learn's rules between epochs: the stopping rule, and the learning rate of sgd."""
 
 import math
 from typing import Any
@@ -10,37 +10,39 @@ SMALLEST = 1e-6  # the adaptive rate at which training ends
 
 class Rate:
     """The learning rate: constant, ``first / (rows seen + 1)^power`` set after every epoch ("invscaling"), or divided
-    by 5 whenever training stalls ("adaptive"). ``now`` is the current one, ``factor`` what callbacks have made of it.
+    by 5 whenever training stalls ("adaptive"). ``current`` is its value, ``factor`` that of changes by callbacks.
     """
 
-    def __init__(self, rule: str, first: float, power: float, now: float | None = None, factor: float = 1.0) -> None:
+    def __init__(
+        self, rule: str, first: float, power: float, current: float | None = None, factor: float = 1.0
+    ) -> None:
         self.rule, self.first, self.power, self.factor = rule, first, power, factor
-        self.now = first if now is None else now
-        self._given: float | None = None
+        self.current = first if current is None else current
+        self._applied: float | None = None
 
-    def give(self, model: Model) -> None:
-        """Set the model's rate, keeping what a callback has made of it since the last time."""
-        if self._given is not None and (seen := model.rate_scale) != self._given:
-            self.factor *= seen / self._given
-        model.rate_scale = self.now / self.first * self.factor
-        self._given = model.rate_scale  # as its dtype holds it
+    def apply(self, model: Model) -> None:
+        """Set the model's rate; a change that a callback made since the last time is kept as a factor."""
+        if self._applied is not None and (seen := model.rate_scale) != self._applied:
+            self.factor *= seen / self._applied
+        model.rate_scale = self.current / self.first * self.factor
+        self._applied = model.rate_scale  # as its dtype holds it
 
-    def epoch_ends(self, rows_seen: int) -> None:
-        """Lower the rate as the rule says."""
+    def end_epoch(self, rows_seen: int) -> None:
+        """Lower the rate by the rule."""
         if self.rule == "invscaling":
-            self.now = self.first / (rows_seen + 1) ** self.power
+            self.current = self.first / (rows_seen + 1) ** self.power
 
-    def is_last(self, said: str, verbose: bool) -> bool:
-        """Whether a stall ends training; the adaptive rate falls instead, until it is small enough."""
+    def is_last(self, reason: str, verbose: bool) -> bool:
+        """Whether a stall ends training; the adaptive rate is lowered instead until it is small enough."""
         if self.rule != "adaptive":
             ending = " Stopping."
-        elif self.now <= SMALLEST:
+        elif self.current <= SMALLEST:
             ending = " Learning rate too small. Stopping."
         else:
-            self.now /= 5.0
-            ending = f" Setting learning rate to {self.now:f}"
+            self.current /= 5.0
+            ending = f" Setting learning rate to {self.current:f}"
         if verbose:
-            print(said + ending)
+            print(reason + ending)
         return "Stopping" in ending
 
 
@@ -57,12 +59,12 @@ class StoppingRule:
         self.best: dict[str, Any] | None = None
 
     def begin(self, model: Model) -> None:
-        """The weights to go back to if nothing better is found."""
+        """Keep the initial weights, to be restored if no better ones are found."""
         if self.early_stopping:
             self.best = model.snapshot()
 
-    def look(self, model: Model, loss: float, score: float | None) -> None:
-        """Note an epoch. A score that is not a number counts as progress, and is never the best."""
+    def update(self, model: Model, loss: float, score: float | None) -> None:
+        """Count an epoch. A score of NaN counts as progress, and is never the best."""
         if not self.early_stopping:
             self.count = self.count + 1 if loss > self.best_loss - self.tol else 0
             self.best_loss = min(self.best_loss, loss)
@@ -75,23 +77,23 @@ class StoppingRule:
 
     @property
     def unscored(self) -> bool:
-        """Whether no epoch so far had a score that could be computed, so that none is known to be the best."""
+        """Whether no epoch so far had a defined score, so that none is the best."""
         return bool(self.scores) and self.best_score == -math.inf
 
     @property
     def is_over(self) -> bool:
-        """Whether there was no progress for more than ``patience`` epochs."""
+        """Whether there was no progress for more than ``patience`` epochs in a row."""
         return self.count > self.patience
 
     @property
-    def said(self) -> str:
-        """Why, in scikit-learn's words."""
-        what = "Validation score" if self.early_stopping else "Training loss"
-        return f"{what} did not improve more than tol={self.tol:f} for {self.patience:g} consecutive epochs."
+    def reason(self) -> str:
+        """The reason for stopping, in the words of scikit-learn's message."""
+        quantity = "Validation score" if self.early_stopping else "Training loss"
+        return f"{quantity} did not improve more than tol={self.tol:f} for {self.patience:g} consecutive epochs."
 
 
-def going_on(rule: StoppingRule, estimator: Any) -> StoppingRule:
-    """The rule with what an earlier fit of the estimator has counted."""
+def continued_rule(rule: StoppingRule, estimator: Any) -> StoppingRule:
+    """The rule with the counts and best values of the estimator's earlier fit."""
     rule.count = getattr(estimator, "_no_improvement_count", 0)
     if rule.early_stopping:
         rule.scores = list(getattr(estimator, "validation_scores_", None) or [])

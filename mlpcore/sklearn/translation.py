@@ -1,4 +1,4 @@
-"""From scikit-learn's words to mlpcore's configurations: the one place where the arguments are read."""
+"""Translates the estimators' arguments to mlpcore's layers, losses, optimizers and schedules."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -20,14 +20,14 @@ from mlpcore.typing import Layer, Loss, Optimizer
 
 LINK_LOSSES: dict[str, Loss] = {"softmax": SoftmaxCrossEntropy(), "logistic": SigmoidCrossEntropy()}
 _NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm}
-# Glorot's bound is sqrt(6 / (in + out)); scikit-learn takes 2 for the logistic function.
+# Glorot's bound is sqrt(6 / (in + out)); scikit-learn uses 2 in place of 6 for the logistic function.
 _FACTOR, _LOGISTIC_FACTOR = 6.0, 2.0
 
 
 def hidden_sizes(estimator: Any) -> list[int]:
     """The widths of the hidden layers as a list, each above 0."""
-    given = estimator.hidden_layer_sizes
-    sizes = list(given) if hasattr(given, "__iter__") else [given]
+    widths = estimator.hidden_layer_sizes
+    sizes = list(widths) if hasattr(widths, "__iter__") else [widths]
     if np.any(np.array(sizes) <= 0):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
     if not all(isinstance(size, Integral) for size in sizes):
@@ -35,34 +35,34 @@ def hidden_sizes(estimator: Any) -> list[int]:
     return [int(size) for size in sizes]
 
 
-def _for_each(name: str, given: Any, sizes: Sequence[int]) -> list[Any]:
+def _for_each(name: str, value: Any, sizes: Sequence[int]) -> list[Any]:
     """One value for every hidden layer, from a single one or from as many."""
-    if isinstance(given, str) or not hasattr(given, "__len__"):
-        return [given] * len(sizes)
-    if len(given) != len(sizes):
-        raise ValueError(f"{name} has {len(given)} entries, expected {len(sizes)}: one for every hidden layer, or one")
-    return list(given)
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        return [value] * len(sizes)
+    if len(value) != len(sizes):
+        raise ValueError(f"{name} has {len(value)} entries, expected {len(sizes)}: one for every hidden layer, or one")
+    return list(value)
 
 
 def activations(estimator: Any) -> list[Layer]:
     """The layer after every hidden `Linear`."""
-    made = []
-    for one in _for_each("activation", estimator.activation, hidden_sizes(estimator)):
-        if isinstance(one, str) and one in ACTIVATIONS:
-            made.append(ACTIVATIONS[one])
-        elif isinstance(one, Layer) and not isinstance(one, type):
-            made.append(one)
+    layers = []
+    for activation in _for_each("activation", estimator.activation, hidden_sizes(estimator)):
+        if isinstance(activation, str) and activation in ACTIVATIONS:
+            layers.append(ACTIVATIONS[activation])
+        elif isinstance(activation, Layer) and not isinstance(activation, type):
+            layers.append(activation)
         else:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"activation is {one!r}, expected a layer such as GELU() or one of {known}")
-    return made
+            names = ", ".join(ACTIVATIONS)
+            raise ValueError(f"activation is {activation!r}, expected a layer such as GELU() or one of {names}")
+    return layers
 
 
 def initial_factors(estimator: Any) -> list[float]:
     """The factor in the bound of the initial weights of every `Linear`; the last layer has that of the one before."""
     factors = [_LOGISTIC_FACTOR if layer == Sigmoid() else _FACTOR for layer in activations(estimator)]
-    alone = _LOGISTIC_FACTOR if estimator.activation == "logistic" else _FACTOR
-    return [*factors, factors[-1] if factors else alone]
+    without_hidden = _LOGISTIC_FACTOR if estimator.activation == "logistic" else _FACTOR
+    return [*factors, factors[-1] if factors else without_hidden]
 
 
 def network(estimator: Any, n_in: int, n_out: int) -> Sequential:
@@ -87,7 +87,7 @@ def regression_loss(loss: str | Loss) -> Loss:
 
 
 def reported(loss: Loss, compat: str | None) -> Loss:
-    """The loss to train with: itself, or one that reports its value as scikit-learn does."""
+    """The loss to train with: ``loss``, or with ``compat`` the compatibility loss that reports scikit-learn's value."""
     if compat == "sklearn" and isinstance(loss, (SoftmaxCrossEntropy, SigmoidCrossEntropy)):
         return ClippedProbabilities(loss)
     if compat == "sklearn" and loss == HalfSquaredError():
@@ -102,28 +102,28 @@ def rules(estimator: Any) -> dict[str, Any]:
 
 
 def decays(estimator: Any) -> bool:
-    """Whether the rate follows scikit-learn's rules between epochs, which it does for sgd only."""
+    """Whether the rate changes by scikit-learn's rules between epochs, which is so for sgd only."""
     return estimator.solver == "sgd" and estimator.learning_rate in RATES
 
 
 def learning_rate(estimator: Any, steps: int) -> Any:
-    """A number, or a schedule over ``steps`` updates. scikit-learn's three rules begin with the number."""
-    given, first = estimator.learning_rate, float(estimator.learning_rate_init)
-    if not isinstance(given, str):
-        return given
-    if given == "cosine":
+    """The initial rate as a number (also for scikit-learn's three rules), or a schedule over ``steps`` updates."""
+    rule, first = estimator.learning_rate, float(estimator.learning_rate_init)
+    if not isinstance(rule, str):
+        return rule
+    if rule == "cosine":
         return CosineDecay(first, steps)
-    if given == "linear":
+    if rule == "linear":
         return PolynomialDecay(first, steps)
-    if given == "one_cycle":
+    if rule == "one_cycle":
         if steps < 4:  # the shortest cycle that rises and falls
             raise ConfigurationError(f"learning_rate='one_cycle' has {steps} updates in this fit, expected 4 or more")
         return OneCycle(first, steps)
     return first
 
 
-class _Words(NamedTuple):
-    """How an optimizer's fields are called here."""
+class _OptimizerFields(NamedTuple):
+    """An optimizer, and the estimator's argument for each of its fields."""
 
     kind: type
     fields: dict[str, str]
@@ -131,19 +131,19 @@ class _Words(NamedTuple):
 
 _MOMENTS = {"beta1": "beta_1", "beta2": "beta_2", "eps": "epsilon"}
 _OPTIMIZERS = {
-    "adam": _Words(Adam, _MOMENTS),
-    "adamw": _Words(AdamW, _MOMENTS),
-    "nadam": _Words(NAdam, _MOMENTS),
-    "radam": _Words(RAdam, _MOMENTS),
-    "rmsprop": _Words(RMSprop, {"eps": "epsilon"}),
-    "adagrad": _Words(Adagrad, {"eps": "epsilon"}),
-    "lion": _Words(Lion, {}),  # Adam's betas, which beta_1 and beta_2 are by default, would not serve it
-    "sgd": _Words(SGD, {"momentum": "momentum"}),
+    "adam": _OptimizerFields(Adam, _MOMENTS),
+    "adamw": _OptimizerFields(AdamW, _MOMENTS),
+    "nadam": _OptimizerFields(NAdam, _MOMENTS),
+    "radam": _OptimizerFields(RAdam, _MOMENTS),
+    "rmsprop": _OptimizerFields(RMSprop, {"eps": "epsilon"}),
+    "adagrad": _OptimizerFields(Adagrad, {"eps": "epsilon"}),
+    "lion": _OptimizerFields(Lion, {}),  # keeps its own betas: the defaults of beta_1 and beta_2 are Adam's
+    "sgd": _OptimizerFields(SGD, {"momentum": "momentum"}),
 }
 
 
 def optimizer(estimator: Any, steps: int) -> Optimizer:
-    """The update rule, for a fit of so many updates; lbfgs has none, and gets one that is never asked."""
+    """The optimizer for a fit of ``steps`` updates; for lbfgs one that is never used."""
     solver = estimator.solver
     if solver == FULL_BATCH:
         return SGD(1.0)
@@ -161,17 +161,17 @@ def optimizer(estimator: Any, steps: int) -> Optimizer:
 
 
 def check_together(estimator: Any) -> None:
-    """Arguments that cannot go together: lbfgs takes all rows at once and wants one and the same function, and an
+    """ValueError for arguments that cannot be combined: lbfgs needs a deterministic objective of all rows, and an
     optimizer of mlpcore has its own rate and decay."""
     if not isinstance(estimator.solver, str):
         for name, default in (("weight_decay", None), ("learning_rate", "constant")):
-            if (given := getattr(estimator, name)) != default:
+            if (value := getattr(estimator, name)) != default:
                 raise ValueError(
-                    f"{name}={given!r} cannot be used with solver={estimator.solver!r}, expected {default!r}; "
-                    "say it to that optimizer"
+                    f"{name}={value!r} cannot be used with solver={estimator.solver!r}, expected {default!r}; "
+                    "set it in that optimizer"
                 )
     if isinstance(estimator.scoring, str) and estimator.scoring != "loss":
-        get_scorer(estimator.scoring)  # a ValueError for a name that nobody knows, watched or not
+        get_scorer(estimator.scoring)  # ValueError for an unknown name, even if no score is computed
     if estimator.solver != FULL_BATCH:
         return
     for name, ok in (

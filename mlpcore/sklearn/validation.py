@@ -1,4 +1,4 @@
-"""Looks at held-out rows after an epoch: their loss, and the score that early stopping watches."""
+"""Loss and score of held-out rows after an epoch."""
 
 import copy
 import math
@@ -14,18 +14,18 @@ from mlpcore.backends.transfer import library_of
 from mlpcore.layers import Sequential
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
-from mlpcore.sklearn.runtime import Runtime, in_blocks, tree_parts
+from mlpcore.sklearn.predictor import Predictor, in_blocks, tree_parts
 from mlpcore.sklearn.scoring import score, scorer_of
 from mlpcore.typing import Array, Loss
 
 NO_SCORE = (
-    "the score that early stopping watches (scoring={0!r}) is {2} on the {1} rows held out: such an epoch is not the "
-    "best and does not end training; watch another score, or other rows by validation_data"
+    "the score of early stopping (scoring={0!r}) is {2} on the {1} rows held out: such an epoch is not the best and "
+    "does not end training; choose another score, or other rows by validation_data"
 )
 
 
 class HeldOut(NamedTuple):
-    """The rows, their encoded target, weights (None: ones) and y as a score takes it; all on the host but x."""
+    """Held-out rows: x, encoded target, weights (None: ones), and y as passed to scores; all but x on the host."""
 
     x: Any
     target: np.ndarray
@@ -50,9 +50,9 @@ def _taken(x: Any, rows: np.ndarray) -> Any:
 def validator(
     estimator: Any, held_out: HeldOut, loss: Loss, place: Any
 ) -> Callable[[Model], tuple[float, float | None]]:
-    """The function ``model -> (loss, score)``; the score is None where no one watches it.
+    """The function ``model -> (loss, score)``; the score is None without early stopping.
 
-    The first score that cannot be computed, NaN or negative infinity, is told in a warning.
+    It warns once, at the first score that is NaN or negative infinity.
     """
     backend, dtype = place.backend, place.dtype
     rows = held_out.x.shape[0]
@@ -61,7 +61,7 @@ def validator(
     by_name = estimator.early_stopping and estimator.scoring not in (None, "loss")
     scorer = scorer_of(estimator, held_out.y, held_out.weights) if by_name else None
     target: Any = None
-    told = False
+    warned = False
 
     def score_of(model: Model, z: Array, value: float) -> float:
         if scorer is not None:
@@ -73,7 +73,7 @@ def validator(
         return estimator._score_of(loss.predict(z), held_out.y, held_out.weights)
 
     def look(model: Model) -> tuple[float, float | None]:
-        nonlocal target, told
+        nonlocal target, warned
         with backend.scope(dtype):
             z = in_blocks(model.trainer.score, held_out.x, backend, dtype)
             if target is None:
@@ -84,23 +84,25 @@ def validator(
             value = float(backend.to_numpy(total)) if weights.any() else total
             if not estimator.early_stopping:
                 return value, None
-            found = score_of(model, z, value)
-        if not told and not found > -math.inf:
-            told = True
-            warnings.warn(NO_SCORE.format(estimator.scoring, rows, found), UndefinedMetricWarning, stacklevel=7)
-        return value, found
+            score_value = score_of(model, z, value)
+        if not warned and not score_value > -math.inf:
+            warned = True
+            warnings.warn(NO_SCORE.format(estimator.scoring, rows, score_value), UndefinedMetricWarning, stacklevel=7)
+        return value, score_value
 
     return look
 
 
 def _seen(estimator: Any, model: Model, place: Any) -> Any:
-    """The estimator with the model's present parameters, as a scorer may ask it."""
+    """A copy of the estimator with the model's current parameters, for a scorer."""
     seen = copy.copy(estimator)
     state = model.trainer.state
     net: Sequential = model.net  # type: ignore[assignment]  # the one that `network` made
-    coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, state.statistics))
+    coefs, intercepts, other_params = tree_parts(net, model.layout.view(state.params + 0, state.statistics))
     seen.coefs_, seen.intercepts_ = coefs, intercepts
-    seen._runtime = Runtime(*(net, model.loss, others, place.backend, place.dtype, place.name), model.compiled)
+    seen._predictor = Predictor(
+        *(net, model.loss, other_params, place.backend, place.dtype, place.name), model.compiled
+    )
     seen.n_layers_ = len(coefs) + 1
-    vars(seen).pop("feature_names_in_", None)  # the rows are an array by now
+    vars(seen).pop("feature_names_in_", None)  # the rows are an array here
     return seen

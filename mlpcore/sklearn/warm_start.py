@@ -10,7 +10,7 @@ from mlpcore.model import Model
 from mlpcore.random import Stream
 from mlpcore.sklearn import translation
 from mlpcore.sklearn.draws import Draws
-from mlpcore.sklearn.runtime import on_host, tree_from, tree_parts
+from mlpcore.sklearn.predictor import on_host, tree_from, tree_parts
 from mlpcore.trees import tree_map
 from mlpcore.typing import Params
 
@@ -70,10 +70,10 @@ def earlier_tree(estimator: Any, net: Sequential, n_in: int, n_out: int) -> Para
 
 def _other_layers(estimator: Any, net: Sequential) -> Sequence[Params]:
     """The parameters of the layers that are not Linear."""
-    runtime = getattr(estimator, "_runtime", None)
-    if runtime is None or runtime.net != net:
+    predictor = getattr(estimator, "_predictor", None)
+    if predictor is None or predictor.net != net:
         return tree_parts(net, net.init(Stream(0), "float64"))[2]
-    return on_host(tuple(runtime.others))
+    return on_host(tuple(predictor.others))
 
 
 def continued(fresh: Model, old: Model, tree: Params) -> Model:

@@ -1,6 +1,6 @@
-"""Tables from files: CSV and .npz read into named columns, and rows split into parts that keep the classes' shares.
+"""Reads tables from CSV and .npz files into named columns, and splits rows with the shares of classes kept.
 
-Whatever stands in a file is data. Names go into messages as reprs, and nothing in a file is run or unpickled.
+File content is only data: names appear in messages as reprs, and nothing is executed or unpickled.
 """
 
 import csv
@@ -21,14 +21,14 @@ __all__ = ["Table", "listed", "read_table", "split"]
 
 
 def read_table(path: str, target: str | None = "y") -> Table:
-    """The table in a file: a .npz archive (array x, and ``target`` where it is there), otherwise CSV with a header."""
+    """The table in a file: a .npz archive (array x, and array ``target`` if it exists), otherwise CSV with a header."""
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no file {path}")
     return read_archive(path, target) if path.lower().endswith(".npz") else _read_csv(path)
 
 
 def _read_csv(path: str) -> Table:
-    """A header of distinct names, then rows of as many cells; commas, semicolons or tabs, whichever fit them best."""
+    """The table in a CSV file: a header of distinct names and rows of equal length; the delimiter is guessed."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             lines = list(file)
@@ -50,18 +50,18 @@ def _read_csv(path: str) -> Table:
 
 
 def _equally_long(rows: Iterator[tuple[int, list[str]]], delimiter: str, path: str) -> Iterator[list[str]]:
-    """The cells of the rows, all of which are as many as in the first."""
+    """Yield the cells of the rows; DataError where a row is not as long as the first."""
     width = None
     for line, cells in rows:
         width = len(cells) if width is None else width
         if len(cells) != width:
-            more = f"; cells with {delimiter!r} in them need quotes" if len(cells) > width else ""
-            raise DataError(f"{path}, line {line}: {len(cells)} cells, expected {width} as in the header{more}")
+            hint = f"; cells with {delimiter!r} in them need quotes" if len(cells) > width else ""
+            raise DataError(f"{path}, line {line}: {len(cells)} cells, expected {width} as in the header{hint}")
         yield cells
 
 
 def _check_names(names: list[str], path: str) -> None:
-    """Distinct names that are there, and are names and not a first row of numbers."""
+    """DataError for a header with missing or repeated names, or of numbers."""
     if not names:
         raise DataError(f"{path}: the file is empty, expected a header and rows")
     if nameless := [i for i, name in enumerate(names) if not name.strip()]:

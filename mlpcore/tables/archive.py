@@ -1,4 +1,4 @@
-"""Columns from a .npz archive of plain arrays."""
+"""Reads columns from a .npz archive of plain arrays."""
 
 import zipfile
 import zlib
@@ -10,7 +10,7 @@ from mlpcore.tables.table import Table, listed
 
 
 def read_archive(path: str, target: str | None) -> Table:
-    """Arrays x (rows, columns) and, where it is there, the target (rows,)."""
+    """The table of an archive: array x (rows, columns) and, if it exists, array ``target`` (rows,)."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = archive.files
@@ -34,7 +34,7 @@ def read_archive(path: str, target: str | None) -> Table:
 
 
 def _plain(column: np.ndarray, name: str, path: str) -> np.ndarray:
-    """The column, if it holds real numbers or texts."""
+    """The column; DataError unless it holds real numbers or strings."""
     if column.dtype.kind not in "biufU":
         raise DataError(f"{path}: {name} has dtype {column.dtype}, expected real numbers or texts")
     return column

@@ -1,4 +1,4 @@
-"""What the text in a cell of a table may be: a number, a gap, or a number in a notation that is not read."""
+"""Reads the text of a table's cells: numbers, missing values, and numbers in other notations."""
 
 import re
 from collections.abc import Sequence
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 EMPTY = {"", "na", "n/a", "nan", "null"}  # cells that mean "no value", whatever their case
-MISSING = EMPTY | {"none", "?"}  # and these among numbers; among labels they may be answers
-_MARKS = "' \u2019\u00a0\u202f"  # between thousands: apostrophes and spaces, beside the comma or the point
+MISSING = EMPTY | {"none", "?"}  # the latter only among numbers; they may be labels
+_MARKS = "' \u2019\u00a0\u202f"  # thousands separators besides comma and point: apostrophes and spaces
 _THOUSANDS = re.compile(rf"[+-]?\d{{1,3}}([,{_MARKS}]\d{{3}})+(\.\d+)?")
 _POINTED = re.compile(rf"[+-]?\d{{1,3}}([.{_MARKS}]\d{{3}})+(,\d+)?")
 _COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
 def as_numbers(cells: Sequence[str]) -> np.ndarray | None:
-    """The cells as float64, NaN where a value is missing; None where any cell is neither."""
+    """The cells as float64, NaN for missing values; None if a cell is neither a number nor missing."""
     filled = ["nan" if cell.strip().lower() in MISSING else cell for cell in cells]
-    if any("_" in cell for cell in filled):  # Python reads 2020_01 as a number, people do not
+    if any("_" in cell for cell in filled):  # Python parses 2020_01 as a number
         return None
     try:
         return np.array(filled, dtype=np.float64)
@@ -25,20 +25,20 @@ def as_numbers(cells: Sequence[str]) -> np.ndarray | None:
 
 
 def number_in(cell: str) -> float | None:
-    """The finite number that a cell holds, if it holds one."""
+    """The finite number in a cell, else None."""
     values = as_numbers([cell])
     return None if values is None or not np.isfinite(values[0]) else float(values[0])
 
 
 def values_of(column: np.ndarray) -> np.ndarray | None:
-    """The column's numbers, NaN for gaps; None where it holds texts."""
+    """The column as numbers, NaN for gaps; None for a column of strings."""
     if column.dtype == object:
         return as_numbers(column.tolist())
     return None if column.dtype.kind == "U" else column
 
 
 def other_notation(cell: str) -> str:
-    """What is odd about a number that is not read as one, and how to write it; empty where the cell is no number.
+    """The description of a number in another notation, and how to write it; empty if the cell is no number.
 
     >>> other_notation("1.234,5 %")
     'a number with a thousands separator and a decimal comma and a percent sign: write 1234.5'
@@ -61,7 +61,7 @@ def other_notation(cell: str) -> str:
 
 
 def text_in(column: np.ndarray) -> str:
-    """The first cell that is neither a number nor a gap, as a short repr, its row (from 1), and what it looks like."""
+    """A description of the first cell that is neither a number nor a gap: short repr, row (from 1), and a hint."""
     cells = column.tolist()
     row = next((i for i, cell in enumerate(cells) if as_numbers([cell]) is None), 0)
     shown = repr(cells[row] if len(cells[row]) <= 30 else cells[row][:27] + "...")

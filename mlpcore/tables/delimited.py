@@ -1,18 +1,18 @@
-"""The rows of a text whose cells are separated by commas, semicolons or tabs."""
+"""Reads rows of cells separated by commas, semicolons or tabs."""
 
 import csv
 import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-DELIMITERS = "\t;,"  # the first of those that fit equally well: a comma may be part of a text, or of a number
+DELIMITERS = "\t;,"  # in order of preference, as a comma may be part of a text or number
 GUESSED_FROM = 100  # lines
 
 
 def guess_delimiter(lines: Sequence[str]) -> str:
-    """The delimiter that is there equally often in the first lines, else the most frequent one of the first.
+    """The delimiter with the same count in each of the first lines, else the most frequent one in the first line.
 
-    What is in quotes does not count, nor do empty lines.
+    Quoted text and empty lines are ignored.
     """
     first = itertools.islice((line for line in lines if line.strip()), GUESSED_FROM)
     text = re.sub(r'"[^"]*("|\Z)', "", "".join(first))
@@ -26,12 +26,12 @@ def guess_delimiter(lines: Sequence[str]) -> str:
 
 
 def read_rows(lines: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """``(line, cells)`` of every row that is not empty; spaces around cells and their quotes are left out.
+    """Yield ``(line, cells)`` for every row that is not empty, without spaces around cells and their quotes.
 
-    ``line`` is the number of the row's last line. A csv.Error tells of quotes that are not closed.
+    ``line`` is the number of the row's last line. csv.Error for a quote that is not closed.
     """
     spaces = " \r\n" if delimiter == "\t" else None  # a line of tabs is a row of empty cells
-    # Not strict, for spaces after a closing quote are no fault. A last line of our own tells whether all are closed.
+    # Not strict, to allow spaces after a closing quote. The added last line shows whether all quotes are closed.
     reader = csv.reader(itertools.chain(lines, ["end"]), delimiter=delimiter, skipinitialspace=True)
     start = 1
     try:

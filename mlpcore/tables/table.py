@@ -1,4 +1,4 @@
-"""A table: named columns, and how messages list their names."""
+"""The class Table: named columns of equal length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ NAMES_SHOWN = 10
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns of equal length by name: what a cell means is decided by whoever uses it.
+    """Columns of equal length by name; cells are not interpreted.
 
-    Columns of a CSV file are object arrays of the cells' texts, without the spaces around them. Those of a .npz archive
-    are real numbers or fixed-width texts; the archive has no names for them: ``named`` is False, and they are called
-    "x[0]", "x[1]" and so on.
+    Columns of a CSV file are object arrays of stripped strings. Columns of a .npz archive are real numbers or
+    fixed-width strings; as the archive has no column names, ``named`` is False and they are called "x[0]", "x[1]" and
+    so on.
     """
 
     source: str
@@ -44,20 +44,20 @@ class Table:
             ) from None
 
     def numbers(self, names: Sequence[str]) -> np.ndarray:
-        """These columns as a float64 array (rows, columns); a DataError names those that hold anything else."""
-        made = np.empty((self.rows, len(names)))
+        """These columns as a float64 array (rows, columns); DataError for columns with other cells or gaps."""
+        numbers = np.empty((self.rows, len(names)))
         texts = []
         for i, name in enumerate(names):
             values = values_of(self.columns[name])
             if values is None:
                 texts.append(f"{name!r} (as in {text_in(self.columns[name])})")
             else:
-                made[:, i] = values
+                numbers[:, i] = values
         if texts:
             raise DataError(
                 f"{self.source}: not numbers in column {listed(texts, str)}; encode or drop what is not a number"
             )
-        bad = ~np.isfinite(made)
+        bad = ~np.isfinite(numbers)
         if bad.any():
             counts = bad.sum(axis=0)
             shown = [
@@ -66,10 +66,10 @@ class Table:
             raise DataError(
                 f"{self.source}: missing or infinite values in column {listed(shown, str)}; fill or drop them"
             )
-        return made
+        return numbers
 
 
 def listed(names: Sequence[Any], show: Any = repr) -> str:
-    """The first names, shown one by one, and how many more there are."""
-    rest = [f"and {len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
-    return ", ".join([show(name) for name in names[:NAMES_SHOWN]] + rest)
+    """The first names, separated by commas, and the number of further ones."""
+    more = [f"and {len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
+    return ", ".join([show(name) for name in names[:NAMES_SHOWN]] + more)

@@ -48,7 +48,7 @@ def direction(monitor: str, mode: str) -> str:
 class Rule:
     """Abstract: waits for ``monitor`` to become better by more than ``min_delta``, up to ``patience`` epochs.
 
-    ``best`` is the best value so far, its sign turned where larger is better.
+    ``best`` is the best value so far, negated where larger is better.
     """
 
     def __init__(self, monitor: str, patience: int, min_delta: float, mode: str) -> None:

@@ -1,6 +1,6 @@
 """Checkpoints: the whole state of training in a file after every epoch, from which a killed fit goes on bit by bit.
 
-The tensors have names: ``params.2.weight``, ``optimizer.mean.2.weight``, ``statistics.1.running_mean``,
+The tensors have names: ``params.2.weight``, ``optimizer.first_moment.2.weight``, ``statistics.1.running_mean``,
 ``optimizer.count``, ``callbacks.0.snapshot.params.2.weight``. They hold no padding, no layout and nothing of a library,
 so any backend goes on from them.
 """
@@ -26,6 +26,8 @@ from mlpcore.training.values import decode_tree, encode_tree
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import State
 
+# Beginnings of the names of tensors in files written before December 2026.
+OLD_TENSORS = {"optimizer.mean.": "optimizer.first_moment.", "optimizer.square.": "optimizer.second_moment."}
 # What values raise that are not what was written: those of a damaged file, or of another version of a callback.
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
@@ -146,6 +148,7 @@ class Checkpoints:
         trainer = self.trainer
         host = tree_map(lambda leaf: np.array(trainer.backend.to_numpy(leaf)), trainer.state)
         expected = dict(named_state(host, self.layout))
+        tensors = {name if name in expected else _current_name(name): tensor for name, tensor in tensors.items()}
         for name in sorted(expected.keys() | tensors.keys()):
             got, own = (
                 f"{leaves[name].dtype} {leaves[name].shape}" if name in leaves else "missing"
@@ -156,6 +159,14 @@ class Checkpoints:
         for name, leaf in expected.items():
             leaf[...] = tensors[name]  # views: they fill the vectors, whose padding stays what the optimizer made it
         return host
+
+
+def _current_name(name: str) -> str:
+    """The present name of a tensor that was renamed."""
+    for old, new in OLD_TENSORS.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
 
 
 def _count(value: Any) -> int:

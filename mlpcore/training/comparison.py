@@ -9,7 +9,7 @@ import numpy as np
 
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.configuration import plain
-from mlpcore.files.specification import Specification, encode
+from mlpcore.files.specification import Specification, encode, type_name
 from mlpcore.training.callbacks import Rule
 
 
@@ -64,8 +64,8 @@ def digest(array: np.ndarray) -> str:
 
 def differences(saved: Any, own: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
     """``(where, saved, own)`` for every value that is not the same in both."""
-    if isinstance(saved, dict) and isinstance(own, dict) and saved.get("type") == own.get("type"):
-        for name in sorted(saved.keys() | own.keys()):
+    if isinstance(saved, dict) and isinstance(own, dict) and type_name(saved) == type_name(own):
+        for name in sorted((saved.keys() | own.keys()) - {"type"}):
             yield from differences(saved.get(name), own.get(name), f"{where}.{name}" if where else name)
     elif isinstance(saved, list) and isinstance(own, list) and len(saved) == len(own):
         for i, pair in enumerate(zip(saved, own, strict=True)):

@@ -98,7 +98,7 @@ def _not_finite(name: str, block: np.ndarray, columns: np.ndarray, titles: Seque
 def output_columns(net: Layer, x: Array) -> int:
     """Columns of the scores for this x; a DataError where its columns are not those the network takes."""
     try:
-        return net.widths(x.shape[1]) or x.shape[1]
+        return net.output_width(x.shape[1]) or x.shape[1]
     except ConfigurationError as error:
         raise DataError(str(error)) from None
 

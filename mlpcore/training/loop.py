@@ -11,10 +11,9 @@ import numpy as np
 
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.run import ChunkError, Run, StepNoise
+from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
 from mlpcore.errors import OutOfMemoryError
-from mlpcore.execution.gradients import beside_full_batch
 from mlpcore.random import Stream
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
@@ -146,11 +145,11 @@ class Trainer:
         full = min(batch_size, rows_in_order.size)
         self.compilation.decide(rows_in_order.size, full, self.layout.size)
         each = 1.0 if unweighted else _mean_weight(weights[rows_in_order], full)
-        even = unweighted and rows_in_order.size % full == 0
+        # Running statistics alone are told what a full batch weighs, unless every batch is such a one.
+        told = self.layout.statistics and not (unweighted and rows_in_order.size % full == 0)
+        full_batch = np.asarray((full * each, (full - 1) * each), self.dtype) if told else ()
         for chunk in self._chunks(rows_in_order, batch_size):
-            # What a full batch weighs, and how much of it tells of a variance; unsaid where every batch is such a one.
-            usual = None if even else (full * each, (full - 1) * each)
-            losses += self._advance(data, chunk, usual).tolist()
+            losses += self._advance(data, chunk, full_batch).tolist()
             counts = [float(chunk.shape[1])] * chunk.shape[0]
             batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
@@ -176,23 +175,21 @@ class Trainer:
         if order.size % batch_size:
             yield order[None, steps * batch_size :]
 
-    def _advance(self, data: Dataset, chunk: np.ndarray, full_batch: tuple[float, float] | None = None) -> np.ndarray:
-        """Run the chunk; the losses of its steps, as float64 on the host. ``full_batch`` is what BatchNorm asks for.
+    def _advance(self, data: Dataset, chunk: np.ndarray, full_batch: Tree = ()) -> np.ndarray:
+        """Run the chunk; the losses of its steps, as float64 on the host. ``full_batch`` is that of the batches.
 
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
         """
         first, stream = self.progress.step, Stream(self.seed, "noise")
 
-        def noise(stream: Any, rows: Any, full: Any) -> Noise:
-            made = self.net.noise(stream, (rows, data.x.shape[1]), self.dtype)
-            return made if full is None else beside_full_batch(made, full)
+        def noise(stream: Any, rows: Any) -> Noise:
+            return self.net.noise(stream, (rows, data.x.shape[1]), self.dtype)
 
-        full = None if full_batch is None else np.asarray([full_batch], self.dtype)
         stream = replace(stream, step=first)
-        draw: Callable[[int], Noise] = StepNoise(noise, stream, chunk.shape[1], full)
-        if not leaves(still := noise(stream, 1, full)):  # nothing is random: the empty tree serves every step
+        draw: Draw = StepNoise(noise, stream, chunk.shape[1], full_batch)
+        if not leaves(still := (noise(stream, 1), full_batch)):  # nothing is drawn: the empty tree serves every step
 
-            def draw(i: int) -> Any:
+            def draw(i: int) -> tuple[Noise, Tree]:
                 return still
 
         try:

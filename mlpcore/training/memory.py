@@ -22,7 +22,7 @@ def _columns_given(layer: Layer, n_in: int | None) -> int:
     """The columns of the outputs of all leaf layers; those of one that nothing is known of count as none."""
     if parts := children(layer):
         return sum(map(_columns_given, parts, child_widths(layer, n_in)))
-    return layer.widths(n_in) or n_in or 0
+    return layer.output_width(n_in) or n_in or 0
 
 
 def step_bytes(kept: int, parameters: int, rows: int, itemsize: int) -> int:

@@ -54,7 +54,7 @@ def fresh_state(tree: Params, layout: Layout, optimizer: Optimizer, backend: Bac
 
 
 def named_state(state: State, layout: Layout) -> Iterator[tuple[str, Array]]:
-    """The arrays of a state by name, ``params.2.weight`` or ``optimizer.mean.2.weight``; parts of vectors are views."""
+    """The arrays of a state by name, such as ``optimizer.first_moment.2.weight``; parts of vectors are views."""
     names = _names(state)._replace(statistics=tuple(f"statistics.{name}" for name in layout.statistics))
     leaves = [leaf for _, leaf in named_leaves(state)]
     for (_, name), leaf in zip(named_leaves(names), leaves, strict=True):

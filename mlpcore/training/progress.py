@@ -95,9 +95,9 @@ def _bar(stream: TextIO, epochs: int) -> Any:
     console = Console(file=stream)
     if not console.is_terminal or console.is_dumb_terminal:
         return None
-    # Names of metrics are data: no markup in them. What does not fit a narrow window is cut, never wrapped.
-    marked = encodable("\u2026", stream) == "\u2026"  # by three dots, where the terminal has them
-    cut = Column(no_wrap=True, overflow="ellipsis" if marked else "crop", ratio=1)
+    # Names of metrics are data: no markup in them. Text that does not fit a narrow window is cut off, never wrapped.
+    has_ellipsis = encodable("\u2026", stream) == "\u2026"  # with an ellipsis, if the terminal has that character
+    cut = Column(no_wrap=True, overflow="ellipsis" if has_ellipsis else "crop", ratio=1)
     bar = Bar(
         TextColumn("{task.fields[title]}", markup=False),
         BarColumn(bar_width=20),

@@ -33,8 +33,8 @@ class Watch:
             def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
                 for i in range(order.shape[0]):
                     self.orders.append(backend.to_numpy(backend.asarray(order[i])))
-                    noise = tree_map(lambda leaf: np.array(backend.to_numpy(backend.asarray(leaf))), draw(i))
-                    self.masks.extend(named_leaves(noise))
+                    drawn = tree_map(lambda leaf: np.array(backend.to_numpy(backend.asarray(leaf))), draw(i))
+                    self.masks.extend(named_leaves(drawn))
                 state, losses = inner(state, data, order, draw)
                 self.losses.extend(backend.to_numpy(losses).tolist())
                 return state, losses

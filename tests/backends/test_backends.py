@@ -85,7 +85,7 @@ def recording(backend: Backend, orders: list, noises: list) -> Backend:
         def run(state: Any, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> Any:
             for i in range(order.shape[0]):
                 orders.append(backend.to_numpy(backend.asarray(order[i])))
-                noises.append(host(tree_map(backend.asarray, draw(i))))
+                noises.append(host(tree_map(backend.asarray, draw(i)[0])))
             return inner(state, data, order, draw)
 
         return run
@@ -367,7 +367,7 @@ def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     whole = make(backend)
     curve = fit(whole).loss
     each = sum(leaf.nbytes for _, leaf in named_leaves(SMALL.noise(Stream(0), (16, 5), "float64")))
-    monkeypatch.setattr("mlpcore.backends.jax.scanning.NOISE_BYTES", 2 * each)
+    monkeypatch.setattr("mlpcore.backends.chunks.NOISE_BYTES", 2 * each)
     chunks: list[tuple[int, ...]] = []
     orders: list[np.ndarray] = []
     scan = optional("jax").lax.scan

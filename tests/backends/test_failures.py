@@ -38,7 +38,7 @@ class Glutton:
     by_product: bool = False
     row_independent = True
 
-    def widths(self, n_in: int | None) -> int | None:
+    def output_width(self, n_in: int | None) -> int | None:
         return n_in
 
     def init(self, rng: Any, dtype: str) -> Any:
@@ -47,7 +47,7 @@ class Glutton:
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return ()
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         if x.shape[0] == self.rows:
             xp = namespace(x)
             if self.by_product:  # a compiler may add up zeros without an array of them
@@ -183,7 +183,7 @@ def test_the_estimate_is_above_what_a_step_takes_and_near_it(net: str, rows: int
     x, y = Stream(1).normal((rows, 64)), Stream(2).normal((rows, 10))
     with model.backend.scope("float32"):
         data, _ = model._data(x, y)
-        drawn = model.net.noise(Stream(0), (rows, 64), "float32")
+        drawn = (model.net.noise(Stream(0), (rows, 64), "float32"),)
         for _ in range(2):  # the second time, with all imported and remembered
             tracemalloc.start()
             model.trainer.run(model.trainer.state, data, np.arange(rows)[None], lambda i: drawn)

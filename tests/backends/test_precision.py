@@ -119,7 +119,7 @@ class Squares:
 
     row_independent = False
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         return self.width
 
     def init(self, rng: Stream, dtype: str) -> dict:
@@ -128,7 +128,7 @@ class Squares:
     def noise(self, stream: Stream, shape: tuple, dtype: str) -> Any:
         return ()
 
-    def forward(self, params: dict, x: Any, noise: Any = None) -> tuple[Any, Any]:
+    def forward(self, params: dict, x: Any, training: Any = None) -> tuple[Any, Any]:
         xp = namespace(x)
         size = 1 + xp.sum(xp.abs(x.mT @ x), axis=(-2, -1), keepdims=True)
         return xp.matmul(x, params["weight"]) / size, (x, size)

@@ -13,7 +13,7 @@ from fitting import EAGER, NET, X, Y, assert_same, make, state_of, with_steps
 from libraries import STRICT, StrictArray, refusing
 
 import mlpcore as mc
-from mlpcore.backends import prefetch, streaming
+from mlpcore.backends import chunks, streaming
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.prefetch import run_prefetched
 from mlpcore.backends.run import ChunkError, run_eagerly
@@ -68,7 +68,7 @@ def chunk(net: Any, steps: int) -> tuple[list[tuple[int, ...]], dict[str, int]]:
     run = run_prefetched(device, device.send)(step)
 
     def draw(i: int) -> Any:
-        return net.noise(Stream(0, step=i), (5, 3), "float64")
+        return (net.noise(Stream(0, step=i), (5, 3), "float64"),)
 
     index = StrictArray.__getitem__
     with pytest.MonkeyPatch.context() as patch:
@@ -94,14 +94,14 @@ def test_without_noise_the_order_alone_is_sent() -> None:
 
 def test_much_noise_goes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     each = 2 * 5 * 4 * 8
-    monkeypatch.setattr(prefetch, "NOISE_BYTES", 3 * each + 1)
+    monkeypatch.setattr(chunks, "NOISE_BYTES", 3 * each + 1)
     sent, _ = chunk(DROPOUT, 7)
     assert sent == [(7, 5), *[(3, 5, 4)] * 4, *[(1, 5, 4)] * 2], "pieces of three steps, two masks each, and the rest"
 
 
 def test_no_more_is_drawn_ahead_than_goes_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """All the masks of a chunk at once could take more memory than there is."""
-    monkeypatch.setattr(prefetch, "NOISE_BYTES", 2 * 5 * 4 * 8)
+    monkeypatch.setattr(chunks, "NOISE_BYTES", 2 * 5 * 4 * 8)
     events: list[str] = []
 
     def step(state: Any, batch: Any) -> Any:
@@ -110,7 +110,7 @@ def test_no_more_is_drawn_ahead_than_goes_in_one_go(monkeypatch: pytest.MonkeyPa
 
     def draw(i: int) -> Any:
         events.append("draw")
-        return np.zeros((5, 4))
+        return (np.zeros((5, 4)),)
 
     data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
     run_prefetched(np, np.asarray)(step)(None, data, order, draw)
@@ -123,7 +123,7 @@ def test_running_ahead_gives_the_bits_of_a_loop(place: str, monkeypatch: pytest.
     if place == "jax":
         pytest.skip("JAX compiles its chunks, it does not run ahead")
     compiled = run_prefetched(backend.xp, backend.asarray)
-    monkeypatch.setattr(prefetch, "NOISE_BYTES", 2 * 5 * 5 * 8)
+    monkeypatch.setattr(chunks, "NOISE_BYTES", 2 * 5 * 5 * 8)
     models = [make(NET, backend=one, seed=3) for one in (backend, with_steps(backend, compiled))]
     losses = [model.fit(X, Y, epochs=3, batch_size=5).loss for model in models]
     assert losses[0] == losses[1]
@@ -143,11 +143,11 @@ def test_a_failure_tells_the_whole_steps_before_it(fails: str, at: int) -> None:
     def draw(i: int) -> Any:
         if fails == "draw" and i == at:
             raise cause
-        return np.zeros(1)
+        return (np.zeros(1),)
 
     data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ChunkError) as caught:
-        patch.setattr(prefetch, "NOISE_BYTES", 8)
+        patch.setattr(chunks, "NOISE_BYTES", 8)
         run_prefetched(np, np.asarray)(step)(0, data, order, draw)
     assert (caught.value.state, caught.value.steps) == (at, at) and caught.value.__cause__ is cause
 
@@ -169,7 +169,7 @@ def test_losses_that_find_no_room_leave_the_steps_done(way: str) -> None:
         run = run_eagerly(narrow, np.asarray)(step)
     data, order = (X, Y, np.ones(len(X))), np.zeros((6, 5), int)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ChunkError) as caught:
-        patch.setattr(streaming, "PIECE_BYTES", 1)
+        patch.setattr(streaming, "BUFFER_BYTES", 1)
         run = streamed(run, lambda: PlainCopies(np.asarray), full) if way == "streamed" else run
         run(0, data, order, lambda i: ())
     assert (caught.value.state, caught.value.steps) == (6, 6) and caught.value.__cause__ is cause

@@ -10,8 +10,9 @@ from members import OPTIMIZERS
 from optional import optional
 
 import mlpcore as mc
+from mlpcore.backends import chunks
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.jax import scanning, split_vector
+from mlpcore.backends.jax import split_vector
 from mlpcore.backends.jax.split_vector import SplitVector
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
@@ -184,7 +185,7 @@ def test_a_failure_within_a_long_chunk_leaves_whole_steps(monkeypatch: pytest.Mo
     backend, _ = watched()
     model = make(NET, **EVERYTHING, backend=backend)
     model.fit(X[:20], Y[:20], epochs=2, batch_size=2)
-    monkeypatch.setattr(scanning, "NOISE_BYTES", 2 * 2 * (5 + 1) * 8)  # masks and row weights of two steps
+    monkeypatch.setattr(chunks, "NOISE_BYTES", 2 * 2 * (5 + 1) * 8)  # masks and row weights of two steps
     run, begun = model.trainer.run, model.trainer.progress.step
 
     def failing(state: Any, data: Any, order: np.ndarray, draw: Any) -> Any:

@@ -31,10 +31,11 @@ from hypothesis import strategies as st
 import mlpcore as mc
 from mlpcore.backends import streaming
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.chunks import even_ranges
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.cupy import copies
 from mlpcore.backends.run import ChunkError
-from mlpcore.backends.streaming import fits_on_device, pieces, sent_whole, streamed
+from mlpcore.backends.streaming import fits_on_device, sent_whole, streamed
 from mlpcore.random import Stream
 from mlpcore.training.ingest import data_backend
 
@@ -42,19 +43,19 @@ from mlpcore.training.ingest import data_backend
 
 
 @given(steps=st.integers(0, 300), each=st.integers(0, 1000), most=st.integers(1, 5000))
-def test_pieces_cover_all_steps_evenly_within_the_limit(steps: int, each: int, most: int) -> None:
-    cuts = pieces(steps, each, most)
-    assert [i for start, stop in cuts for i in range(start, stop)] == list(range(steps))
-    lengths = [stop - start for start, stop in cuts]
+def test_ranges_cover_all_steps_evenly_within_the_limit(steps: int, each: int, most: int) -> None:
+    ranges = even_ranges(steps, each, most)
+    assert [i for start, stop in ranges for i in range(start, stop)] == list(range(steps))
+    lengths = [stop - start for start, stop in ranges]
     if steps:
         assert max(lengths) * each <= max(most, each)
         assert len(set(lengths[:-1])) <= 1 and lengths[-1] <= lengths[0]
         fewest = -(-steps // max(1, most // max(each, 1)))
-        assert len(cuts) <= fewest, "more pieces than are needed"
+        assert len(ranges) <= fewest, "more ranges than are needed"
 
 
 def test_data_stay_on_a_device_that_has_room_for_more_than_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 10)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 10)
     assert fits_on_device(10**12, lambda: None), "the host holds what it holds"
     assert fits_on_device(600, lambda: 1000) and not fits_on_device(601, lambda: 1000)
     assert not fits_on_device(11, lambda: 0)
@@ -62,7 +63,7 @@ def test_data_stay_on_a_device_that_has_room_for_more_than_them(monkeypatch: pyt
 
 
 def test_the_place_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 100)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 100)
     host, device = mc.get_backend("numpy"), mc.get_backend("array_api_strict")
     tight = with_extras(device, free_memory=lambda: 8 * 22 * 3 - 1)
     wide = with_extras(device, free_memory=lambda: 100 * 8 * 22 * 3)
@@ -230,7 +231,7 @@ def test_steps_see_their_rows_whatever_the_queues_do(
     seed: int, steps_in_a_piece: int, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     each = sum(part[:1].nbytes for part in DATA)
-    monkeypatch.setattr(streaming, "PIECE_BYTES", steps_in_a_piece * 4 * each)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", steps_in_a_piece * 4 * each)
     queues, seen = Queues(seed), []
     old = queues.device((64,), "float64")
     old[...] = 5
@@ -273,14 +274,14 @@ def test_the_next_piece_is_gathered_before_the_last_one_has_computed() -> None:
 
     order = np.arange(40).reshape(10, 4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "PIECE_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))
+        patch.setattr(streaming, "BUFFER_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))
         streamed(run, lambda: queues, np.concatenate)(None, DATA, order, lambda i: ())
     assert events == ["send"] * 6 + ["run", *["send"] * 3] * 3 + ["run"] * 2
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_an_array_goes_there_whole(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 7 * 3 * 4)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 7 * 3 * 4)
     queues, seen = Queues(seed), []
     x = Stream(seed).normal((40, 3))
     old = queues.device((40, 3), "float32")
@@ -308,7 +309,7 @@ class Breaking(Queues):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_pinned_memory_is_let_go_when_no_copy_reads_it_any_more(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 7 * 3 * 4)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 7 * 3 * 4)
     queues = Breaking(seed)
     queues.left = seed % 4 + 1
     with pytest.raises(KeyboardInterrupt):
@@ -324,7 +325,7 @@ def test_pinned_memory_is_let_go_when_no_copy_reads_it_any_more(seed: int, monke
 
 @pytest.mark.parametrize("inner", [True, False])
 def test_a_failure_tells_the_whole_steps_before_it(inner: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))
     cause = MemoryError("no room")
 
     def run(state: int, data: tuple, order: np.ndarray, draw: Any) -> Any:
@@ -344,7 +345,7 @@ def test_a_failure_tells_the_whole_steps_before_it(inner: bool, monkeypatch: pyt
 @pytest.mark.parametrize("seed", range(30))
 def test_steps_before_a_failure_keep_their_rows(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """They may still be waiting to compute when the caller has caught the error and begins anew."""
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))
     queues, seen = Queues(seed), []
     inner = reading(queues, seen)
 
@@ -383,7 +384,7 @@ PLACES = [*HERE, "eager", gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
 def both(place: str, monkeypatch: pytest.MonkeyPatch, batch: int) -> tuple[Backend, Backend]:
     """The backend, and it without room; a piece is two steps of so many rows of X and Y in float64."""
     backend = EAGER if place == "eager" else open_place(place)
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 2 * batch * 8 * (3 + 2 + 1))
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 2 * batch * 8 * (3 + 2 + 1))
     return backend, tight(backend)
 
 
@@ -444,7 +445,7 @@ def test_chunks_keep_to_the_pace_of_their_backend(monkeypatch: pytest.MonkeyPatc
 def test_no_copy_is_on_its_way_when_a_chunk_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else it would arrive in memory that has gone to others. Late copies show it, on the emulated device."""
     backend = open_place("cupy")
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 8 * 64)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 8 * 64)
     sent, copied = [], copies.CudaCopyQueue.copied
 
     def noted(queue: copies.CudaCopyQueue) -> Any:

@@ -59,13 +59,13 @@ def test_each_member_has_the_same_formula_in_jax():
     from benchmarks import jax_members, members
 
     kept = {name.split()[0].rstrip(",") for name in members.ACTIVATIONS | members.LOSSES | members.OPTIMIZERS}
-    activations = [layer for layer in mc.layers.LAYERS if issubclass(layer, Activation)]
+    activations = [mc.Softmax, *(layer for layer in mc.layers.LAYERS if issubclass(layer, Activation))]
     assert {one.__name__ for one in (*activations, *mc.losses.LOSSES, *mc.optimizers.OPTIMIZERS)} == kept
     task = workloads.make_task(workloads.Workload("small", 12, (5, 7, 6, 8), steps=1))
     near, x = {"rtol": 1e-9, "atol": 1e-12}, np.linspace(-4, 4, 96).reshape(12, 8)
     with jax.enable_x64(True):
         for name, layer in members.ACTIVATIONS.items():
-            np.testing.assert_allclose(layer.activate(x)[0], jax_members.ACTIVATIONS[name](x), **near, err_msg=name)
+            np.testing.assert_allclose(layer.forward({}, x)[0], jax_members.ACTIVATIONS[name](x), **near, err_msg=name)
         for name, (loss, *_) in members.LOSSES.items():
             target = members.target_of(task, members.Case(name, loss=name))
             prepared = loss.prepare(target, 8, x.dtype)
@@ -152,7 +152,7 @@ def test_workloads_are_those_that_are_named():
     swept = {name: sorted(one.batch for one in workloads.SWEEP if one.name == name) for name in ("narrow", "broad")}
     assert all(batches[0] == 1 and batches[-1] == 65536 for batches in swept.values())
     for one in (*workloads.WORKLOADS, *workloads.SWEEP):
-        assert one.network().widths(one.widths[0]) == one.widths[-1]
+        assert one.network().output_width(one.widths[0]) == one.widths[-1]
         assert one.parameters == sum(
             np.size(leaf)
             for pair in workloads.make_task(workloads.Workload("", 1, one.widths, 1)).params

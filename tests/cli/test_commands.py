@@ -275,8 +275,8 @@ def test_tables_that_cannot_be_used(capsys, folder, names, columns, words, said)
         (("--precision", "tf32"), "precision is 'tf32', expected one of 'highest'"),
         (("--out", "no/where.model"), "there is no directory no"),
         (("--out", "."), ". is a directory"),
-        (("--out", "prices.csv"), "need names of their own"),
-        (("--out", "prices.png"), "need names of their own"),
+        (("--out", "prices.csv"), "need different names"),
+        (("--out", "prices.png"), "need different names"),
         (("--frobnicate",), "unrecognized arguments: --frobnicate"),
     ],
 )

@@ -19,13 +19,13 @@ pytestmark = needs_compiler
 @given(n=st.integers(0, 5000), seed=st.integers(0, 2**64 - 1), step=st.integers(0, 2**40))
 def test_an_order_is_that_of_the_stream(n: int, seed: int, step: int) -> None:
     stream = replace(Stream(seed, "order", member=seed % 3), step=step)
-    np.testing.assert_array_equal(compiled.order(stream, n), stream.order(n))
+    np.testing.assert_array_equal(compiled.row_order(stream, n), stream.order(n))
 
 
 def test_a_long_order_is_that_of_the_stream() -> None:
     """So many that buckets hold several words each."""
     stream, n = Stream(5, "order"), 6_000_000
-    np.testing.assert_array_equal(compiled.order(stream, n), stream.order(n))
+    np.testing.assert_array_equal(compiled.row_order(stream, n), stream.order(n))
 
 
 def test_where_leading_bits_agree_the_whole_words_decide(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_where_leading_bits_agree_the_whole_words_decide(monkeypatch: pytest.Mon
         return answers[-1]
 
     monkeypatch.setattr(compiled, "_function", lambda: with_few_bits)
-    np.testing.assert_array_equal(compiled.order(Stream(1), n), Stream(1).order(n))
+    np.testing.assert_array_equal(compiled.row_order(Stream(1), n), Stream(1).order(n))
     assert answers == [0]
 
 
@@ -49,7 +49,7 @@ def test_an_epoch_takes_the_same_order_however_it_is_drawn(
 ) -> None:
     monkeypatch.setattr(orders, "MANY_ROWS", 100)
     calls = []
-    monkeypatch.setattr(orders, "compiled_order", lambda *given: calls.append(1) or compiled.order(*given))
+    monkeypatch.setattr(orders, "compiled_order", lambda *given: calls.append(1) or compiled.row_order(*given))
     order = shuffled(3, 1000, compile)
     for epoch in range(4):
         np.testing.assert_array_equal(order(epoch), replace(Stream(3, "order"), step=epoch).order(1000))

@@ -16,7 +16,7 @@ import numpy as np
 import mlpcore as mc
 from mlpcore.execution import tiled
 
-def sums(params, x, target, weights, noise):
+def sums(params, x, target, weights, noise, full_batch):
     return x.sum(), weights.sum(), (), ()
 
 def work():
@@ -39,7 +39,7 @@ def test_a_thread_goes_on_training_after_the_main_thread_has_ended() -> None:
 def test_tiles_on_threads_in_a_forked_process() -> None:
     net, x = Linear(3, 2), Stream(0).normal((64, 3))
 
-    def sums(params: tuple, x: np.ndarray, target: np.ndarray, weights: np.ndarray, noise: tuple) -> tuple:
+    def sums(params: tuple, x: np.ndarray, target: np.ndarray, weights: np.ndarray, *_: tuple) -> tuple:
         return x.sum(), weights.sum(), (), ()
 
     function = tiled(net, sums, 8, threads=2)

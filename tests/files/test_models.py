@@ -33,7 +33,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("case", members.LAYERS)
 def test_a_loaded_model_predicts_the_same_bits(case: str, ema: float | None, tmp_path: Path) -> None:
     inner = members.LAYERS[case](4)
-    net = nn.Sequential(nn.Linear(3, 4), inner, nn.Linear(inner.widths(4), 2))
+    net = nn.Sequential(nn.Linear(3, 4), inner, nn.Linear(inner.output_width(4), 2))
     model = trained(net, ema=ema, l2=0.01, clip_norm=2.0, seed=2**64 - 1, dtype="float64", metrics=["r2"])
     model.save(tmp_path / "model")
     back = load(tmp_path / "model")

@@ -27,7 +27,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 ARCHIVES = sorted(GOLDEN.glob("files-*.zip"))
 X = Stream(7, "x").normal((24, 3))
 Y = np.stack([X[:, 0] * X[:, 1], np.sin(X[:, 2])], axis=1)
-POSITIVE = ("Poisson",)  # losses whose targets are counts
+POSITIVE = ("PoissonNLL",)  # losses whose targets are counts
 LABELLED = ("SoftmaxCrossEntropy", "SigmoidCrossEntropy")
 # Every layer once, in one network, with a Linear before those that change their number of columns.
 NET = mc.Sequential(
@@ -182,6 +182,14 @@ def test_a_pickled_estimator_predicts_what_it_did_and_goes_on(name: str, archive
     estimator, expected = pickle.loads(read(archive, f"{name}.pickle")), expected_of(archive, name)
     np.testing.assert_allclose(probabilities(estimator), expected["predictions"], rtol=1e-9)
     np.testing.assert_allclose(probabilities(estimator.fit(X, labels_for(name))), expected["after"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "now"),
+    [("losses.likelihood", "Poisson", mc.PoissonNLL), ("layers.saturating", "Softmax", mc.Softmax)],
+)
+def test_a_pickle_finds_what_was_moved_or_renamed(module: str, name: str, now: type) -> None:
+    assert pickle.loads(f"cmlpcore.{module}\n{name}\n.".encode()) is now
 
 
 def test_there_is_an_archive() -> None:

@@ -21,6 +21,6 @@ def deep(*between: Any) -> mc.Sequential:
 class Looking(mc.ReLU):
     """A layer that looks at numbers."""
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         """The rectifier, for what is positive somewhere."""
-        return super().forward(params, x, noise) if bool((x > 0).any()) else (x, x)
+        return super().forward(params, x, training) if bool((x > 0).any()) else (x, x)

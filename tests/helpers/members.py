@@ -15,6 +15,7 @@ from mlpcore.gradient_check import draw_targets
 from mlpcore.layers.containers import children
 from mlpcore.random import Stream
 from mlpcore.trees import is_statistic, named_leaves, tree_map
+from mlpcore.typing import Training
 
 # Every case is a function of its number of input columns.
 LAYERS: dict[str, Callable[[int], Any]] = {
@@ -68,8 +69,8 @@ LOSSES: dict[str, tuple[Any, str]] = {
     "Huber 0.3": (ls.Huber(0.3), "reals"),
     "Quantile": (ls.Quantile(), "reals"),
     "Quantile of one level": (ls.Quantile((0.7,)), "reals"),
-    "Poisson": (ls.Poisson(), "counts"),
-    "Poisson as half a deviance": (ls.Poisson("deviance"), "counts"),
+    "Poisson": (ls.PoissonNLL(), "counts"),
+    "Poisson as half a deviance": (ls.PoissonNLL("deviance"), "counts"),
     "GaussianNLL": (ls.GaussianNLL(), "reals"),
     "SigmoidCrossEntropy": (ls.SigmoidCrossEntropy(), "flags"),
     "SoftmaxCrossEntropy": (ls.SoftmaxCrossEntropy(), "labels"),
@@ -131,24 +132,25 @@ def parts_of(layer: Any) -> Iterator[Any]:
 
 def layer_arrays(
     layer: Any, width: int, rows: int, dtype: str, seed: int = 0, members: int | None = None
-) -> tuple[Any, np.ndarray, Any, np.ndarray]:
-    """Host params, x, noise and dy; with ``members``, of a stack of that many networks (x too)."""
+) -> tuple[Any, np.ndarray, Training, np.ndarray]:
+    """Host params, x, what is known in training and dy; with ``members``, of a stack of that many networks (x too)."""
     if members is not None:
         stacked = [_one(layer, width, rows, dtype, Stream(seed, member=j)) for j in range(members)]
         return tree_map(lambda *leaves: np.stack(leaves), stacked[0], *stacked[1:])
     return _one(layer, width, rows, dtype, Stream(seed))
 
 
-def _one(layer: Any, width: int, rows: int, dtype: str, stream: Stream) -> tuple[Any, np.ndarray, Any, np.ndarray]:
+def _one(layer: Any, width: int, rows: int, dtype: str, stream: Stream) -> tuple[Any, np.ndarray, Training, np.ndarray]:
     moved = {
         name: leaf + (0.1 * _draw(stream, f"moved.{name}", leaf.shape, is_statistic(name))).astype(dtype)
         for name, leaf in named_leaves(layer.init(stream.child("init"), dtype))
     }
     values = iter(moved.values())
     params = tree_map(lambda _: next(values), layer.init(stream.child("init"), dtype))
-    noise = layer.noise(stream.child("noise"), (rows, width), dtype)
-    dy = _draw(stream, "dy", (rows, layer.widths(width)), False)
-    return params, _draw(stream, "x", (rows, width), False).astype(dtype), noise, dy.astype(dtype)
+    weights = (0.5 + stream.child("weights").uniform((rows,))).astype(dtype)
+    training = Training(layer.noise(stream.child("noise"), (rows, width), dtype), weights)
+    dy = _draw(stream, "dy", (rows, layer.output_width(width)), False)
+    return params, _draw(stream, "x", (rows, width), False).astype(dtype), training, dy.astype(dtype)
 
 
 def _draw(stream: Stream, name: str, shape: tuple[int, ...], positive: bool) -> np.ndarray:

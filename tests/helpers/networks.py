@@ -8,7 +8,6 @@ import numpy as np
 from hypothesis import strategies as st
 
 import mlpcore as mc
-from mlpcore.layers.containers import observe
 from mlpcore.namespace import namespace
 from mlpcore.training.rules import Rules
 
@@ -20,7 +19,7 @@ class Plain:
 
     row_independent = True
 
-    def widths(self, n_in: Any) -> Any:
+    def output_width(self, n_in: Any) -> Any:
         return n_in
 
     def init(self, rng: Any, dtype: str) -> Any:
@@ -34,7 +33,7 @@ class Plain:
 class Squash(Plain):
     """``x / (1 + |x|)``."""
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         below = 1 / (1 + abs(x))
         return x * below, below
 
@@ -51,7 +50,7 @@ class Gate(Plain):
     def init(self, rng: Any, dtype: str) -> Any:
         return {"weight": (0.5 + rng.uniform((self.width,))).astype(dtype)}
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         gate = namespace(x).tanh(params["weight"])[..., None, :]
         return x * gate, (x, gate)
 
@@ -67,7 +66,7 @@ class Centre(Plain):
 
     row_independent = False
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         return x - namespace(x).sum(x, axis=-2, keepdims=True) / x.shape[-2], ()
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
@@ -81,48 +80,43 @@ class Jitter(Plain):
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return stream.child("uniform").uniform(shape).astype(dtype)
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
-        return (x if noise is None else x * noise), noise
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
+        return (x, None) if training is None else (x * training.noise, training.noise)
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
         return (dy if cache is None else dy * cache), {}
 
 
 @dataclass(frozen=True)
-class Both:
-    """A container: the mean of two layers."""
+class Both(mc.Container):
+    """The mean of two layers."""
 
     one: Any
     other: Any
 
     @property
-    def row_independent(self) -> bool:
-        return self.one.row_independent and self.other.row_independent
+    def children(self) -> Any:
+        return self.one, self.other
 
-    def widths(self, n_in: Any) -> Any:
-        return self.one.widths(n_in)
+    def with_children(self, children: Any) -> Any:
+        return Both(*children)
 
-    def init(self, rng: Any, dtype: str) -> Any:
-        return self.one.init(rng.child("one"), dtype), self.other.init(rng.child("other"), dtype)
+    def output_width(self, n_in: Any) -> Any:
+        return self.one.output_width(n_in)
 
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return self.one.noise(stream.child(1), shape, dtype), self.other.noise(stream.child(2), shape, dtype)
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
-        noises = (None, None) if noise is None else noise
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         (y, first), (z, second) = (
-            layer.forward(part, x, draws)
-            for layer, part, draws in zip((self.one, self.other), params, noises, strict=True)
+            layer.forward(params[i], x, training and training.child(i)) for i, layer in enumerate(self.children)
         )
         return 0.5 * (y + z), (first, second)
-
-    def observe(self, params: Any, cache: Any) -> Any:
-        return tuple(observe(layer, *of) for layer, *of in zip((self.one, self.other), params, cache, strict=True))
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
         (dx, first), (dz, second) = (
             layer.backward(part, kept, 0.5 * dy, need_dx=need_dx)
-            for layer, part, kept in zip((self.one, self.other), params, cache, strict=True)
+            for layer, part, kept in zip(self.children, params, cache, strict=True)
         )
         return (dx + dz if need_dx else None), (first, second)
 
@@ -191,11 +185,11 @@ def layer(draw: Any, width: int, depth: int) -> Any:
     inner = draw(layers(width, depth - 1, 3))
     if kind == "Sequential":
         return mc.Sequential(*inner)
-    back = mc.Sequential(*inner, mc.Linear(mc.Sequential(*inner).widths(width), width))
+    back = mc.Sequential(*inner, mc.Linear(mc.Sequential(*inner).output_width(width), width))
     return (
         mc.Residual(back)
         if kind == "Residual"
-        else Both(back, draw(layer(width, 0).filter(lambda one: one.widths(width) == width)))
+        else Both(back, draw(layer(width, 0).filter(lambda one: one.output_width(width) == width)))
     )
 
 
@@ -205,7 +199,7 @@ def layers(draw: Any, width: int, depth: int, most: int) -> list[Any]:
     made: list[Any] = []
     for _ in range(draw(st.integers(1, most))):
         made.append(draw(layer(width, depth)))
-        width = made[-1].widths(width)
+        width = made[-1].output_width(width)
     return made
 
 
@@ -219,7 +213,7 @@ def trainings(draw: Any, width: int) -> Training:
     """A network for so many columns, with its loss, optimizer and rules."""
     case = draw(_case(LOSSES))
     inner = draw(layers(width, 2, 4))
-    net = mc.Sequential(*inner, mc.Linear(mc.Sequential(*inner).widths(width), LOSSES[case][0].outputs(OUTPUTS)))
+    net = mc.Sequential(*inner, mc.Linear(mc.Sequential(*inner).output_width(width), LOSSES[case][0].outputs(OUTPUTS)))
     rules = Rules(
         draw(st.sampled_from((0.0, 1e-2))),
         draw(st.sampled_from((None, 0.5))),

@@ -22,7 +22,7 @@ class Ripple:
 
     row_independent = True
 
-    def widths(self, n_in: int | None) -> int:
+    def output_width(self, n_in: int | None) -> int:
         """As many columns as there are gains."""
         return self.features
 
@@ -34,7 +34,7 @@ class Ripple:
         """None is needed."""
         return ()
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> tuple[Any, Any]:
+    def forward(self, params: Any, x: Any, training: Any = None) -> tuple[Any, Any]:
         """The formula; u and r are what `backward` needs."""
         xp = array_namespace(x)
         r = xp.sqrt(1 + xp.mean(x * x, axis=-1, keepdims=True))

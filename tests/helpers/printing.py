@@ -104,7 +104,7 @@ class Case(NamedTuple):
 
 def network(*between: Any, outputs: int = CLASSES) -> mc.Sequential:
     """Two dense layers and what lies between them, for rows of `WIDTH` columns."""
-    width = mc.Sequential(mc.Linear(WIDTH, 4), *between).widths(WIDTH)
+    width = mc.Sequential(mc.Linear(WIDTH, 4), *between).output_width(WIDTH)
     return mc.Sequential(mc.Linear(WIDTH, 4), *between, mc.Linear(width, outputs))
 
 

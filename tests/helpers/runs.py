@@ -26,8 +26,8 @@ def layer_run(case: str, dtype: str, stack: int | None) -> Run:
     """Training pass, backward pass, statistics, prediction."""
     layer = LAYERS[case](4)
 
-    def function(params: Any, x: Any, noise: Any, dy: Any) -> Any:
-        y, cache = layer.forward(params, x, noise)
+    def function(params: Any, x: Any, training: Any, dy: Any) -> Any:
+        y, cache = layer.forward(params, x, training)
         dx, grads = layer.backward(params, cache, dy)
         return y, dx, grads, observe(layer, params, cache), layer.forward(params, x)[0]
 

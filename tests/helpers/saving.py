@@ -30,7 +30,7 @@ def trained(net: Any = NET, loss: Any = None, optimizer: Any = None, **words: An
     """A model after one epoch, so that statistics and averages are not what they were at first."""
     model = Model(net, loss or HalfSquaredError(), optimizer or SGD(0.01), **words)
     x = table()
-    model.fit(x, np.zeros((ROWS, net.widths(3))), epochs=1, batch_size=5)
+    model.fit(x, np.zeros((ROWS, net.output_width(3))), epochs=1, batch_size=5)
     return model
 
 

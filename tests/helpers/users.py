@@ -13,7 +13,7 @@ from mlpcore.typing import Batch
 
 def network(*inner: Any, outputs: int = 3) -> mc.Sequential:
     layers = (mc.Linear(5, 4), *inner)
-    return mc.Sequential(*layers, mc.Linear(mc.Sequential(*layers).widths(5), outputs))
+    return mc.Sequential(*layers, mc.Linear(mc.Sequential(*layers).output_width(5), outputs))
 
 
 def batches(net: Any, case: str, dtype: str, sizes: tuple[int, ...], width: int) -> list[Batch]:

@@ -37,8 +37,8 @@ def test_layers_with_everything_made_up(case):
 def test_dropout_is_trained_through_its_noise(case):
     """The check would also pass on a Dropout that does nothing."""
     layer = LAYERS[case](5)
-    params, x, noise, _ = layer_arrays(layer, 5, 8, "float64")
-    assert not np.array_equal(layer.forward(params, x, noise)[0], layer.forward(params, x)[0])
+    params, x, training, _ = layer_arrays(layer, 5, 8, "float64")
+    assert not np.array_equal(layer.forward(params, x, training)[0], layer.forward(params, x)[0])
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Inference:
     layer: Any
     row_independent = True
 
-    def widths(self, n_in):
-        return self.layer.widths(n_in)
+    def output_width(self, n_in):
+        return self.layer.output_width(n_in)
 
     def init(self, rng, dtype):
         return self.layer.init(rng, dtype)
@@ -57,7 +57,7 @@ class Inference:
     def noise(self, stream, shape, dtype):
         return ()
 
-    def forward(self, params, x, noise=None):
+    def forward(self, params, x, training=None):
         return self.layer.forward(params, x)
 
     def backward(self, params, cache, dy, *, need_dx=True):
@@ -86,9 +86,9 @@ def test_losses_with_everything_made_up(case):
 def test_network_and_loss_with_row_weights(case):
     """`value_and_grad` of the whole, along one direction through all parameters; BatchNorm's means are weighted too."""
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 7, "float64", seed=5)
+    params, x, training, _ = layer_arrays(net, 4, 7, "float64", seed=5)
     layout = Layout(params)
-    target = Stream(0, "target").normal((7, net.widths(4)))
+    target = Stream(0, "target").normal((7, net.output_width(4)))
     weights = np.asarray([0.5, 2.0, 0.0, 1.0, 0.25, 3.0, 1.0])
     function = value_and_grad(net, HalfSquaredError())
     vector, statistics = layout.flat(params), layout.running(params)
@@ -96,9 +96,9 @@ def test_network_and_loss_with_row_weights(case):
     direction /= np.linalg.norm(direction)
 
     def value(t):
-        return function(layout.view(vector + t * direction, statistics), x, target, weights, noise)[0]
+        return function(layout.view(vector + t * direction, statistics), x, target, weights, training.noise)[0]
 
-    _, weight, grads, _ = function(params, x, target, weights, noise)
+    _, weight, grads, _ = function(params, x, target, weights, training.noise)
     h = 1e-4
     central = (8 * (value(h / 2) - value(-h / 2)) - (value(h) - value(-h))) / (6 * h)
     assert weight == np.sum(weights)

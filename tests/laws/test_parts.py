@@ -11,6 +11,7 @@ from members import LAYERS, LOSSES, assert_close, layer_arrays, loss_arrays
 from mlpcore.execution import tiled, value_and_grad
 from mlpcore.losses import HalfSquaredError, SoftmaxCrossEntropy
 from mlpcore.trees import named_leaves, tree_map
+from mlpcore.typing import Training
 
 INDEPENDENT = [case for case, make in LAYERS.items() if make(4).row_independent]
 MIXING = [case for case in LAYERS if case not in INDEPENDENT]
@@ -35,8 +36,9 @@ def joined(library, parts):
     return np.concatenate([library.get(part) for part in parts])
 
 
-def rows_of(noise, start, stop):
-    return tree_map(lambda leaf: leaf[..., start:stop, :], noise)
+def rows_of(training, start, stop):
+    noise = tree_map(lambda leaf: leaf[..., start:stop, :], training.noise)
+    return Training(noise, training.row_weights[..., start:stop])
 
 
 @pytest.mark.parametrize("case", INDEPENDENT)
@@ -45,12 +47,12 @@ def rows_of(noise, start, stop):
 def test_layers(case, dtype, library, split, width, seed):
     rows, spans = split
     layer = LAYERS[case](width)
-    params, x, noise, dy = library.put(layer_arrays(layer, width, rows, dtype, seed))
-    y, cache = layer.forward(params, x, noise)
+    params, x, training, dy = library.put(layer_arrays(layer, width, rows, dtype, seed))
+    y, cache = layer.forward(params, x, training)
     dx, grads = layer.backward(params, cache, dy)
     parts = []
     for a, b in spans:
-        y_part, cache = layer.forward(params, x[a:b], rows_of(noise, a, b))
+        y_part, cache = layer.forward(params, x[a:b], rows_of(training, a, b))
         parts.append((y_part, *layer.backward(params, cache, dy[a:b])))
     assert_close(joined(library, [part[0] for part in parts]), library.get(y))
     assert_close(joined(library, [part[1] for part in parts]), library.get(dx))
@@ -71,9 +73,9 @@ def test_inference_of_every_layer_goes_row_by_row(case, dtype, library, split, w
 @pytest.mark.parametrize("case", MIXING)
 def test_layers_that_break_the_law_say_so_with_reason(case):
     layer = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(layer, 4, 8, "float64")
-    y, _ = layer.forward(params, x, noise)
-    first, _ = layer.forward(params, x[:4], rows_of(noise, 0, 4))
+    params, x, training, _ = layer_arrays(layer, 4, 8, "float64")
+    y, _ = layer.forward(params, x, training)
+    first, _ = layer.forward(params, x[:4], rows_of(training, 0, 4))
     assert not np.allclose(first, y[:4])
 
 
@@ -122,12 +124,12 @@ def test_a_row_of_weight_zero_takes_no_part_even_if_it_is_infinite(case, dtype, 
 def test_a_row_of_weight_two_is_the_row_twice_and_of_weight_zero_is_none(case, dtype, library):
     """For whole networks, through BatchNorm's weighted statistics too (all but the unbiased running variance)."""
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 5, dtype, seed=3)
-    target = np.linspace(-1, 1, 5 * net.widths(4), dtype=dtype).reshape(5, -1)
+    params, x, training, _ = layer_arrays(net, 4, 5, dtype, seed=3)
+    target = np.linspace(-1, 1, 5 * net.output_width(4), dtype=dtype).reshape(5, -1)
     function = value_and_grad(net, HalfSquaredError())
     twice, weights = [0, 1, 1, 3, 4], np.asarray([1.0, 2.0, 0.0, 1.0, 1.0], dtype)
-    weighted = function(*library.put((params, x, target, weights, noise)))
-    rows = (x[twice], target[twice], np.ones(5, dtype), tree_map(lambda leaf: leaf[..., twice, :], noise))
+    weighted = function(*library.put((params, x, target, weights, training.noise)))
+    rows = (x[twice], target[twice], np.ones(5, dtype), tree_map(lambda leaf: leaf[..., twice, :], training.noise))
     written_out = function(*library.put((params, *rows)))
     assert_close(library.get(weighted[:3]), library.get(written_out[:3]))
 
@@ -136,10 +138,10 @@ def test_a_row_of_weight_two_is_the_row_twice_and_of_weight_zero_is_none(case, d
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_that_all_weigh_nothing_change_nothing(case, dtype, library):
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 5, dtype)
+    params, x, training, _ = layer_arrays(net, 4, 5, dtype)
     function = value_and_grad(net, HalfSquaredError())
-    nothing = np.ones((5, net.widths(4)), dtype), np.zeros(5, dtype)
-    value, weight, grads, observed = library.get(function(*library.put((params, x, *nothing, noise))))
+    nothing = np.ones((5, net.output_width(4)), dtype), np.zeros(5, dtype)
+    value, weight, grads, observed = library.get(function(*library.put((params, x, *nothing, training.noise))))
     assert value == weight == 0
     tree_map(lambda leaf: np.testing.assert_array_equal(leaf, 0.0), grads)
     kept = dict(named_leaves(params))
@@ -152,9 +154,9 @@ def test_rows_that_all_weigh_nothing_change_nothing(case, dtype, library):
 @given(rows=st.integers(0, 9), size=st.integers(1, 10), seed=SEEDS)
 def test_tiles_and_micro_batches(case, dtype, library, rows, size, seed):
     net = LAYERS[case](3)
-    params, x, noise, _ = layer_arrays(net, 3, rows, dtype, seed)
-    target, weights = np.arange(rows) % net.widths(3), np.linspace(0, 2, rows, dtype=dtype)
-    arrays = library.put((params, x, target, weights, noise))
+    params, x, training, _ = layer_arrays(net, 3, rows, dtype, seed)
+    target, weights = np.arange(rows) % net.output_width(3), np.linspace(0, 2, rows, dtype=dtype)
+    arrays = library.put((params, x, target, weights, training.noise))
     function = value_and_grad(net, SoftmaxCrossEntropy())
     whole = library.get(function(*arrays))
     assert_close(library.get(tiled(net, function, size)(*arrays)), whole)
@@ -165,7 +167,7 @@ def test_tiles_are_no_larger_than_asked_for_and_cover_the_rows_in_order():
     net = LAYERS["Linear"](2)
     seen = []
 
-    def function(params, x, target, weights, noise):
+    def function(params, x, target, weights, noise, full_batch):
         seen.append((weights.tolist(), x[:, 0].tolist(), target.tolist()))
         return np.sum(weights), np.sum(weights), {}, {}
 
@@ -177,9 +179,9 @@ def test_tiles_are_no_larger_than_asked_for_and_cover_the_rows_in_order():
 
 def test_threads_do_not_change_the_bits():
     net = LAYERS["nested"](5)
-    params, x, noise, _ = layer_arrays(net, 5, 64, "float32")
+    params, x, training, _ = layer_arrays(net, 5, 64, "float32")
     function = value_and_grad(net, HalfSquaredError())
-    arguments = (params, x, np.ones((64, 3), dtype="float32"), np.ones(64, dtype="float32"), noise)
+    arguments = (params, x, np.ones((64, 3), dtype="float32"), np.ones(64, dtype="float32"), training.noise)
     alone = tiled(net, function, 7)(*arguments)
     for _ in range(5):
         on_threads = tiled(net, function, 7, threads=3)(*arguments)
@@ -189,7 +191,7 @@ def test_threads_do_not_change_the_bits():
 @pytest.mark.parametrize("case", MIXING)
 def test_networks_that_mix_rows_are_taken_whole(case):
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 6, "float64")
+    params, x, training, _ = layer_arrays(net, 4, 6, "float64")
     function = value_and_grad(net, HalfSquaredError())
-    arguments = (params, x, np.ones((6, net.widths(4))), np.ones(6), noise)
+    arguments = (params, x, np.ones((6, net.output_width(4))), np.ones(6), training.noise)
     tree_map(np.testing.assert_array_equal, tiled(net, function, 2)(*arguments), function(*arguments))

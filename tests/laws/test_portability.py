@@ -50,7 +50,7 @@ def test_the_step_runs_on_a_device_that_refuses_every_look(step):
 @pytest.mark.parametrize("case", TRAINED)
 def test_whole_networks_in_tiles(case, xp):
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 6, "float32")
+    params, x, training, _ = layer_arrays(net, 4, 6, "float32")
     layout = Layout(params)
     function = tiled(net, value_and_grad(net, HalfSquaredError()), 4)
 
@@ -58,9 +58,9 @@ def test_whole_networks_in_tiles(case, xp):
         value, weight, grads, observed = function(layout.view(vector, statistics), x, target, weights, noise)
         return value, weight, layout.flat(grads), layout.running(observed)
 
-    target = Stream(0, "target").normal((6, net.widths(4))).astype("float32")
+    target = Stream(0, "target").normal((6, net.output_width(4))).astype("float32")
     weights = np.linspace(0.5, 1.5, 6, dtype="float32")
-    assert_same(xp, in_one_vector, (layout.flat(params), layout.running(params), x, target, weights, noise))
+    assert_same(xp, in_one_vector, (layout.flat(params), layout.running(params), x, target, weights, training.noise))
 
 
 LOOKS = {

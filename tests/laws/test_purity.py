@@ -19,8 +19,8 @@ from mlpcore.typing import Batch, State
 DTYPES = ("float32", "float64")
 
 
-def run(layer, params, x, noise, dy):
-    y, cache = layer.forward(params, x, noise)
+def run(layer, params, x, training, dy):
+    y, cache = layer.forward(params, x, training)
     dx, grads = layer.backward(params, cache, dy)
     return y, dx, grads, observe(layer, params, cache), layer.forward(params, x)[0]
 
@@ -34,22 +34,22 @@ def test_layers_leave_their_arguments_alone(case, library):
     """All is compared, and the cache used twice; NumPy's arrays are read-only, and raise when written to."""
     layer = LAYERS[case](4)
     arrays = layer_arrays(layer, 4, 6, "float64")
-    params, x, noise, dy = library.put(arrays)
-    y, cache = layer.forward(params, x, noise)
+    params, x, training, dy = library.put(arrays)
+    y, cache = layer.forward(params, x, training)
     kept = tree_map(lambda leaf: np.array(library.get(leaf)), (y, cache))
     first = library.get(layer.backward(params, cache, dy))
     tree_map(np.testing.assert_array_equal, library.get((y, cache)), kept)
     tree_map(np.testing.assert_array_equal, library.get(layer.backward(params, cache, dy)), first)
     observe(layer, params, cache)
     tree_map(np.testing.assert_array_equal, library.get((y, cache)), kept)
-    tree_map(np.testing.assert_array_equal, library.get((params, x, noise, dy)), arrays)
+    tree_map(np.testing.assert_array_equal, library.get((params, x, training, dy)), arrays)
 
 
 @pytest.mark.parametrize("case", LAYERS)
 def test_layers_say_the_same_without_dx(case):
     layer = LAYERS[case](4)
-    params, x, noise, dy = layer_arrays(layer, 4, 6, "float64")
-    _, cache = layer.forward(params, x, noise)
+    params, x, training, dy = layer_arrays(layer, 4, 6, "float64")
+    _, cache = layer.forward(params, x, training)
     dx, grads = layer.backward(params, cache, dy, need_dx=False)
     assert dx is None
     tree_map(np.testing.assert_array_equal, grads, layer.backward(params, cache, dy)[1])
@@ -76,11 +76,11 @@ def test_optimizers_leave_their_arguments_alone(case):
 def test_steps_leave_their_arguments_alone(case):
     """Both where the step is done and where it is not."""
     net = LAYERS[case](4)
-    params, x, noise, dy = layer_arrays(net, 4, 6, "float64")
+    params, x, training, dy = layer_arrays(net, 4, 6, "float64")
     layout = Layout(params)
     optimizer, vector, zero = AdamW(0.1), layout.flat(params), np.zeros((), np.int32)
     state = State(vector, layout.running(params), optimizer.init(vector), vector + 0, zero, np.ones(()), zero)
-    state, batch = NUMPY.put((state, Batch(x, dy, np.ones(6), noise)))
+    state, batch = NUMPY.put((state, Batch(x, dy, np.ones(6), training.noise)))
     step = make_step(net, HalfSquaredError(), optimizer, layout, Rules(0.1, 0.5, 0.2, 0.9))
     kept = copied(state)
     for weights in (np.ones(6), np.zeros(6)):
@@ -95,8 +95,8 @@ def test_steps_leave_their_arguments_alone(case):
 @pytest.mark.parametrize("width", [1, 4])
 def test_layers_on_few_rows_and_columns(case, rows, width, dtype, library):
     layer = LAYERS[case](width)
-    params, x, noise, dy = layer_arrays(layer, width, rows, dtype)
-    y, dx, grads, observed, inferred = library.get(run(layer, *library.put((params, x, noise, dy))))
+    params, x, training, dy = layer_arrays(layer, width, rows, dtype)
+    y, dx, grads, observed, inferred = library.get(run(layer, *library.put((params, x, training, dy))))
     assert y.shape == inferred.shape == dy.shape
     assert dx.shape == x.shape
     leaves = dict(named_leaves(params))

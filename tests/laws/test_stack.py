@@ -27,8 +27,8 @@ def stacked(trees):
     return tree_map(lambda *leaves: np.stack(leaves), *trees)
 
 
-def run(layer, params, x, noise, dy):
-    y, cache = layer.forward(params, x, noise)
+def run(layer, params, x, training, dy):
+    y, cache = layer.forward(params, x, training)
     dx, grads = layer.backward(params, cache, dy)
     return y, dx, grads, observe(layer, params, cache), layer.forward(params, x)[0]
 
@@ -38,9 +38,9 @@ def run(layer, params, x, noise, dy):
 @given(k=st.integers(1, 3), rows=st.integers(1, 5), width=st.integers(1, 4), shared=st.booleans(), seed=SEEDS)
 def test_layers(case, dtype, library, k, rows, width, shared, seed):
     layer = LAYERS[case](width)
-    params, x, noise, dy = library.put(layer_arrays(layer, width, rows, dtype, seed, members=k))
-    alone = [run(layer, pick(params, j), x[0 if shared else j], pick(noise, j), dy[j]) for j in range(k)]
-    got = library.get(run(layer, params, x[0] if shared else x, noise, dy))
+    params, x, training, dy = library.put(layer_arrays(layer, width, rows, dtype, seed, members=k))
+    alone = [run(layer, pick(params, j), x[0 if shared else j], pick(training, j), dy[j]) for j in range(k)]
+    got = library.get(run(layer, params, x[0] if shared else x, training, dy))
     expected = stacked(map(library.get, alone))
     # Without parameters and noise nothing tells the networks apart, and what is made of a shared x stays shared.
     assert_close(tree_map(lambda a, b: np.broadcast_to(a, b.shape), got, expected), expected)
@@ -101,17 +101,17 @@ def test_schedules(case, dtype, library):
 def test_whole_networks_in_one_vector(case, shared, dtype, library):
     """Views of a (k, P) vector, the loss, the gradients and back into (k, P); in tiles too."""
     net = LAYERS[case](4)
-    params, x, noise, _ = layer_arrays(net, 4, 6, dtype, members=3)
+    params, x, training, _ = layer_arrays(net, 4, 6, dtype, members=3)
     layout = Layout(pick(params, 0))
-    target = Stream(0, "target").normal((6, net.widths(4))).astype(dtype)
+    target = Stream(0, "target").normal((6, net.output_width(4))).astype(dtype)
     weights = np.linspace(0.5, 1.5, 6, dtype=dtype)
-    params, x, noise, target, weights = library.put((params, x, noise, target, weights))
+    params, x, training, target, weights = library.put((params, x, training, target, weights))
     function = tiled(net, value_and_grad(net, HalfSquaredError()), 4)
 
-    def flat(params, x, noise):
+    def flat(params, x, training):
         vector, statistics = layout.flat(params), layout.running(params)
-        value, weight, grads, observed = function(layout.view(vector, statistics), x, target, weights, noise)
+        value, weight, grads, observed = function(layout.view(vector, statistics), x, target, weights, training.noise)
         return value, weight + 0 * value, layout.flat(grads), layout.running(observed)
 
-    alone = [flat(pick(params, j), x[0 if shared else j], pick(noise, j)) for j in range(3)]
-    assert_close(library.get(flat(params, x[0] if shared else x, noise)), stacked(map(library.get, alone)))
+    alone = [flat(pick(params, j), x[0 if shared else j], pick(training, j)) for j in range(3)]
+    assert_close(library.get(flat(params, x[0] if shared else x, training)), stacked(map(library.get, alone)))

@@ -14,6 +14,7 @@ import mlpcore as mc
 from mlpcore.layers import BatchNorm
 from mlpcore.random import Stream
 from mlpcore.training import loop
+from mlpcore.typing import Training
 
 SEEDS = st.integers(0, 2**32 - 1)
 OLD = {"running_mean": np.asarray([1.0, -2.0]), "running_var": np.asarray([3.0, 0.5])}
@@ -24,9 +25,8 @@ def observed(x: np.ndarray, weights: Any, full: tuple[float, float] | None = Non
     """The new statistics after these rows; ``full`` is the weight of a full batch, and that of one row less."""
     layer = BatchNorm(x.shape[-1], momentum=momentum)
     params = layer.init(Stream(0), "float64") | {name: value[: x.shape[-1]] for name, value in OLD.items()}
-    noise = {"row_weights": np.reshape(np.asarray(weights, "float64"), (-1, 1))}
-    noise |= {} if full is None else {"full_batch": np.asarray([full])}
-    return layer.observe(params, layer.forward(params, x, noise)[1])
+    training = Training((), np.asarray(weights, "float64"), () if full is None else np.asarray(full))
+    return layer.observe(params, layer.forward(params, x, training)[1])
 
 
 def rows(seed: int, n: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.layers import (
     ELU,
     GELU,
+    LAYERS,
     SELU,
     BatchNorm,
     Dropout,
@@ -28,17 +29,19 @@ from mlpcore.layers import (
     Softplus,
     Tanh,
 )
+from mlpcore.layers.activation import Activation
 from mlpcore.random import Stream
 from mlpcore.trees import tree_map
+from mlpcore.typing import Training
 
 EPS = np.finfo(float).eps
 STREAM = Stream(3, "1", step=4)
 
 
-def run(layer, x, dy=None, noise=None, **params):
+def run(layer, x, dy=None, training=None, **params):
     """``(y, dx, dparams, cache)`` with the initial parameters, or those given."""
     params = layer.init(STREAM, str(x.dtype)) | params
-    y, cache = layer.forward(params, x, noise)
+    y, cache = layer.forward(params, x, training)
     return y, *layer.backward(params, cache, np.ones_like(y) if dy is None else dy), cache
 
 
@@ -120,6 +123,19 @@ def test_derivative_at_the_kink_is_the_one_from_below(layer, slope):
     np.testing.assert_array_equal(run(layer, x)[0], 0)
 
 
+@pytest.mark.parametrize("layer", [kind for kind in LAYERS if issubclass(kind, Activation)])
+def test_activations_are_elementwise(layer):
+    """Another number in one entry changes y and dx there alone."""
+    x, dy = normal(3, 4), 1 + normal(3, 4) ** 2
+    x[1, 2] = 0.5
+    other = x.copy()
+    other[1, 2] = 1.0
+    changed = [one != two for one, two in zip(run(layer(), x, dy)[:2], run(layer(), other, dy)[:2], strict=True)]
+    elsewhere = np.ones(x.shape, bool)
+    elsewhere[1, 2] = False
+    assert changed[0][1, 2] and not any(np.any(part[elsewhere]) for part in changed)
+
+
 @pytest.mark.parametrize("layer", [layer for layer, _ in ACTIVATIONS] + [Softmax()], ids=repr)
 def test_nan_stays_nan(layer):
     assert np.isnan(run(layer, np.asarray([[np.nan]]))[0][0, 0])
@@ -169,7 +185,7 @@ def test_dropout_uses_the_noise_it_is_given():
     layer, x, dy = Dropout(0.25), normal(30, 20), normal(30, 20)
     noise = layer.noise(STREAM, x.shape, "float64")
     assert 0.15 < np.mean(noise == 0) < 0.35
-    y, dx, grads, _ = run(layer, x, dy, noise)
+    y, dx, grads, _ = run(layer, x, dy, Training(noise, np.ones(len(x))))
     np.testing.assert_array_equal(y, x * noise)
     np.testing.assert_array_equal(dx, dy * noise)
     assert grads == {}
@@ -218,21 +234,20 @@ def test_rms_norm_takes_the_rounding_unit_of_the_dtype(dtype):
 
 
 def weighted(n, *weights):
-    """BatchNorm's noise after the step has multiplied it by the weights of the rows."""
-    ones = BatchNorm(1).noise(STREAM, (n, 1), "float64")
-    return {"row_weights": ones["row_weights"] * np.reshape(np.asarray(weights or (1.0,)), (-1, 1))}
+    """A training pass over n rows with these weights, 1 for each where there are none."""
+    return Training((), np.asarray(weights or [1.0] * n, "float64"))
 
 
-def batch_norm(layer, x, dy, noise):
+def batch_norm(layer, x, dy, training):
     """``y, dx, dparams, observed`` at parameters that are not the first ones."""
     c = layer.features
     params = {"gain": normal(c), "bias": normal(c), "running_mean": normal(c), "running_var": normal(c) ** 2}
-    y, cache = layer.forward(params, x, noise)
+    y, cache = layer.forward(params, x, training)
     return y, *layer.backward(params, cache, dy), layer.observe(params, cache)
 
 
 def test_batch_norm_brings_columns_to_mean_0_and_variance_1():
-    y = run(BatchNorm(3, eps=1e-12), 1e3 + 5 * normal(50, 3), noise=weighted(50))[0]
+    y = run(BatchNorm(3, eps=1e-12), 1e3 + 5 * normal(50, 3), training=weighted(50))[0]
     np.testing.assert_allclose(np.mean(y, axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(np.mean(y * y, axis=0), 1, rtol=1e-12)
 
@@ -272,7 +287,7 @@ def test_batch_norm_running_statistics(weights):
     var = np.sum(w * (x - mean) ** 2, axis=0) / total / (1 - np.sum(w * w) / total**2)
     old = {"running_mean": np.asarray([1.0, 2.0]), "running_var": np.asarray([3.0, 4.0])}
     layer = BatchNorm(2, momentum=0.3)
-    *_, cache = run(layer, x, noise=weighted(4, *weights), **old)
+    *_, cache = run(layer, x, training=weighted(4, *weights), **old)
     seen = layer.observe(layer.init(STREAM, "float64") | old, cache)
     np.testing.assert_allclose(seen["running_mean"], 0.7 * old["running_mean"] + 0.3 * mean, rtol=1e-14)
     np.testing.assert_allclose(seen["running_var"], 0.7 * old["running_var"] + 0.3 * var, rtol=1e-14)
@@ -307,13 +322,6 @@ def test_batch_norm_without_any_weight_is_finite_and_keeps_its_statistics(n):
     np.testing.assert_array_equal(seen["running_var"], normal(3) ** 2)
 
 
-def test_batch_norm_noise_is_one_weight_per_row_shared_by_a_stack():
-    for shape in ((7, 2), (3, 7, 2)):
-        noise = BatchNorm(2).noise(STREAM, shape, "float32")
-        np.testing.assert_array_equal(noise["row_weights"], np.ones((7, 1), dtype="float32"))
-        assert noise["row_weights"].dtype == "float32"
-
-
 def test_batch_norm_says_that_rows_depend_on_each_other():
     assert not BatchNorm(2).row_independent
     assert not Sequential(Linear(3, 2), Residual(BatchNorm(2))).row_independent
@@ -327,9 +335,9 @@ def test_gains_do_not_decay():
 
 @pytest.mark.parametrize("kind", [LayerNorm, RMSNorm, BatchNorm])
 def test_width_errors_name_both_layers(kind):
-    assert kind(5).widths(5) == kind(5).widths(None) == 5
+    assert kind(5).output_width(5) == kind(5).output_width(None) == 5
     with pytest.raises(ConfigurationError, match=rf"^{kind.__name__}\(5\): x has 4 columns, expected 5"):
-        kind(5).widths(4)
+        kind(5).output_width(4)
     with pytest.raises(ConfigurationError, match=rf"layer 0 Linear\(3, 4\) gives 4 .* layer 2 .*{kind.__name__}\(5\)"):
         Sequential(Linear(3, 4), ReLU(), kind(5))
 

@@ -9,7 +9,7 @@ from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.losses import (
     LOSSES,
     GaussianNLL,
-    Poisson,
+    PoissonNLL,
     Quantile,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
@@ -57,7 +57,7 @@ def test_targets_that_no_loss_takes(kind, target, message):
     [
         (SquaredError(), np.zeros(3), 2, r"shape \(3, 1\), expected \(n, 2\)"),
         (SquaredError(), np.zeros((3, 2)), 1, r"shape \(3, 2\), expected \(n, 1\) or \(n,\)"),
-        (Poisson(), [[1.0, -1.0], [0.0, 0.0]], 2, "negative numbers in column 1, expected counts"),
+        (PoissonNLL(), [[1.0, -1.0], [0.0, 0.0]], 2, "negative numbers in column 1, expected counts"),
         (SigmoidCrossEntropy(), [[0, -1], [1, 0]], 2, r"outside \[0, 1\] in column 1, expected 0, 1 or"),
         (SigmoidCrossEntropy(), [0, 1, 2], 1, "SoftmaxCrossEntropy"),
         (SoftmaxCrossEntropy(), [0, 3, -1], 3, "labels from -1 to 3, expected 0 to 2 for 3 scores"),
@@ -119,7 +119,7 @@ def test_one_hot_rows_become_labels_and_probabilities_are_divided_by_their_sum()
 def test_flat_targets_booleans_and_integers_become_columns():
     dtype = np.dtype("float32")
     for target in (np.asarray([True, False]), np.asarray([1, 0]), np.asarray([[1], [0]], dtype="uint8")):
-        for loss in (SigmoidCrossEntropy(), SquaredError(), Poisson()):
+        for loss in (SigmoidCrossEntropy(), SquaredError(), PoissonNLL()):
             prepared = loss.prepare(target, 1, dtype)
             assert prepared.dtype == dtype
             np.testing.assert_array_equal(prepared, [[1.0], [0.0]])

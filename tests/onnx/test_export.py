@@ -105,7 +105,7 @@ def test_a_stack_of_networks_is_one_model(case, dtype):
     made = network_to_onnx(layer, params, mc.SquaredError(), columns=4, dtype=dtype)
     (output,) = made.graph.output
     dims = [dim.dim_param or dim.dim_value for dim in output.type.tensor_type.shape.dim]
-    assert dims == [3, "n", layer.widths(4)]
+    assert dims == [3, "n", layer.output_width(4)]
     for n in (1, 7):
         x = rows(n, dtype)
         assert_near(answers(made, x)["prediction"], layer.forward(params, x)[0])
@@ -258,7 +258,7 @@ def test_from_every_backend(backend):
 
 
 def test_a_file(tmp_path):
-    model, x = model_for(mc.Poisson()), rows(5)
+    model, x = model_for(mc.PoissonNLL()), rows(5)
     path = tmp_path / "model.onnx"
     path.write_text("older")
     made = to_onnx(model, path)
@@ -389,7 +389,7 @@ class Anything(Activation):
     def init(self, rng, dtype):
         return {"gain": np.ones(1, dtype)}
 
-    def widths(self, n_in):
+    def output_width(self, n_in):
         if n_in == 1:
             raise ConfigurationError("not one")
         return n_in

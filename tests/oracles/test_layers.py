@@ -32,6 +32,7 @@ from mlpcore.layers.containers import observe
 from mlpcore.numerics import erf
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves, tree_map
+from mlpcore.typing import Training
 
 torch = optional("torch")
 nn = torch.nn
@@ -150,14 +151,11 @@ def compare(layer, make, x, dy, *, training, weights=None):
     with torch.no_grad():
         for _, leaf, tensor in tensors(params, module):
             tensor.copy_(torch.asarray(leaf.copy()))
-    noise = None
-    if training:
-        noise = layer.noise(Stream(3), x.shape, dtype)
-        module.noise = torch.asarray(noise) if isinstance(noise, np.ndarray) else None
-        if weights is not None:
-            noise = {"row_weights": noise["row_weights"] * weights[:, None].astype(dtype)}
     times = np.ones(len(x), dtype=int) if weights is None else weights
-    ours, cache = layer.forward(params, x, noise)
+    context = Training(layer.noise(Stream(3), x.shape, dtype), times.astype(dtype)) if training else None
+    if training:
+        module.noise = torch.asarray(context.noise) if isinstance(context.noise, np.ndarray) else None
+    ours, cache = layer.forward(params, x, context)
     dx, grads = layer.backward(params, cache, dy * times[:, None].astype(dtype))
 
     theirs = torch.asarray(np.repeat(x, times, axis=0), requires_grad=True)
@@ -177,7 +175,7 @@ def compare(layer, make, x, dy, *, training, weights=None):
 
 def draw(layer, dtype, scale=1.5):
     x = (scale * Stream(4, "x").normal((ROWS, WIDTH))).astype(dtype)
-    dy = Stream(4, "dy").normal((ROWS, layer.widths(WIDTH))).astype(dtype)
+    dy = Stream(4, "dy").normal((ROWS, layer.output_width(WIDTH))).astype(dtype)
     return x, dy
 
 

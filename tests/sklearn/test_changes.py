@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier  # noqa: E40
 from sklearn.utils import compute_sample_weight  # noqa: E402
 
 from mlpcore.backends.transfer import to_host  # noqa: E402
-from mlpcore.losses import Poisson  # noqa: E402
+from mlpcore.losses import PoissonNLL  # noqa: E402
 from mlpcore.optimizers import Adam  # noqa: E402
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 from mlpcore.trees import leaves  # noqa: E402
@@ -122,7 +122,7 @@ def test_what_is_predicted_follows_the_fit_and_not_what_was_set_since() -> None:
     assert levels.shape == (60, 3)
 
 
-@pytest.mark.parametrize("loss", ["poisson", Poisson(constant="deviance"), Poisson()])
+@pytest.mark.parametrize("loss", ["poisson", PoissonNLL(constant="deviance"), PoissonNLL()])
 def test_the_link_of_a_poisson_loss(loss: Any) -> None:
     assert regressor(loss).fit(X, np.abs(Y)).out_activation_ == "exp"
 
@@ -170,7 +170,7 @@ def test_classes_without_weight() -> None:
 
 @pytest.mark.parametrize("words", [{"weight_decay": 0.1}, {"learning_rate": "cosine"}])
 def test_an_optimizer_of_mlpcore_has_its_own_rate_and_decay(words: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="say it to that optimizer"):
+    with pytest.raises(ValueError, match="set it in that optimizer"):
         classifier(solver=Adam(0.01), **words).fit(X, LABELS)
 
 

@@ -182,7 +182,7 @@ def test_a_score_that_cannot_be_computed_is_told_once(scoring: Any) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = classifier(scoring, n_iter_no_change=1).fit(X, yes, validation_data=held)
-    told = [one for one in caught if "the score that early stopping watches" in str(one.message)]
+    told = [one for one in caught if "the score of early stopping" in str(one.message)]
     assert len(told) == 1 and issubclass(told[0].category, UndefinedMetricWarning)
     assert not np.isfinite(model.validation_scores_).any() and model.n_iter_ == 3
     np.testing.assert_array_equal(flat(model), flat(classifier(None, early_stopping=False).fit(X, yes)))

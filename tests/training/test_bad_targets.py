@@ -100,9 +100,9 @@ def test_targets_that_cannot_be_used(case: str, call: str) -> None:
 
 OF_LOSSES: dict[str, tuple[mc.Model, Any, str]] = {
     "counts below zero": (
-        make(mc.Linear(3, 2), mc.Poisson()),
+        make(mc.Linear(3, 2), mc.PoissonNLL()),
         Y - 9,
-        r"^Poisson\(\): y holds negative numbers in column 0, 1",
+        r"^PoissonNLL\(\): y holds negative numbers in column 0, 1",
     ),
     "no probabilities": (
         make(mc.Linear(3, 1), mc.SigmoidCrossEntropy()),

@@ -175,7 +175,7 @@ def test_tensors_are_named_and_without_padding(tmp_path: Path) -> None:
         **{"0.weight": (3, 4), "1.gain": (4,), "1.bias": (4,), "3.0.0.gain": (4,), "3.0.0.bias": (4,)},
         **{"3.0.2.weight": (4, 4), "3.0.2.bias": (4,), "4.weight": (4, 2), "4.bias": (2,)},
     }
-    vectors = ("params", "average", "optimizer.mean", "optimizer.square")
+    vectors = ("params", "average", "optimizer.first_moment", "optimizer.second_moment")
     expected = {f"{vector}.{name}": shape for vector in vectors for name, shape in leaves.items()}
     expected |= {f"statistics.1.running_{name}": (4,) for name in ("mean", "var")}
     assert found == expected | dict.fromkeys(("count", "scale", "skipped", "optimizer.count"), ())

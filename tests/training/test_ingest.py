@@ -140,7 +140,7 @@ def test_an_estimator_trains_on_rows_that_do_not_fit_on_the_device(
     backend, moved = open_place(place), Counter[tuple[int, ...]]()
     words = {"hidden_layer_sizes": (4,), "solver": solver, "backend": place, "max_iter": 20, "random_state": 0}
     expected = sklearn.MLPRegressor(**words, batch_size=5, tol=1e-3).fit(X, Y)
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 2 * 5 * 8 * (3 + 2 + 1))
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 2 * 5 * 8 * (3 + 2 + 1))
     monkeypatch.setattr("mlpcore.sklearn.sparse.BLOCK_BYTES", 7 * 8 * 3)
     monkeypatch.setattr("mlpcore.sklearn.inputs.get_backend", lambda *_: without_memory(backend, moved))
     estimator = sklearn.MLPRegressor(**words, batch_size=5, tol=1e-3).fit(X, Y)
@@ -154,7 +154,7 @@ def test_an_estimator_trains_on_rows_that_do_not_fit_on_the_device(
 
 
 def test_rows_of_a_list_that_do_not_fit_stay_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "PIECE_BYTES", 8)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 8)
     backend, moved = open_place("array_api_strict"), Counter[tuple[int, ...]]()
     models = [make(backend=place) for place in (backend, without_memory(backend, moved))]
     for model in models:

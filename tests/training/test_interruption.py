@@ -361,7 +361,7 @@ def test_an_update_that_overflows_is_told_from_a_loss_that_does(epochs: int, bac
 class Cliff(ElementwiseLoss):
     """The squared error, with an infinite slope (and a finite value) from a score of 0.5 on."""
 
-    def cell(self, z: Any, t: Any) -> tuple[Any, Any]:
+    def pointwise(self, z: Any, t: Any) -> tuple[Any, Any]:
         return (z - t) ** 2, np.where(z > 0.5, np.inf, 2 * (z - t))
 
 
@@ -401,7 +401,7 @@ def test_the_epoch_and_the_step_are_counted_over_all_fits(epochs: int) -> None:
 
 def test_a_validation_loss_may_be_infinite_without_ending_training() -> None:
     """It is a number in the history; the weights are as good as they were."""
-    model = make(mc.Linear(3, 1), mc.Poisson(), optimizer=mc.SGD(1e-3))
+    model = make(mc.Linear(3, 1), mc.PoissonNLL(), optimizer=mc.SGD(1e-3))
     far = np.full((1, 3), 1e6)
     history = model.fit(X, np.abs(Y[:, 0]), epochs=2, validation_data=(far, [1.0]), callbacks=[mc.EarlyStopping()])
     assert len(history) == 2 and not np.any(np.isnan(history.val_loss))

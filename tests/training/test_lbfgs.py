@@ -72,11 +72,11 @@ def bowl(matrix, vector):
 
 def problem(net, loss, dtype, rows=40):
     """The mean loss with a penalty on the weights, as a function of the vector: start, arrays, what takes them."""
-    columns = net.widths(None)
+    columns = net.output_width(None)
     x = Stream(2, "x").normal((rows, 5)).astype(dtype)
     raw = Stream(2, "y").uniform((rows,))
     y = (columns * raw).astype("int64") if isinstance(loss, mc.SoftmaxCrossEntropy) else np.sin(3 * x[:, :columns])
-    y = (y > 0) if isinstance(loss, mc.SigmoidCrossEntropy) else np.exp(y) if isinstance(loss, mc.Poisson) else y
+    y = (y > 0) if isinstance(loss, mc.SigmoidCrossEntropy) else np.exp(y) if isinstance(loss, mc.PoissonNLL) else y
     params = net.init(Stream(3, "init"), dtype)
     layout = Layout(params)
     target, weights = loss.prepare(y, columns, np.dtype(dtype)), 0.5 + Stream(2, "w").uniform((rows,)).astype(dtype)
@@ -102,10 +102,10 @@ MLP = mc.Sequential(mc.Linear(5, 6), mc.Tanh(), mc.Linear(6, 3))
 PROBLEMS = {
     "softmax regression": (LOGISTIC, mc.SoftmaxCrossEntropy()),
     "logistic regression": (LOGISTIC, mc.SigmoidCrossEntropy()),
-    "Poisson regression": (LOGISTIC, mc.Poisson()),
+    "Poisson regression": (LOGISTIC, mc.PoissonNLL()),
     "MLP classes": (MLP, mc.SoftmaxCrossEntropy()),
     "MLP flags": (MLP, mc.SigmoidCrossEntropy()),
-    "MLP counts": (MLP, mc.Poisson()),
+    "MLP counts": (MLP, mc.PoissonNLL()),
     "MLP numbers": (MLP, mc.HalfSquaredError()),
     "MLP of softplus": (mc.Sequential(mc.Linear(5, 4), mc.Softplus(), mc.Linear(4, 2)), mc.SquaredError()),
 }

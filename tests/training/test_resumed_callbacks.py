@@ -514,9 +514,9 @@ class Weighed(mc.HalfSquaredError):
     columns: Any = (1.0, 1.0)
     asked: list = field(default_factory=list, compare=False)
 
-    def cell(self, z: Any, t: Any) -> tuple[Any, Any]:
+    def pointwise(self, z: Any, t: Any) -> tuple[Any, Any]:
         self.asked.append(1)
-        value, slope = super().cell(z, t)
+        value, slope = super().pointwise(z, t)
         return value * np.asarray(self.columns), slope * np.asarray(self.columns)
 
 
@@ -526,7 +526,8 @@ def test_a_loss_of_the_user_s_with_other_weights_is_refused(kind: Any, tmp_path:
     losses = [Weighed(columns=kind(pair)) for pair in columns]
     if isinstance(losses[0].columns, dict):
         losses = [
-            type("Weighed", (Weighed,), {"cell": mc.HalfSquaredError.cell})(columns=one.columns) for one in losses
+            type("Weighed", (Weighed,), {"pointwise": mc.HalfSquaredError.pointwise})(columns=one.columns)
+            for one in losses
         ]
     fit(make(PLAIN, losses[0]), [], epochs=1, checkpoint=path)
     assert len(fit(make(PLAIN, losses[1]), [], epochs=2, resume=path)) == 2

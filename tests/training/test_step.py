@@ -238,7 +238,7 @@ def test_a_batch_without_weight_is_left_out_in_silence(case: str, strict: bool) 
 class InfiniteSlope(ElementwiseLoss):
     """Like the square root: finite, with an infinite slope at 0."""
 
-    def cell(self, z: Any, t: Any) -> tuple[Any, Any]:
+    def pointwise(self, z: Any, t: Any) -> tuple[Any, Any]:
         return z * 0, z * 0 + float("inf")
 
 

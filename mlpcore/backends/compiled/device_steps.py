@@ -9,7 +9,7 @@ from mlpcore.backends.compilation import CUDA, EAGER, Compilation
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.compiled.steps import ROW_COUNTS, traced_or_eager
-from mlpcore.backends.run import ChunkError, Run, StepNoise
+from mlpcore.backends.run import Progress, Run, StepNoise, collect
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction
@@ -55,7 +55,7 @@ class DeviceSteps:
     def prepare(
         self, state: State, data: tuple, rows: int, draw: Callable[[int], Any]
     ) -> tuple[TracedFunction, TracedNoise | HostNoise]:
-        """The traced step for batches of ``rows`` rows, and the source of its noise; `Untraceable` if there is none."""
+        """The traced step for batches of ``rows`` rows, and the source of its draws; `Untraceable` if there is none."""
         if self.state is None:
             self.state = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), state)
         source = _source(draw, rows)
@@ -67,7 +67,7 @@ class DeviceSteps:
 
     def _arguments(self, data: tuple, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
         """The abstract arguments: state, all data (of which only the shape of a row matters), row numbers, and the
-        inputs of the noise."""
+        inputs of the draws."""
         state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.state)
         parts = tuple(AbstractArray((2, *array.shape[1:]), array.dtype) for array in data)
         return state, parts, AbstractArray((rows,), np.dtype("int64")), source.inputs(rows)
@@ -75,7 +75,7 @@ class DeviceSteps:
     def _trace(self, data: tuple, rows: int, source: TracedNoise | HostNoise) -> TracedFunction:
         def step(state: State, data: tuple, numbers: Any, inputs: Tree) -> tuple[State, Array]:
             x, target, weights = (namespace(numbers).take(array, numbers, axis=0) for array in data)
-            return self.step(state, Batch(x, target, weights, source.noise(inputs, numbers.shape[0])))
+            return self.step(state, Batch(x, target, weights, *source.drawn(inputs, numbers.shape[0])))
 
         configuration = step_key(self.step, source.inputs(rows))
 
@@ -97,9 +97,9 @@ class DeviceSteps:
         return self.bound[traced, rows]
 
     def _bind(self, traced: TracedFunction, rows: int) -> BoundDeviceProgram:
-        state, data, numbers, noise = traced.inputs
+        state, data, numbers, drawn = traced.inputs
         inputs = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.state), strict=True)}
-        moving = [*leaves(data), numbers, *leaves(noise), *filter(traced.program.makes, [traced.result])]
+        moving = [*leaves(data), numbers, *leaves(drawn), *filter(traced.program.makes, [traced.result])]
         if traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
         return BoundDeviceProgram(traced.program, rows, inputs, self.device, moving)
@@ -113,7 +113,7 @@ class DeviceSteps:
             if leaf is not place:  # the caller has changed the state since the last chunk
                 self.device.copy(leaf, place)
         bound = self._bound(traced, order.shape[1])
-        _, nodes, numbers, noise = traced.inputs
+        _, nodes, numbers, drawn = traced.inputs
         result: Any = traced.result
         steps, rows = order.shape
         put = self.device.put
@@ -121,11 +121,11 @@ class DeviceSteps:
         row_numbers = put(np.ascontiguousarray(order, np.int64).reshape(-1))
         _, columns, _ = source.stacks(range(steps))
         draws = [(node, put(column.reshape(-1)), column[0].size)
-                 for node, column in zip(leaves(noise), columns, strict=True)]  # fmt: skip
+                 for node, column in zip(leaves(drawn), columns, strict=True)]  # fmt: skip
         count = max(1, int(np.prod(result.shape, dtype=int)))
         losses, moves = self.device.empty(steps * count, result.dtype), traced.program.makes(result)
-        steps_done = 0
-        try:
+
+        def progress(state: State) -> Progress:
             for i in range(steps):
                 moved[numbers] = row_numbers[i * rows : (i + 1) * rows]
                 for node, column, length in draws:
@@ -136,14 +136,13 @@ class DeviceSteps:
                 bound.call(moved)
                 if not moves:
                     self.device.copy(bound.output(result).reshape(-1), loss)
-                steps_done += 1
-        except BaseException as error:
-            raise ChunkError(self.state, steps_done) from error
-        return self.state, losses.reshape((steps, *result.shape))
+                yield state, loss, 1
+
+        return collect(self.state, progress(self.state), lambda _: losses.reshape((steps, *result.shape)))
 
 
 def _source(draw: Callable[[int], Any], rows: int) -> TracedNoise | HostNoise:
-    """The source of the noise of steps; `Untraceable` where the host would have to draw it."""
+    """The source of the draws of steps; `Untraceable` where the host would have to draw it."""
     if isinstance(draw, StepNoise):
         return TracedNoise(draw)
     source = HostNoise(draw, rows)

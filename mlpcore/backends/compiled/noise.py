@@ -1,4 +1,4 @@
-"""The noise of compiled steps: operations of the step itself, or arrays that the host draws before the steps."""
+"""The draws of compiled steps: operations of the step itself, or arrays that the host draws before the steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,37 +17,35 @@ from mlpcore.typing import Noise, Tree
 
 @dataclass(frozen=True)
 class TracedNoise:
-    """Noise as operations of the step; its inputs are the number of the step and the noise's full-batch array."""
+    """Noise as operations of the step; its inputs are the number of the step and ``full_batch``."""
 
     draws: StepNoise
     bytes_per_step = 0
 
     def inputs(self, rows: Dim) -> Tree:
         """The abstract arguments of a step."""
-        full = self.draws.full
-        return AbstractArray((1,), np.dtype("uint64")), () if full is None else AbstractArray(full.shape, full.dtype)
+        full_batch = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.draws.full_batch)
+        return AbstractArray((1,), np.dtype("uint64")), full_batch
 
-    def noise(self, inputs: Any, rows: Dim) -> Noise:
-        """The noise of a step while it is traced."""
-        number, full = inputs
-        stream = TracedStream(replace(self.draws.stream, step=0), number)
-        noise = self.draws.make(stream, rows, None if isinstance(full, tuple) else full)
+    def drawn(self, inputs: Any, rows: Dim) -> tuple[Noise, Tree]:
+        """The noise of a step while it is traced, and ``full_batch``."""
+        number, full_batch = inputs
+        noise = self.draws.make(TracedStream(replace(self.draws.stream, step=0), number), rows)
         if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):  # it would be the same in every step
             raise Untraceable("noise that is not made from its stream")
-        return noise
+        return noise, full_batch
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
         """The number of steps that have noise, their arguments stacked leaf by leaf, and the error that followed."""
         numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draws.stream.step)
-        full = self.draws.full
-        columns = [numbers[:, None], *([] if full is None else [np.repeat(full[None], len(steps), axis=0)])]
-        return len(steps), columns, None
+        same = [np.repeat(leaf[None], len(steps), axis=0) for leaf in leaves(self.draws.full_batch)]
+        return len(steps), [numbers[:, None], *same], None
 
 
 class HostNoise:
-    """Noise that the host draws; its leaves are inputs of the step."""
+    """Draws of the host; their leaves are inputs of the step."""
 
-    def __init__(self, draw: Callable[[int], Noise], rows: int) -> None:
+    def __init__(self, draw: Callable[[int], tuple], rows: int) -> None:
         self.draw, self.rows = draw, rows
         self.first = tree_map(np.asarray, draw(0))
         self.bytes_per_step = sum(leaf.nbytes for leaf in leaves(self.first))
@@ -68,12 +66,12 @@ class HostNoise:
 
         return tree_map(abstract, self.first)
 
-    def noise(self, inputs: Any, rows: Dim) -> Noise:
-        """The noise of a step while it is traced."""
+    def drawn(self, inputs: Any, rows: Dim) -> tuple:
+        """The draws of a step while it is traced."""
         return inputs
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
-        """As `TracedNoise.stacks`; steps before the one whose noise raises an error are run first."""
+        """As `TracedNoise.stacks`; steps before the one whose draws raise an error are run first."""
         if not leaves(self.first):
             return len(steps), [], None
         drawn: list[list[np.ndarray]] = []

@@ -6,19 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.chunks import NOISE_BYTES, even_ranges, numbered
 from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
-from mlpcore.backends.prefetch import NOISE_BYTES
-from mlpcore.backends.run import ChunkError, Run, StepNoise, run_eagerly
-from mlpcore.backends.streaming import pieces
+from mlpcore.backends.run import Progress, Run, StepNoise, collect, run_eagerly
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, concrete
 from mlpcore.errors import BackendUnavailable
 from mlpcore.trees import Layout, leaves, tree_map
-from mlpcore.typing import Array, Batch, Noise, State, Step, Tree
+from mlpcore.typing import Array, Batch, State, Step, Tree
 
 SECONDS = 0.05  # a call returns to Python, which handles signals, after the first step that ends later
 ROW_COUNTS = 4  # batch sizes with memory of their own: the full batch, the ragged last one, those of a second fit
@@ -88,9 +87,9 @@ class CompiledSteps:
         self.draws_traced = True  # False once a layer's draws cannot be traced
 
     def prepare(
-        self, state: State, data: tuple, rows: int, draw: Callable[[int], Noise]
+        self, state: State, data: tuple, rows: int, draw: Callable[[int], tuple]
     ) -> tuple[BoundStep, NoiseSource]:
-        """The bound step for batches of ``rows`` rows, and the source of its noise."""
+        """The bound step for batches of ``rows`` rows, and the source of its draws."""
         if self.state is None:
             self.state = tree_map(lambda leaf: _aligned_copy(np.asarray(leaf)), state)
         if self.draws_traced and isinstance(draw, StepNoise):
@@ -115,10 +114,10 @@ class CompiledSteps:
         return self.bound[key]
 
     def _arguments(self, data: tuple, rows: Dim, source: NoiseSource) -> tuple[Tree, ...]:
-        """The abstract arguments of a step: state, batch without noise, and the inputs of the noise."""
+        """The abstract arguments of a step: state, batch without draws, and the inputs of the draws."""
         state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.state)
         x, target, weights = (AbstractArray((rows, *array.shape[1:]), array.dtype) for array in data)
-        return state, Batch(x, target, weights, ()), source.inputs(rows)
+        return state, Batch(x, target, weights), source.inputs(rows)
 
     def _trace(self, data: tuple, exact: tuple[Tree, ...], source: NoiseSource) -> TracedFunction:
         """The step traced for any number of rows, or for the actual one where it computes with that number."""
@@ -127,7 +126,7 @@ class CompiledSteps:
                 return traced
 
         def step(state: State, batch: Batch, inputs: Tree) -> tuple[State, Array]:
-            return self.step(state, batch._replace(noise=source.noise(inputs, batch.x.shape[0])))
+            return self.step(state, Batch(*batch[:3], *source.drawn(inputs, batch.x.shape[0])))
 
         configuration = step_key(self.step, exact[2])
 
@@ -158,29 +157,26 @@ class CompiledSteps:
         for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
             if leaf is not place:  # the caller has changed the state since the last chunk
                 np.copyto(place, leaf)
-        _, batch, noise = prepared.traced.inputs
+        return collect(self.state, self._progress(prepared, self.state, data, order, source), np.concatenate)
+
+    def _progress(
+        self, prepared: BoundStep, state: State, data: tuple, order: np.ndarray, source: NoiseSource
+    ) -> Progress:
+        _, batch, drawn = prepared.traced.inputs
         loss = prepared.traced.result
-        losses: list[np.ndarray] = []
-        steps_done = 0
-        try:
-            for steps, parts, rows in _packed(data, order, source.bytes_per_step):
-                count, columns, error = source.stacks(steps)
-                draws = dict(zip(leaves(noise), columns, strict=True)) if count else {}
-                first = 0
-                while first < count:
-                    remaining = {node: leaf[first:] for node, leaf in draws.items()}
-                    with blas_threads(prepared.bound, prepared.largest_product):
-                        chunk_losses = prepared.bound.run_steps(
-                            Steps(parts, batch[:3], rows[first:count], remaining, loss, SECONDS)
-                        )
-                    losses.append(chunk_losses)
-                    first += len(chunk_losses)
-                    steps_done += len(chunk_losses)
-                if error is not None:
-                    raise error
-        except BaseException as error:
-            raise ChunkError(self.state, steps_done) from error
-        return self.state, np.concatenate(losses)
+        for steps, arrays, rows in _packed(data, order, source.bytes_per_step):
+            count, columns, error = source.stacks(steps)
+            draws = dict(zip(leaves(drawn), columns, strict=True)) if count else {}
+            first = 0
+            while first < count:
+                remaining = {node: leaf[first:] for node, leaf in draws.items()}
+                chunk = Steps(arrays, batch[:3], rows[first:count], remaining, loss, SECONDS)
+                with blas_threads(prepared.bound, prepared.largest_product):
+                    losses = prepared.bound.run_steps(chunk)
+                first += len(losses)
+                yield state, losses, len(losses)
+            if error is not None:
+                raise error
 
 
 def _packed(
@@ -194,12 +190,11 @@ def _packed(
     row_bytes = sum(
         array.dtype.itemsize * array[:1].size for array, copied in zip(data, scattered, strict=True) if copied
     )
-    for start, stop in pieces(order.shape[0], noise_bytes + order.shape[1] * row_bytes, NOISE_BYTES):
-        parts, rows = data, order[start:stop]
+    for start, stop in even_ranges(order.shape[0], noise_bytes + order.shape[1] * row_bytes, NOISE_BYTES):
+        arrays, rows = data, order[start:stop]
         if any(scattered):
-            parts = tuple(np.take(array, rows.reshape(-1), axis=0) for array in data)
-            rows = np.arange(rows.size).reshape(rows.shape)
-        yield range(start, stop), parts, np.ascontiguousarray(rows)
+            arrays, rows = tuple(np.take(array, rows.reshape(-1), axis=0) for array in data), numbered(rows)
+        yield range(start, stop), arrays, np.ascontiguousarray(rows)
 
 
 def _fits(inputs: Tree, exact: Tree, rows: int) -> bool:

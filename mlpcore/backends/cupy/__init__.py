@@ -23,7 +23,7 @@ from mlpcore.backends.library import misplaced, native
 from mlpcore.backends.precision import with_precisions
 from mlpcore.backends.prefetch import run_prefetched
 from mlpcore.backends.run import Run
-from mlpcore.backends.streaming import PIECE_BYTES, sent_whole, streamed
+from mlpcore.backends.streaming import BUFFER_BYTES, sent_whole, streamed
 from mlpcore.namespace import register
 from mlpcore.trees import Layout
 from mlpcore.typing import Step
@@ -65,7 +65,7 @@ def create(device: Any = None) -> Backend:
         host = native(x)
         kind = host.dtype if dtype is None else np.dtype(dtype)
         with cupy.cuda.Device(number):
-            if host.size * kind.itemsize > PIECE_BYTES and host.ndim:
+            if host.size * kind.itemsize > BUFFER_BYTES and host.ndim:
                 return sent_whole(queue(), host, kind)
             return cupy.asarray(host, dtype=kind)  # through pinned memory of CuPy's own
 

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.chunks import draw_chunks, joined
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.jax import split_vector
 from mlpcore.backends.jax.bfloat16 import with_bfloat16_products
 from mlpcore.backends.jax.split_vector import SplitVector, map_vectors
-from mlpcore.backends.prefetch import NOISE_BYTES
-from mlpcore.backends.run import ChunkError, Run, run_eagerly
-from mlpcore.backends.streaming import pieces
-from mlpcore.trees import Layout, leaves, tree_map
+from mlpcore.backends.run import Progress, Run, collect, run_eagerly
+from mlpcore.trees import Layout
 from mlpcore.typing import Array, Batch, State, Step
 
 
@@ -37,14 +36,14 @@ def scanned(
     def compiled(function: Callable) -> Callable:
         return jax.jit(in_precision(jax, function, compilation))
 
-    def scan(advance: Callable, state: State, data: tuple, order: Array, noise: Any) -> tuple[State, Array]:
+    def scan(advance: Callable, state: State, data: tuple, order: Array, draws: Any) -> tuple[State, Array]:
         def body(state: State, step_inputs: tuple) -> tuple[State, Array]:
             rows, draws = step_inputs
             # Rows are in range by construction, so nothing needs to be filled in for those outside.
             x, target, *weights = (jnp.take(part, rows, axis=0, mode="clip") for part in data)
-            return advance(state, Batch(x, target, weights[0] if weights else jnp.ones(rows.shape, x.dtype), draws))
+            return advance(state, Batch(x, target, weights[0] if weights else jnp.ones(rows.shape, x.dtype), *draws))
 
-        return jax.lax.scan(body, state, (order, noise))
+        return jax.lax.scan(body, state, (order, draws))
 
     @compiled
     def guarded(*arguments: Any) -> tuple[State, Array]:
@@ -85,21 +84,15 @@ def scanned(
         nonlocal ones
         if data[2] is ones or bool(jnp.all(data[2] == 1)):
             ones, data = data[2], data[:2]
-        noise_bytes = sum(leaf.nbytes for leaf in leaves(draw(0)))
-        losses: list[Array] = []
-        done = 0
-        try:
-            for start, stop in pieces(order.shape[0], noise_bytes, NOISE_BYTES):
-                draws = [draw(i) for i in range(start, stop)] if noise_bytes else [draw(0)]
-                noise = tree_map(lambda *leaves: asarray(np.stack(leaves)), *draws)
-                rows = order[start:stop].astype(np.int32)
+
+        def progress(state: State) -> Progress:
+            for steps, drawn in draw_chunks(order.shape[0], draw, asarray):
+                rows = order[steps].astype(np.int32)
                 # An error on the device is raised here, before the new state is taken.
-                state, some = jax.block_until_ready(chunk(state, data, rows, noise))
-                losses.append(some)
-                done += rows.shape[0]
-            return state, losses[0] if len(losses) == 1 else jnp.concatenate(losses)
-        except BaseException as error:
-            raise ChunkError(state, done) from error
+                state, losses = jax.block_until_ready(chunk(state, data, rows, drawn))
+                yield state, losses, rows.shape[0]
+
+        return collect(state, progress(state), joined(jnp.concatenate))
 
     return run
 

@@ -1,1 +1,1 @@
-"""The peers, one file per library, each written as that library's own users would; imported only when they run."""
+"""The peers, one module per library, each in that library's usual style; imported only when they run."""

@@ -1,4 +1,4 @@
-"""JAX as its users train a small network: a jitted step in a Python loop, or a whole epoch scanned under jit."""
+"""JAX as a contender: a jitted step in a Python loop, or a whole epoch scanned under jit."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -11,7 +11,7 @@ from mlpcore.bench.workloads import LEARNING_RATE, Task
 
 
 def step(task: Task, device: str) -> Contender:
-    """Each step is one call of a compiled function, which gathers its rows and adds up the loss."""
+    """A contender in which each step is one call of a jitted function that gathers its rows and adds up the loss."""
     jax = library("jax")
 
     def compiled(update: Callable) -> Callable:
@@ -33,7 +33,7 @@ def step(task: Task, device: str) -> Contender:
 
 
 def scan(task: Task, device: str) -> Contender:
-    """An epoch is one call: ``lax.scan`` over the batches of the order."""
+    """A contender in which an epoch is one call: ``lax.scan`` over the batches."""
     jax = library("jax")
 
     def compiled(update: Callable) -> Callable:
@@ -47,7 +47,7 @@ def scan(task: Task, device: str) -> Contender:
 
 
 def _contender(jax: Any, task: Task, device: str, name: str, compiled: Callable) -> Contender:
-    """The orders come from NumPy, whose permutations are quicker than JAX's on the CPU."""
+    """The contender with this compilation; row orders come from NumPy, which is faster than JAX on the CPU."""
     jnp, place = jax.numpy, jax.devices(device)[0]
     rng, workload = np.random.default_rng(0), task.workload
 
@@ -85,7 +85,7 @@ def _contender(jax: Any, task: Task, device: str, name: str, compiled: Callable)
 
 
 def _placed(jax: Any, host: np.ndarray, place: Any) -> Any:
-    """A buffer of JAX's own: the state is donated, and the host's memory must not be."""
+    """A copy in JAX's own memory, as the state is donated and the host's memory must not be."""
     return jax.numpy.array(host, copy=True, device=place)
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's MLPClassifier: one `fit` of as many epochs as are asked for."""
+"""scikit-learn's MLPClassifier as a contender."""
 
 import warnings
 from typing import Any
@@ -11,9 +11,9 @@ from mlpcore.errors import BackendUnavailable
 
 
 def classifier(task: Task, device: str) -> Contender:
-    """Adam without penalty. ``warm_start`` keeps the weights from fit to fit and so spares their making anew.
+    """The contender: one `fit` for each call, Adam without penalty; ``warm_start`` saves the initialisation.
 
-    For two classes it has one output, not two: its last product is half of the others'.
+    For two classes it has one output, so its last product is half as large as that of the others.
     """
     if device != "cpu":
         raise BackendUnavailable("scikit-learn's MLP runs on the CPU only")
@@ -28,7 +28,7 @@ def classifier(task: Task, device: str) -> Contender:
         n_iter_no_change=np.inf,
         random_state=0,
     )
-    model.partial_fit(task.x[:batch], task.y[:batch], classes=classes)  # makes the arrays that the task's go into
+    model.partial_fit(task.x[:batch], task.y[:batch], classes=classes)  # allocates the parameters, which are set below
     if len(classes) > 2:
         model.coefs_ = [weight.copy() for weight, _ in task.params]
         model.intercepts_ = [bias.copy() for _, bias in task.params]

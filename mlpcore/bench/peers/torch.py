@@ -1,4 +1,4 @@
-"""PyTorch as its users train a small network whose data fit the device: an eager loop, or the model compiled."""
+"""PyTorch as a contender, with the data on the device: an eager loop, or the compiled model."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from mlpcore.bench.workloads import LEARNING_RATE, Task
 
 
 def eager(task: Task, device: str) -> Contender:
-    """Module, CrossEntropyLoss, and Adam as one fused kernel."""
+    """The eager contender: Module, CrossEntropyLoss, and fused Adam."""
     return _contender(library("torch"), task, device, "torch eager", lambda model: model)
 
 
 def compiled(task: Task, device: str) -> Contender:
-    """The same with ``torch.compile`` on the model; on CUDA in the mode that replays CUDA graphs."""
+    """The contender with ``torch.compile`` on the model; on CUDA in the mode that uses CUDA graphs."""
     torch = library("torch")
-    torch.compiler.reset()  # or torch runs eagerly after eight networks, in silence
+    torch.compiler.reset()  # otherwise torch silently runs eagerly after eight networks
     mode = "reduce-overhead" if device == "cuda" else "default"
     return _contender(torch, task, device, "torch.compile", lambda model: torch.compile(model, mode=mode))
 
@@ -64,6 +64,6 @@ def _contender(torch: Any, task: Task, device: str, name: str, wrap: Any) -> Con
 
     def params() -> list[tuple[np.ndarray, np.ndarray]]:
         linear = [layer for layer in plain if hasattr(layer, "weight")]
-        return [(one.weight.detach().cpu().numpy().T, one.bias.detach().cpu().numpy()) for one in linear]
+        return [(layer.weight.detach().cpu().numpy().T, layer.bias.detach().cpu().numpy()) for layer in linear]
 
     return Contender(name, train, predictor, params)

@@ -1,1 +1,1 @@
-"""Fitted models between scikit-learn and mlpcore, both ways, and to ONNX."""
+"""Conversion of fitted estimators: from and to scikit-learn, and to ONNX."""

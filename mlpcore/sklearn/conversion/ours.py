@@ -1,4 +1,4 @@
-"""An estimator of ours from a fitted one of scikit-learn, with what further training needs."""
+"""Converts a fitted estimator of scikit-learn to mlpcore's, with the state that further training needs."""
 
 import copy
 from typing import Any
@@ -19,8 +19,8 @@ from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.conversion.shared import same_random, take_over
 from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.labels import Labels
+from mlpcore.sklearn.predictor import Predictor, on_host, tree_from
 from mlpcore.sklearn.regressor import MLPRegressor
-from mlpcore.sklearn.runtime import Runtime, on_host, tree_from
 from mlpcore.sklearn.warm_start import WarmStart
 from mlpcore.typing import Loss
 
@@ -29,11 +29,11 @@ _OPTIMIZERS = {"sgd": SGDOptimizer, "adam": AdamOptimizer}
 
 
 def from_sklearn(fitted: Any) -> MLPClassifier | MLPRegressor:
-    """Our estimator from a fitted ``MLPClassifier`` or ``MLPRegressor`` of scikit-learn: same arguments, same numbers.
+    """mlpcore's estimator from a fitted ``MLPClassifier`` or ``MLPRegressor`` of scikit-learn, with the same arguments.
 
-    It predicts the same, and ``partial_fit`` and ``warm_start`` go on where the other stands: optimizer, learning rate,
-    random numbers and counts of epochs are taken over; with ``compat="sklearn"``, set afterwards, step for step as
-    scikit-learn would. Nothing is shared. Errors: ConfigurationError for anything else, NotFittedError before a fit.
+    It predicts the same. ``partial_fit`` and ``warm_start`` continue the training, as optimizer state, learning rate,
+    random numbers and epoch counts are copied; with ``compat="sklearn"`` set afterwards, every step is that of
+    scikit-learn. No array is shared. Errors: ConfigurationError for any other object, NotFittedError before a fit.
     """
     kind = next((ours for theirs, ours in _PAIRS if isinstance(fitted, theirs)), None)
     if kind is None:
@@ -41,54 +41,54 @@ def from_sklearn(fitted: Any) -> MLPClassifier | MLPRegressor:
             f"from_sklearn: got {type(fitted).__name__}, expected scikit-learn's MLPClassifier or MLPRegressor, fitted"
         )
     check_is_fitted(fitted)
-    made = kind(**copy.deepcopy(fitted.get_params(deep=False)))
-    take_over(fitted, made)
+    estimator = kind(**copy.deepcopy(fitted.get_params(deep=False)))
+    take_over(fitted, estimator)
     if kind is MLPClassifier:
         binarizer = fitted._label_binarizer
-        made.classes_ = fitted.classes_.copy()
-        made._labels = Labels.known(made.classes_, binarizer.y_type_, binarizer.sparse_input_)
-        loss: Loss = translation.LINK_LOSSES[made._labels.link]
+        estimator.classes_ = fitted.classes_.copy()
+        estimator._labels = Labels.known(estimator.classes_, binarizer.y_type_, binarizer.sparse_input_)
+        loss: Loss = translation.LINK_LOSSES[estimator._labels.link]
     else:
-        loss = translation.regression_loss(made.loss)
-    made.coefs_, made.intercepts_ = on_host(tuple(fitted.coefs_)), on_host(tuple(fitted.intercepts_))
-    made.coefs_, made.intercepts_ = list(made.coefs_), list(made.intercepts_)
-    net = translation.network(made, made.coefs_[0].shape[0], made.coefs_[-1].shape[1])
-    others: list = [{} for _ in range(len(net.children) - len(made.coefs_))]  # activations have no parameters
-    dtype = str(made.coefs_[0].dtype)
-    made._runtime = Runtime(net, loss, others, get_backend("numpy"), dtype, None)
-    if made.solver != FULL_BATCH:
-        made.validation_loss_curve_ = None
-        # A solver that was set after the fit has no state to go on from.
-        if type(getattr(fitted, "_optimizer", None)) is _OPTIMIZERS[made.solver]:
-            made._optimizer = _memory(fitted, made, loss)
-    return made
+        loss = translation.regression_loss(estimator.loss)
+    estimator.coefs_, estimator.intercepts_ = on_host(tuple(fitted.coefs_)), on_host(tuple(fitted.intercepts_))
+    estimator.coefs_, estimator.intercepts_ = list(estimator.coefs_), list(estimator.intercepts_)
+    net = translation.network(estimator, estimator.coefs_[0].shape[0], estimator.coefs_[-1].shape[1])
+    other_params: list = [{} for _ in range(len(net.children) - len(estimator.coefs_))]  # of the activations: none
+    dtype = str(estimator.coefs_[0].dtype)
+    estimator._predictor = Predictor(net, loss, other_params, get_backend("numpy"), dtype, None)
+    if estimator.solver != FULL_BATCH:
+        estimator.validation_loss_curve_ = None
+        # If the solver was changed after the fit, there is no optimizer state for it.
+        if type(getattr(fitted, "_optimizer", None)) is _OPTIMIZERS[estimator.solver]:
+            estimator._optimizer = _memory(fitted, estimator, loss)
+    return estimator
 
 
-def _memory(fitted: Any, made: Any, loss: Loss) -> WarmStart:
-    """What our next fit goes on from: a model with the state of scikit-learn's optimizer, its draws and its rate."""
-    theirs, runtime = fitted._optimizer, made._runtime
-    net, others = runtime.net, runtime.others
+def _memory(fitted: Any, estimator: Any, loss: Loss) -> WarmStart:
+    """The state for a warm start: a model with scikit-learn's optimizer state, its random numbers and learning rate."""
+    theirs, predictor = fitted._optimizer, estimator._predictor
+    net, other_params = predictor.net, predictor.others
     model = Model(
         net,
-        translation.reported(loss, made.compat),
-        translation.optimizer(made, int(made.max_iter)),
-        dtype=runtime.dtype,
-        params=tree_from(net, made.coefs_, made.intercepts_, others),
-        **translation.rules(made),
+        translation.reported(loss, estimator.compat),
+        translation.optimizer(estimator, int(estimator.max_iter)),
+        dtype=predictor.dtype,
+        params=tree_from(net, estimator.coefs_, estimator.intercepts_, other_params),
+        **translation.rules(estimator),
     )
-    layers = len(made.coefs_)
+    layers = len(estimator.coefs_)
 
     def flat(leaves: list[np.ndarray]) -> np.ndarray:
-        return model.layout.flat(tree_from(net, leaves[:layers], leaves[layers:], others))
+        return model.layout.flat(tree_from(net, leaves[:layers], leaves[layers:], other_params))
 
     state = model.trainer.state
     if isinstance(theirs, AdamOptimizer):
         count = np.asarray(theirs.t)
-        moments: Any = AdamState(count.astype(runtime.dtype), flat(theirs.ms), flat(theirs.vs))
+        moments: Any = AdamState(count.astype(predictor.dtype), flat(theirs.ms), flat(theirs.vs))
         state = state._replace(optimizer=moments, count=count.astype(state.count.dtype))
-        rate = float(made.learning_rate_init)
+        rate = float(estimator.learning_rate_init)
     else:
-        # Theirs is what is added to the parameters, ours what is taken away.
+        # scikit-learn's velocity is added to the parameters, mlpcore's is subtracted.
         state = state._replace(optimizer=SGDState(-flat(theirs.velocities)) if state.optimizer else ())
         rate = float(theirs.learning_rate)
     model.trainer.state = state

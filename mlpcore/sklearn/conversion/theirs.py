@@ -1,4 +1,4 @@
-"""scikit-learn's estimator from a fitted one of ours, with what further training needs."""
+"""Converts a fitted estimator of mlpcore to scikit-learn's, with the state that further training needs."""
 
 import copy
 import warnings
@@ -18,7 +18,7 @@ from mlpcore.optimizers import SGD, Adam
 from mlpcore.sklearn.constraints import FULL_BATCH, RATES
 from mlpcore.sklearn.conversion.shared import copies, same_random, take_over
 from mlpcore.sklearn.labels import Labels
-from mlpcore.sklearn.runtime import on_host, tree_parts
+from mlpcore.sklearn.predictor import on_host, tree_parts
 from mlpcore.sklearn.warm_start import WarmStart
 from mlpcore.typing import Layer
 
@@ -28,36 +28,42 @@ _OPTIMIZERS = {"sgd": SGD, "adam": Adam}
 
 
 def to_sklearn(estimator: Any) -> Any:
-    """scikit-learn's estimator from a fitted one of ours: same arguments, same numbers, and it goes on from there.
+    """scikit-learn's estimator from a fitted one of mlpcore, with the same arguments, predictions and training state.
 
-    A network that scikit-learn cannot hold is a ConfigurationError: other activations than its four or several of
-    them, normalization, other losses. What concerns further training only (dropout, another solver, weight decay and
-    so on) is left out with a warning, as the predictions are the same. Optimizer and random numbers are taken over
-    where ours has kept them, see ``warm_start``. Arrays of a device come to the host.
+    ConfigurationError for a network that scikit-learn cannot represent: other activations than its four, several
+    different ones, normalization, other losses. Arguments that affect only further training (dropout, another solver,
+    weight decay and so on) are dropped with a warning, as predictions stay the same. Optimizer state and random numbers
+    are copied if the estimator has kept them, see ``warm_start``. Arrays of a device are copied to the host.
     """
     check_is_fitted(estimator)
     kind = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
-    made = kind(**_their_arguments(estimator, kind))
-    take_over(estimator, made)
-    made.coefs_, made.intercepts_ = copies(estimator.coefs_), copies(estimator.intercepts_)
+    converted = kind(**_their_arguments(estimator, kind))
+    take_over(estimator, converted)
+    converted.coefs_, converted.intercepts_ = copies(estimator.coefs_), copies(estimator.intercepts_)
     if is_classifier(estimator):
-        made._label_binarizer = _binarizer(estimator._labels)
-        made.classes_ = made._label_binarizer.classes_
+        converted._label_binarizer = _binarizer(estimator._labels)
+        converted.classes_ = converted._label_binarizer.classes_
     memory = getattr(estimator, "_optimizer", None)
     draws = None if memory is None else memory.draws
-    given = made.random_state
-    made._random_state = check_random_state(given) if draws is None else same_random(given, draws.random)
-    if made.solver == FULL_BATCH:
-        return made
-    # The same lists, as its early stopping leaves them: what a warm start finds no better than is then overwritten.
-    made._best_coefs, made._best_intercepts = made.coefs_, made.intercepts_
-    if memory is not None and memory.model is not None and type(memory.model.optimizer) is _OPTIMIZERS[made.solver]:
-        made._optimizer = _their_optimizer(made, memory)
-    return made
+    random_state = converted.random_state
+    converted._random_state = (
+        check_random_state(random_state) if draws is None else same_random(random_state, draws.random)
+    )
+    if converted.solver == FULL_BATCH:
+        return converted
+    # The same lists, as scikit-learn's early stopping leaves them, which then overwrites them in place.
+    converted._best_coefs, converted._best_intercepts = converted.coefs_, converted.intercepts_
+    if (
+        memory is not None
+        and memory.model is not None
+        and type(memory.model.optimizer) is _OPTIMIZERS[converted.solver]
+    ):
+        converted._optimizer = _their_optimizer(converted, memory)
+    return converted
 
 
-def _their_optimizer(made: Any, memory: WarmStart) -> Any:
-    """scikit-learn's optimizer in the state that ours is in."""
+def _their_optimizer(converted: Any, memory: WarmStart) -> Any:
+    """scikit-learn's optimizer in the state of mlpcore's."""
     model = memory.model
     assert model is not None
     with model.backend.scope(model.dtype):
@@ -69,16 +75,24 @@ def _their_optimizer(made: Any, memory: WarmStart) -> Any:
         coefs, intercepts, _ = tree_parts(net, model.layout.view(vector, state.statistics))
         return copies([*coefs, *intercepts])
 
-    params = [*made.coefs_, *made.intercepts_]
-    if made.solver == "adam":
-        theirs = AdamOptimizer(params, made.learning_rate_init, made.beta_1, made.beta_2, made.epsilon)
+    params = [*converted.coefs_, *converted.intercepts_]
+    if converted.solver == "adam":
+        theirs = AdamOptimizer(
+            params, converted.learning_rate_init, converted.beta_1, converted.beta_2, converted.epsilon
+        )
         theirs.t = int(state.optimizer.count)
-        theirs.ms, theirs.vs = leaves(state.optimizer.mean), leaves(state.optimizer.square)
+        theirs.ms, theirs.vs = leaves(state.optimizer.first_moment), leaves(state.optimizer.second_moment)
         if theirs.t:
-            root = np.sqrt(1 - made.beta_2**theirs.t)
-            theirs.learning_rate = made.learning_rate_init * root / (1 - made.beta_1**theirs.t)
+            root = np.sqrt(1 - converted.beta_2**theirs.t)
+            theirs.learning_rate = converted.learning_rate_init * root / (1 - converted.beta_1**theirs.t)
         return theirs
-    words = (made.learning_rate_init, made.learning_rate, made.momentum, made.nesterovs_momentum, made.power_t)
+    words = (
+        converted.learning_rate_init,
+        converted.learning_rate,
+        converted.momentum,
+        converted.nesterovs_momentum,
+        converted.power_t,
+    )
     theirs = SGDOptimizer(params, *words)
     theirs.learning_rate = memory.learning_rate
     if state.optimizer:
@@ -87,22 +101,22 @@ def _their_optimizer(made: Any, memory: WarmStart) -> Any:
 
 
 def _their_arguments(estimator: Any, kind: type) -> dict[str, Any]:
-    """The arguments of scikit-learn's constructor; an error or a warning tells of what it has none for."""
+    """The arguments of scikit-learn's constructor; an error or a warning for those that it does not have."""
     activation = _their_activation(estimator)
     arguments = {name: copy.deepcopy(getattr(estimator, name)) for name in kind().get_params() if name != "activation"}
     loss = getattr(estimator, "loss", "squared_error")
-    known = ("squared_error", "poisson") if "loss" in kind().get_params() else ("squared_error",)
-    if not isinstance(loss, str) or loss not in known:
-        raise ConfigurationError(f"to_sklearn: loss is {loss!r}, expected one of {', '.join(map(repr, known))}")
+    losses = ("squared_error", "poisson") if "loss" in kind().get_params() else ("squared_error",)
+    if not isinstance(loss, str) or loss not in losses:
+        raise ConfigurationError(f"to_sklearn: loss is {loss!r}, expected one of {', '.join(map(repr, losses))}")
     lost = {name: value for name, value in _ours_alone(estimator).items() if value}
     if not (isinstance(arguments["solver"], str) and arguments["solver"] in _THEIR_SOLVERS):
         lost["solver"], arguments["solver"] = arguments["solver"], "adam"
     if not (isinstance(arguments["learning_rate"], str) and arguments["learning_rate"] in RATES):
         lost["learning_rate"], arguments["learning_rate"] = arguments["learning_rate"], "constant"
     if lost:
-        told = ", ".join(f"{name}={value!r}" for name, value in lost.items())
+        dropped = ", ".join(f"{name}={value!r}" for name, value in lost.items())
         warnings.warn(
-            f"to_sklearn: scikit-learn has no {told}; the predictions are the same, further training is not",
+            f"to_sklearn: scikit-learn has no {dropped}; the predictions are the same, further training is not",
             MlpcoreWarning,
             stacklevel=4,
         )
@@ -110,7 +124,7 @@ def _their_arguments(estimator: Any, kind: type) -> dict[str, Any]:
 
 
 def _ours_alone(estimator: Any) -> dict[str, Any]:
-    """The arguments that change training, false where they are what scikit-learn does."""
+    """The arguments that scikit-learn lacks and that change training; a false value has no effect."""
     return {
         "class_weight": getattr(estimator, "class_weight", None),
         "dropout": estimator.dropout if np.any(estimator.dropout) else 0,
@@ -122,28 +136,30 @@ def _ours_alone(estimator: Any) -> dict[str, Any]:
 
 
 def _their_activation(estimator: Any) -> str:
-    """scikit-learn's word for the one activation of all hidden layers of the fitted network."""
-    layers = estimator._runtime.net.children
+    """scikit-learn's name of the activation of all hidden layers; ConfigurationError if it has none."""
+    layers = estimator._predictor.net.children
     if normalized := [layer for layer in layers if isinstance(layer, (BatchNorm, LayerNorm, RMSNorm))]:
         raise ConfigurationError(
             f"to_sklearn: the network has normalization, {normalized[0]!r}, which scikit-learn has not"
         )
-    others = [layer for layer in layers if not isinstance(layer, (Linear, Dropout))]
+    activations = [layer for layer in layers if not isinstance(layer, (Linear, Dropout))]
     hidden = len(estimator.coefs_) - 1
-    found = set(others) | ({Identity()} if len(others) < hidden else set())  # no layer stands for the identity
+    distinct = set(activations) | (
+        {Identity()} if len(activations) < hidden else set()
+    )  # no layer stands for the identity
     if not hidden:
-        given = estimator.activation
-        return given if isinstance(given, str) and given in _THEIR_ACTIVATIONS.values() else "relu"
-    if len(found) > 1 or not found <= _THEIR_ACTIVATIONS.keys():
+        activation = estimator.activation
+        return activation if isinstance(activation, str) and activation in _THEIR_ACTIVATIONS.values() else "relu"
+    if len(distinct) > 1 or not distinct <= _THEIR_ACTIVATIONS.keys():
         raise ConfigurationError(
-            f"to_sklearn: activation is {', '.join(sorted(map(repr, found)))}, expected one of "
+            f"to_sklearn: activation is {', '.join(sorted(map(repr, distinct)))}, expected one of "
             f"{', '.join(map(repr, _THEIR_ACTIVATIONS.values()))} for all hidden layers"
         )
-    return _THEIR_ACTIVATIONS[found.pop()]
+    return _THEIR_ACTIVATIONS[distinct.pop()]
 
 
 def _binarizer(labels: Labels) -> LabelBinarizer:
     """A fitted binarizer of these labels."""
-    made = LabelBinarizer()
-    made.classes_, made.y_type_, made.sparse_input_ = labels.classes.copy(), labels.kind, labels.sparse
-    return made
+    binarizer = LabelBinarizer()
+    binarizer.classes_, binarizer.y_type_, binarizer.sparse_input_ = labels.classes.copy(), labels.kind, labels.sparse
+    return binarizer

@@ -35,7 +35,7 @@ def jitted(function: Any, rows: tuple[int, ...] = (-1,), asked: bool | str = "au
 @pytest.mark.parametrize("case", LAYERS)
 def test_predictions_through_every_layer(case: str) -> None:
     net = mc.Sequential(mc.Linear(5, 4), LAYERS[case](4))
-    net = mc.Sequential(net, mc.Linear(net.widths(5), 3))
+    net = mc.Sequential(net, mc.Linear(net.output_width(5), 3))
     models = [mc.Model(net, mc.SoftmaxCrossEntropy(), backend=one, dtype="float64") for one in (on_device(), "numpy")]
     for rows in (X, X[:1], X[:7]):
         found, right = (model.predict(rows) for model in models)

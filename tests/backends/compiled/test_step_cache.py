@@ -80,8 +80,8 @@ def test_dropout_draws_by_its_own_seed(traces):
 class Scaled(mc.Tanh):
     """A user's layer, which reads what stands outside of it."""
 
-    def forward(self, params, x, noise=None):
-        y, cache = super().forward(params, x, noise)
+    def forward(self, params, x, training=None):
+        y, cache = super().forward(params, x, training)
         return y * FACTOR, cache
 
 

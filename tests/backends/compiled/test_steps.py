@@ -53,7 +53,7 @@ def assert_like_eager(way: bool, *given: Any, bound: float = 1e-10, **words: Any
 @pytest.mark.parametrize("case", members.LAYERS)
 def test_every_layer(case: str, way: bool) -> None:
     net = mc.Sequential(mc.Linear(WIDTH, WIDTH), members.LAYERS[case](WIDTH))
-    assert_like_eager(way, net, mc.SquaredError(), mc.SGD(0.01), Stream(2).normal((ROWS, net.widths(WIDTH))))
+    assert_like_eager(way, net, mc.SquaredError(), mc.SGD(0.01), Stream(2).normal((ROWS, net.output_width(WIDTH))))
 
 
 @WAYS
@@ -163,8 +163,8 @@ class Uniform(Users):
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return stream.child("uniform").uniform(shape).astype(dtype)
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> tuple[Any, Any]:
-        return (x if noise is None else x * noise), noise
+    def forward(self, params: Any, x: Any, training: Any = None) -> tuple[Any, Any]:
+        return (x, None) if training is None else (x * training.noise, training.noise)
 
     def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> tuple[Any, Any]:
         return dy if cache is None else dy * cache, {}
@@ -226,7 +226,7 @@ def test_a_failed_step_changes_nothing(rate: float, way: bool) -> None:
     net = mc.Sequential(mc.Linear(WIDTH, 6), mc.BatchNorm(6), mc.Linear(6, 2))
     found = []
     for words in ({"compile": way}, {"backend": EAGER}):
-        model = mc.Model(net, mc.Poisson(), mc.SGD(rate, momentum=0.5), dtype="float64", ema=0.5, **words)
+        model = mc.Model(net, mc.PoissonNLL(), mc.SGD(rate, momentum=0.5), dtype="float64", ema=0.5, **words)
         with pytest.raises(mc.NonFiniteError) as error:
             model.fit(Stream(1).normal((ROWS, WIDTH)), np.ones((ROWS, 2)), batch_size=8)
         found.append((str(error.value), model.trainer.progress, state_of(model)))

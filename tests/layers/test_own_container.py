@@ -35,8 +35,8 @@ class Parallel:
     def row_independent(self) -> bool:
         return all(child.row_independent for child in self.children)
 
-    def widths(self, n_in: int | None) -> int | None:
-        found = [child.widths(n_in) for child in self.children]
+    def output_width(self, n_in: int | None) -> int | None:
+        found = [child.output_width(n_in) for child in self.children]
         return None if None in found else sum(found)
 
     def init(self, rng: Any, dtype: str) -> Any:
@@ -45,9 +45,8 @@ class Parallel:
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return tuple(child.noise(stream.child(i), shape, dtype) for i, child in enumerate(self.children))
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
-        noises = (None,) * len(params) if noise is None else noise
-        passes = [child.forward(own, x, draws) for child, own, draws in self._each(params, noises)]
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
+        passes = [child.forward(params[i], x, training and training.child(i)) for i, child in enumerate(self.children)]
         outputs, caches = zip(*passes, strict=True)
         return namespace(x).concat(outputs, axis=-1), (caches, [y.shape[-1] for y in outputs])
 
@@ -85,9 +84,9 @@ class Gated(Container):
     def with_children(self, children: tuple) -> "Gated":
         return Gated(*children, self.width)
 
-    def widths(self, n_in: int | None) -> int | None:
-        self.first.widths(n_in)
-        return self.second.widths(n_in)
+    def output_width(self, n_in: int | None) -> int | None:
+        self.first.output_width(n_in)
+        return self.second.output_width(n_in)
 
     def init(self, rng: Any, dtype: str) -> Any:
         return *super().init(rng, dtype), {"gate": np.zeros(self.width, dtype)}
@@ -95,10 +94,9 @@ class Gated(Container):
     def noise(self, stream: Any, shape: Any, dtype: str) -> Any:
         return self.first.noise(stream.child(0), shape, dtype), self.second.noise(stream.child(1), shape, dtype)
 
-    def forward(self, params: Any, x: Any, noise: Any = None) -> Any:
-        noises = (None, None) if noise is None else noise
+    def forward(self, params: Any, x: Any, training: Any = None) -> Any:
         (one, first), (two, second) = (
-            child.forward(own, x, draws) for child, own, draws in zip(self.children, params[:2], noises, strict=True)
+            child.forward(params[i], x, training and training.child(i)) for i, child in enumerate(self.children)
         )
         share = sigmoid(params[2]["gate"])[..., None, :]
         return share * one + (1 - share) * two, (first, second, (one - two, share))
