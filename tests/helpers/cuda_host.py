@@ -23,10 +23,10 @@ from mlpcore.backends.run import run_eagerly
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
-SHIM = Path(__file__).parent / "cuda_shim.h"
+SHIM = Path(__file__).parent / "cuda_shim.h"  # what kernels see; cuda_shim.cpp beside it runs their threads
 COMPILER = shutil.which("g++")
 needed = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed: no CUDA source was run in these tests")
-FLAGS = ["-std=c++17", "-O1", "-w", "-fPIC", "-ffp-contract=off", "-fno-strict-aliasing"]
+FLAGS = ["-std=c++17", "-O0", "-w", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing"]
 # An access of 16 bytes that does not begin at a multiple of 16 ends the process: a device refuses it, a CPU would not.
 FLAGS += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\(\d+\) (\w+)\(([^)]*)\) \{(.*?)\n\}', re.DOTALL)
@@ -34,12 +34,13 @@ KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\(\d+\) (\w+)\
 
 @cache
 def folder() -> Path:
-    """A folder with the shim, compiled beforehand: that halves the time of every kernel."""
+    """A folder with the shim, compiled beforehand: that takes two thirds off the time of every kernel."""
     made = tempfile.TemporaryDirectory(prefix="mlpcore-cuda-")
     atexit.register(made.cleanup)
     header = Path(made.name) / SHIM.name
     header.write_text(SHIM.read_text())
     subprocess.run([COMPILER, *FLAGS, "-x", "c++-header", header, "-o", f"{header}.gch"], check=True)
+    subprocess.run([COMPILER, *FLAGS, "-c", SHIM.with_suffix(".cpp"), "-o", header.with_suffix(".o")], check=True)
     return Path(made.name)
 
 
@@ -50,11 +51,13 @@ def library(code: str) -> ctypes.CDLL:
     for name, declared, body in KERNEL.findall(code):
         names = [part.replace("*", " ").split()[-1] for part in declared.split(",")]
         together = "true" if re.search(r"__sync|__shfl", body) else "false"
-        call = f"shim::run(g, b, {together}, [=] {{ {name}({', '.join(names)}); }});"
-        runners.append(f'extern "C" void run_{name}(const unsigned *g, const unsigned *b, {declared}) {{ {call} }}')
+        call = f"""auto call = [=] {{ {name}({", ".join(names)}); }};
+  shim::run(g, b, {together}, [](void *it) {{ (*(decltype(call) *)it)(); }}, &call);"""
+        head = f'extern "C" __attribute__((visibility("default"))) void run_{name}'
+        runners.append(f"{head}(const unsigned *g, const unsigned *b, {declared}) {{\n  {call}\n}}")
     stem = folder() / hashlib.sha1(code.encode()).hexdigest()
     stem.with_suffix(".cpp").write_text("\n".join([f'#include "{SHIM.name}"', code, *runners]))
-    command = [COMPILER, *FLAGS, "-shared", f"{stem}.cpp", "-o", f"{stem}.so"]
+    command = [COMPILER, *FLAGS, "-shared", f"{stem}.cpp", folder() / "cuda_shim.o", "-o", f"{stem}.so"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr[:3000] + code
     return ctypes.CDLL(f"{stem}.so")

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from cases import pairwise
 from optional import optional
 
 sklearn = optional("sklearn")
@@ -81,9 +82,7 @@ def assert_close_numbers(a, b, near=1e-10):
     assert (a.t_, a.n_iter_, a._no_improvement_count) == (b.t_, b.n_iter_, b._no_improvement_count)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("kind", KINDS)
+@pairwise(kind=KINDS, activation=ACTIVATIONS, way=WAYS)
 def test_from_theirs_and_back(kind, activation, way):
     if OLD and (kind, way) == ("binary", "early stopping"):
         pytest.skip("scikit-learn 1.6 itself fails on labels of text with early stopping")
@@ -362,9 +361,7 @@ def assert_answers(estimator, x):
     return got
 
 
-@pytest.mark.parametrize("dtype", CLOSE)
-@pytest.mark.parametrize("activation", OURS)
-@pytest.mark.parametrize("kind", KINDS)
+@pairwise(kind=KINDS, activation=OURS, dtype=CLOSE)
 def test_onnx(kind, activation, dtype):
     _, ours = pair(kind, activation=activation, max_iter=3)
     x = rows().astype(dtype)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import pairwise
 from optional import optional
 
 sklearn = optional("sklearn")
@@ -17,6 +18,7 @@ from mlpcore.sklearn.problem import DeviceAndDtype, on_backend  # noqa: E402
 from mlpcore.sklearn.translation import reported  # noqa: E402
 
 TOLERANCE = 1e-8  # of full fits in float64; rounding grows over some hundred steps, from 1e-16 on
+WEIGHTED = [False, pytest.param(True, marks=pytest.mark.skipif(OLD, reason="scikit-learn before 1.7 has no weights"))]
 VARIANTS = {"plain": {}, "early stopping": {"early_stopping": True, "n_iter_no_change": 4}}
 
 
@@ -41,29 +43,22 @@ def assert_same(theirs: Any, ours: Any, tolerance: float = TOLERANCE) -> None:
     assert predicted.dtype == ours.predict(rows()).dtype
 
 
-@pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=pytest.mark.skipif(OLD, reason="new in 1.7"))])
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("kind", KINDS)
+@pairwise(kind=KINDS, activation=ACTIVATIONS, solver=SOLVERS, variant=VARIANTS, weighted=WEIGHTED)
 def test_a_full_fit(kind: str, activation: str, solver: str, variant: str, weighted: bool) -> None:
     theirs, ours = both_fitted(kind, weighted, activation=activation, **(SOLVERS[solver] | VARIANTS[variant]))
     assert_same(theirs, ours)
 
 
-@pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=pytest.mark.skipif(OLD, reason="new in 1.7"))])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("kind", KINDS)
+@pairwise(kind=KINDS, activation=ACTIVATIONS, weighted=WEIGHTED)
 def test_lbfgs(kind: str, activation: str, weighted: bool) -> None:
     words = {"solver": "lbfgs", "activation": activation}
     assert_same(*both_fitted(kind, weighted, **words, max_iter=12), tolerance=1e-6)
 
 
-@pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=pytest.mark.skipif(OLD, reason="new in 1.7"))])
-@pytest.mark.parametrize(("activation", "sizes", "alpha"), [("relu", (), 0.1), ("tanh", 4, 20), ("logistic", 4, 20)])
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_end_of_lbfgs(kind: str, activation: str, sizes: Any, alpha: float, weighted: bool) -> None:
+@pairwise(kind=KINDS, network=[("relu", (), 0.1), ("tanh", 4, 20), ("logistic", 4, 20)], weighted=WEIGHTED)
+def test_the_end_of_lbfgs(kind: str, network: tuple[str, Any, float], weighted: bool) -> None:
     # Long runs are chaotic; what both must find is the one minimum there is, without hidden layers or under a penalty.
+    activation, sizes, alpha = network
     words = {"hidden_layer_sizes": sizes, "alpha": alpha, "max_iter": 5000, "tol": 1e-9, "max_fun": 10**6}
     theirs, ours = both_fitted(kind, weighted, solver="lbfgs", activation=activation, **words)
     np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=0, atol=1e-6)
