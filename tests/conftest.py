@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products on all cores take twice the time of one
 
 import numpy as np
 import pytest
