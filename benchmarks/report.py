@@ -23,19 +23,19 @@ DOCS = Path(__file__).parents[1] / "docs"
 SWEPT = {workload.name for workload in SWEEP}
 INTRODUCTION = """# Benchmarks
 
-*Made by `python -m benchmarks.report` from the files in [benchmarks/results](../benchmarks/results). For your own
-machine: `mlpcore bench`.*
+*Written by `python -m benchmarks.report` from the files in [benchmarks/results](../benchmarks/results). To measure your
+own machine: `mlpcore bench`.*
 
 All contenders do the same work: the same widths, batch, dtype, initial weights and rows; ReLU, softmax cross-entropy
 and Adam with rate 1e-3; whole epochs, each in a new order of the rows. Drawing the order, gathering the rows, checking
-what `fit` is given and the epoch's mean loss are inside the timed region, for everybody; compilation, warm-up and
-moving the data to the device are outside. Each contender is written as its own users would write it
-([peers](../mlpcore/bench/peers)). Contenders take turns in every round. Rows/s are medians over the rounds; shares and
-ratios are medians of the rounds' own ratios, so that a machine whose speed drifts does not move them.
+the arguments of `fit` and the epoch's mean loss are timed for all contenders; compilation, warm-up and moving the data
+to the device are not. Each contender is written in its library's usual style ([peers](../mlpcore/bench/peers)).
+Contenders alternate in every round. Rows/s are medians over the rounds; shares and ratios are medians of the ratios of
+each round, which a machine whose speed drifts does not change.
 
 **The limit** on a CPU: the rows/s if a step were its matrix products alone, measured with `np.matmul` on the same
-shapes into arrays made before, in the same rounds. On a GPU: the time that the step's bytes (rows read; parameters and
-Adam's averages read and written) or its operations take at the rates of a large copy and a large product, whichever is
+shapes into existing arrays, in the same rounds. On a GPU: the time that the step's bytes (rows read; parameters and
+Adam's moments read and written) or its operations take at the rates of a large copy and a large product, whichever is
 longer.
 
 For two classes (tiny) scikit-learn trains one output where the others train two. "jax scan" is hand-written JAX, an

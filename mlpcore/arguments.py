@@ -17,7 +17,7 @@ _LIKE = {
     "loss": "a loss like SquaredError()",
     "optimizer": "an optimizer like Adam(1e-3)",
 }
-_OWN_ENDING = {SoftmaxCrossEntropy: Softmax, SigmoidCrossEntropy: Sigmoid}
+_OWN_ENDING: dict[type, type] = {SoftmaxCrossEntropy: Softmax, SigmoidCrossEntropy: Sigmoid}
 
 
 def check_arguments(net: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any, rules: Rules) -> None:

@@ -33,7 +33,7 @@ def configuration(cls: type[T]) -> type[T]:
     return dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
 
 
-def _values(self: Any) -> tuple:
+def _values(self: Any) -> tuple[Any, ...]:
     return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
 

@@ -114,7 +114,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def get_metric(metric: str | Callable) -> tuple[str, Metric]:
+def get_metric(metric: str | Callable[..., Any]) -> tuple[str, Metric]:
     """``(name, function)`` of a metric given by name, or of a user's own function under its own name.
 
     A function takes ``(target, prediction)`` or ``(target, prediction, weights)``: a third positional parameter gets
@@ -133,11 +133,11 @@ def get_metric(metric: str | Callable) -> tuple[str, Metric]:
     return name, partial(_without_weights, metric)
 
 
-def _without_weights(metric: Callable, target: Array, prediction: Any, weights: Array) -> Array:
+def _without_weights(metric: Callable[..., Array], target: Array, prediction: Any, weights: Array) -> Array:
     return metric(target, prediction)
 
 
-def _takes_weights(function: Callable) -> bool:
+def _takes_weights(function: Callable[..., Any]) -> bool:
     """Whether a third positional parameter is there for the row weights."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
@@ -163,7 +163,9 @@ def _matching(who: str, target: Array, prediction: Any) -> Array:
     return prediction
 
 
-def _error(who: str, target: Array, prediction: Any, weights: Array, axis: int | tuple[int, ...]) -> tuple:
+def _error(
+    who: str, target: Array, prediction: Any, weights: Array, axis: int | tuple[int, ...]
+) -> tuple[Array, Array]:
     """``s (t - p)`` and the power of two s, one over ``axis``, with which neither it nor its square overflows."""
     xp = namespace(target)
     prediction = _matching(who, target, prediction)

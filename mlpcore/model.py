@@ -34,7 +34,7 @@ from mlpcore.training.ingest import ingest, ingest_rows, output_columns
 from mlpcore.training.loop import Trainer
 from mlpcore.training.orders import in_order, shuffled
 from mlpcore.training.parameters import matched
-from mlpcore.training.pickling import from_plain_data, to_plain_data
+from mlpcore.training.pickling import copied, from_plain_data, to_plain_data
 from mlpcore.training.rules import Rules
 from mlpcore.training.weights import row_weights
 from mlpcore.trees import Layout, tree_map
@@ -306,12 +306,18 @@ class Model:
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
         """A copy of the model on another backend or device; training goes on there from the same state."""
-        moved = copy.copy(self)
-        moved.__setstate__(self.__getstate__() | {"backend": get_backend(backend, device)})
-        return moved
+        return copied(self, get_backend(backend, device), "auto")
+
+    def __copy__(self) -> "Model":
+        """A copy on the same backend, also on one that has no name."""
+        return copied(self, self.backend, self.compiled.asked)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
+        """As `__copy__`, which shares no array."""
+        return copy.copy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For `copy.deepcopy` and pickle. Pickle is no file format: `save` is, and it is safe to read."""
+        """For pickle, which is no file format: `save` is, and it is safe to read."""
         return to_plain_data(self)
 
     def __setstate__(self, data: dict[str, Any]) -> None:

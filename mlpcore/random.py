@@ -78,7 +78,8 @@ class Stream:
             members = [replace(self, member=j).factors(shape[-2:], keep, dtype) for j in range(math.prod(shape[:-2]))]
             return np.reshape(np.asarray(members, dtype=dtype), shape)
         factor = np.asarray(65536 / round(keep * 65536), dtype=dtype)
-        return self.mask(shape, keep) * factor
+        factors: np.ndarray = self.mask(shape, keep) * factor
+        return factors
 
     def order(self, n: int) -> np.ndarray:
         """A permutation of ``range(n)``: the stable order of ``n`` random words."""
@@ -100,4 +101,5 @@ def _log(x: np.ndarray) -> np.ndarray:
     square, series = t * t, np.zeros_like(t)
     for k in range(21, 0, -2):
         series = series * square + 1 / k
-    return exponent * math.log(2) + 2 * t * series
+    log: np.ndarray = exponent * math.log(2) + 2 * t * series
+    return log

@@ -38,8 +38,8 @@ def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[st
     width, inner = layer.output_width(n_in), children(layer)
     name = type(layer).__name__ if inner else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
-    beside = [_size(layer), *((-count, -flops) for count, flops in map(_size, inner))]
-    size = [sum(numbers) for numbers in zip(*beside, strict=True)]
+    sizes = [_size(layer), *((-count, -flops) for count, flops in map(_size, inner))]
+    size = [sum(numbers) for numbers in zip(*sizes, strict=True)]
     row = [f"{'  ' * depth}{f'{path} ' if path else ''}{name}", "?" if width is None else f"{width:,}"]
     rows = [[*row, *("" if inner and not any(size) else f"{number:,}" for number in size)]]
     for i, (child, columns) in enumerate(zip(inner, child_widths(layer, n_in), strict=True)):

@@ -12,7 +12,7 @@ from mlpcore.typing import Array, Params, Tree
 ALIGNMENT = 64  # elements: every leaf starts on a 256-byte boundary in float32 (vector loads, cuBLAS)
 
 
-def tree_map(function: Callable, tree: Tree, *others: Tree) -> Tree:
+def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """The tree of ``function(leaf, *leaves of the others)``; tuples and dicts are nodes, all else is a leaf."""
     if isinstance(tree, dict):
         return {key: tree_map(function, tree[key], *(other[key] for other in others)) for key in tree}
@@ -96,7 +96,7 @@ class Layout:
             if leaf_key(name) == "weight":
                 self.decayed = self.size
 
-    def view(self, vector: Array, statistics: tuple = ()) -> Params:
+    def view(self, vector: Array, statistics: tuple[Array, ...] = ()) -> Params:
         """The parameter tree as views into ``vector`` (..., P), with the running statistics merged in."""
         leaves = self.named(vector) | dict(zip(self.statistics, statistics, strict=True))
         return tree_map(leaves.__getitem__, self.template)
@@ -128,7 +128,7 @@ class Layout:
                 filled = slot.stop
         return xp.concat(parts, axis=-1)
 
-    def running(self, tree: Params) -> tuple:
+    def running(self, tree: Params) -> tuple[Array, ...]:
         """The running statistics of a tree (parameters, or what the layers observed), in the order of the layout."""
         leaves = dict(named_leaves(tree))
         return tuple(leaves[name] for name in self.statistics)

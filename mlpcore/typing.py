@@ -7,6 +7,8 @@ or carries the stack's axes, ``y`` is ``(..., n, out)``; the gradient of ``name`
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from mlpcore.random import Stream
+
 Array = Any  # an array of any library that follows the Python Array API standard, 2024.12
 Tree = Any  # an array, or a tuple or dict of trees
 Params = Any  # dict[str, Array] for a leaf layer, tuple[Params, ...] for a container; {} for none
@@ -50,10 +52,10 @@ class Layer(Protocol):
     def output_width(self, n_in: int | None) -> int | None:
         """Columns given for ``n_in`` columns (None: any), or a ConfigurationError that names both."""
 
-    def init(self, rng: Any, dtype: str) -> Params:
-        """Initial parameters as host NumPy arrays, drawn from the `mlpcore.random.Stream` ``rng``."""
+    def init(self, rng: Stream, dtype: str) -> Params:
+        """Initial parameters as host NumPy arrays, drawn from ``rng``."""
 
-    def noise(self, stream: Any, shape: tuple[Any, ...], dtype: str) -> Noise:
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The host draws of one forward pass over x of this shape; leaves carry the rows in axis -2."""
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
@@ -83,8 +85,8 @@ class Loss(Protocol):
 class Initializer(Protocol):
     """A rule for initial weights."""
 
-    def __call__(self, rng: Any, shape: tuple[int, ...], fans: tuple[int, int]) -> Any:
-        """A float64 host array of this shape, drawn from the `Stream` ``rng``, for a layer (fan_in, fan_out)."""
+    def __call__(self, rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> Array:
+        """A float64 host array of this shape, drawn from ``rng``; ``fans`` are the layer's (fan_in, fan_out)."""
 
 
 Schedule = Callable[[Array], Array]  # the number of updates done so far (float array) -> learning rate
@@ -100,17 +102,17 @@ class Optimizer(Protocol):
     """
 
     @property
-    def learning_rate(self) -> Any:
-        """A float or a Schedule."""
+    def learning_rate(self) -> float | Schedule:
+        """A number, or a function of the number of updates done."""
 
     @property
     def weight_decay(self) -> float:
-        """The factor of the shrinking; 0 for none."""
+        """How much the weights shrink, in units of the learning rate; 0 for not at all."""
 
-    def init(self, params: Array) -> tuple:
+    def init(self, params: Array) -> tuple[Tree, ...]:
         """The state before the first update, for parameters of this shape."""
 
-    def update(self, grads: Array, state: Any, params: Array, rate: Array) -> tuple[Array, tuple]:
+    def update(self, grads: Array, state: Any, params: Array, rate: Array) -> tuple[Array, tuple[Tree, ...]]:
         """``(params, state)`` after one update; ``rate`` is ``(...)``. A pure function: nothing is overwritten."""
 
 
@@ -136,9 +138,9 @@ class State(NamedTuple):
     """Everything that changes from step to step: arrays and nested tuples only, so that any backend can carry it."""
 
     params: Array  # (..., P) the flat vector
-    statistics: tuple  # the leaves named running_..., in the order of the layout
-    optimizer: tuple
-    average: Any  # (..., P) moving average of params, or () where none is kept
+    statistics: tuple[Array, ...]  # the leaves named running_..., in the order of the layout
+    optimizer: tuple[Tree, ...]
+    average: Tree  # (..., P) moving average of params, or () where none is kept
     count: Array  # (...) int32, updates done
     scale: Array  # (...) factor on the learning rate; the only thing callbacks change
     skipped: Array  # (...) int32, steps left out since the last look because something was not finite
@@ -147,7 +149,9 @@ class State(NamedTuple):
 class Step(Protocol):
     """A training step: two pure functions, of which the second guards the first."""
 
-    def propose(self, state: State, batch: Batch, flat: Callable | None = None) -> tuple[State, Array, Array]:
+    def propose(
+        self, state: State, batch: Batch, flat: Callable[[Params], Array] | None = None
+    ) -> tuple[State, Array, Array]:
         """``(new state, whether the step is to be done (...), objective of the batch)``.
 
         ``flat`` makes one vector of the tree of gradients, in place of `mlpcore.trees.Layout.flat`.

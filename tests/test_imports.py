@@ -20,7 +20,6 @@ FLOORS = [
     {"errors", "typing", "random", "namespace", "configuration", "trees", "numerics"},  # these from each other
     {"compiler"},
     {"initializers", "schedules", "losses", "optimizers", "layers", "metrics"},
-    {"execution"},
     {"backends", "gradient_check", "files", "summary", "tables"},
     {"training"},
     {"arguments", "preprocessing"},
@@ -32,13 +31,13 @@ FLOORS = [
 SIDEWAYS = {("layers", "initializers"), ("optimizers", "schedules"), ("cli", "plotting"), ("cli", "__init__")}
 SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__"), ("sklearn", "plotting")}
 # The two ways meet at the top only: the mathematics never sees a backend or the compiler, nor these the mathematics.
-MATHEMATICS = {"initializers", "schedules", "losses", "optimizers", "layers", "metrics", "execution", "gradient_check"}
+MATHEMATICS = {"initializers", "schedules", "losses", "optimizers", "layers", "metrics", "gradient_check"}
 APART = {(a, b) for a in {"backends", "compiler"} for b in MATHEMATICS} | {(b, "compiler") for b in MATHEMATICS}
 # Inside a function, for a method that is a short name for a function of the top floor.
 LATE = {("training", "plotting"), ("model", "plotting")}
 
-PLAIN = {"schedules", "losses", "optimizers", "layers", "execution"}
-PLAIN_MODULES = {"training.step", "training.rules", "numerics"}
+PLAIN = {"schedules", "losses", "optimizers", "layers"}
+PLAIN_MODULES = {"training.gradients", "training.step", "training.rules", "numerics"}
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
@@ -209,8 +208,7 @@ def test_libraries_are_named_in_backends_only():
         ("trees", "from mlpcore import compiler"),
         ("layers.linear", "from mlpcore.compiler.trace import Tracer"),
         ("layers.linear", "from mlpcore.losses import Huber"),
-        ("losses.regression", "from mlpcore.execution.gradients import value_and_grad"),
-        ("execution.tiled", "from mlpcore.backends import get_backend"),
+        ("losses.regression", "from mlpcore.training.gradients import value_and_grad"),
         ("training.loop", "from mlpcore.model import Model"),
         ("training.loop", "from mlpcore.plotting import plot_history"),
         ("training.loop", "import mlpcore as mc"),
@@ -273,9 +271,9 @@ def test_the_public_names_of_a_part_are_all_its_members(part):
     package = importlib.import_module(f"mlpcore.{part}")
     names = [f"mlpcore.{part}.{module.name}" for module in pkgutil.iter_modules(getattr(package, "__path__", ()))]
     members = {
-        name
+        value.__name__
         for module in map(importlib.import_module, names or [package.__name__])
-        for name, value in vars(module).items()
+        for value in vars(module).values()
         if getattr(value, "__module__", "") == module.__name__ and "__dataclass_fields__" in vars(value)
         if hasattr(value, METHOD.get(part, "__call__"))
     }

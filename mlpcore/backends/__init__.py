@@ -1,4 +1,8 @@
-"""The only place that picks a library: `get_backend` by name, `available_backends` for all."""
+"""The only place that picks a library: `get_backend` by name, `available_backends` for all.
+
+A name is that of a module beside this one. It has ``create(device)``, which makes the `Backend`; ``status()``, which
+returns ``ready (...)`` or raises BackendUnavailable; and ``to_numpy(x)`` for an array of its library on any device.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -26,10 +30,10 @@ def get_backend(name: str | Backend, device: Any = None) -> Backend:
 
 def available_backends() -> dict[str, str]:
     """Every backend's name, with ``ready (...)`` or the reason why it cannot run here."""
-    found = {}
+    statuses = {}
     for name in NAMES:
         try:
-            found[name] = import_module(f"mlpcore.backends.{name}").status()
+            statuses[name] = import_module(f"mlpcore.backends.{name}").status()
         except BackendUnavailable as error:
-            found[name] = str(error).removeprefix(f"backend {name!r}: ")
-    return found
+            statuses[name] = str(error).removeprefix(f"backend {name!r}: ")
+    return statuses

@@ -7,7 +7,7 @@ import numpy as np
 
 from mlpcore.backends.chunks import draw_chunks
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.run import Run, run_steps
+from mlpcore.backends.run import Data, Draw, Run, run_steps
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, State, Step
 
@@ -22,7 +22,7 @@ def run_prefetched(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]
     def compiled(step: Step, layout: Layout | None = None, compilation: Compilation | None = None) -> Run:
         (compilation or Compilation()).run_eagerly()
 
-        def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+        def run(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
             def all_draws() -> Iterator[tuple]:
                 for steps, stacked in draw_chunks(order.shape[0], draw, asarray):
                     for i in range(steps.stop - steps.start):

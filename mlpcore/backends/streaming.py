@@ -4,56 +4,25 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from mlpcore.backends.chunks import even_ranges, joined, numbered, split
-from mlpcore.backends.run import ChunkError, Progress, Run, collect
+from mlpcore.backends.copy_queues import CopyQueue
+from mlpcore.backends.run import ChunkError, Data, Draw, Progress, Run, collect
 from mlpcore.typing import Array, State
 
 BUFFER_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory
 DATA_FRACTION = 0.6  # of the free memory of a device, for data that stay there; steps and state take the rest
 
 
-def fits_on_device(size: int, room: Callable[[], int | None]) -> bool:
-    """Whether data of ``size`` bytes stay on a device with ``room()`` free bytes; one that cannot say holds all.
+def fits_on_device(size: int, free_memory: Callable[[], int | None]) -> bool:
+    """Whether data of ``size`` bytes stay on a device with ``free_memory()`` bytes; None means that all fits.
 
     For small data the device is not asked, since it may take longer to answer than to predict a row.
     """
-    return size <= BUFFER_BYTES or (free := room()) is None or size <= DATA_FRACTION * free
-
-
-class CopyQueue(Protocol):
-    """The way to a device: buffers at both ends, a queue for copies beside that for computing, and marks in both.
-
-    Work in a queue goes on while the host does something else. A mark is a place in a queue; all that was put there
-    before it is done when the mark is reached.
-    """
-
-    def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """A buffer on the host from which copies need no detour (pinned memory)."""
-
-    def device(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """A buffer on the device."""
-
-    def send(self, source: np.ndarray, target: Array) -> Array:
-        """Put a copy into the first rows of the target into the queue of copies; those rows."""
-
-    def copied(self) -> Any:
-        """A mark in the queue of copies."""
-
-    def computed(self) -> Any:
-        """A mark in the queue of computing."""
-
-    def copying_waits(self, mark: Any) -> None:
-        """Later copies begin when the mark is reached."""
-
-    def computing_waits(self, mark: Any) -> None:
-        """Later computing begins when the mark is reached."""
-
-    def host_waits(self, mark: Any) -> None:
-        """The host goes on when the mark is reached."""
+    return size <= BUFFER_BYTES or (free := free_memory()) is None or size <= DATA_FRACTION * free
 
 
 @dataclass
@@ -70,7 +39,7 @@ class BufferPair:
     sent: Any = None
     used: Any = None
 
-    def fit(self, data: tuple, rows: int) -> None:
+    def fit(self, data: Data, rows: int) -> None:
         """Make room for so many rows of the data, where there is none yet."""
         wanted = [(array.shape[1:], array.dtype) for array in data]
         if [(buffer.shape[1:], buffer.dtype) for buffer in self.source] == wanted and self.source[0].shape[0] >= rows:
@@ -110,7 +79,7 @@ def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[li
     """
     pairs: list[BufferPair] = []
 
-    def run_from_host(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+    def run_from_host(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
         if not all(isinstance(array, np.ndarray) for array in data):
             return run(state, data, order, draw)
         if not pairs:
@@ -119,11 +88,11 @@ def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[li
         for pair in pairs:  # steps of a chunk that failed may still read its rows, with no mark of theirs
             pair.used = pair.queue.computed()
         chunks = split(order, draw, order.shape[1] * sum(array[:1].nbytes for array in data), BUFFER_BYTES)
-        most_rows = max(chunk_order.size for chunk_order, _ in chunks)
+        longest = max(chunk_order.size for chunk_order, _ in chunks)
 
         def load(k: int) -> None:
             rows, pair = chunks[k][0].reshape(-1), pairs[k % 2]
-            pair.fit(data, most_rows)
+            pair.fit(data, longest)
             pair.load(rows.size, lambda i, buffer: np.take(data[i], rows, 0, buffer, "clip"))
 
         def progress(state: State) -> Progress:

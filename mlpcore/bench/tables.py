@@ -42,7 +42,7 @@ def ratio(record: Record | None, baseline: Record | None) -> float | None:
     if not record or not baseline or "seconds" not in record or "seconds" not in baseline:
         return None
     pairs = zip(record["seconds"], baseline["seconds"], strict=True)
-    return statistics.median(theirs / own for own, theirs in pairs) * record["rows"] / baseline["rows"]
+    return statistics.median(theirs / mine for mine, theirs in pairs) * record["rows"] / baseline["rows"]
 
 
 def best(records: dict[str, Record], names: Iterable[str]) -> Record | None:

@@ -53,7 +53,7 @@ class TracedArray:
         return self.tracer.getitem(self, key if isinstance(key, tuple) else (key,))
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise Untraceable("a look at the numbers of an array, or a write into it")
+        raise Untraceable("the values of an array, or writes into it")
 
     __bool__ = __float__ = __int__ = __index__ = __len__ = __iter__ = __setitem__ = __array__ = __complex__ = _refuse
 

@@ -24,16 +24,16 @@ class Block:
 
     def members(self) -> Iterator[Member]:
         """All of them, at any depth."""
-        for part in self.children:
-            yield from part.members() if isinstance(part, Block) else (part,)
+        for child in self.children:
+            yield from child.members() if isinstance(child, Block) else (child,)
 
     def paths(self, path: Path = ()) -> Iterator[tuple[Node, Path]]:
         """Every node with the blocks around it, without this outermost one."""
-        for part in self.children:
-            if isinstance(part, Block):
-                yield from part.paths((*path, id(part)))
+        for child in self.children:
+            if isinstance(child, Block):
+                yield from child.paths((*path, id(child)))
             else:
-                yield part.node, path
+                yield child.node, path
 
 
 def in_scope(loop: Loop, paths: dict[Node, Path], node: Node, user: Node) -> bool:
@@ -73,15 +73,15 @@ def blocks(schedule: Schedule, loop: Loop) -> Block:
 def _with_lanes(block: Block, axis: int) -> Block:
     """The block with runs of members inside the axis of lanes put into blocks with lanes."""
     children: list[Member | Block] = []
-    for part in block.children:
-        if isinstance(part, Block):
-            children.append(_with_lanes(part, axis))
+    for child in block.children:
+        if isinstance(child, Block):
+            children.append(_with_lanes(child, axis))
         elif block.depth <= axis:
-            children.append(part)
+            children.append(child)
         elif children and isinstance(children[-1], Block) and children[-1].lanes:
-            children[-1].children.append(part)
+            children[-1].children.append(child)
         else:
-            children.append(Block(block.depth, [part], lanes=True))
+            children.append(Block(block.depth, [child], lanes=True))
     return Block(block.depth, children)
 
 

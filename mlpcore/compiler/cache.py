@@ -165,13 +165,13 @@ def _entries() -> Iterator[Path]:
 
 def _prune(place: Path) -> None:
     """Remove libraries that were not used for `MAX_AGE`, at most once a day."""
-    mark, now = place / _PRUNED, time.time()
-    if mark.exists() and now - mark.stat().st_mtime < DAY:
+    mark, current_time = place / _PRUNED, time.time()
+    if mark.exists() and current_time - mark.stat().st_mtime < DAY:
         return
     mark.touch(mode=0o600)
     for path in _entries():
         with suppress(OSError):
-            if now - path.stat().st_mtime > MAX_AGE:
+            if current_time - path.stat().st_mtime > MAX_AGE:
                 _remove(path)
 
 

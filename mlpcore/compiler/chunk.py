@@ -129,9 +129,9 @@ def chunk_struct(
     ends past ``seconds`` no other begins.
     """
     drawn = list(draws.values())
-    numbers = [order, *([part[0].nbytes for part in data], [draw[0].nbytes for draw in drawn], list(draws))]
+    numbers = [order, *([array[0].nbytes for array in data], [draw[0].nbytes for draw in drawn], list(draws))]
     pointers = [[array.ctypes.data for array in arrays] for arrays in (data, batch, drawn)]
-    kept = [np.ascontiguousarray(values, np.int64) for values in numbers]
-    kept += [np.array(addresses, np.uintp) for addresses in pointers]
-    addresses = [array.ctypes.data for array in (*kept, losses, loss)]
-    return ChunkStruct(len(data), len(drawn), len(order), loss.itemsize, *addresses, seconds), kept
+    owned = [np.ascontiguousarray(values, np.int64) for values in numbers]
+    owned += [np.array(addresses, np.uintp) for addresses in pointers]
+    addresses = [array.ctypes.data for array in (*owned, losses, loss)]
+    return ChunkStruct(len(data), len(drawn), len(order), loss.itemsize, *addresses, seconds), owned

@@ -150,7 +150,7 @@ class Graph:
 
 
 def label() -> str:
-    """The function that asks, outside this package: ``Linear.forward``."""
+    """The calling function outside this package, such as ``Linear.forward``."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("mlpcore.compiler"):
         frame = frame.f_back

@@ -55,19 +55,19 @@ class LoopPrinter:
 
     def _children(self, block: Block) -> None:
         stores: list[Member] = []  # after all values: a store may overwrite what another member reads
-        for part in block.children:
-            if isinstance(part, Block) and part.lanes:
+        for child in block.children:
+            if isinstance(child, Block) and child.lanes:
                 # gcc handles the last of strided entries outside its vectors; function calls would make that slow.
-                self.operands.preload = any(member.node.name in LIBRARY for member in part.members())
+                self.operands.preload = any(member.node.name in LIBRARY for member in child.members())
                 with self._per_lane():
-                    self._children(part)
-            elif isinstance(part, Block):
-                self._inner_loop(block, part)
-            elif part.node.kind == "reduce" and not part.trivial:
-                self.text.emit(*self.operands.accumulator(part).step(self.operands.read(part, 0)))
+                    self._children(child)
+            elif isinstance(child, Block):
+                self._inner_loop(block, child)
+            elif child.node.kind == "reduce" and not child.trivial:
+                self.text.emit(*self.operands.accumulator(child).step(self.operands.read(child, 0)))
             else:
-                self.text.emit(f"const {HELD[str(part.node.dtype)]} v{part.node.number} = {self._value(part)};")
-                stores.append(part)
+                self.text.emit(f"const {HELD[str(child.node.dtype)]} v{child.node.number} = {self._value(child)};")
+                stores.append(child)
         for member in stores:
             self._store(member)
 
@@ -80,7 +80,7 @@ class LoopPrinter:
         if axis == self.lanes:
             self._lane_loop(block, axis)
         else:
-            innermost = not any(isinstance(part, Block) for part in block.children)
+            innermost = not any(isinstance(child, Block) for child in block.children)
             if innermost and all(self._writes_each_index(member, axis) for member in block.members()):
                 self.text.emit("INDEPENDENT")
             with self.text.braces(f"for (I i{axis} = 0; i{axis} < {self.dims[axis]}; i{axis}++)"):

@@ -50,4 +50,4 @@ class Text:
 
     def all(self) -> list[str]:
         """All lines, with the declarations of every scope at its beginning."""
-        return [line for part in self._lines for line in (part.lines if isinstance(part, Scope) else [part])]
+        return [line for entry in self._lines for line in (entry.lines if isinstance(entry, Scope) else [entry])]

@@ -56,6 +56,7 @@ def loss_point(loss: Loss, z: Array | None, columns: int, target: Array, draws: 
 
 def input_width(layer: Layer) -> int:
     """Columns to try a layer on: 5, or the first number that it takes."""
+    n_in: int
     for n_in in (5, *range(1, WIDEST + 1)):
         try:
             layer.output_width(n_in)

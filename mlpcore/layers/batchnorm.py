@@ -62,7 +62,7 @@ class BatchNorm:
 
     def output_width(self, n_in: int | None) -> int:
         """``features``, for as many columns and no other number."""
-        return check_columns(self, n_in)
+        return check_columns(self, self.features, n_in)
 
     def init(self, rng: Stream, dtype: str) -> Params:
         """``gain`` and ``running_var`` of ones, ``bias`` and ``running_mean`` of zeros."""

@@ -12,9 +12,8 @@ from mlpcore.typing import Array, Cache, Noise, Params, Training
 class Dropout(Parameterless):
     """``y = x * noise`` in training, ``dx = dy * noise``; in inference ``y = x``. Any number of columns.
 
-    ``noise`` has the shape of x; an entry is kept with probability ``keep = round(65536 (1 - rate)) / 65536`` and is
-    then ``1 / keep``, else 0, so that its expectation is exactly 1 for the keep that is drawn, up to the rounding of
-    ``1 / keep`` to the dtype. The wanted ``1 - rate`` is thus met to 1/131072 (the draws are 16-bit numbers), and a
+    ``noise`` has the shape of x. Each entry is ``1 / keep`` with probability ``keep``, else 0, so that its expectation
+    is 1. The draws are 16-bit numbers: ``keep = round(65536 (1 - rate)) / 65536``, which is ``1 - rate`` to 1/131072. A
     rate so near 1 that nothing would be kept is a ConfigurationError.
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), "Dropout: a simple way to prevent neural

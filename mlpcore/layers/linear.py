@@ -3,8 +3,8 @@
 from typing import Any
 
 from mlpcore.configuration import check_count, configuration
-from mlpcore.errors import ConfigurationError
 from mlpcore.initializers import GlorotUniform, Zeros
+from mlpcore.layers.normalization import check_columns
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Initializer, Noise, Params, Training
@@ -35,8 +35,7 @@ class Linear:
 
     def output_width(self, n_in: int | None) -> int:
         """``out_features``, for ``in_features`` columns and no other number."""
-        if n_in not in (None, self.in_features):
-            raise ConfigurationError(f"{self!r}: x has {n_in} columns, expected {self.in_features}")
+        check_columns(self, self.in_features, n_in)
         return self.out_features
 
     def init(self, rng: Stream, dtype: str) -> Params:

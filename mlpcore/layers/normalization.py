@@ -12,11 +12,11 @@ from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
-def check_columns(layer: Any, n_in: int | None) -> int:
-    """``layer.features``, or a ConfigurationError where ``n_in`` columns come in instead."""
-    if n_in not in (None, layer.features):
-        raise ConfigurationError(f"{layer!r}: x has {n_in} columns, expected {layer.features}")
-    return layer.features
+def check_columns(layer: object, features: int, n_in: int | None) -> int:
+    """``features``, or a ConfigurationError where another number of columns comes in."""
+    if n_in not in (None, features):
+        raise ConfigurationError(f"{layer!r}: x has {n_in} columns, expected {features}")
+    return features
 
 
 def in_range(x: Array, eps: float) -> tuple[Array, Array, Array]:
@@ -55,7 +55,7 @@ class LayerNorm:
 
     def output_width(self, n_in: int | None) -> int:
         """``features``, for as many columns and no other number."""
-        return check_columns(self, n_in)
+        return check_columns(self, self.features, n_in)
 
     def init(self, rng: Stream, dtype: str) -> Params:
         """``gain`` of ones and ``bias`` of zeros."""
@@ -112,7 +112,7 @@ class RMSNorm:
 
     def output_width(self, n_in: int | None) -> int:
         """``features``, for as many columns and no other number."""
-        return check_columns(self, n_in)
+        return check_columns(self, self.features, n_in)
 
     def init(self, rng: Stream, dtype: str) -> Params:
         """``gain`` of ones."""

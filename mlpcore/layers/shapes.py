@@ -32,10 +32,11 @@ def parameter_shapes(layer: Layer, dtype: str) -> Params:
     Ones and zeros of a normalisation are made (they are one row wide), and so are the parameters of layers that are
     not mlpcore's own, as their initializers are not known.
     """
-    return _without_draws(layer).init(Stream(0), dtype)
+    shapes: Params = _without_draws(layer).init(Stream(0), dtype)
+    return shapes
 
 
-def _without_draws(layer: Any) -> Layer:
+def _without_draws(layer: Any) -> Any:
     """The layer with `_shape_only` in the place of every initializer."""
     if parts := children(layer):
         return layer.with_children(tuple(map(_without_draws, parts)))

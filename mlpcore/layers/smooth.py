@@ -1,7 +1,7 @@
 """Smooth relatives of the rectifier: close to x far above zero, close to 0 far below, differentiable everywhere.
 
-All are finite, with finite derivatives, for ``|x|`` up to 1e4 and far beyond. Their error is that of rounding numbers
-of the size of 1 and x: values in the far lower tail, where they vanish, keep their size but not all their digits.
+All are finite, with finite derivatives, for ``|x|`` up to 1e4 and far beyond. Their error is a few rounding units of
+``max(1, |x|)``: values far in the lower tail have the right size, but not all digits.
 """
 
 import math
@@ -75,18 +75,18 @@ class Mish(Activation):
     """``y = x * tanh(softplus(x))``.
 
     With ``u = exp(x)``, ``tanh(log(1 + u)) = ((1 + u)^2 - 1) / ((1 + u)^2 + 1) = m / (m + 2)`` for ``m = u (u + 2)``,
-    whose derivative is ``4 u (1 + u) / (m + 2)^2``. Above x = 40, where ``m / (m + 2)`` is 1 to 1e-34, u stays at
-    exp(40), so that nothing overflows, and so does the x beside that derivative.
+    whose derivative is ``4 u (1 + u) / (m + 2)^2``. In u, and in the factor x of this derivative, x is clipped at 40,
+    where ``m / (m + 2)`` is 1 to 1e-34, so that nothing overflows.
 
     Source: Misra (2019), "Mish: a self regularized non-monotonic activation function".
     """
 
     def activate(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
         """``x m / (m + 2)``."""
-        held = namespace(x).minimum(x, 40.0)
-        u = namespace(x).exp(held)
+        clipped = namespace(x).minimum(x, 40.0)
+        u = namespace(x).exp(clipped)
         m = u * (u + 2)
-        return x * (m / (m + 2)), (held, u)
+        return x * (m / (m + 2)), (clipped, u)
 
     def gradient(self, cache: tuple[Array, Array], dy: Array) -> Array:
         """``dy * (m / (m + 2) + x * 4 u (1 + u) / (m + 2)^2)``, the square taken as two quotients."""

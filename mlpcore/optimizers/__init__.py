@@ -20,5 +20,14 @@ from mlpcore.optimizers.radam import RAdam
 from mlpcore.optimizers.rmsprop import RMSprop
 from mlpcore.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "Adagrad", "Lion"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Adagrad",
+    "Lion",
+]
 OPTIMIZERS = tuple(globals()[name] for name in __all__)

@@ -1,4 +1,4 @@
-"""Lion: every parameter moves by the same amount, and only the sign is learned."""
+"""Lion: every parameter moves by the same amount, in the direction of a sign."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""MLPClassifier: scikit-learn's, on any backend, and with more to say."""
+"""MLPClassifier: scikit-learn's interface on any backend, with more options."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from mlpcore.typing import Tree
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """A multilayer perceptron that gives probabilities of classes: scikit-learn's `MLPClassifier`, and more.
+    """A multilayer perceptron that predicts classes and their probabilities: scikit-learn's `MLPClassifier`, and more.
 
     The arguments up to ``max_fun``, the methods and the fitted attributes are scikit-learn's, and so are the numbers
     for the same integer ``random_state``. What follows is mlpcore's own:
@@ -31,15 +31,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     of mlpcore with its own rate. ``learning_rate`` may also be "cosine", "linear" or "one_cycle", over the whole fit
     and for every solver but lbfgs, or a schedule of mlpcore.
 
-    ``backend``: "auto" computes where X lies, NumPy for all that is no array of another library; or the name of one.
+    ``backend``: "auto" uses the library and device of X (NumPy for lists and tables), or the name of a backend.
     ``device``: one of the backend's. ``dtype``: "float32" or "float64", None keeps that of X. ``compile``: "auto", True
     or False, see `mlpcore.Model`. ``class_weight``: a dict of label to weight, or "balanced". ``dropout``: the rate
     after every hidden layer, or one for each. ``normalization``: "batch", "layer" or "rms", before every hidden
-    activation. ``weight_decay``: decoupled; None is the solver's own. ``clip_norm``: the greatest length of the
-    gradient. ``scoring``: what early stopping watches, a scorer's name or a function ``(estimator, X, y)``, with
+    activation. ``weight_decay``: decoupled; None is the solver's default. ``clip_norm``: the maximum norm of the
+    gradient. ``scoring``: the score of early stopping, a scorer's name or a function ``(estimator, X, y)``, with
     ``sample_weight`` if it takes that, "loss" for the validation loss, None for the accuracy. ``callbacks``: mlpcore's,
-    called between epochs. ``progress``: a live line for every fit.
-    ``compat="sklearn"``: scikit-learn's own answers where they were mended; see docs/estimators.md.
+    called between epochs. ``progress``: a progress line for every fit.
+    ``compat="sklearn"``: scikit-learn's behaviour where mlpcore corrects it, see docs/estimators.md.
 
     >>> from mlpcore.sklearn import MLPClassifier
     >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["no", "yes", "yes", "no"]
@@ -103,18 +103,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> "MLPClassifier":
-        """Learn the classes y of the rows X; labels of any kind, or a table of zeros and ones (multilabel).
+        """Fit the classifier to the classes y of the rows X: labels of any kind, or a table of 0 and 1 (multilabel).
 
-        ``validation_data`` is (X, y) or (X, y, sample_weight): its loss is noted in ``validation_loss_curve_``, and
-        early stopping watches it instead of a part of X. It may also be passed as ``X_val``, ``y_val`` and
-        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` takes through its steps.
+        ``validation_data`` is (X, y) or (X, y, sample_weight). Its loss is recorded in ``validation_loss_curve_``, and
+        early stopping uses it instead of held-out rows of X. It may also be passed as ``X_val``, ``y_val`` and
+        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` transforms.
         """
         return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
-        """One epoch over these rows. ``classes`` are all there will be, needed in the first call only."""
+        """Train for one epoch over these rows. ``classes`` are all classes, required in the first call only."""
         fresh = getattr(self, "classes_", None) is None
         try:
             if classes is not None:
@@ -129,7 +129,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise
 
     def predict(self, X: Any) -> Any:
-        """The most probable class of every row; with several labels a row, a table of zeros and ones."""
+        """The most probable class of every row; for multilabel targets a table of zeros and ones."""
         probabilities = self._outputs(X, links.predictions, "predict")
         return in_library_of(probabilities, self._labels.decode(to_host(probabilities)))
 
@@ -139,7 +139,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return self._outputs(X, links.PROBABILITIES[self._labels.kind], "predict_proba")
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Their logarithms, from the raw scores: finite however small a probability is."""
+        """The logarithms of the probabilities (n, classes), computed from the raw scores, so that they are finite."""
         self._check_fitted()
         if self.compat == "sklearn":
             with np.errstate(divide="ignore"):
@@ -174,7 +174,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return Problem(x, target, weights, y, LINK_LOSSES[labels.link], labels.outputs, stratify, labels.outputs)
 
     def _set_classes(self, y: Any, X: Any, once: bool) -> None:
-        """Set ``classes_`` from y, or keep those of an earlier fit: a ValueError where y has others."""
+        """Set ``classes_`` from y, or keep those of an earlier fit; ValueError where y has others."""
         if not hasattr(self, "classes_") or (not self.warm_start and not once):
             self._labels = Labels(y)
             self.classes_ = in_library_of(X, self._labels.classes)
@@ -183,15 +183,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if several != (y.ndim == 2):
             expected = "a column for every label" if several else "one label a row"
             raise ValueError(f"`y` has shape {y.shape}, expected {expected} as in the previous fit")
-        known, classes = self._labels.classes, unique_labels(y)
-        others = self._labels.unknown(classes)
-        if self.warm_start and not once and (others or len(classes) != len(known)):
+        known_classes, classes = self._labels.classes, unique_labels(y)
+        unknown = self._labels.unknown(classes)
+        if self.warm_start and not once and (unknown or len(classes) != len(known_classes)):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
-                f"got {known}, `y` has {classes}"
+                f"got {known_classes}, `y` has {classes}"
             )
-        if others:
-            raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {known}. 'y' has {classes}.")
+        if unknown:
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {known_classes}. 'y' has {classes}."
+            )
 
     def _link(self) -> str:
         return self._labels.link

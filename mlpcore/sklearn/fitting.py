@@ -1,4 +1,4 @@
-"""One fit: checked data and the estimator's arguments to a trained model and the fitted attributes that tell of it."""
+"""Fits an estimator: from checked data and arguments to a trained model and the fitted attributes."""
 
 from numbers import Integral
 from typing import Any
@@ -17,9 +17,10 @@ from mlpcore.typing import Params
 
 
 def fit(estimator: Any, problem: Problem, place: DeviceAndDtype, *, first: bool, once: bool) -> dict[str, Any]:
-    """Train, and return the fitted attributes by name.
+    """Train the estimator; returns the fitted attributes by name.
 
-    ``first`` begins with drawn parameters, otherwise the estimator's own go on; ``once`` is a ``partial_fit``.
+    With ``first`` training starts from drawn parameters, otherwise from those of the estimator. ``once`` means a
+    ``partial_fit``.
     """
     with place.backend.scope(place.dtype):
         n_in, n_out = problem.x.shape[1], problem.loss.outputs(problem.targets)
@@ -39,24 +40,24 @@ def fit(estimator: Any, problem: Problem, place: DeviceAndDtype, *, first: bool,
                 model, attributes = fit_in_batches(start, before, first, once)
         state = model.trainer.state
         running = tuple(leaf + 0 for leaf in state.statistics)
-        coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, running))
+        coefs, intercepts, other_params = tree_parts(net, model.layout.view(state.params + 0, running))
     attributes |= {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
     attributes["_predictor"] = Predictor(
-        *(net, problem.loss, others, place.backend, place.dtype, place.name), model.compiled
+        *(net, problem.loss, other_params, place.backend, place.dtype, place.name), model.compiled
     )
     return attributes
 
 
 def initial_tree(estimator: Any, net: Sequential, n_in: int, n_out: int, draws: Draws, dtype: str) -> Params:
-    """Drawn weights and biases; the other layers' parameters as they begin."""
+    """The initial parameters: drawn weights and biases, and the initial parameters of other layers."""
     units = [n_in, *translation.hidden_sizes(estimator), n_out]
     linear = draws.parameters(units, translation.initial_factors(estimator), dtype)
-    others = tree_parts(net, net.init(Stream(0), dtype))[2]
-    return tree_from(net, [weight for weight, _ in linear], [bias for _, bias in linear], others)
+    other_params = tree_parts(net, net.init(Stream(0), dtype))[2]
+    return tree_from(net, [weight for weight, _ in linear], [bias for _, bias in linear], other_params)
 
 
 def _fit_in_full(start: Start) -> tuple[Model, dict[str, Any]]:
-    """The model trained by L-BFGS on all rows at once, and the fitted attributes by name."""
+    """The model trained by full-batch L-BFGS, and the fitted attributes by name."""
     estimator, model = start.estimator, start.model(steps=1, seed=0)
     solved = fullbatch.solve(
         model,

@@ -11,12 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
 from mlpcore.backends.transfer import move
-from mlpcore.execution.gradients import value_and_grad
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.sklearn.sparse import rows_at_a_time, rows_on_backend
 from mlpcore.sklearn.stochastic import NOT_FINITE
+from mlpcore.training.gradients import value_and_grad
 from mlpcore.trees import Layout
 from mlpcore.typing import Array, Dataset
 

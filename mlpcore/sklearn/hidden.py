@@ -24,7 +24,9 @@ class HiddenActivations:
         estimator: Any = self
         estimator._check_fitted()
         number = hidden_layer(estimator, layer)
-        ends = [i for i, part in enumerate(estimator._predictor.net.children) if isinstance(part, Linear)]
+        ends = [
+            i for i, layer_inside in enumerate(estimator._predictor.net.children) if isinstance(layer_inside, Linear)
+        ]
         activations = estimator._outputs(X, _scores, "transform", ends[number + 1])
         prefix, width = type(self).__name__.lower(), activations.shape[1]
         named = SimpleNamespace(

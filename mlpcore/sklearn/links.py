@@ -1,6 +1,6 @@
-"""What a classifier answers, as functions of its loss and the raw scores (n, outputs), by the kind of its labels.
+"""Probabilities and their logarithms as functions of a classifier's loss and raw scores (n, outputs), by kind of label.
 
-Two classes have one score, whose probability is that of the second class; the answers have a column for each.
+Two classes have one score, whose probability is that of the second class; the results have a column for each class.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from mlpcore.typing import Array, Loss
 
 
 def predictions(loss: Loss, z: Array) -> Array:
-    """The probabilities that the loss's link gives."""
+    """The predictions of the loss's link."""
     return loss.predict(z)
 
 
@@ -46,13 +46,13 @@ PROBABILITIES: Functions = {
     "multiclass": predictions,
     "multilabel-indicator": predictions,
 }
-# From the scores: finite however small a probability is.
+# Computed from the scores, so that they are finite for every probability.
 LOG_PROBABILITIES: Functions = {
     "binary": _log_two_columns,
     "multiclass": _log_softmax,
     "multilabel-indicator": _log_sigmoid,
 }
-# As scikit-learn has them: minus infinity where a probability has become 0.
+# As in scikit-learn: minus infinity where a probability has been rounded to 0.
 LOGARITHMS_OF_PROBABILITIES: Functions = {
     "binary": _log_of_two_columns,
     "multiclass": _log_of_predictions,

@@ -1,4 +1,4 @@
-"""A fit in batches: which rows are trained on and which held out, and what goes on from an earlier fit."""
+"""Fits in batches: the split into training and held-out rows, and the continuation of an earlier fit."""
 
 import warnings
 from typing import Any
@@ -21,7 +21,7 @@ from mlpcore.training.progress import Progress
 
 
 def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bool) -> tuple[Model, dict[str, Any]]:
-    """The trained model, and the fitted attributes by name; ``before`` is what an earlier fit left, if any."""
+    """The trained model, and the fitted attributes by name; ``before`` is the state of an earlier fit, if any."""
     estimator, problem, draws = start.estimator, start.problem, start.draws
     held_out, rows = _split(estimator, problem, draws)
     batch_size = _batch_size(estimator, rows.size)
@@ -68,13 +68,13 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
 
 
 def _model_and_rate(start: Start, before: WarmStart | None, steps: int, first: bool, once: bool) -> tuple[Model, Rate]:
-    """The model to train and its learning rate: new ones, or those that an earlier fit left."""
+    """The model to train and its learning rate: new ones, or those of an earlier fit."""
     estimator = start.estimator
     current_rate, factor = None, 1.0
     if not first and before is not None and before.model is not None and (once or estimator.compat is None):
         model = start.model(steps, before.model.seed)
         if estimator.compat == "sklearn" or model.optimizer.learning_rate == before.model.optimizer.learning_rate:
-            current_rate, factor = before.learning_rate, before.factor  # not where another rate was set since
+            current_rate, factor = before.learning_rate, before.factor  # unless the argument has changed since
         model = continued(model, before.model, start.tree)
     else:
         random = any(isinstance(layer, Dropout) for layer in start.net.children)
@@ -84,7 +84,7 @@ def _model_and_rate(start: Start, before: WarmStart | None, steps: int, first: b
 
 
 def _batch_size(estimator: Any, rows: int) -> int:
-    """Rows in a batch."""
+    """The number of rows in a batch."""
     if estimator.batch_size == "auto":
         return min(200, rows)
     if estimator.batch_size > rows:

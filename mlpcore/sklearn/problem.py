@@ -1,4 +1,4 @@
-"""What an estimator's fit begins with: checked data, a device and a dtype, a network and its first parameters."""
+"""The inputs of an estimator's fit: checked data, device and dtype, the network and its initial parameters."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from mlpcore.layers import Sequential
 from mlpcore.model import Model
 from mlpcore.sklearn import translation
 from mlpcore.sklearn.draws import Draws
-from mlpcore.training.ingest import ingest_target, place_rows
+from mlpcore.training.ingest import ingest_target, stored_rows
 from mlpcore.typing import Dataset, Loss, Params
 
 
@@ -72,12 +72,12 @@ def on_backend(problem: Problem, place: DeviceAndDtype) -> Dataset:
     backend, dtype = place.backend, place.dtype
     rows, outputs = problem.x.shape[0], problem.loss.outputs(problem.targets)
     if issparse(problem.x):
-        x, home = problem.x.astype(dtype, copy=False), backend
+        x, storage = problem.x.astype(dtype, copy=False), backend
     else:
-        x = place_rows(problem.x, backend, dtype)
-        home = backend if backend.owns(x) else get_backend("numpy")
-    target = ingest_target(problem.target, rows, problem.loss, outputs, home, dtype)
-    return Dataset(x, target, home.asarray(row_weights(problem), dtype=home.dtypes[dtype]))
+        x = stored_rows(problem.x, backend, dtype)
+        storage = backend if backend.owns(x) else get_backend("numpy")
+    target = ingest_target(problem.target, rows, problem.loss, outputs, storage, dtype)
+    return Dataset(x, target, storage.asarray(row_weights(problem), dtype=storage.dtypes[dtype]))
 
 
 def row_weights(problem: Problem) -> np.ndarray:

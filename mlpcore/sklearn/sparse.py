@@ -1,6 +1,5 @@
 """CSR input: blocks of rows are made dense when they are needed, never the whole table."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ from scipy.sparse import issparse
 
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.chunks import joined, numbered, split
-from mlpcore.backends.run import Progress, Run, collect
+from mlpcore.backends.run import Data, Draw, Progress, Run, collect
 from mlpcore.backends.transfer import to_backend
 from mlpcore.typing import Array, State
 
@@ -34,7 +33,7 @@ def rows_on_backend(x: Any, start: int, stop: int, backend: Backend, dtype: str 
 def densified(run: Run, backend: Backend) -> Run:
     """A version of ``run`` for data whose x may be a CSR table: rows are made dense for some steps at a time."""
 
-    def run_sparse(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+    def run_sparse(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
         x, target, weights = data
         if not issparse(x):
             return run(state, data, order, draw)

@@ -17,9 +17,10 @@ from mlpcore.typing import Params
 
 @dataclass
 class WarmStart:
-    """The model with the optimizer's state, the draws, and the learning rate with the factor of callbacks.
+    """The model with the optimizer's state, the random numbers, and the learning rate with the factor of callbacks.
 
-    The first two are None where the next fit begins anew; scikit-learn calls this the optimizer.
+    The first two are None if the next fit starts from the beginning. The estimator's attribute is ``_optimizer``, as in
+    scikit-learn.
     """
 
     model: Model | None
@@ -30,9 +31,9 @@ class WarmStart:
 
 @contextmanager
 def rollback(before: WarmStart | None, draws_too: bool) -> Iterator[None]:
-    """Put model and draws of an earlier fit back as they were, should anything be raised; steps write into its vectors.
+    """Restore model and random numbers of an earlier fit if an exception is raised, as steps write into its vectors.
 
-    The draws only where they are the estimator's own (``draws_too``), not a `RandomState` of the caller.
+    The random numbers only if they belong to the estimator (``draws_too``), not a `RandomState` of the caller.
     """
     model, draws = (None, None) if before is None else (before.model, before.draws)
     if model is not None:
@@ -53,17 +54,17 @@ def rollback(before: WarmStart | None, draws_too: bool) -> Iterator[None]:
 
 
 def earlier_tree(estimator: Any, net: Sequential, n_in: int, n_out: int) -> Params:
-    """The parameters of the last fit; a ValueError where the arguments or the data ask for another network.
+    """The parameters of the last fit; ValueError where the arguments or the data need another network.
 
-    Layers that are not Linear begin anew where only ``coefs_`` and ``intercepts_`` were set.
+    Layers that are not Linear get initial parameters if only ``coefs_`` and ``intercepts_`` were set.
     """
     coefs, intercepts = on_host((tuple(estimator.coefs_), tuple(estimator.intercepts_)))
     expected = [n_in, *translation.hidden_sizes(estimator), n_out]
     fitted = [*(weight.shape[0] for weight in coefs), coefs[-1].shape[1]]
     if expected != fitted:
         raise ValueError(
-            f"hidden_layer_sizes, loss and data ask for layers of {expected} units, but the fitted network, with which "
-            f"warm_start and partial_fit go on, has {fitted}; fit with warm_start=False, or a clone of the estimator"
+            f"hidden_layer_sizes, loss and data need layers of {expected} units, but the fitted network, which "
+            f"warm_start and partial_fit continue, has {fitted}; fit with warm_start=False, or a clone of the estimator"
         )
     return tree_from(net, coefs, intercepts, _other_layers(estimator, net))
 
@@ -77,9 +78,9 @@ def _other_layers(estimator: Any, net: Sequential) -> Sequence[Params]:
 
 
 def continued(fresh: Model, old: Model, tree: Params) -> Model:
-    """A model with the tree's parameters, and optimizer state, progress and seed of the old one.
+    """A model with the tree's parameters, and the optimizer state, progress and seed of the old one.
 
-    The old one itself where nothing was changed, as its step is compiled.
+    It is the old model itself if no argument has changed, as its step is already compiled.
     """
     if fresh.specification == old.specification and _device(fresh) == _device(old):
         old.params = tree
@@ -99,5 +100,5 @@ def continued(fresh: Model, old: Model, tree: Params) -> Model:
 
 
 def _device(model: Model) -> tuple[str, str]:
-    """Backend and device by name."""
+    """The names of backend and device."""
     return model.backend.name, str(model.backend.device)

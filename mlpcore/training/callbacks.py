@@ -95,7 +95,7 @@ class Rule:
         check_monitor(self, report.values)
         value = float(report.values[self.monitor])
         value = -value if direction(self.monitor, self.mode) == "max" else value
-        better = value < self.best - self.min_delta
+        better: bool = value < self.best - self.min_delta
         self.best, self._waited = (value, 0) if better else (self.best, self._waited + 1)
         return better
 

@@ -146,7 +146,7 @@ class Checkpoints:
     def _restored(self, tensors: dict[str, np.ndarray], who: str) -> State:
         """The state as host arrays, if the tensors are exactly those that the trainer's state has."""
         trainer = self.trainer
-        host = tree_map(lambda leaf: np.array(trainer.backend.to_numpy(leaf)), trainer.state)
+        host: State = tree_map(lambda leaf: np.array(trainer.backend.to_numpy(leaf)), trainer.state)
         expected = dict(named_state(host, self.layout))
         tensors = {name if name in expected else _current_name(name): tensor for name, tensor in tensors.items()}
         for name in sorted(expected.keys() | tensors.keys()):

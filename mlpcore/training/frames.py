@@ -107,7 +107,8 @@ def numbers(x: Any, columns: Sequence[Column]) -> np.ndarray:
     if not hasattr(x, "isna"):
         return host.astype("float64")  # None becomes NaN
     whole = all(kind.kind in "biu" for kind in kinds) and not np.any(x.isna())
-    return x.to_numpy(dtype="int64") if whole else x.to_numpy(dtype="float64", na_value=math.nan)
+    numbers: np.ndarray = x.to_numpy(dtype="int64") if whole else x.to_numpy(dtype="float64", na_value=math.nan)
+    return numbers
 
 
 def refuse_missing(name: str, labels: Any) -> None:

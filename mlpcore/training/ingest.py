@@ -40,13 +40,13 @@ def ingest(
     backend, dtype = trainer.backend, trainer.dtype
     rows = ingest_rows("x", x, backend, dtype)
     outputs = output_columns(trainer.net, rows)
-    home = backend if backend.owns(rows) else get_backend("numpy")
-    with home.scope(dtype):
-        target = ingest_target(y, rows.shape[0], trainer.loss, outputs, home, dtype)
+    storage = backend if backend.owns(rows) else get_backend("numpy")
+    with storage.scope(dtype):
+        target = ingest_target(y, rows.shape[0], trainer.loss, outputs, storage, dtype)
         weights = row_weights(sample_weight, rows.shape[0], dtype)
         if class_weight is not None:
-            weights = times_class_weights(weights, class_weight, home.to_numpy(target), outputs, dtype)
-        return Dataset(rows, target, home.asarray(weights, dtype=home.dtypes[dtype])), weights
+            weights = times_class_weights(weights, class_weight, storage.to_numpy(target), outputs, dtype)
+        return Dataset(rows, target, storage.asarray(weights, dtype=storage.dtypes[dtype])), weights
 
 
 def ingest_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
@@ -61,7 +61,7 @@ def ingest_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
         raise DataError(f"{name} has shape {tuple(array.shape)}, expected (rows, columns){hint}")
     if 0 in array.shape:
         raise DataError(f"{name} has shape {tuple(array.shape)}, expected at least one row and one column")
-    rows = place_rows(array, backend, dtype)
+    rows = stored_rows(array, backend, dtype)
     xp, count = namespace(rows), max(1, CHECKED_NUMBERS // rows.shape[1])
     for start in range(0, rows.shape[0], count):
         finite = xp.isfinite(rows if rows.shape[0] <= count else rows[start : min(start + count, rows.shape[0]), :])
@@ -72,11 +72,11 @@ def ingest_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
     return rows
 
 
-def place_rows(x: Array, backend: Backend, dtype: str) -> Array:
-    """A table that was checked, as ``dtype``, where `data_backend` says."""
-    home = data_backend(x, backend, dtype)
-    with nullcontext() if home is backend else home.scope(dtype):
-        return move(x, home, dtype)
+def stored_rows(x: Array, backend: Backend, dtype: str) -> Array:
+    """The table as ``dtype``, in the memory of the backend that `data_backend` names."""
+    storage = data_backend(x, backend, dtype)
+    with nullcontext() if storage is backend else storage.scope(dtype):
+        return move(x, storage, dtype)
 
 
 def data_backend(x: Array, backend: Backend, dtype: str) -> Backend:
@@ -88,7 +88,7 @@ def data_backend(x: Array, backend: Backend, dtype: str) -> Backend:
 
 def _not_finite(name: str, block: np.ndarray, columns: np.ndarray, titles: Sequence[Any], dtype: str) -> DataError:
     """The error for rows as they were given, with numbers in these columns that are not finite as ``dtype``."""
-    shown = listed([repr(titles[i]) if titles else str(i) for i in columns])
+    shown = listed([repr(titles[i]) if len(titles) == block.shape[1] else str(i) for i in columns])
     if np.all(np.isfinite(block[:, columns])):
         advice = "scale them (mc.Standardize) or make the model with dtype='float64'"
         return DataError(f"{name} has numbers too large for {dtype} in column {shown}; {advice}")

@@ -25,7 +25,7 @@ def shuffled(seed: int, rows: int, compile: bool | str = "auto") -> Callable[[in
     Long ones are drawn in compiled code unless ``compile`` is False; the first is not, as it should not wait for that.
     """
     drawer, stream = ThreadPoolExecutor(1), Stream(seed, "order")
-    drawn: dict[int, Future] = {}
+    drawn: dict[int, Future[np.ndarray]] = {}
     draw_next = compiled_order if compile and rows >= MANY_ROWS else Stream.order
 
     def order(epoch: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from mlpcore.backends.compilation import Compilation
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Tree
 
+Statistics = tuple[Array, ...]  # of `mlpcore.typing.State`
 BLOCK_ROWS = 4096  # in a forward pass, where the caller does not say
 
 
@@ -14,10 +15,10 @@ class Scores:
     """Compiled functions of the flat vector of parameters, the running statistics, and rows x (n, columns)."""
 
     def __init__(self, net: Layer, loss: Loss, layout: Layout, backend: Backend, compilation: Compilation) -> None:
-        def score(vector: Array, statistics: tuple, x: Array) -> Array:
+        def score(vector: Array, statistics: Statistics, x: Array) -> Array:
             return net.forward(layout.view(vector, statistics), x)[0]
 
-        def predict(vector: Array, statistics: tuple, x: Array) -> Tree:
+        def predict(vector: Array, statistics: Statistics, x: Array) -> Tree:
             return loss.predict(score(vector, statistics, x))
 
         self.backend = backend
@@ -25,10 +26,10 @@ class Scores:
             self._in_blocks(backend.compile.function(function, compilation)) for function in (score, predict)
         )
 
-    def _in_blocks(self, function: Callable[[Array, tuple, Array], Tree]) -> Callable[..., Tree]:
+    def _in_blocks(self, function: Callable[[Array, Statistics, Array], Tree]) -> Callable[..., Tree]:
         """``in_blocks(vector, statistics, x, rows)`` calls the function for so many rows at a time."""
 
-        def in_blocks(vector: Array, statistics: tuple, x: Array, rows: int | None = None) -> Tree:
+        def in_blocks(vector: Array, statistics: Statistics, x: Array, rows: int | None = None) -> Tree:
             rows, count = rows or BLOCK_ROWS, x.shape[0]
             if count <= rows:
                 return function(vector, statistics, self.on_backend(x))

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlpcore.execution.gradients import value_and_grad
 from mlpcore.namespace import namespace
 from mlpcore.numerics import largest
 from mlpcore.schedules.rate import rate_at
+from mlpcore.training.gradients import Sums, value_and_grad
 from mlpcore.training.rules import Rules, average, clipped, decayed, penalized
 from mlpcore.trees import Layout, tree_where
 from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, Params, State
@@ -22,10 +22,10 @@ class TrainingStep:
     it is NaN, the state stays as it was and this is counted in ``skipped``; from then on nothing changes until
     somebody has looked and set ``skipped`` to 0. A batch of weight 0 is left out in silence.
 
-    ``gradients`` is what `mlpcore.execution.value_and_grad` gives, or a function like it.
+    ``gradients`` is what `mlpcore.training.gradients.value_and_grad` gives, or a function like it.
     """
 
-    gradients: Callable
+    gradients: Callable[..., Sums]
     optimizer: Optimizer
     layout: Layout
     rules: Rules

@@ -53,7 +53,7 @@ def times_class_weights(
         factor_of_class = weights.sum() / (len(present) * np.where(counts > 0, counts, 1.0))
     else:
         raise DataError(f"class_weight is {class_weight!r}, expected a dict of label: weight, 'balanced' or None")
-    product = weights * factor_of_class[class_of_row]
+    product: np.ndarray = weights * factor_of_class[class_of_row]
     _check_total("class_weight", product, dtype)
     return product
 

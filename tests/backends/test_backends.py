@@ -11,7 +11,7 @@ from typing import Any
 import array_api_strict
 import numpy as np
 import pytest
-from devices import CUDA, open_place
+from devices import CUDA, HERE, open_place
 from fitting import with_steps
 from optional import optional
 
@@ -26,13 +26,7 @@ from mlpcore.optimizers import SGD, Adam, AdamW
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves, tree_map
 
-PLACES = {
-    "numpy": ("numpy", None),
-    "array_api_strict": ("array_api_strict", None),
-    "array_api_strict on device1": ("array_api_strict", "device1"),
-    "torch": ("torch", None),
-    "jax": ("jax", None),
-}
+PLACES = [*HERE, "array_api_strict device1"]
 # No bias before BatchNorm: its gradient would be 0 but for rounding, which Adam blows up to steps of full length.
 NET = Sequential(
     Linear(5, 8, bias=False),
@@ -48,15 +42,9 @@ Y = np.argmax(X[:, :3] + 0.5 * Stream(2).normal((50, 3)), axis=1)
 WEIGHTS = 0.5 + Stream(3).uniform((50,))
 
 
-def open_backend(name: str, device: Any = None) -> Backend:
-    if name in ("torch", "jax"):
-        optional(name)
-    return get_backend(name, device)
-
-
 @pytest.fixture(params=[*PLACES, *CUDA])
 def backend(request: pytest.FixtureRequest) -> Backend:
-    return open_backend(*PLACES[request.param]) if request.param in PLACES else open_place(request.param)
+    return open_place(request.param)
 
 
 def make(backend: Backend | str, dtype: str = "float64", net: Any = SMALL, **words: Any) -> Model:
@@ -187,8 +175,8 @@ GIVEN: dict[str, tuple[str, Callable[[], Any]]] = {
     "numpy": ("numpy", lambda: X),
     "list": ("numpy", lambda: X.tolist()),
     "table": ("numpy", Table),
-    "torch": ("torch", lambda: open_backend("torch").asarray(X)),
-    "jax": ("jax", lambda: open_backend("jax").asarray(X.astype("float32"))),
+    "torch": ("torch", lambda: open_place("torch").asarray(X)),
+    "jax": ("jax", lambda: open_place("jax").asarray(X.astype("float32"))),
     "array_api_strict": ("array_api_strict", lambda: get_backend("array_api_strict").asarray(X)),
     "array_api_strict on device1": ("array_api_strict", lambda: get_backend("array_api_strict", "device1").asarray(X)),
 }
@@ -242,7 +230,7 @@ def test_odd_host_arrays_arrive_whole_and_in_silence(backend: Backend, odd: str,
     with warnings.catch_warnings(), backend.scope(dtype):
         warnings.simplefilter("error")
         moved = to_backend(values, backend, dtype)
-        assert library_of(moved) == backend.name and moved.dtype == backend.dtypes[dtype]
+        assert backend.owns(moved) and moved.dtype == backend.dtypes[dtype]
         np.testing.assert_array_equal(backend.to_numpy(moved), values.astype(dtype))
         kept = backend.to_numpy(to_backend(values, backend))
         np.testing.assert_allclose(kept, values.astype(kept.dtype))
@@ -265,7 +253,7 @@ def test_a_masked_array_is_refused(backend: Backend) -> None:
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_sixteen_bit_floats_and_gradients_of_the_user_come_in(name: str) -> None:
-    backend = open_backend(name)
+    backend = open_place(name)
     expected = X[:4].astype("float32").view("uint32") & 0xFFFF0000  # bfloat16 is the upper half of a float32
     short = expected.view("float32")
     if name == "torch":
@@ -282,7 +270,7 @@ def test_sixteen_bit_floats_and_gradients_of_the_user_come_in(name: str) -> None
 
 
 def test_torch_predictions_serve_in_the_users_own_gradients() -> None:
-    backend = open_backend("torch")
+    backend = open_place("torch")
     torch = optional("torch")
     prediction = make(backend, "float32").predict(torch.asarray(X))
     scale = torch.ones(3, requires_grad=True)
@@ -342,7 +330,7 @@ def test_float32_on_jax_with_the_global_switch_on() -> None:
 
 
 def test_jax_compiles_once_for_every_shape() -> None:
-    backend = open_backend("jax")
+    backend = open_place("jax")
     traces: list[int] = []
 
     def counting(step: Callable, *rest: Any) -> Callable:
@@ -363,7 +351,7 @@ def test_jax_compiles_once_for_every_shape() -> None:
 
 
 def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = open_backend("jax")
+    backend = open_place("jax")
     whole = make(backend)
     curve = fit(whole).loss
     each = sum(leaf.nbytes for _, leaf in named_leaves(SMALL.noise(Stream(0), (16, 5), "float64")))
@@ -378,7 +366,7 @@ def test_jax_takes_much_noise_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_jax_refuses_labels_that_its_32_bits_would_wrap() -> None:
-    backend = open_backend("jax")
+    backend = open_place("jax")
     labels = np.where(Y == 0, 2**32, Y)
     with pytest.raises(errors.DataError, match="do not fit int32"):
         make(backend, "float32").fit(X, labels)
@@ -416,6 +404,8 @@ def test_jax_on_a_second_device() -> None:
 
 # --- what is not there
 
+LIBRARIES = ("cupy", "torch", "jax", "array_api_strict")  # the backend of each name needs the library of that name
+
 
 def run_python(code: str) -> str:
     """What a fresh interpreter prints."""
@@ -428,7 +418,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "numpy"])
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_a_missing_library_says_how_to_install_it(name: str) -> None:
     said = run_python(f"""
         import sys
@@ -452,7 +442,7 @@ def test_a_missing_library_says_how_to_install_it(name: str) -> None:
         assert all(f"{extra}]" in said[0] for extra in ("cuda12", "cuda13", "rocm"))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "numpy"])
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_a_broken_library_is_told_from_a_missing_one(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.py").write_text(
         'raise OSError("libsomething.so.13: cannot open shared object file\\nat line 2")'
@@ -502,8 +492,9 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     ],
 )
 def test_an_unknown_device_is_refused_with_the_known_ones(name: str, device: Any, said: str) -> None:
+    open_place(name)
     with pytest.raises(errors.BackendUnavailable, match=said):
-        open_backend(name, device)
+        get_backend(name, device)
 
 
 # --- CuPy where it cannot run

@@ -378,12 +378,12 @@ def tight(backend: Backend) -> Backend:
     return with_steps(without_memory, lambda *step: streamed(steps(*step), lambda: queue, backend.xp.concat))
 
 
-PLACES = [*HERE, "eager", gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
+PLACES = [*HERE, gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
 
 
 def both(place: str, monkeypatch: pytest.MonkeyPatch, batch: int) -> tuple[Backend, Backend]:
     """The backend, and it without room; a piece is two steps of so many rows of X and Y in float64."""
-    backend = EAGER if place == "eager" else open_place(place)
+    backend = open_place(place)
     monkeypatch.setattr(streaming, "BUFFER_BYTES", 2 * batch * 8 * (3 + 2 + 1))
     return backend, tight(backend)
 

@@ -82,14 +82,14 @@ def test_neither_model_nor_picture_replaces_the_table(capsys, folder, data, way)
     out = names(data, way, folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert main(["train", data, "--target", TARGET, "--epochs", "1", "--out", out]) == 2
-    assert "need names of their own" in capsys.readouterr().err
+    assert "need different names" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("out", ["m.png", "m.PNG", "m.Png"])
 def test_model_and_picture_have_two_names_whatever_the_case(capsys, folder, out):
     assert main(["train", "t.csv", "--target", TARGET, "--epochs", "1", "--out", out]) == 2
-    assert "need names of their own" in capsys.readouterr().err and os.listdir() == ["t.csv"]
+    assert "need different names" in capsys.readouterr().err and os.listdir() == ["t.csv"]
 
 
 def test_a_picture_that_cannot_be_is_told_before_training(capsys):

@@ -95,7 +95,7 @@ def test_numbers_of_a_configuration_are_no_part_of_the_text() -> None:
 @pytest.mark.parametrize(
     ("function", "named"),
     [
-        (lambda xp, x: [xp.asarray(1.0) if xp.sum(x) > 0 else x], "a look at the numbers"),
+        (lambda xp, x: [xp.asarray(1.0) if xp.sum(x) > 0 else x], "the values of an array"),
         (lambda xp, x: [xp.unique_values(x)], "the function unique_values"),
         (lambda xp, x: [x + xp.astype(x > 0, xp.int32)], "float64 and int32"),
         (lambda xp, x: [x[x > 0]], "an index"),

@@ -274,7 +274,7 @@ def test_read_model_gives_specification_and_host_arrays(saved: Path) -> None:
 def test_nested_residuals_are_not_walked_once_for_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice at every level would be 2^12 times below: a small file could keep its reader busy for ever."""
     asked: list[Any] = []
-    monkeypatch.setattr(nn.LayerNorm, "widths", lambda self, n_in: asked.append(n_in) or self.features)
+    monkeypatch.setattr(nn.LayerNorm, "output_width", lambda self, n_in: asked.append(n_in) or self.features)
     with pytest.raises(ModelFileError, match="has shape None"):
         load(forged(tmp_path / "model", put("net", nested("Residual", "layer", 12))))
     assert 0 < len(asked) < 1000

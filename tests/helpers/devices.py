@@ -1,7 +1,9 @@
 """The places that the laws of a device run on, and the CUDA devices, which most machines lack."""
 
 import importlib
+import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,18 @@ from optional import optional
 from mlpcore.backends import available_backends, get_backend
 from mlpcore.backends.backend import Backend
 
-HERE = ("numpy", "array_api_strict", "torch", "jax")  # they run on any machine
+PAGE = Path(__file__).parents[2] / "docs/own-backend.md"
+
+
+def example() -> Backend:
+    """The backend that the page on own backends makes in its first block of code."""
+    code, names = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0], {}
+    exec(compile(code, str(PAGE), "exec"), names)
+    return names["create"]()
+
+
+OWN = {"mynumpy": example}  # backends that have no name in `get_backend`
+HERE = ("numpy", "array_api_strict", "torch", "jax", *OWN)  # they run on any machine
 
 
 def gpu(*values: Any) -> Any:
@@ -25,6 +38,8 @@ CUDA = [gpu("cupy"), gpu("torch cuda"), gpu("jax cuda")]
 def open_place(name: str) -> Backend:
     """The backend of "torch" or "torch cuda", or a skip that says what is missing and what is not shown therefore."""
     library, _, device = name.partition(" ")
+    if name in OWN:
+        return OWN[name]()
     if library in ("torch", "jax", "cupy"):
         optional(library)
     if device or library == "cupy":

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from members import LAYERS, LOSSES, TRAINED, layer_arrays, loss_arrays
 
-from mlpcore.execution import value_and_grad
 from mlpcore.gradient_check import check_gradients
 from mlpcore.losses import HalfSquaredError
 from mlpcore.random import Stream
+from mlpcore.training.gradients import value_and_grad
 from mlpcore.trees import Layout, named_leaves
 
 SEEDS = st.integers(0, 2**32 - 1)

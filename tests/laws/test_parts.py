@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from members import LAYERS, LOSSES, assert_close, layer_arrays, loss_arrays
 
-from mlpcore.execution import tiled, value_and_grad
 from mlpcore.losses import HalfSquaredError, SoftmaxCrossEntropy
+from mlpcore.training.gradients import value_and_grad
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Training
 
@@ -151,47 +151,16 @@ def test_rows_that_all_weigh_nothing_change_nothing(case, dtype, library):
 
 @pytest.mark.parametrize("case", INDEPENDENT)
 @pytest.mark.parametrize("dtype", DTYPES)
-@given(rows=st.integers(0, 9), size=st.integers(1, 10), seed=SEEDS)
-def test_tiles_and_micro_batches(case, dtype, library, rows, size, seed):
+@given(split=splits(), seed=SEEDS)
+def test_value_weight_and_gradients_of_a_network_are_sums_over_rows(case, dtype, library, split, seed):
+    rows, spans = split
     net = LAYERS[case](3)
     params, x, training, _ = layer_arrays(net, 3, rows, dtype, seed)
     target, weights = np.arange(rows) % net.output_width(3), np.linspace(0, 2, rows, dtype=dtype)
-    arrays = library.put((params, x, target, weights, training.noise))
     function = value_and_grad(net, SoftmaxCrossEntropy())
-    whole = library.get(function(*arrays))
-    assert_close(library.get(tiled(net, function, size)(*arrays)), whole)
-    assert_close(library.get(tiled(net, tiled(net, function, 2), size)(*arrays)), whole)
-
-
-def test_tiles_are_no_larger_than_asked_for_and_cover_the_rows_in_order():
-    net = LAYERS["Linear"](2)
-    seen = []
-
-    def function(params, x, target, weights, noise, full_batch):
-        seen.append((weights.tolist(), x[:, 0].tolist(), target.tolist()))
-        return np.sum(weights), np.sum(weights), {}, {}
-
-    rows = np.arange(7.0)
-    tiled(net, function, 3)({}, np.stack([rows, rows], axis=-1), rows, rows, ())
-    parts = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0]]
-    assert seen == [(part, part, part) for part in parts]
-
-
-def test_threads_do_not_change_the_bits():
-    net = LAYERS["nested"](5)
-    params, x, training, _ = layer_arrays(net, 5, 64, "float32")
-    function = value_and_grad(net, HalfSquaredError())
-    arguments = (params, x, np.ones((64, 3), dtype="float32"), np.ones(64, dtype="float32"), training.noise)
-    alone = tiled(net, function, 7)(*arguments)
-    for _ in range(5):
-        on_threads = tiled(net, function, 7, threads=3)(*arguments)
-        tree_map(np.testing.assert_array_equal, on_threads, alone)
-
-
-@pytest.mark.parametrize("case", MIXING)
-def test_networks_that_mix_rows_are_taken_whole(case):
-    net = LAYERS[case](4)
-    params, x, training, _ = layer_arrays(net, 4, 6, "float64")
-    function = value_and_grad(net, HalfSquaredError())
-    arguments = (params, x, np.ones((6, net.output_width(4))), np.ones(6), training.noise)
-    tree_map(np.testing.assert_array_equal, tiled(net, function, 2)(*arguments), function(*arguments))
+    whole = library.get(function(*library.put((params, x, target, weights, training.noise))))
+    parts = []
+    for a, b in spans:
+        noise = rows_of(training, a, b).noise
+        parts.append(library.get(function(*library.put((params, x[a:b], target[a:b], weights[a:b], noise)))))
+    assert_close(added([part[:3] for part in parts]), whole[:3])

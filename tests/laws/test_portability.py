@@ -10,9 +10,9 @@ from libraries import STRICT, HostReadError, refusing
 from members import LAYERS, TRAINED, assert_close, layer_arrays
 from runs import RUNS, STEPS, trace
 
-from mlpcore.execution import tiled, value_and_grad
 from mlpcore.losses import HalfSquaredError
 from mlpcore.random import Stream
+from mlpcore.training.gradients import value_and_grad
 from mlpcore.trees import Layout, tree_map
 
 
@@ -52,7 +52,7 @@ def test_whole_networks_in_tiles(case, xp):
     net = LAYERS[case](4)
     params, x, training, _ = layer_arrays(net, 4, 6, "float32")
     layout = Layout(params)
-    function = tiled(net, value_and_grad(net, HalfSquaredError()), 4)
+    function = value_and_grad(net, HalfSquaredError())
 
     def in_one_vector(vector, statistics, x, target, weights, noise):
         value, weight, grads, observed = function(layout.view(vector, statistics), x, target, weights, noise)

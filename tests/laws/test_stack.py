@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINED, assert_close, layer_arrays, loss_arrays
 
-from mlpcore.execution import tiled, value_and_grad
 from mlpcore.layers.containers import observe
 from mlpcore.losses import HalfSquaredError
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
+from mlpcore.training.gradients import value_and_grad
 from mlpcore.trees import Layout, tree_map
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -99,14 +99,14 @@ def test_schedules(case, dtype, library):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shared", [True, False])
 def test_whole_networks_in_one_vector(case, shared, dtype, library):
-    """Views of a (k, P) vector, the loss, the gradients and back into (k, P); in tiles too."""
+    """Views of a (k, P) vector, the loss, the gradients and back into (k, P)."""
     net = LAYERS[case](4)
     params, x, training, _ = layer_arrays(net, 4, 6, dtype, members=3)
     layout = Layout(pick(params, 0))
     target = Stream(0, "target").normal((6, net.output_width(4))).astype(dtype)
     weights = np.linspace(0.5, 1.5, 6, dtype=dtype)
     params, x, training, target, weights = library.put((params, x, training, target, weights))
-    function = tiled(net, value_and_grad(net, HalfSquaredError()), 4)
+    function = value_and_grad(net, HalfSquaredError())
 
     def flat(params, x, training):
         vector, statistics = layout.flat(params), layout.running(params)

@@ -98,7 +98,7 @@ def test_a_batch_that_is_nearly_one_row_nearly_leaves_the_variance(n: int, share
 NET = mc.Sequential(mc.BatchNorm(2, momentum=0.25), mc.Linear(2, 1))
 
 
-def fit(x: np.ndarray, batch_size: int, weights: Any = None, backend: str = "numpy", **words: Any) -> mc.Model:
+def fit(x: np.ndarray, batch_size: int, weights: Any = None, backend: Any = "numpy", **words: Any) -> mc.Model:
     model = mc.Model(NET, mc.SquaredError(), mc.SGD(1e-9), seed=0, dtype="float64", backend=backend)
     given = {"epochs": 2, "shuffle": False} | words
     model.fit(x, x[:, :1], batch_size=batch_size, sample_weight=weights, **given)
@@ -111,9 +111,8 @@ def statistics(model: mc.Model) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 4, 6, 13, 40])
-@pytest.mark.parametrize("backend", PLACES)
-def test_epochs_with_a_short_last_batch(batch_size: int, weighted: bool, backend: str) -> None:
-    open_place(backend)
+@pytest.mark.parametrize("place", PLACES)
+def test_epochs_with_a_short_last_batch(batch_size: int, weighted: bool, place: str) -> None:
     x = rows(0, 13)
     w = 0.1 + Stream(0, "w").uniform((13,)) if weighted else np.ones(13)
     w[3:5] = 0.0 if weighted else 1.0
@@ -131,7 +130,7 @@ def test_epochs_with_a_short_last_batch(batch_size: int, weighted: bool, backend
         var = np.sum(share * (part - mean) ** 2, axis=0) / (known or 1)
         expected["running_mean"] += min(by_mean, 1) * (mean - expected["running_mean"])
         expected["running_var"] += min(by_var, 1) * (var - expected["running_var"])
-    model = fit(x, batch_size, w if weighted else None, backend)
+    model = fit(x, batch_size, w if weighted else None, open_place(place))
     for name, value in statistics(model).items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-10, err_msg=name)
 

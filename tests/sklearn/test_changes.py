@@ -100,16 +100,16 @@ def test_the_adaptive_rate_goes_on_where_nothing_was_set() -> None:
 )
 def test_another_network_cannot_go_on(changed: dict[str, Any]) -> None:
     model = classifier(warm_start=True).fit(X, LABELS).set_params(**changed)
-    with pytest.raises(ValueError, match=r"but the fitted network, with which .* go on, has \[4, 6, 3\]"):
+    with pytest.raises(ValueError, match=r"but the fitted network, which .* continue, has \[4, 6, 3\]"):
         model.fit(X, LABELS)
     assert model.set_params(warm_start=False).fit(X, LABELS).transform is not None
 
 
 def test_other_targets_cannot_go_on() -> None:
     model = regressor(warm_start=True).fit(X, Y)
-    with pytest.raises(ValueError, match=r"ask for layers of \[4, 6, 2\] units"):
+    with pytest.raises(ValueError, match=r"need layers of \[4, 6, 2\] units"):
         model.fit(X, np.stack([Y, Y], axis=1))
-    with pytest.raises(ValueError, match=r"ask for layers of \[4, 6, 2\] units"):
+    with pytest.raises(ValueError, match=r"need layers of \[4, 6, 2\] units"):
         model.set_params(loss="gaussian").fit(X, Y)
 
 

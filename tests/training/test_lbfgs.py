@@ -10,11 +10,11 @@ from optional import optional
 
 import mlpcore as mc
 from mlpcore.errors import DataError
-from mlpcore.execution import value_and_grad
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.training import lbfgs
 from mlpcore.training.callbacks import Stop
+from mlpcore.training.gradients import value_and_grad
 from mlpcore.training.lbfgs import minimize
 from mlpcore.trees import Layout
 

@@ -9,7 +9,7 @@ from mlpcore.backends.compilation import CUDA, EAGER, Compilation
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.compiled.steps import ROW_COUNTS, traced_or_eager
-from mlpcore.backends.run import Progress, Run, StepNoise, collect
+from mlpcore.backends.run import Data, Draw, Progress, Run, StepNoise, collect
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction
@@ -53,7 +53,7 @@ class DeviceSteps:
         self.bound: dict[tuple[TracedFunction, int], BoundDeviceProgram] = {}
 
     def prepare(
-        self, state: State, data: tuple, rows: int, draw: Callable[[int], Any]
+        self, state: State, data: Data, rows: int, draw: Draw
     ) -> tuple[TracedFunction, TracedNoise | HostNoise]:
         """The traced step for batches of ``rows`` rows, and the source of its draws; `Untraceable` if there is none."""
         if self.state is None:
@@ -65,15 +65,15 @@ class DeviceSteps:
             self.traced[key] = self._trace(data, rows, source)
         return self.traced[key], source
 
-    def _arguments(self, data: tuple, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
+    def _arguments(self, data: Data, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
         """The abstract arguments: state, all data (of which only the shape of a row matters), row numbers, and the
         inputs of the draws."""
         state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.state)
         parts = tuple(AbstractArray((2, *array.shape[1:]), array.dtype) for array in data)
         return state, parts, AbstractArray((rows,), np.dtype("int64")), source.inputs(rows)
 
-    def _trace(self, data: tuple, rows: int, source: TracedNoise | HostNoise) -> TracedFunction:
-        def step(state: State, data: tuple, numbers: Any, inputs: Tree) -> tuple[State, Array]:
+    def _trace(self, data: Data, rows: int, source: TracedNoise | HostNoise) -> TracedFunction:
+        def step(state: State, data: Data, numbers: Any, inputs: Tree) -> tuple[State, Array]:
             x, target, weights = (namespace(numbers).take(array, numbers, axis=0) for array in data)
             return self.step(state, Batch(x, target, weights, *source.drawn(inputs, numbers.shape[0])))
 
@@ -105,7 +105,7 @@ class DeviceSteps:
         return BoundDeviceProgram(traced.program, rows, inputs, self.device, moving)
 
     def run(
-        self, traced: TracedFunction, state: State, data: tuple, order: np.ndarray, source: TracedNoise | HostNoise
+        self, traced: TracedFunction, state: State, data: Data, order: np.ndarray, source: TracedNoise | HostNoise
     ) -> tuple[State, Array]:
         """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
         assert self.state is not None
@@ -141,7 +141,7 @@ class DeviceSteps:
         return collect(self.state, progress(self.state), lambda _: losses.reshape((steps, *result.shape)))
 
 
-def _source(draw: Callable[[int], Any], rows: int) -> TracedNoise | HostNoise:
+def _source(draw: Draw, rows: int) -> TracedNoise | HostNoise:
     """The source of the draws of steps; `Untraceable` where the host would have to draw it."""
     if isinstance(draw, StepNoise):
         return TracedNoise(draw)

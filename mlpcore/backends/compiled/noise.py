@@ -1,12 +1,11 @@
 """The draws of compiled steps: operations of the step itself, or arrays that the host draws before the steps."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.run import StepNoise
+from mlpcore.backends.run import Draw, StepNoise
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.draws import TracedStream
 from mlpcore.compiler.function import AbstractArray
@@ -45,7 +44,7 @@ class TracedNoise:
 class HostNoise:
     """Draws of the host; their leaves are inputs of the step."""
 
-    def __init__(self, draw: Callable[[int], tuple], rows: int) -> None:
+    def __init__(self, draw: Draw, rows: int) -> None:
         self.draw, self.rows = draw, rows
         self.first = tree_map(np.asarray, draw(0))
         self.bytes_per_step = sum(leaf.nbytes for leaf in leaves(self.first))

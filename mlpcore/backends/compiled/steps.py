@@ -11,7 +11,7 @@ from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
-from mlpcore.backends.run import Progress, Run, StepNoise, collect, run_eagerly
+from mlpcore.backends.run import Data, Draw, Progress, Run, StepNoise, collect, run_eagerly
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, concrete
@@ -41,7 +41,7 @@ def compiled_steps(xp: Any) -> Callable[[Step, Layout, Compilation], Run]:
         eager = run_eagerly(xp, np.asarray)(step)
         steps = CompiledSteps(step, compilation)
 
-        def decide(state: State, data: tuple, order: np.ndarray) -> None:
+        def decide(state: State, data: Data, order: np.ndarray) -> None:
             compilation.decide(data[0].shape[0], order.shape[1], state.params.shape[-1])
 
         return traced_or_eager(steps, eager, compilation, decide)
@@ -55,7 +55,7 @@ def traced_or_eager(steps: Any, eager: Run, compilation: Compilation, decide: Ca
     ``steps.prepare(state, data, rows, draw)`` returns the first and the last argument of ``steps.run``.
     """
 
-    def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+    def run(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
         decide(state, data, order)
         error: Exception | None = None
         if compilation.kind != EAGER:
@@ -86,9 +86,7 @@ class CompiledSteps:
         self.traced: list[TracedFunction] = []
         self.draws_traced = True  # False once a layer's draws cannot be traced
 
-    def prepare(
-        self, state: State, data: tuple, rows: int, draw: Callable[[int], tuple]
-    ) -> tuple[BoundStep, NoiseSource]:
+    def prepare(self, state: State, data: Data, rows: int, draw: Draw) -> tuple[BoundStep, NoiseSource]:
         """The bound step for batches of ``rows`` rows, and the source of its draws."""
         if self.state is None:
             self.state = tree_map(lambda leaf: _aligned_copy(np.asarray(leaf)), state)
@@ -103,7 +101,7 @@ class CompiledSteps:
         source = HostNoise(draw, rows)
         return self._prepare(data, rows, source), source
 
-    def _prepare(self, data: tuple, rows: int, source: NoiseSource) -> BoundStep:
+    def _prepare(self, data: Data, rows: int, source: NoiseSource) -> BoundStep:
         kinds = tuple((array.shape[1:], array.dtype) for array in data)
         key = (self.compilation.kind, rows, kinds, type(source), *leaves(source.inputs(rows)))
         if key not in self.bound:
@@ -113,13 +111,13 @@ class CompiledSteps:
             self.bound[key] = self._bind(self._trace(data, exact, source), exact, rows)
         return self.bound[key]
 
-    def _arguments(self, data: tuple, rows: Dim, source: NoiseSource) -> tuple[Tree, ...]:
+    def _arguments(self, data: Data, rows: Dim, source: NoiseSource) -> tuple[Tree, ...]:
         """The abstract arguments of a step: state, batch without draws, and the inputs of the draws."""
         state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.state)
         x, target, weights = (AbstractArray((rows, *array.shape[1:]), array.dtype) for array in data)
         return state, Batch(x, target, weights), source.inputs(rows)
 
-    def _trace(self, data: tuple, exact: tuple[Tree, ...], source: NoiseSource) -> TracedFunction:
+    def _trace(self, data: Data, exact: tuple[Tree, ...], source: NoiseSource) -> TracedFunction:
         """The step traced for any number of rows, or for the actual one where it computes with that number."""
         for traced in self.traced:
             if _fits(traced.inputs, exact, exact[1].x.shape[0]):
@@ -150,7 +148,7 @@ class CompiledSteps:
         return BoundStep(traced, bound, traced.program.largest_product(rows))
 
     def run(
-        self, prepared: BoundStep, state: State, data: tuple, order: np.ndarray, source: NoiseSource
+        self, prepared: BoundStep, state: State, data: Data, order: np.ndarray, source: NoiseSource
     ) -> tuple[State, np.ndarray]:
         """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
         assert self.state is not None
@@ -160,7 +158,7 @@ class CompiledSteps:
         return collect(self.state, self._progress(prepared, self.state, data, order, source), np.concatenate)
 
     def _progress(
-        self, prepared: BoundStep, state: State, data: tuple, order: np.ndarray, source: NoiseSource
+        self, prepared: BoundStep, state: State, data: Data, order: np.ndarray, source: NoiseSource
     ) -> Progress:
         _, batch, drawn = prepared.traced.inputs
         loss = prepared.traced.result
@@ -180,7 +178,7 @@ class CompiledSteps:
 
 
 def _packed(
-    data: tuple, order: np.ndarray, noise_bytes: int
+    data: Data, order: np.ndarray, noise_bytes: int
 ) -> Iterator[tuple[range, Sequence[np.ndarray], np.ndarray]]:
     """Yield ranges of steps, packed arrays with their rows, and the row numbers of every step.
 

@@ -11,7 +11,7 @@ from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.jax import split_vector
 from mlpcore.backends.jax.bfloat16 import with_bfloat16_products
 from mlpcore.backends.jax.split_vector import SplitVector, map_vectors
-from mlpcore.backends.run import Progress, Run, collect, run_eagerly
+from mlpcore.backends.run import Data, Draw, Progress, Run, collect, run_eagerly
 from mlpcore.trees import Layout
 from mlpcore.typing import Array, Batch, State, Step
 
@@ -36,7 +36,7 @@ def scanned(
     def compiled(function: Callable) -> Callable:
         return jax.jit(in_precision(jax, function, compilation))
 
-    def scan(advance: Callable, state: State, data: tuple, order: Array, draws: Any) -> tuple[State, Array]:
+    def scan(advance: Callable, state: State, data: Data, order: Array, draws: Any) -> tuple[State, Array]:
         def body(state: State, step_inputs: tuple) -> tuple[State, Array]:
             rows, draws = step_inputs
             # Rows are in range by construction, so nothing needs to be filled in for those outside.
@@ -80,7 +80,7 @@ def scanned(
                 splits = False
         return guarded(state, *arguments)
 
-    def run(state: State, data: tuple, order: np.ndarray, draw: Callable[[int], Any]) -> tuple[State, Array]:
+    def run(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
         nonlocal ones
         if data[2] is ones or bool(jnp.all(data[2] == 1)):
             ones, data = data[2], data[:2]

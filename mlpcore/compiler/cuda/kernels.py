@@ -139,16 +139,16 @@ class KernelPrinter(ValuePrinter):
 
     def _members(self, members: Sequence[Member]) -> None:
         """The values at one index of these members and of all members that they depend on."""
-        needed, pending = set(), list(members)
+        required, pending = set(), list(members)
         inside = {member.node: member for member in self.entries}
         while pending:
             member = pending.pop()
-            if member.node in needed:
+            if member.node in required:
                 continue
-            needed.add(member.node)
+            required.add(member.node)
             pending += [inside[root] for root in self._roots(member) if root in inside]
         for member in self.entries:
-            if member.node in needed:
+            if member.node in required:
                 self._value(member)
 
     def _roots(self, member: Member) -> list[Node]:

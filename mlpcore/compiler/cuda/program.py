@@ -65,7 +65,7 @@ class DeviceProgram:
 class BoundDeviceProgram:
     """A device program with memory for batches of ``rows`` rows; ``inputs`` are its input arrays as vectors.
 
-    ``moving`` are inputs and outputs whose arrays are given anew with each ``call(moved)``. ``launches`` are the names
+    ``moving`` are inputs and outputs whose arrays are passed with each ``call(moved)``. ``launches`` are the names
     of the kernels, products and copies, in order.
     """
 
@@ -120,8 +120,8 @@ class BoundDeviceProgram:
                 self.arrays[owner] = self.device.put(value)
             elif owner not in self.moving:
                 count = max(1, size(owner.shape).at(self.rows)) * owner.dtype.itemsize
-                begin, end = storage.touched.get(owner, (0, last))
-                spans.append((0, last, count) if owner in persistent else (begin, end, count))
+                first_item, last_item = storage.touched.get(owner, (0, last))
+                spans.append((0, last, count) if owner in persistent else (first_item, last_item, count))
                 owners_in_block.append(owner)
         offsets, total = arena(spans)
         self._block = self.device.empty(total + ALIGNMENT, np.dtype(np.uint8))

@@ -123,9 +123,9 @@ def _along(count: Size) -> int:
     return 1 if count.fixed <= 4 else _power(Size(-(-count.fixed // 2)), WARP)
 
 
-def _power(count: Size, most: int) -> int:
+def _power(count: Size, limit: int) -> int:
     """The least power of two that is at least ``count``; at most ``most``, also where the count depends on rows."""
-    return most if count.per_row else min(most, 1 << max(0, count.fixed - 1).bit_length())
+    return limit if count.per_row else min(limit, 1 << max(0, count.fixed - 1).bit_length())
 
 
 def length(loop: Loop, axes: tuple[int, ...]) -> Size:

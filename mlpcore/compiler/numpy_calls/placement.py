@@ -70,9 +70,9 @@ class Placement:
 
     def _place_parts(self) -> None:
         """Place operands of concatenations in the result."""
-        for part, (target, offset) in self.program.storage.placed.items():
-            if target.kind == "concat" and part not in self.layout.column_major:
-                self.placed[part] = (target, offset)
+        for operand_root, (target, offset) in self.program.storage.placed.items():
+            if target.kind == "concat" and operand_root not in self.layout.column_major:
+                self.placed[operand_root] = (target, offset)
         for node in self.position:
             if node.kind == "concat" and any(self.places[operand].root.kind == "constant" for operand in node.inputs):
                 self.padded.add(node)

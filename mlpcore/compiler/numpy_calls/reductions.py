@@ -29,8 +29,8 @@ class ReductionPrinter(Names):
             self._put(node, self.named(f"c{node.number}", node.dtype.type(identity)))
         elif node.name == "argmax":
             self._argmax(node, axes[0])
-        elif (kept := _kept_of_matrix(node, axes)) is not None:
-            self._sum_of_matrix(node, kept)
+        elif (kept_axis := _kept_of_matrix(node, axes)) is not None:
+            self._sum_of_matrix(node, kept_axis)
         elif is_scalar(node) and not self.tiles:
             self._total(node)
         else:
@@ -67,18 +67,18 @@ class ReductionPrinter(Names):
         else:
             self.set_scalar(node, f"{REDUCTIONS[node.name]}.reduce({self.operand(node, 0)}, None)")
 
-    def _sum_of_matrix(self, node: Node, kept: int) -> None:
+    def _sum_of_matrix(self, node: Node, kept_axis: int) -> None:
         """The sum along one axis of a matrix, as its product with a vector of ones."""
         (operand,) = node.inputs
         matrix = [i for i, dim in enumerate(operand.shape) if long(dim)]
-        reduced = matrix[1 - kept]
+        reduced = matrix[1 - kept_axis]
         count = self.memory.layout.dims(operand.shape)[reduced]
 
         def ones(tile: Tile | None) -> np.ndarray:
             return self.filled(1, np.empty(count if tile is None else tile[1] - tile[0], node.dtype))
 
         factors = [self.operand(node, 0, lambda array: array.reshape([array.shape[i] for i in matrix]))]
-        factors.insert(1 - kept, self.bind("_ones", ones, self.axis(node, operand) == reduced))
+        factors.insert(1 - kept_axis, self.bind("_ones", ones, self.axis(node, operand) == reduced))
         self.emit(f"dot({factors[0]}, {factors[1]}, {self.result(node, flat)})")
 
 

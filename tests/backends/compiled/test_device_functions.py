@@ -14,8 +14,8 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.device_functions import MAX_PROGRAMS, DeviceFunction, device_jit
-from mlpcore.execution.gradients import value_and_grad
 from mlpcore.random import Stream
+from mlpcore.training.gradients import value_and_grad
 from mlpcore.trees import Layout
 
 pytestmark = needed

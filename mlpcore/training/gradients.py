@@ -6,6 +6,8 @@ from mlpcore.layers.containers import observe
 from mlpcore.namespace import namespace
 from mlpcore.typing import Array, Layer, Loss, Noise, Params, Training, Tree
 
+Sums = tuple[Array, Array, Params, Params]  # value, weight, gradients, running statistics
+
 
 @dataclass(frozen=True)
 class ValueAndGrad:
@@ -20,7 +22,7 @@ class ValueAndGrad:
 
     def __call__(
         self, params: Params, x: Array, target: Array, weights: Array, noise: Noise, full_batch: Tree = ()
-    ) -> tuple:
+    ) -> Sums:
         """One pass forward and one backward."""
         z, cache = self.net.forward(params, x, Training(noise, weights, full_batch))
         value, dz = self.loss.value_and_grad(z, target, weights)
