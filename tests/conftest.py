@@ -28,6 +28,14 @@ settings.register_profile(
 settings.load_profile("laws")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Without files or a mark on the command line all cores are used, at most eight; ``-n 0`` means one process."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr
+    if everything and not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses, config.option.maxprocesses, config.option.dist = "auto", 8, "worksteal"
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """SIGINT as Python handles it: a shell that starts the tests in the background has it ignored. It is as before."""
