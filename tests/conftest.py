@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products on all cores take twice the time of one
 
 import numpy as np
 import pytest
@@ -25,6 +26,14 @@ settings.register_profile(
     "laws", deadline=None, max_examples=8, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("laws")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Without files or a mark on the command line all cores are used, at most eight; ``-n 0`` means one process."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr
+    if everything and not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses, config.option.maxprocesses, config.option.dist = "auto", 8, "worksteal"
 
 
 @pytest.fixture

@@ -69,7 +69,9 @@ def test_every_metric_has_its_peer():
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
-    ("name", "draw"), [(name, draw) for name, (*_, draws) in ORACLES.items() for draw in draws], ids=str
+    ("name", "draw"),
+    [(name, draw) for name, (*_, draws) in ORACLES.items() for draw in draws],
+    ids=lambda one: getattr(one, "__name__", one),
 )
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_metrics_are_those_of_scikit_learn(name, draw, weighted):

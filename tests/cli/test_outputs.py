@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import pairwise
 from optional import optional
 
 from mlpcore import plotting
@@ -128,9 +129,7 @@ def save_records(path):
 WRITERS = [save_picture, save_model, save_onnx, save_checkpoint, save_predictions, save_records]
 
 
-@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()], ids=["disk full", "Ctrl-C"])
-@pytest.mark.parametrize("call", ["fsync", "replace"])
-@pytest.mark.parametrize("save", WRITERS)
+@pairwise(save=WRITERS, call=["fsync", "replace"], failure=[OSError("disk full"), KeyboardInterrupt()])
 def test_a_file_is_written_whole_or_not_at_all(capsys, folder, model, monkeypatch, save, call, failure):
     Path("out.png").write_text("old")
     before = sorted(os.listdir())

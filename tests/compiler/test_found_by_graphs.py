@@ -6,8 +6,9 @@ import array_api_compat.numpy as host
 import fuzz
 import numpy as np
 import pytest
-from compiled import PRINTERS, bind, call, program_of
-from fuzz import FORCED
+from cases import pairwise
+from compiled import FORCED, PRINTERS, bind, call, program_of
+from instructions import WHOLES
 
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable
@@ -33,13 +34,8 @@ def test_quotients_of_zeros_and_infinities(name: str, dtype: str, printer: str) 
     np.testing.assert_array_equal(np.signbit(found[found == 0]), np.signbit(expected[expected == 0]))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"])
-def test_whole_numbers_wrap_around_and_are_divided_as_in_numpy(dtype: str, printer: str) -> None:
-    limits = np.iinfo(dtype)
-    values = np.array([limits.min, limits.min + 1, 0, 1, 2, 3, 7, limits.max - 1, limits.max], dtype)
-    x, y = np.meshgrid(values, values)
-
-    def function(xp: Any, x: Any, y: Any) -> list[Any]:
+def test_whole_numbers_wrap_around_and_are_divided_as_in_numpy(printer: str) -> None:
+    def of_one_dtype(xp: Any, x: Any, y: Any) -> list[Any]:
         results = [
             xp.add(x, y),
             xp.subtract(x, y),
@@ -49,11 +45,18 @@ def test_whole_numbers_wrap_around_and_are_divided_as_in_numpy(dtype: str, print
             xp.pow(x, xp.remainder(y, 7)),
         ]
         results += [xp.floor_divide(x, y), xp.remainder(x, y), xp.sum(x, axis=0), xp.prod(y, axis=1), xp.sum(y)]
-        return results if np.dtype(dtype).kind == "u" else [*results, xp.negative(x)]
+        return results if "uint" in str(x.dtype) else [*results, xp.negative(x)]
 
+    def function(xp: Any, *arrays: Any) -> list[Any]:
+        return [one for x, y in zip(arrays[::2], arrays[1::2], strict=True) for one in of_one_dtype(xp, x, y)]
+
+    arrays = []
+    for limits in map(np.iinfo, WHOLES):
+        values = [limits.min, limits.min + 1, 0, 1, 2, 3, 7, limits.max - 1, limits.max]
+        arrays += np.meshgrid(*[np.array(values, limits.dtype)] * 2)
     with np.errstate(all="ignore"):
-        expected = function(host, x, y)
-    for got, right in zip(call(function, [x, y], [x.shape] * 2, 0, printer), expected, strict=True):
+        expected = function(host, *arrays)
+    for got, right in zip(call(function, arrays, [(9, 9)] * 16, 0, printer), expected, strict=True):
         assert got.dtype == right.dtype
         np.testing.assert_array_equal(got, right)
 
@@ -180,8 +183,7 @@ PLACES = {  # 0 or 1, of whole numbers
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("dtype", ["bool", "int32", "int64", "float32", "float64"])
+@pairwise(dtype=["bool", "int32", "int64", "float32", "float64"], place=PLACES, printer=PRINTERS)
 def test_entries_are_gathered_by_zero_or_one(dtype: str, place: str, printer: str) -> None:
     """gcc 12 took others where it found out that they are the first or the second by a comparison."""
     draws = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Compiled functions against the same code run by NumPy: every member's step, users' optimizers."""
+"""Compiled functions against the same code run by NumPy: what is written over, what counts, draws; see test_steps."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import members
 import numpy as np
 import pytest
-from compiled import ON_DEVICES, PRINTERS, bind, call, compiled_step, network_step, program_of, steps
-from users import KeepsTheOld, Looks, Mirrors, Swaps, Turns, batches, network
+from compiled import ON_DEVICES, PRINTERS, bind, call, compiled_step, network_step, program_of
+from users import batches, network
 
 import mlpcore as mc
 from mlpcore.compiler.chunk import Steps
@@ -25,48 +25,6 @@ from mlpcore.typing import Batch
 def printer(request: Any) -> str:
     """What a program is printed as."""
     return request.param
-
-
-def assert_like_eager(
-    net: Any, case: str, optimizer: Any, dtype: str, rules: Rules, bound: float, printer: str
-) -> None:
-    loss, _ = members.LOSSES[case]
-    held, state, losses, expected = steps(
-        net, loss, optimizer, batches(net, case, dtype, (9, 9, 5, 9, 1), 5), dtype, rules, printer
-    )
-    np.testing.assert_allclose(losses, expected, rtol=bound, atol=bound)
-    for got, right in zip(held, state, strict=True):
-        assert got.dtype == right.dtype
-        np.testing.assert_allclose(got, right, rtol=0, atol=bound * max(1.0, float(np.max(np.abs(right), initial=0))))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", members.LAYERS)
-def test_a_step_through_every_layer(name: str, dtype: str, printer: str) -> None:
-    net = network(members.LAYERS[name](4))
-    bound = 2e-4 if dtype == "float32" else 1e-11
-    assert_like_eager(net, "SoftmaxCrossEntropy", mc.SGD(0.1, momentum=0.9), dtype, Rules(), bound, printer)
-
-
-@pytest.mark.parametrize("case", members.LOSSES)
-def test_a_step_of_every_loss(case: str, printer: str) -> None:
-    loss, kind = members.LOSSES[case]
-    outputs = loss.outputs(max(3, 2 if kind == "probabilities" else 3))
-    assert_like_eager(network(mc.Tanh(), outputs=outputs), case, mc.SGD(0.05), "float64", Rules(), 1e-11, printer)
-
-
-@pytest.mark.parametrize("name", members.OPTIMIZERS)
-def test_a_step_of_every_optimizer_with_all_rules(name: str, printer: str) -> None:
-    rules = Rules(l2=1e-3, clip_norm=0.5, clip_value=0.4, ema=0.9)
-    net = network(mc.GELU(), mc.Dropout(0.3))
-    assert_like_eager(net, "SoftmaxCrossEntropy", members.OPTIMIZERS[name], "float64", rules, 1e-10, printer)
-
-
-@pytest.mark.parametrize(
-    "optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns(), Mirrors()], ids=lambda one: type(one).__name__
-)
-def test_new_state_is_written_over_the_old_only_where_nobody_reads_it_any_more(optimizer: Any, printer: str) -> None:
-    assert_like_eager(network(mc.ReLU()), "SoftmaxCrossEntropy", optimizer, "float64", Rules(), 1e-12, printer)
 
 
 def test_an_old_value_that_a_later_loop_reads_is_not_yet_written_over(printer: str) -> None:

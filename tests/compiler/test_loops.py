@@ -60,11 +60,20 @@ def tables(widths: Any, rows: int, dtype: str) -> list[np.ndarray]:
     return made
 
 
-WIDTHS = [range(first, first + 8) for first in range(1, 41, 8)]
+WIDTHS = [(range(first, first + 8), dtype) for first in range(1, 41, 8) for dtype in ROUNDINGS]
+FEW = [(range(1, 9), "float32"), (range(9, 17), "float64"), (range(33, 41), "float32")]
+every_width = pytest.mark.parametrize(
+    ("widths", "dtype"),
+    [
+        pytest.param(
+            *case, marks=[] if case in FEW else [pytest.mark.long], id=f"{case[0][0]} to {case[0][-1]} {case[1]}"
+        )
+        for case in WIDTHS
+    ],
+)
 
 
-@pytest.mark.parametrize("dtype", ROUNDINGS)
-@pytest.mark.parametrize("widths", WIDTHS, ids=lambda one: f"{one[0]} to {one[-1]}")
+@every_width
 def test_rows_of_every_width_are_what_numpy_makes_of_them(widths: range, dtype: str) -> None:
     made = program(along_rows, [(N, width) for width in widths], dtype)
     whole = run(made, tables(widths, 70, dtype), 70)
@@ -78,8 +87,7 @@ def test_rows_of_every_width_are_what_numpy_makes_of_them(widths: range, dtype: 
             np.testing.assert_array_equal(got, all_rows[:rows])  # bits: whatever rows are beside a row
 
 
-@pytest.mark.parametrize("dtype", ROUNDINGS)
-@pytest.mark.parametrize("widths", WIDTHS, ids=lambda one: f"{one[0]} to {one[-1]}")
+@every_width
 def test_all_rows_together_are_what_numpy_makes_of_them(widths: range, dtype: str) -> None:
     made = program(down_columns, [(N, width) for width in widths], dtype)
     for rows in ROWS[1:]:

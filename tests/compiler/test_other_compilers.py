@@ -57,6 +57,7 @@ def bits(values: np.ndarray) -> bytes:
     return values.tobytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", ["gcc", "clang", "zig"])
 def test_another_compiler_gives_the_same_bits(name: str, case: str, monkeypatch: pytest.MonkeyPatch) -> None:

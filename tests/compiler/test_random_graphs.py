@@ -1,5 +1,6 @@
-"""A thousand random graphs, twenty in a program, as C and as NumPy calls, each also in tiles, two hundred as CUDA C.
+"""Random graphs, twenty in a program, as C, as NumPy calls, each also in tiles, and as CUDA C.
 
+Four hundred of them as NumPy calls, two hundred as C; a thousand with ``--long``.
 ``python tests/helpers/fuzz.py`` does any number of them.
 """
 
@@ -21,15 +22,20 @@ from mlpcore.compiler.trace import Tracer
 
 CUDA = {"CUDA": ("CUDA",), "CUDA on a GPU": ("CUDA on a GPU",)}
 WAYS = {"C": ("C",), "C in tiles": ("C in tiles",), "NumPy calls": ("NumPy", "NumPy in tiles"), **CUDA}
-MARKS = {"C": needs_compiler, "C in tiles": needs_compiler, "CUDA": needed, "CUDA on a GPU": pytest.mark.gpu}
+MARKS = {"C": [needs_compiler], "C in tiles": [needs_compiler], "CUDA": [needed], "CUDA on a GPU": [pytest.mark.gpu]}
 # Of the standard's functions that can be traced, those that make no array of arrays.
 ABOUT = {"finfo", "iinfo", "isdtype", "result_type", "empty", "empty_like"}
 
 
-CASES = [(first, way) for way in WAYS for first in range(0, 200 if way in CUDA else 1000, 100)]
+FIRST = {"C": (0, 200), "C in tiles": (100, 300), "NumPy calls": (0, 100, 200, 300), **dict.fromkeys(CUDA, (0,))}
+CASES = [
+    pytest.param(first, way, marks=[*MARKS.get(way, ()), *([] if first in FIRST[way] else [pytest.mark.long])])
+    for way in WAYS
+    for first in range(0, 200 if way in CUDA else 1000, 100)
+]
 
 
-@pytest.mark.parametrize(("first", "way"), [pytest.param(*case, marks=MARKS.get(case[1], ())) for case in CASES])
+@pytest.mark.parametrize(("first", "way"), CASES)
 def test_random_graphs_are_what_numpy_makes_of_them(first: int, way: str) -> None:
     if way == "CUDA on a GPU":
         open_place("cupy")

@@ -10,9 +10,8 @@ from typing import Any
 import members
 import numpy as np
 import pytest
-from compiled import CompiledStep, call, compiled_step, needs_compiler, network_step, steps
+from compiled import FORCED, CompiledStep, call, compiled_step, needs_compiler, network_step
 from processes import holds_in_child, needs_fork, output, start
-from users import KeepsTheOld, Looks, Swaps, Turns, batches, network
 
 import mlpcore as mc
 from mlpcore.compiler import blas, pool
@@ -28,8 +27,6 @@ from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Batch
 
 pytestmark = needs_compiler
-# Tiles of a row, of an entry and of a column, three of them; sums over rows in both ways.
-FORCED = [Tiling(3, rows=1, many=1, work=1, entries=1, sum=most, columns=1) for most in (1, 1 << 30)]
 LOSS, _ = members.LOSSES["SoftmaxCrossEntropy"]
 
 
@@ -38,32 +35,6 @@ def products_on_one_thread() -> Iterator[None]:
     """As in every call of the library that runs in tiles. OpenBLAS's own threads do not outlast a fork in a call."""
     with single_threaded():
         yield
-
-
-def assert_like_eager(net: Any, optimizer: Any, rules: Rules, forced: Tiling) -> None:
-    """In place, over batches of which some have fewer rows than there are tiles."""
-    sizes = batches(net, "SoftmaxCrossEntropy", "float64", (9, 9, 5, 2, 9, 1), 5)
-    held, state, losses, expected = steps(net, LOSS, optimizer, sizes, "float64", rules, "C", forced, 3)
-    np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-10)
-    for got, right in zip(held, state, strict=True):
-        np.testing.assert_allclose(got, right, rtol=0, atol=1e-10 * max(1.0, float(np.max(np.abs(right), initial=0))))
-
-
-@pytest.mark.parametrize("forced", FORCED, ids=["columns", "partial"])
-@pytest.mark.parametrize("name", members.LAYERS)
-def test_a_step_in_tiles_through_every_layer(name: str, forced: Tiling) -> None:
-    assert_like_eager(network(members.LAYERS[name](4)), mc.SGD(0.1, momentum=0.9), Rules(), forced)
-
-
-@pytest.mark.parametrize("name", members.OPTIMIZERS)
-def test_a_step_in_tiles_of_every_optimizer_with_all_rules(name: str) -> None:
-    rules = Rules(l2=1e-3, clip_norm=0.5, clip_value=0.4, ema=0.9)
-    assert_like_eager(network(mc.GELU(), mc.Dropout(0.3)), members.OPTIMIZERS[name], rules, FORCED[0])
-
-
-@pytest.mark.parametrize("optimizer", [KeepsTheOld(), Swaps(), Looks(), Turns()], ids=lambda one: type(one).__name__)
-def test_no_tile_writes_over_what_another_still_reads(optimizer: Any) -> None:
-    assert_like_eager(network(mc.ReLU()), optimizer, Rules(), FORCED[1])
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 50])

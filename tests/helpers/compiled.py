@@ -32,11 +32,17 @@ needs_compiler = pytest.mark.skipif(
 )
 ON_DEVICES = [pytest.param("CUDA", marks=needed), gpu("CUDA on a GPU")]  # the first on the CPU, by g++
 PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in tiles", *ON_DEVICES]
+# Tiles of a row, of an entry and of a column, three of them; sums over rows in both ways.
+FORCED = [Tiling(3, rows=1, many=1, work=1, entries=1, sum=most, columns=1) for most in (1, 1 << 30)]
+IN_TILES = "C in tiles"  # on three threads
+TILED = [*PRINTERS, pytest.param(IN_TILES, marks=needs_compiler)]
 
 
 def program_of(printer: str, tiling: Tiling = DEFAULT) -> Callable[..., Any]:
     """What a printer makes of a graph."""
-    return DeviceProgram if printer.startswith("CUDA") else partial(Program, tiling=tiling)
+    if printer.startswith("CUDA"):
+        return DeviceProgram
+    return partial(Program, tiling=FORCED[0] if printer == IN_TILES and tiling is DEFAULT else tiling)
 
 
 class OnGpu:
@@ -72,8 +78,8 @@ def bind(
         )
     if printer == "CUDA on a GPU":
         return OnGpu(program, rows, given)
-    if printer == "C":
-        return BoundProgram(program, rows, given, blas.find(), threads)
+    if printer in ("C", IN_TILES):
+        return BoundProgram(program, rows, given, blas.find(), 3 if printer == IN_TILES else threads)
     with pytest.MonkeyPatch.context() as patch:
         if printer == "NumPy in tiles":
             patch.setattr(layout, "TILE", 8)
@@ -142,32 +148,3 @@ def compiled_step(
     given = dict(zip(nodes, [*leaves(state), *leaves(places)], strict=True))
     bound = bind(program, batch.x.shape[0], given, printer, threads)
     return CompiledStep(bound, state, places, tree_map(lambda one: one.node, inputs), loss.node)
-
-
-def steps(
-    net: Any,
-    loss: Any,
-    optimizer: Any,
-    batches: Sequence[Batch],
-    dtype: str,
-    rules: Rules,
-    printer: str,
-    tiling: Tiling = DEFAULT,
-    threads: int = 1,
-) -> tuple[list[np.ndarray], list[np.ndarray], list[float], list[float]]:
-    """State leaves and losses after the batches: compiled, state written over in place, and eager."""
-    step, state = network_step(net, loss, optimizer, dtype, rules)
-    held = tree_map(np.array, state)
-    ready: dict[int, CompiledStep] = {}
-    compiled_losses, eager_losses = [], []
-    for batch in batches:
-        rows = batch.x.shape[0]
-        if rows not in ready:
-            ready[rows] = compiled_step(step, held, batch, printer, N, tiling, threads)
-        for place, leaf in zip(leaves(ready[rows].batch), leaves(batch), strict=True):
-            place[...] = leaf
-        ready[rows].bound.call()
-        compiled_losses.append(float(ready[rows].bound.output(ready[rows].loss)))
-        state, loss_here = step(state, batch)
-        eager_losses.append(float(loss_here))
-    return leaves(held), [np.asarray(leaf) for leaf in leaves(state)], compiled_losses, eager_losses

@@ -2,6 +2,7 @@
 #include "cuda_shim.h"
 
 #include <cstdlib>
+#include <memory>
 #include <ucontext.h>
 #include <vector>
 
@@ -11,7 +12,8 @@ namespace shim {
 unsigned current;
 
 namespace {
-struct Fiber { ucontext_t context; std::vector<char> stack; Triple index; bool done; };
+constexpr unsigned STACK = 1 << 16;  // bytes, not cleared: that would take longer than most kernels
+struct Fiber { ucontext_t context; std::unique_ptr<char[]> stack; Triple index; bool done; };
 struct Gate { unsigned came = 0, turn = 0; };
 ucontext_t scheduler;
 std::vector<Fiber> fibers;
@@ -48,7 +50,7 @@ void run(const unsigned *grid, const unsigned *block, bool together, void (*call
   const unsigned size = block[0] * block[1] * block[2];
   auto index = [&](unsigned t) { return Triple{t % block[0], t / block[0] % block[1], t / block[0] / block[1]}; };
   body = call; given = arguments; fibrous = together;
-  if (together) { fibers.resize(size); for (auto &one : fibers) one.stack.resize(1 << 16); }
+  if (together) { fibers.resize(size); for (auto &one : fibers) one.stack.reset(new char[STACK]); }
   warp_gates.assign((size + 31) / 32, Gate()); slots.assign(size, 0);
   for (unsigned z = 0; z < grid[2]; ++z) for (unsigned y = 0; y < grid[1]; ++y) for (unsigned x = 0; x < grid[0]; ++x) {
     blockIdx = {x, y, z};
@@ -57,7 +59,7 @@ void run(const unsigned *grid, const unsigned *block, bool together, void (*call
     for (unsigned t = 0; t < size; ++t) {
       Fiber &one = fibers[t];
       getcontext(&one.context);
-      one.context.uc_stack.ss_sp = one.stack.data(); one.context.uc_stack.ss_size = one.stack.size();
+      one.context.uc_stack.ss_sp = one.stack.get(); one.context.uc_stack.ss_size = STACK;
       one.context.uc_link = &scheduler; one.done = false; one.index = index(t);
       makecontext(&one.context, enter, 0);
     }

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from compiled import FORCED
 from graphs import RandomGraph, compiled, random_graph
 from rounding import differences
 
@@ -24,8 +25,6 @@ from mlpcore.compiler.tiling import DEFAULT, Tiling
 
 PART, TOGETHER = 500, 20  # graphs of a process, and of a program
 ROWS = (0, 1, 1, 2, 3, 5, 17, 40, 40, 70)
-# Tiles of a row, of an entry and of a column, three of them; sums over rows in both ways.
-FORCED = [Tiling(3, rows=1, many=1, work=1, entries=1, sum=most, columns=1) for most in (1, 1 << 30)]
 
 
 def check(first: int, ways: Sequence[str], together: int = TOGETHER) -> tuple[list[str], Counter]:

@@ -120,7 +120,9 @@ def test_every_loss_has_an_exact_table():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("loss", "columns", "targets", "exact"), EXTREMES, ids=lambda v: repr(v)[:40])
+@pytest.mark.parametrize(
+    ("loss", "columns", "targets", "exact"), EXTREMES, ids=lambda v: getattr(v, "__name__", repr(v))[:40]
+)
 def test_value_and_gradient_are_exact_up_to_scores_of_1e4(loss, columns, targets, exact, dtype):
     info = np.finfo(dtype)
     one, none = np.ones(1, dtype), np.zeros(1, dtype)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import pairwise
 from optional import optional
 
 sklearn = optional("sklearn")
@@ -163,15 +164,14 @@ def test_clipping() -> None:
 # --- losses
 
 
-@pytest.mark.parametrize("loss", REGRESSION_LOSSES)
-@pytest.mark.parametrize("y", [Y, OUTPUTS], ids=["one", "two"])
-def test_losses(loss: str, y: np.ndarray) -> None:
+@pairwise(loss=REGRESSION_LOSSES, outputs=[1, 2], solver=["adam", "lbfgs"])
+def test_losses(loss: str, outputs: int, solver: str) -> None:
+    y = Y if outputs == 1 else OUTPUTS
     target = np.exp(y) if loss == "poisson" else y
-    for solver in ("adam", "lbfgs"):
-        model = regressor(loss=loss, solver=solver, learning_rate_init=0.02, max_iter=200).fit(X, target)
-        assert model.predict(X).shape == y.shape and model.score(X, target) > 0.7
-        assert model.n_outputs_ == (1 if y.ndim == 1 else 2)
-        assert model.out_activation_ == ("exp" if loss == "poisson" else "identity")
+    model = regressor(loss=loss, solver=solver, learning_rate_init=0.02, max_iter=200).fit(X, target)
+    assert model.predict(X).shape == y.shape and model.score(X, target) > 0.7
+    assert model.n_outputs_ == outputs
+    assert model.out_activation_ == ("exp" if loss == "poisson" else "identity")
 
 
 def test_what_a_robust_loss_is_good_for() -> None:

@@ -48,6 +48,7 @@ def outcomes(tmp_path: Path, *arguments: str, **environment: str) -> dict[str, s
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compat", ["", "sklearn"])
 def test_scikit_learns_own_tests(tmp_path: Path, compat: str) -> None:
     plugin = ["-p", "swapped_estimators", "-c", os.devnull, f"--rootdir={tmp_path}", "--pyargs", THEIRS]
@@ -58,6 +59,7 @@ def test_scikit_learns_own_tests(tmp_path: Path, compat: str) -> None:
     assert len(found) > 50 and failed == exceptions
 
 
+@pytest.mark.long
 def test_the_contract_under_dispatch(tmp_path: Path) -> None:
     found = outcomes(tmp_path, str(HERE / "test_contract.py"), SCIPY_ARRAY_API="1")
     assert [name for name, outcome in found.items() if outcome == "failed"] == []

@@ -6,9 +6,8 @@ from typing import Any
 import networks
 import numpy as np
 import pytest
-from compiled import compiled_step, needs_compiler, network_step
+from compiled import FORCED, compiled_step, needs_compiler, network_step
 from fitting import EAGER
-from fuzz import FORCED
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from networks import LOSSES, OPTIMIZERS, Training, trainings
