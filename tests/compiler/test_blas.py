@@ -160,7 +160,7 @@ def test_what_is_looked_for_in_which_order(monkeypatch: pytest.MonkeyPatch) -> N
         raise ImportError
 
     order = []
-    for function in ("numpy_blas", "scipy_blas", "printed"):
+    for function in ("numpy_blas", "scipy_blas", "loop_blas"):
         found = blas.find.__wrapped__()
         order.append(found and found.name)
         monkeypatch.setattr(blas, function, missing if function == "numpy_blas" else lambda: None)
