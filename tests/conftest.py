@@ -30,10 +30,18 @@ settings.load_profile("laws")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Without files or a mark on the command line all cores are used, at most eight; ``-n 0`` means one process."""
-    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr
-    if everything and not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", 0) is None:
-        config.option.numprocesses, config.option.maxprocesses, config.option.dist = "auto", 8, "worksteal"
+    """Without files or a mark on the command line all cores are used, at most eight; ``-n 0`` means one process.
+
+    Each process takes whole files: the examples of a page of docs/ follow from each other.
+    """
+    options = config.option
+    if hasattr(config, "workerinput") or not hasattr(options, "numprocesses"):  # one of them, or without pytest-xdist
+        return
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not options.markexpr
+    if everything and options.numprocesses is None:
+        options.numprocesses, options.maxprocesses = "auto", 8
+    if options.numprocesses and options.dist == "no":
+        options.dist = "loadfile"
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def stopped_by(error: type[BaseException], path: Path, make_model: Any, make_rul
 # --- the law
 
 
-@pytest.mark.parametrize("error", [Killed, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [Killed, pytest.param(KeyboardInterrupt, marks=pytest.mark.long)])
 @pytest.mark.parametrize("case", RULES)
 def test_a_resumed_fit_is_bit_equal_after_any_epoch(case: str, error: Any, tmp_path: Path) -> None:
     """BatchNorm's statistics and the average come back with the best weights."""

@@ -51,6 +51,7 @@ def assert_like_eager(way: bool, *given: Any, bound: float = 1e-10, **words: Any
     return model
 
 
+@pytest.mark.long  # each step is in tests/compiler/test_steps.py
 @WAYS
 @pytest.mark.parametrize("case", members.LAYERS)
 def test_every_layer(case: str, way: bool) -> None:
@@ -58,6 +59,7 @@ def test_every_layer(case: str, way: bool) -> None:
     assert_like_eager(way, net, mc.SquaredError(), mc.SGD(0.01), Stream(2).normal((ROWS, net.output_width(WIDTH))))
 
 
+@pytest.mark.long  # each step is in tests/compiler/test_steps.py
 @WAYS
 @pytest.mark.parametrize("case", members.LOSSES)
 def test_every_loss(case: str, way: bool) -> None:
@@ -66,6 +68,7 @@ def test_every_loss(case: str, way: bool) -> None:
     assert_like_eager(way, net, loss, mc.SGD(0.01), draw_targets(Stream(3), ROWS, 3)[kind])
 
 
+@pytest.mark.long  # each step is in tests/compiler/test_steps.py
 @WAYS
 @pytest.mark.parametrize("case", members.OPTIMIZERS)
 def test_every_optimizer_with_all_rules(case: str, way: bool) -> None:
