@@ -7,6 +7,7 @@ from mlpcore.bench.measure import Run, alternate, repeat
 from mlpcore.bench.ours import build
 from mlpcore.bench.suite import Record, about_case
 from mlpcore.bench.workloads import Task, Workload, make_task
+from mlpcore.training.ingest import ingest
 from mlpcore.training.interruption import Interruption
 
 
@@ -14,7 +15,7 @@ def step_run(task: Task, device: str, backend: str) -> Run:
     """The run of the steps of an epoch."""
     model = build(task, device, backend)
     with model.backend.scope(task.dtype):
-        data, weights = model._data(task.x, task.y)
+        data, weights = ingest(model.trainer, task.x, task.y)
     rows = np.arange(task.workload.rows)
 
     def steps() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from mlpcore.configuration import check_choice, check_number
 from mlpcore.errors import ConfigurationError
 from mlpcore.layers import Sigmoid, Softmax
-from mlpcore.layers.containers import last_layer
+from mlpcore.layers.containers import lacks, last_layer
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.metrics import Metric, get_metric
 from mlpcore.training.rules import Rules
@@ -24,7 +24,8 @@ def check_arguments(net: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any, 
     """A ConfigurationError that names the first argument that cannot work, alone or with the others."""
     for role, value, kind in (("net", net, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
         if isinstance(value, type) or not isinstance(value, kind):
-            raise ConfigurationError(f"Model: {role} is {value!r}, expected {_LIKE[role]}")
+            missing = lacks(value) if role == "net" else ""
+            raise ConfigurationError(f"Model: {role} is {value!r}{missing}, expected {_LIKE[role]}")
     _check_ending(net, loss)
     _check_outputs(net, loss)
     check_choice("Model", ("float32", "float64"), dtype=dtype)

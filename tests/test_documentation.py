@@ -59,6 +59,7 @@ def test_entries_of_the_api_page_are_whole_sentences() -> None:
 
 
 TERM = re.compile(r"^\| ([a-zA-Z][a-zA-Z ]+) \| ", re.M)
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "cuda_on_cpu" / "README.md"]
 OLD_WORDS = (  # replaced by the field's words, on the right
     ("hopeful", "optimistic"),
     ("in hope", "optimistic"),
@@ -86,14 +87,14 @@ def test_terms_of_the_glossary_are_used() -> None:
 
 
 def test_replaced_words_do_not_come_back() -> None:
-    pages = [path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]]
+    pages = [path.read_text() for path in PAGES]
     text = re.sub(r"\s+", " ", "\n".join([sources(), *pages]))
     found = [old for old, _ in OLD_WORDS if re.search(rf"\b{old}\b", text)]
     assert not found, found
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for page in PAGES:
         prose = re.sub(r"(?s)```.*?```|``.*?``|`.*?`", "", page.read_text())
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose):
             if "://" not in target:

@@ -131,7 +131,7 @@ def test_it_is_a_value_that_never_changes():
     scaler = Standardize(given, [1.0, 1.0])
     given[0] = 9.0
     assert scaler.mean[0] == 1.0
-    with pytest.raises(AttributeError, match="never changes"):
+    with pytest.raises(AttributeError, match="is immutable"):
         scaler.mean = given
     with pytest.raises(ValueError, match="read-only"):
         scaler.mean[0] = 5.0

@@ -35,6 +35,7 @@ CHUNK = """
 typedef struct {
   I parts, draws, steps, loss_bytes, *order, *row_bytes, *draw_bytes, *draw_at;
   char **data, **batch, **drawn, *losses, *loss;
+  I *done;  // steps that are whole
   double seconds;
 } Chunk;
 
@@ -59,7 +60,7 @@ static void gather(char *restrict to, const char *restrict from, const I *rows, 
 
 void mlpcore_call(const Step *s) { one_step(s); }
 
-I mlpcore_run(const Step *step, const Chunk *k) {
+void mlpcore_run(const Step *step, const Chunk *k) {
   const I n = step->rows;
   struct timespec begin, now;
   clock_gettime(CLOCK_MONOTONIC, &begin);
@@ -69,10 +70,10 @@ I mlpcore_run(const Step *step, const Chunk *k) {
     for (I d = 0; d < k->draws; d++) step->p[k->draw_at[d]] = k->drawn[d] + s * k->draw_bytes[d];
     one_step(step);
     memcpy(k->losses + s * k->loss_bytes, k->loss, k->loss_bytes);
+    *k->done = s + 1;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec - begin.tv_sec + 1e-9 * (now.tv_nsec - begin.tv_nsec) > k->seconds) return s + 1;
+    if (now.tv_sec - begin.tv_sec + 1e-9 * (now.tv_nsec - begin.tv_nsec) > k->seconds) return;
   }
-  return k->steps;
 }
 """
 
@@ -91,7 +92,8 @@ class Steps(NamedTuple):
     """The steps of a chunk; after the first one that ends past ``seconds`` no other begins.
 
     Step i copies the rows ``order[i]`` of every packed array of ``data`` into ``inputs``, reads entry i of the packed
-    ``draws`` and records ``loss``.
+    ``draws`` and records ``loss`` in ``losses[i]``. ``done`` (1,) counts the whole steps: if anything is raised, the
+    state is the one after so many.
     """
 
     data: Sequence[np.ndarray]
@@ -100,6 +102,8 @@ class Steps(NamedTuple):
     draws: dict[Node, np.ndarray]
     loss: Node
     seconds: float
+    losses: np.ndarray
+    done: np.ndarray
 
 
 class ChunkStruct(ctypes.Structure):
@@ -108,7 +112,7 @@ class ChunkStruct(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("parts", "draws", "steps", "loss_bytes")),
         *((name, ctypes.c_void_p) for name in ("order", "row_bytes", "draw_bytes", "draw_at")),
-        *((name, ctypes.c_void_p) for name in ("data", "batch", "drawn", "losses", "loss")),
+        *((name, ctypes.c_void_p) for name in ("data", "batch", "drawn", "losses", "loss", "done")),
         ("seconds", ctypes.c_double),
     ]
 
@@ -120,18 +124,19 @@ def chunk_struct(
     draws: dict[int, np.ndarray],
     losses: np.ndarray,
     loss: np.ndarray,
+    done: np.ndarray,
     seconds: float,
 ) -> tuple[ChunkStruct, list[np.ndarray]]:
     """The struct of a chunk of steps, and the arrays that it points to.
 
     Every step copies a row of ``order`` (steps, n), as row numbers of ``data``, into ``batch``. ``draws`` (steps, ...)
-    are keyed by the number of their argument. ``losses`` (steps,) are filled from ``loss``. After the first step that
-    ends past ``seconds`` no other begins.
+    are keyed by the number of their argument. ``losses`` (steps,) are filled from ``loss``; ``done`` (1,) counts steps.
+    After the first step that ends past ``seconds`` no other begins.
     """
     drawn = list(draws.values())
     numbers = [order, *([array[0].nbytes for array in data], [draw[0].nbytes for draw in drawn], list(draws))]
     pointers = [[array.ctypes.data for array in arrays] for arrays in (data, batch, drawn)]
     owned = [np.ascontiguousarray(values, np.int64) for values in numbers]
     owned += [np.array(addresses, np.uintp) for addresses in pointers]
-    addresses = [array.ctypes.data for array in (*owned, losses, loss)]
+    addresses = [array.ctypes.data for array in (*owned, losses, loss, done)]
     return ChunkStruct(len(data), len(drawn), len(order), loss.itemsize, *addresses, seconds), owned

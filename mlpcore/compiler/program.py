@@ -109,7 +109,7 @@ class BoundProgram:
         self.numbers = np.array([dict(node.attributes)["value"] for node in storage.numbers], dtype=np.float64)
         loaded = library(source)
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
-        self._once.restype, self._chunk.restype = None, ctypes.c_int64
+        self._once.restype = self._chunk.restype = None
         self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [ctypes.c_void_p] * 2
         threads = min(pool.threads() if threads is None else threads, tiling.most)
         self._outputs: dict[tuple[Node, int], np.ndarray] = {}
@@ -135,19 +135,17 @@ class BoundProgram:
             self._set_rows(rows)
         self._once(ctypes.addressof(self._step))
 
-    def run_steps(self, steps: Steps) -> np.ndarray:
-        """Run the steps; returns their losses, fewer than there are steps if the time was up before."""
+    def run_steps(self, steps: Steps) -> None:
+        """Run the steps, or as many as there is time for."""
         arrays, before = self.program.storage.arrays, self.addresses.copy()
         at = {arrays.index(node): drawn for node, drawn in steps.draws.items() if node in arrays}
-        losses = np.empty(len(steps.order), steps.loss.dtype)
         batch = [self.arrays[node] for node in steps.inputs]
         struct, chunk_arrays = chunk_struct(
-            steps.order, steps.data, batch, at, losses, self.output(steps.loss), steps.seconds
+            *(steps.order, steps.data, batch, at, steps.losses, self.output(steps.loss), steps.done, steps.seconds)
         )
-        count = self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
+        self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
         del chunk_arrays  # kept until here: the struct points to them
         self.addresses[:] = before  # the chunk has set the addresses of the draws
-        return losses[:count]
 
     def output(self, node: Node, rows: int | None = None) -> np.ndarray:
         """A view of an output, after a call for ``rows`` rows."""

@@ -44,6 +44,13 @@ def children(layer: Layer) -> tuple[Layer, ...]:
     return getattr(layer, "children", ())
 
 
+def lacks(value: object) -> str:
+    """The part of an error message that names the members a layer lacks; empty where it has all, or none."""
+    members = [name for name in vars(Layer) if not name.startswith("_")]
+    missing = [name for name in members if not hasattr(value, name)]
+    return f" (it has no {', '.join(missing)})" if 0 < len(missing) < len(members) else ""
+
+
 def last_layer(layer: Layer) -> Layer:
     """The layer whose output is that of the network, as far as layers follow each other."""
     while isinstance(layer, Sequential) and layer.layers:
@@ -67,7 +74,7 @@ class Sequential(Container):
         for layer in layers:
             if not isinstance(layer, Layer) or isinstance(layer, type):
                 raise ConfigurationError(
-                    f"Sequential: {layer!r} is not a layer; write Sequential(Linear(2, 3), ReLU())"
+                    f"Sequential: {layer!r} is not a layer{lacks(layer)}; write Sequential(Linear(2, 3), ReLU())"
                 )
         self.output_width(None)
 
@@ -136,7 +143,9 @@ class Residual(Container):
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer) or isinstance(self.layer, type):
-            raise ConfigurationError(f"Residual: {self.layer!r} is not a layer; write Residual(Sequential(...))")
+            raise ConfigurationError(
+                f"Residual: {self.layer!r} is not a layer{lacks(self.layer)}; write Residual(Sequential(...))"
+            )
         self.output_width(None)
 
     @property

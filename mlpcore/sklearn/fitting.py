@@ -59,13 +59,12 @@ def initial_tree(estimator: Any, net: Sequential, n_in: int, n_out: int, draws: 
 def _fit_in_full(start: Start) -> tuple[Model, dict[str, Any]]:
     """The model trained by full-batch L-BFGS, and the fitted attributes by name."""
     estimator, model = start.estimator, start.model(steps=1, seed=0)
-    solved = fullbatch.solve(
-        model,
+    solved = fullbatch.train(
+        model.trainer,
         start.data(),
         max_iter=estimator.max_iter,
         max_fun=estimator.max_fun,
         tol=float(estimator.tol),
         verbose=bool(estimator.verbose),
     )
-    model.trainer.state = model.trainer.state._replace(params=solved.vector)
     return model, {"n_iter_": solved.iterations, "loss_": solved.loss, "t_": 0}

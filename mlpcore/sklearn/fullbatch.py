@@ -11,12 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.optimize import _check_optimize_result
 
 from mlpcore.backends.transfer import move
-from mlpcore.model import Model
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.sklearn.sparse import rows_at_a_time, rows_on_backend
 from mlpcore.sklearn.stochastic import NOT_FINITE
 from mlpcore.training.gradients import value_and_grad
+from mlpcore.training.loop import Trainer
 from mlpcore.trees import Layout
 from mlpcore.typing import Array, Dataset
 
@@ -29,25 +29,27 @@ class Solved(NamedTuple):
     iterations: int
 
 
-def objective(model: Model, data: Dataset) -> Callable[[Array], tuple[Array, Array]]:
+def objective(trainer: Trainer, data: Dataset) -> Callable[[Array], tuple[Array, Array]]:
     """The function of the flat vector ``(..., P)``: the loss of all rows with its penalty, and its gradient.
 
     ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x, and data on the host, are
     moved to the backend in blocks of rows, whose sums are added up.
     """
     x, target, weights = data
-    backend, layout, l2 = model.backend, model.layout, model.rules.l2
+    backend, layout, l2 = trainer.backend, trainer.layout, trainer.rules.l2
     xp = backend.xp
-    sums = value_and_grad(model.net, model.loss)
-    noise = model.net.noise(Stream(0), tuple(x.shape), model.dtype)  # no layer is random, and none looks at all rows
+    sums = value_and_grad(trainer.net, trainer.loss)
+    noise = trainer.net.noise(
+        Stream(0), tuple(x.shape), trainer.dtype
+    )  # no layer is random, and none looks at all rows
 
     def whole(x: Array, target: Array, weights: Array, vector: Array) -> tuple[Array, Array]:
         value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
         return value, layout.flat(grads)
 
     total = move(namespace(weights).sum(weights), backend)
-    model.compiled.decide(x.shape[0], x.shape[0], layout.size)
-    compiled = backend.compile.function(whole, model.compiled, (0, 1, 2))
+    trainer.compilation.decide(x.shape[0], x.shape[0], layout.size)
+    compiled = backend.compile.function(whole, trainer.compilation, (0, 1, 2))
 
     def evaluate(vector: Array) -> tuple[Array, Array]:
         if backend.owns(x):
@@ -67,14 +69,16 @@ def objective(model: Model, data: Dataset) -> Callable[[Array], tuple[Array, Arr
     return evaluate
 
 
-def solve(model: Model, data: Dataset, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
-    """Minimise the objective, starting at the model's parameters; ``tol`` bounds the largest entry of the gradient.
+def train(trainer: Trainer, data: Dataset, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
+    """Minimise the objective from the trainer's parameters on, which become the result.
+
+    ``tol`` bounds the largest entry of the gradient.
 
     ConvergenceWarning where that is not reached. Ctrl-C ends with the last iterate and a warning. ValueError where the
     parameters are not finite.
     """
-    function = objective(model, data)
-    start = model.trainer.state.params + 0
+    function = objective(trainer, data)
+    start, xp = trainer.state.params + 0, trainer.backend.xp
     last = Solved(start, math.nan, 0)
 
     def report(vector: Array, loss: float) -> None:
@@ -83,13 +87,14 @@ def solve(model: Model, data: Dataset, *, max_iter: int, max_fun: int, tol: floa
         if verbose:
             print(f"Iteration {last.iterations}, loss = {loss:.8f}")
 
-    method = _with_scipy if model.backend.name == "numpy" else _on_device
+    method = _with_scipy if trainer.backend.name == "numpy" else _on_device
     try:
-        last = method(function, start, model.layout, Limits(max_iter, max_fun, tol), report)
+        last = method(function, start, trainer.layout, Limits(max_iter, max_fun, tol), report)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=5)
-    if not bool(model.backend.xp.all(model.backend.xp.isfinite(last.vector))):
+    if not bool(xp.all(xp.isfinite(last.vector))):
         raise ValueError(NOT_FINITE)
+    trainer.state = trainer.state._replace(params=last.vector)
     return last
 
 

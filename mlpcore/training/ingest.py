@@ -6,7 +6,6 @@ All is checked before training, so that nothing is left half done. Every array t
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -75,7 +74,9 @@ def ingest_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
 def stored_rows(x: Array, backend: Backend, dtype: str) -> Array:
     """The table as ``dtype``, in the memory of the backend that `data_backend` names."""
     storage = data_backend(x, backend, dtype)
-    with nullcontext() if storage is backend else storage.scope(dtype):
+    if storage is backend:
+        return move(x, backend, dtype)
+    with storage.scope(dtype):
         return move(x, storage, dtype)
 
 

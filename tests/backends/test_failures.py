@@ -23,6 +23,7 @@ from mlpcore.backends.device_errors import OutOfMemory, bytes_asked, describe
 from mlpcore.layers.containers import children
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
+from mlpcore.training.ingest import ingest
 from mlpcore.training.memory import columns_kept, fitting_batch, step_bytes
 
 TOO_MUCH = 1 << 45  # numbers: 256 TiB in float64, which no machine has and every library refuses at once
@@ -182,7 +183,7 @@ def test_the_estimate_is_above_what_a_step_takes_and_near_it(net: str, rows: int
     model = mc.Model(NETS[net], mc.SquaredError(), mc.AdamW(), backend="array_api_strict")
     x, y = Stream(1).normal((rows, 64)), Stream(2).normal((rows, 10))
     with model.backend.scope("float32"):
-        data, _ = model._data(x, y)
+        data, _ = ingest(model.trainer, x, y)
         drawn = (model.net.noise(Stream(0), (rows, 64), "float32"),)
         for _ in range(2):  # the second time, with all imported and remembered
             tracemalloc.start()

@@ -25,13 +25,10 @@ from fitting import (
     with_extras,
     with_steps,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 import mlpcore as mc
 from mlpcore.backends import streaming
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.chunks import even_ranges
 from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.backends.cupy import copies
 from mlpcore.backends.run import ChunkError
@@ -40,18 +37,6 @@ from mlpcore.random import Stream
 from mlpcore.training.ingest import data_backend
 
 # --- the choices
-
-
-@given(steps=st.integers(0, 300), each=st.integers(0, 1000), most=st.integers(1, 5000))
-def test_ranges_cover_all_steps_evenly_within_the_limit(steps: int, each: int, most: int) -> None:
-    ranges = even_ranges(steps, each, most)
-    assert [i for start, stop in ranges for i in range(start, stop)] == list(range(steps))
-    lengths = [stop - start for start, stop in ranges]
-    if steps:
-        assert max(lengths) * each <= max(most, each)
-        assert len(set(lengths[:-1])) <= 1 and lengths[-1] <= lengths[0]
-        fewest = -(-steps // max(1, most // max(each, 1)))
-        assert len(ranges) <= fewest, "more ranges than are needed"
 
 
 def test_data_stay_on_a_device_that_has_room_for_more_than_them(monkeypatch: pytest.MonkeyPatch) -> None:

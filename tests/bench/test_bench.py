@@ -383,7 +383,8 @@ def test_the_suite_runs_with_and_without_pytest_benchmark(plugin):
         optional("pytest_benchmark")
     words = ["--benchmark-disable"] if plugin else ["-p", "no:benchmark"]
     chosen = "tiny-32-float32 and numpy or affine-256x128-float32 and numpy or limit-tiny or scikit-learn-tiny-1-"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "benchmarks", *words, "-k", chosen]
+    flags = ["-q", "-rs", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *flags, "benchmarks", *words, "-k", chosen]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout
     last = done.stdout.strip().splitlines()[-1]

@@ -74,9 +74,10 @@ def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(sec
     whole = [Batch(*(part[rows] for part in data), noise) for rows, noise in zip(order, noises, strict=True)]
     made = compiled_step(step, tree_map(np.array, state), whole[0], printer)
     draws = dict(zip(leaves(made.inputs.noise), map(np.stack, zip(*map(leaves, noises), strict=True)), strict=True))
-    losses = made.bound.run_steps(Steps(data, made.inputs[:3], order, draws, made.loss, seconds))
-    assert len(losses) == (4 if seconds else 1)
-    for batch, found in zip(whole, losses, strict=False):
+    losses, done = np.zeros(4), np.zeros(1, np.int64)
+    made.bound.run_steps(Steps(data, made.inputs[:3], order, draws, made.loss, seconds, losses, done))
+    assert done[0] == (4 if seconds else 1)
+    for batch, found in zip(whole, losses[: done[0]], strict=False):
         state, expected = step(state, batch)
         assert found == pytest.approx(float(expected), rel=1e-12)
     for held, right in zip(leaves(made.state), leaves(state), strict=True):

@@ -171,6 +171,19 @@ def test_sizes_are_checked_and_counted() -> None:
     assert columns_kept(NET, 5) == 5 + 3 + 3 * 4 + 7 + 7 + 3 * 7 + 2
 
 
+class OldNames:
+    """A layer under the names of another version."""
+
+    row_independent = True
+    widths = init = noise = forward = backward = lambda *_: None
+
+
+@pytest.mark.parametrize("build", [mc.Sequential, mc.Residual, lambda net: make(net)])
+def test_what_a_layer_lacks_is_named(build: Any) -> None:
+    with pytest.raises(mc.ConfigurationError, match=r"^\w+: .*\(it has no output_width\)[;,] "):
+        build(OldNames())
+
+
 def test_no_weight_is_drawn_for_the_shapes() -> None:
     shapes = parameter_shapes(NET, "float64")
     assert all(isinstance(leaf, Leaf) for name, leaf in named_leaves(shapes) if name.endswith("weight"))

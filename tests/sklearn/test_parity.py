@@ -73,7 +73,7 @@ def test_loss_and_gradient_at_given_points(kind: str, activation: str) -> None:
     place = DeviceAndDtype(model.backend, "float64", ("numpy", "cpu"))
     words = vars(model.specification) | {"loss": reported(model.loss, "sklearn")}
     model = Model(**words, params=model.params)
-    function = objective(model, on_backend(problem, place))
+    function = objective(model.trainer, on_backend(problem, place))
     encoded = (
         theirs._label_binarizer.transform(TARGETS[kind]) if hasattr(theirs, "_label_binarizer") else problem.target
     )

@@ -14,6 +14,7 @@ import mlpcore as mc
 from mlpcore.layers.activation import Activation
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.training.orders import shuffled
+from mlpcore.typing import Dataset
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 STEPS = 5  # in an epoch of batches of 5
@@ -74,7 +75,8 @@ def after_steps(steps: int, kind: Any = Trap, **words: Any) -> mc.Model:
     model = untouched(steps // STEPS, kind, **words)
     if rest := steps % STEPS:
         order = shuffled(model.seed, ROWS)(steps // STEPS)
-        model.trainer._advance((X, Y, np.ones(ROWS)), order[: 5 * rest].reshape(rest, 5), (5.0, 4.0))
+        chunk = order[: 5 * rest].reshape(rest, 5)
+        model.trainer._advance(Dataset(X, Y, np.ones(ROWS)), chunk, np.asarray((5.0, 4.0)))
     return model
 
 

@@ -172,6 +172,8 @@ def traced_for(
         if key not in cache:
             try:
                 cache[key] = TracedFunction(function, shapes, **words)
+            except MemoryError:
+                raise
             except Exception as error:  # an error of the function itself is raised again by the eager call
                 cache[key] = error
         traced = cache[key]

@@ -11,7 +11,7 @@ from mlpcore.backends.compilation import EAGER, Compilation
 from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
-from mlpcore.backends.run import Data, Draw, Progress, Run, StepNoise, collect, run_eagerly
+from mlpcore.backends.run import ChunkError, Data, Draw, Progress, Run, StepNoise, collect, run_eagerly
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, concrete
@@ -61,7 +61,7 @@ def traced_or_eager(steps: Any, eager: Run, compilation: Compilation, decide: Ca
         if compilation.kind != EAGER:
             try:
                 prepared, source = steps.prepare(state, data, order.shape[1], draw)
-            except BackendUnavailable:
+            except (BackendUnavailable, MemoryError):
                 raise
             except Exception as raised:  # an error of the step itself is raised again by the eager run
                 compilation.check_eager(raised)
@@ -94,7 +94,7 @@ class CompiledSteps:
             try:
                 traced = TracedNoise(draw)
                 return self._prepare(data, rows, traced), traced
-            except BackendUnavailable:
+            except (BackendUnavailable, MemoryError):
                 raise
             except Exception:  # a layer's draws cannot be traced: the host draws
                 self.draws_traced = False
@@ -155,10 +155,22 @@ class CompiledSteps:
         for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
             if leaf is not place:  # the caller has changed the state since the last chunk
                 np.copyto(place, leaf)
-        return collect(self.state, self._progress(prepared, self.state, data, order, source), np.concatenate)
+        counts: list[np.ndarray] = []
+        try:
+            return collect(
+                self.state, self._progress(prepared, self.state, data, order, source, counts), np.concatenate
+            )
+        except ChunkError as error:  # the state is that after the steps that were counted where they were done
+            raise ChunkError(self.state, int(sum(count[0] for count in counts))) from error.__cause__
 
     def _progress(
-        self, prepared: BoundStep, state: State, data: Data, order: np.ndarray, source: NoiseSource
+        self,
+        prepared: BoundStep,
+        state: State,
+        data: Data,
+        order: np.ndarray,
+        source: NoiseSource,
+        counts: list[np.ndarray],
     ) -> Progress:
         _, batch, drawn = prepared.traced.inputs
         loss = prepared.traced.result
@@ -168,11 +180,13 @@ class CompiledSteps:
             first = 0
             while first < count:
                 remaining = {node: leaf[first:] for node, leaf in draws.items()}
-                chunk = Steps(arrays, batch[:3], rows[first:count], remaining, loss, SECONDS)
+                losses, done = np.empty(count - first, loss.dtype), np.zeros(1, np.int64)
+                chunk = Steps(arrays, batch[:3], rows[first:count], remaining, loss, SECONDS, losses, done)
+                counts.append(done)
                 with blas_threads(prepared.bound, prepared.largest_product):
-                    losses = prepared.bound.run_steps(chunk)
-                first += len(losses)
-                yield state, losses, len(losses)
+                    prepared.bound.run_steps(chunk)
+                first += int(done[0])
+                yield state, losses[: done[0]], int(done[0])
             if error is not None:
                 raise error
 

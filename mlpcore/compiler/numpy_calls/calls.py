@@ -1,5 +1,6 @@
 """Runs a traced function as NumPy calls, for machines without a C compiler."""
 
+import math
 from time import monotonic
 
 import numpy as np
@@ -24,15 +25,37 @@ class NumpyCalls:
         self.source = printer.text()
         exec(compile(self.source, "<NumPy calls>", "exec"), printer.scope)
         self._step = printer.scope["step"]
+        self._state = [inputs[old] for _, old in program.replaced]  # written over by a step
 
     def call(self) -> None:
         """Compute the outputs from the input arrays."""
         with np.errstate(all="ignore"):
             self._step()
 
-    def run_steps(self, steps: Steps) -> np.ndarray:
-        """Run the steps; returns their losses, fewer than there are steps if the time was up before."""
-        losses = np.empty(len(steps.order), steps.loss.dtype)
+    def run_steps(self, steps: Steps) -> None:
+        """Run the steps, or as many as there is time for."""
+        before = [array.copy() for array in self._state]
+        try:
+            self._run(steps)
+        except BaseException:  # a step may have written a part of its state
+            self._repeat(steps, before)
+            raise
+
+    def _repeat(self, steps: Steps, before: list[np.ndarray]) -> None:
+        """Compute the whole steps again from the state before them; where that fails too, none is done."""
+        whole = steps.order[: steps.done[0]]
+        try:
+            self._restore(before)
+            self._run(steps._replace(order=whole, seconds=math.inf))
+        except BaseException:
+            self._restore(before)
+            steps.done[0] = 0
+
+    def _restore(self, before: list[np.ndarray]) -> None:
+        for array, old in zip(self._state, before, strict=True):
+            np.copyto(array, old)
+
+    def _run(self, steps: Steps) -> None:
         start, loss, arrays = monotonic(), self.output(steps.loss), self._memory.arrays
         batches = [(array, arrays[node]) for array, node in zip(steps.data, steps.inputs, strict=True)]
         drawn = [(draw, arrays[node]) for node, draw in steps.draws.items()]
@@ -43,10 +66,10 @@ class NumpyCalls:
                 for draw, place in drawn:
                     np.copyto(place, draw[i])
                 self._step()
-                losses[i] = loss
+                steps.losses[i] = loss
+                steps.done[0] = i + 1
                 if monotonic() - start > steps.seconds:
-                    return losses[: i + 1]
-        return losses
+                    return
 
     def output(self, node: Node) -> np.ndarray:
         """A view of an output."""

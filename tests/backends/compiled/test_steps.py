@@ -1,6 +1,7 @@
 """Training on NumPy, as compiled C and as NumPy calls: what the eager step computes, to rounding, and the same bits
 however a fit is cut into calls."""
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from mlpcore.gradient_check import draw_targets
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import named_leaves
+from mlpcore.typing import Dataset
 
 ROWS, WIDTH = 29, 4
 KINDS = [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
@@ -260,6 +262,61 @@ def test_steps_between_looks_at_the_clock_leave_no_trace(way: bool, monkeypatch:
     monkeypatch.setattr(steps, "NOISE_BYTES", 1)
     other, _ = fit(NET, mc.SquaredError(), mc.Adam(), TARGET, compile=way)
     assert_same(state_of(one), state_of(other))
+
+
+class RaisedAt:
+    """Raises an error at the n-th line that Python runs within the code of a chunk, and never again."""
+
+    FILES = ("backends/run.py", "backends/compiled/steps.py", "compiler/program.py", "compiler/numpy_calls/calls.py")
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+
+    def __call__(self, frame: Any, event: str, argument: Any) -> Any:
+        name = frame.f_code.co_filename
+        if event == "call":
+            return self if name == "<NumPy calls>" or name.endswith(self.FILES) else None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise MemoryError("no room for a number")
+        return self
+
+
+@WAYS
+def test_an_error_at_any_line_of_a_chunk_leaves_a_whole_step(way: bool) -> None:
+    """Within an update too, of which a part may be written by then."""
+    order, target = np.arange(24).reshape(4, 6), np.arange(24) % 3
+    data = Dataset(Stream(0, "x").normal((24, 5)).astype("float32"), target, np.ones(24, "float32"))
+
+    def model() -> mc.Model:
+        net = mc.Sequential(mc.Linear(5, 4), mc.ReLU(), mc.Dropout(0.2), mc.Linear(4, 3))
+        return mc.Model(net, mc.SoftmaxCrossEntropy(), mc.Adam(0.1), ema=0.9, compile=way)
+
+    def after(steps: int) -> dict[str, np.ndarray]:
+        whole = model()
+        for chunk in order[:steps]:
+            whole.trainer._advance(data, chunk[None])
+        return state_of(whole)
+
+    expected = [after(steps) for steps in range(5)]
+    seen = set()
+    for line in range(1, 2000, 3 if way else 29):
+        broken, raised = model(), RaisedAt(line)
+        before = sys.gettrace()
+        try:
+            sys.settrace(raised)
+            broken.trainer._advance(data, order)
+        except MemoryError:
+            pass
+        finally:
+            sys.settrace(before)
+        if raised.left > 0:
+            break
+        steps = broken.trainer.progress.step
+        seen.add(steps)
+        assert_same(state_of(broken), expected[steps])
+    assert raised.left > 0 and seen >= {0, 4 if way else 2}
 
 
 @WAYS
