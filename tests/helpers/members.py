@@ -106,6 +106,16 @@ OPTIMIZERS: dict[str, Any] = {
     "Adagrad": opt.Adagrad(),
     "Lion": opt.Lion(),
 }
+# For the laws of an update by itself also the ends of what the numbers of an optimizer may be.
+UPDATES: dict[str, Any] = OPTIMIZERS | {
+    "Adam without memory": opt.Adam(0.1, beta1=0.0, beta2=0.0),
+    "NAdam without memory": opt.NAdam(0.1, beta1=0.0, beta2=0.0),
+    "RAdam without memory": opt.RAdam(0.1, beta1=0.0, beta2=0.0),
+    "RAdam, short memory": opt.RAdam(0.1, beta1=0.8, beta2=0.9),
+    "RMSprop without memory": opt.RMSprop(0.1, alpha=0.0),
+    "Adagrad from 0.1": opt.Adagrad(0.1, initial_accumulator=0.1),
+    "Lion without memory": opt.Lion(0.1, beta1=0.0, beta2=0.0),
+}
 
 INITIALIZERS: dict[str, Any] = {
     **{made.__name__: made() for made in init.INITIALIZERS if made is not init.Constant},

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from compiled import network_step
-from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, layer_arrays, loss_arrays
+from members import LAYERS, LOSSES, SCHEDULES, UPDATES, layer_arrays, loss_arrays
 
 import mlpcore as mc
 from mlpcore.compiler.function import AbstractArray, TracedFunction
@@ -49,7 +49,7 @@ def link_run(case: str, dtype: str, stack: int | None) -> Run:
 
 def optimizer_run(case: str, dtype: str, stack: int | None) -> Run:
     """Seven updates from the first state on."""
-    optimizer, stream, first = OPTIMIZERS[case], Stream(0), () if stack is None else (stack,)
+    optimizer, stream, first = UPDATES[case], Stream(0), () if stack is None else (stack,)
 
     def function(params: Any, grads: Any, count: Any) -> Any:
         state = optimizer.init(params)
@@ -81,7 +81,7 @@ RUNS: dict[str, Callable[[str, int | None], Run]] = {
     **{f"layer {case}": partial(layer_run, case) for case in LAYERS},
     **{f"loss {case}": partial(loss_run, case) for case in LOSSES},
     **{f"predictions under {case}": partial(link_run, case) for case in LOSSES},
-    **{f"optimizer {case}": partial(optimizer_run, case) for case in OPTIMIZERS},
+    **{f"optimizer {case}": partial(optimizer_run, case) for case in UPDATES},
     **{f"schedule {case}": partial(schedule_run, case) for case in SCHEDULES},
 }
 STEPS: dict[str, Callable[[str], Run]] = {

@@ -16,17 +16,18 @@ from mlpcore.training.gradients import value_and_grad
 from mlpcore.trees import Layout, tree_map
 
 
-def assert_same(xp, function, arguments):
-    """In the library, in float32, against NumPy in float64 from the same numbers."""
-    got = xp.get(function(*xp.put(arguments)))
+def assert_same(xp, function, arguments, dtype="float32"):
+    """In the library against NumPy in float64 from the same numbers."""
+    with xp.scope(dtype):
+        got = xp.get(function(*xp.put(arguments)))
     wide = tree_map(lambda leaf: leaf.astype("float64") if leaf.dtype == np.float32 else np.copy(leaf), arguments)
     assert_close(got, function(*wide))
 
 
 @pytest.mark.parametrize("member", RUNS)
-@pytest.mark.parametrize("stack", [None, 2])
-def test_every_library_gives_the_numbers_of_numpy(member, stack, xp):
-    assert_same(xp, *RUNS[member]("float32", stack))
+@pytest.mark.parametrize(("stack", "dtype"), [(None, "float32"), (2, "float32"), (2, "float64")])
+def test_every_library_gives_the_numbers_of_numpy(member, stack, dtype, xp):
+    assert_same(xp, *RUNS[member](dtype, stack), dtype)
 
 
 @pytest.mark.parametrize("member", RUNS)

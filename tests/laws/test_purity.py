@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from libraries import NUMPY
-from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINED, assert_close, layer_arrays, loss_arrays
+from members import LAYERS, LOSSES, SCHEDULES, TRAINED, UPDATES, assert_close, layer_arrays, loss_arrays
 from optional import optional
 
 from mlpcore.layers.containers import observe
@@ -63,9 +63,9 @@ def test_losses_leave_their_arguments_alone(case):
     loss.predict(z)
 
 
-@pytest.mark.parametrize("case", OPTIMIZERS)
+@pytest.mark.parametrize("case", UPDATES)
 def test_optimizers_leave_their_arguments_alone(case):
-    optimizer = OPTIMIZERS[case]
+    optimizer = UPDATES[case]
     grads, rate, params = NUMPY.put((Stream(0).normal((4,)), np.asarray(0.1), np.ones(4)))
     state = NUMPY.put(optimizer.init(params))
     params, state = NUMPY.put(optimizer.update(grads, state, params, rate))
@@ -157,9 +157,9 @@ def test_losses_under_jit(case, jax):
     assert_same_under_jit(jax, function, loss_arrays(case, 6, "float32"))
 
 
-@pytest.mark.parametrize("case", OPTIMIZERS)
+@pytest.mark.parametrize("case", UPDATES)
 def test_optimizers_under_jit(case, jax):
-    optimizer = OPTIMIZERS[case]
+    optimizer = UPDATES[case]
 
     def function(params, grads, rate):
         state = optimizer.init(params)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from members import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, TRAINED, assert_close, layer_arrays, loss_arrays
+from members import LAYERS, LOSSES, SCHEDULES, TRAINED, UPDATES, assert_close, layer_arrays, loss_arrays
 
 from mlpcore.layers.containers import observe
 from mlpcore.losses import HalfSquaredError
@@ -67,12 +67,12 @@ def test_losses(case, dtype, library, k, rows, seed):
     assert_close(library.get(loss.predict(z)), stacked([library.get(loss.predict(z[j])) for j in range(k)]))
 
 
-@pytest.mark.parametrize("case", OPTIMIZERS)
+@pytest.mark.parametrize("case", UPDATES)
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(k=st.integers(1, 3), size=st.integers(1, 5), seed=SEEDS)
 def test_optimizers(case, dtype, library, k, size, seed):
     """Seven updates: enough for RAdam to begin to rectify."""
-    optimizer, stream = OPTIMIZERS[case], Stream(seed)
+    optimizer, stream = UPDATES[case], Stream(seed)
     params, grads = stream.child("params").normal((k, size)), stream.child("grads").normal((7, k, size))
     rates = 0.01 + stream.child("rates").uniform((k,))
     params, grads, rates = library.put(tree_map(lambda leaf: leaf.astype(dtype), (params, grads, rates)))

@@ -1,4 +1,4 @@
-"""The optimizers: first steps by hand, the two eps, float32 against float64, stacks, nothing overwritten."""
+"""The optimizers: first steps by hand, the two eps, late updates, float32 against float64; see tests/laws."""
 
 import math
 from decimal import Decimal, getcontext
@@ -6,42 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from libraries import Library, read_only
+from members import UPDATES
 
 from mlpcore.errors import ConfigurationError
 from mlpcore.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Lion, NAdam, RAdam, RMSprop
 from mlpcore.optimizers.adam import bias_correction
 from mlpcore.optimizers.radam import sample_length
-from mlpcore.trees import named_leaves, tree_map
+from mlpcore.trees import named_leaves
 
-CASES = (
-    SGD(0.1),
-    SGD(0.1, momentum=0.9),
-    SGD(0.1, momentum=0.9, nesterov=True),
-    SGD(0.1, momentum=0.9, rate_on="gradient"),
-    SGD(0.1, momentum=0.9, nesterov=True, rate_on="gradient"),
-    Adam(0.1),
-    Adam(0.1, eps_on="uncorrected", eps=1e-3),
-    Adam(0.1, beta1=0.0, beta2=0.0),
-    AdamW(0.1),
-    NAdam(0.1),
-    NAdam(0.1, beta1=0.0, beta2=0.0),
-    RAdam(0.1),
-    RAdam(0.1, beta1=0.0, beta2=0.0),
-    RAdam(0.1, beta1=0.8, beta2=0.9),
-    RMSprop(0.1),
-    RMSprop(0.1, alpha=0.0),
-    RMSprop(0.1, momentum=0.9),
-    Adagrad(0.1),
-    Adagrad(0.1, initial_accumulator=0.1),
-    Lion(0.1),
-    Lion(0.1, beta1=0.0, beta2=0.0),
-)
-every = pytest.mark.parametrize("optimizer", CASES, ids=repr)
-
-
-def test_the_cases_hold_every_optimizer():
-    assert {type(case) for case in CASES} == set(OPTIMIZERS)
+every = pytest.mark.parametrize("name", UPDATES)
 
 
 def draws(*shape: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:
@@ -113,7 +86,8 @@ def test_without_momentum_there_is_no_velocity():
 
 
 @every
-def test_where_no_gradient_ever_was_nothing_moves(optimizer):
+def test_where_no_gradient_ever_was_nothing_moves(name):
+    optimizer = UPDATES[name]
     gradients = draws(21, 4)  # an odd number: not even Lion returns to where it was
     gradients[:, 2] = 0
     moved, state = train(optimizer, np.array([1.0, 2.0, 0.0, 4.0]), gradients, [0.1] * 21)
@@ -132,7 +106,8 @@ def test_the_optimizers_leave_weight_decay_to_the_step():
 
 
 @every
-def test_late_updates_are_as_exact_in_float32(optimizer):
+def test_late_updates_are_as_exact_in_float32(name):
+    optimizer = UPDATES[name]
     params, gradients = draws(64), draws(10, 64, seed=1)
 
     def late(dtype: str) -> np.ndarray:
@@ -191,49 +166,6 @@ def test_radam_rectifies_from_the_sixth_update_on():
     rho, limit = 5.994166, 1999.0  # 1999 - 12 * 0.999^6 / (1 - 0.999^6)
     r = math.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))
     assert taken[5] == pytest.approx(r, rel=1e-3) and taken[6] > taken[5]
-
-
-@every
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("stack", [(), (2,)])
-def test_an_update_writes_into_nothing_that_it_is_given(optimizer, dtype, stack):
-    gradients, rates = draws(3, *stack, 17, dtype=dtype), draws(3, *stack, dtype=dtype, seed=1) ** 2
-    params = read_only(draws(*stack, 17, dtype=dtype, seed=2))
-    state = tree_map(read_only, optimizer.init(params))
-    for g, rate in zip(gradients, rates, strict=True):
-        params, state = optimizer.update(read_only(g), state, params, read_only(rate))
-        params, state = read_only(params), tree_map(read_only, state)
-    for name, leaf in named_leaves((params, state)):
-        assert leaf.dtype == dtype and np.all(np.isfinite(leaf)), name
-
-
-@every
-def test_a_stack_is_that_many_networks(optimizer):
-    params, gradients, rates = draws(3, 7), draws(8, 3, 7, seed=1), draws(8, 3, seed=2) ** 2
-    stacked = train(optimizer, params, gradients, rates)
-    for i in range(3):
-        alone = train(optimizer, params[i], gradients[:, i], rates[:, i])
-        for (name, one), (_, many) in zip(named_leaves(alone), named_leaves(stacked), strict=True):
-            assert many.shape == (3, *one.shape), name
-            np.testing.assert_allclose(many[i], one, rtol=1e-14, atol=0, err_msg=name)
-
-
-@every
-def test_every_library_gives_the_numbers_of_numpy(optimizer, xp: Library):
-    for dtype in ("float32", "float64"):
-        gradients, start = draws(7, 2, 5, dtype=dtype), draws(2, 5, dtype=dtype, seed=1)
-        rates = draws(7, 2, dtype=dtype, seed=2) ** 2
-        expected = train(optimizer, start, gradients, rates)
-        with xp.scope(dtype):
-            params = xp.asarray(start)
-            state = optimizer.init(params)
-            for g, rate in zip(gradients, rates, strict=True):
-                params, state = optimizer.update(xp.asarray(g), state, params, xp.asarray(rate))
-            result = xp.get((params, state))
-        for (name, want), (_, got) in zip(named_leaves(expected), named_leaves(result), strict=True):
-            assert got.dtype == dtype and got.shape == want.shape, name
-            scale = np.max(np.abs(want))
-            np.testing.assert_allclose(got, want, rtol=0, atol=20 * np.finfo(dtype).eps * scale, err_msg=name)
 
 
 WRONG = [

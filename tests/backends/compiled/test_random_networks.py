@@ -1,5 +1,6 @@
 """Random networks, trained by compiled steps and by `Model.fit`, as C and as NumPy calls, against the eager step."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ WAYS = [
     "NumPy in tiles",
 ]
 NETWORKS = trainings(WIDTH)
+EXAMPLES = int(os.environ.get("MLPCORE_TEST_EXAMPLES", "8"))  # networks of each kind; .ci/run takes more
 PHASES = (Phase.explicit, Phase.generate)  # making a failing case smaller would compile hundreds of networks
 
 
@@ -73,7 +75,7 @@ def _within(got: np.ndarray, want: np.ndarray, bound: Any) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=25, phases=PHASES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @given(case=NETWORKS, sizes=st.lists(st.integers(1, 40), min_size=1, max_size=3), seed=st.integers(0, 999))
 def test_compiled_steps_are_the_eager_ones(way: str, case: Training, sizes: list[int], seed: int) -> None:
     loss, _ = LOSSES[case.loss]
@@ -117,7 +119,7 @@ def trained(case: Training, data: tuple, words: dict[str, Any], by: float = 0.0,
 @pytest.mark.parametrize(
     "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
 )
-@settings(max_examples=25, phases=PHASES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @given(case=NETWORKS, rows=st.integers(4, 60), batch=st.integers(1, 30), epochs=st.integers(1, 3))
 def test_a_fit_is_the_eager_one(way: bool, case: Training, rows: int, batch: int, epochs: int) -> None:
     stream = Stream(rows, "fit")
