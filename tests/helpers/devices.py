@@ -42,7 +42,7 @@ def open_place(name: str) -> Backend:
         return OWN[name]()
     if library in ("torch", "jax", "cupy"):
         optional(library)
-    if device or library == "cupy":
+    if device == "cuda" or library == "cupy":
         reason = no_device(library)
         if reason:
             pytest.skip(f"{reason}: nothing of {name} is shown by this run")
