@@ -1,165 +1,98 @@
-"""BatchNorm's running statistics take each batch for what it knows: its weight, and how many rows share that."""
-
-from itertools import product
-from typing import Any
+"""BatchNorm on one batch: columns, weights of rows, inference; its statistics over many are in their own file."""
 
 import numpy as np
 import pytest
-from devices import PLACES, open_place
-from hypothesis import given
-from hypothesis import strategies as st
-from members import assert_close
+from single_layer import STREAM, normal, run
 
-import mlpcore as mc
 from mlpcore.layers import BatchNorm
-from mlpcore.random import Stream
-from mlpcore.training import loop
+from mlpcore.trees import tree_map
 from mlpcore.typing import Training
 
-SEEDS = st.integers(0, 2**32 - 1)
-OLD = {"running_mean": np.asarray([1.0, -2.0]), "running_var": np.asarray([3.0, 0.5])}
-WEIGHTS = st.lists(st.sampled_from([0.0, 0.25, 1.0, 2.0, 7.0]), min_size=1, max_size=6)
+
+def weighted(n, *weights):
+    """A training pass over n rows with these weights, 1 for each where there are none."""
+    return Training((), np.asarray(weights or [1.0] * n, "float64"))
 
 
-def observed(x: np.ndarray, weights: Any, full: tuple[float, float] | None = None, momentum: float = 0.3) -> Any:
-    """The new statistics after these rows; ``full`` is the weight of a full batch, and that of one row less."""
-    layer = BatchNorm(x.shape[-1], momentum=momentum)
-    params = layer.init(Stream(0), "float64") | {name: value[: x.shape[-1]] for name, value in OLD.items()}
-    training = Training((), np.asarray(weights, "float64"), () if full is None else np.asarray(full))
-    return layer.observe(params, layer.forward(params, x, training)[1])
+def batch_norm(layer, x, dy, training):
+    """``y, dx, dparams, observed`` at parameters that are not the first ones."""
+    c = layer.features
+    params = {"gain": normal(c), "bias": normal(c), "running_mean": normal(c), "running_var": normal(c) ** 2}
+    y, cache = layer.forward(params, x, training)
+    return y, *layer.backward(params, cache, dy), layer.observe(params, cache)
 
 
-def rows(seed: int, n: int) -> np.ndarray:
-    return 3 * Stream(seed, "x").normal((n, 2)) + 1
+def test_batch_norm_brings_columns_to_mean_0_and_variance_1():
+    y = run(BatchNorm(3, eps=1e-12), 1e3 + 5 * normal(50, 3), training=weighted(50))[0]
+    np.testing.assert_allclose(np.mean(y, axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.mean(y * y, axis=0), 1, rtol=1e-12)
 
 
-@given(weights=WEIGHTS, factor=st.sampled_from([1e-30, 0.04, 3.0, 1e20]), seed=SEEDS)
-def test_weights_are_shares(weights: list[float], factor: float, seed: int) -> None:
-    """Multiplied by one number they say the same."""
-    x = rows(seed, len(weights))
-    assert_close(observed(x, factor * np.asarray(weights)), observed(x, weights))
+def test_batch_norm_row_of_weight_w_is_that_row_w_times():
+    layer, times = BatchNorm(3), np.asarray([1, 3, 0, 2, 1])
+    x, dy = normal(5, 3), normal(5, 3)
+    dy[2] = 0  # what a loss gives for a row of weight 0
+    spread = np.repeat(x, times, axis=0)
+    share = np.repeat(dy / np.maximum(times, 1)[:, None], times, axis=0)
+    y, dx, grads, seen = batch_norm(layer, x, dy, weighted(5, *times))
+    copies = batch_norm(layer, spread, share, weighted(len(spread)))
+    first = [0, 1, 4, 6]  # where rows 0, 1, 3 and 4 begin among the copies
+    np.testing.assert_allclose(y[times > 0], copies[0][first], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(dx[times > 0], (copies[1][first].T * times[times > 0]).T, rtol=0, atol=1e-14)
+    np.testing.assert_array_equal(dx[2], 0)
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-13), grads, copies[2])
+    np.testing.assert_allclose(seen["running_mean"], copies[3]["running_mean"], rtol=0, atol=1e-13)
 
 
-@given(weights=WEIGHTS, seed=SEEDS, at=st.integers(0, 6))
-def test_a_row_of_weight_zero_is_not_there(weights: list[float], seed: int, at: int) -> None:
-    x, at = rows(seed, len(weights)), min(at, len(weights))
-    more = np.insert(x, at, 1e30, axis=0)
-    assert_close(observed(more, np.insert(weights, at, 0.0)), observed(x, weights))
+def test_batch_norm_row_of_weight_0_is_normalised_yet_does_not_count():
+    x, dy = normal(5, 2), normal(5, 2)
+    dy[4] = 0
+    whole = batch_norm(BatchNorm(2), np.concatenate([x[:4], 100 * x[4:]]), dy, weighted(5, 1, 1, 1, 1, 0))
+    without = batch_norm(BatchNorm(2), x[:4], dy[:4], weighted(4))
+    np.testing.assert_allclose(whole[0][:4], without[0], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(whole[1][:4], without[1], rtol=0, atol=1e-14)
+    tree_map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-14), whole[2:], without[2:])
+    assert np.max(np.abs(whole[0][4])) > 10
 
 
-@given(weight=st.floats(1e-3, 1e3), nothing=st.integers(0, 3), seed=SEEDS)
-def test_one_row_knows_nothing_of_the_variance(weight: float, nothing: int, seed: int) -> None:
-    x = rows(seed, 1 + nothing)
-    seen = observed(x, [weight, *[0.0] * nothing])
-    np.testing.assert_array_equal(seen["running_var"], OLD["running_var"])
-    assert_close(seen["running_mean"], 0.7 * OLD["running_mean"] + 0.3 * x[0])
+@pytest.mark.parametrize("weights", [(1, 1, 1, 1), (2, 0.5, 0, 1), (0.25, 0.25, 0.25, 0.25), (0.1, 0.1, 0.1, 0)])
+def test_batch_norm_running_statistics(weights):
+    """The variance is divided by ``1 - 1 / n``, n being the effective number of rows."""
+    x, w, total = normal(4, 2), np.reshape(np.asarray(weights), (-1, 1)), sum(weights)
+    mean = np.sum(w * x, axis=0) / total
+    var = np.sum(w * (x - mean) ** 2, axis=0) / total / (1 - np.sum(w * w) / total**2)
+    old = {"running_mean": np.asarray([1.0, 2.0]), "running_var": np.asarray([3.0, 4.0])}
+    layer = BatchNorm(2, momentum=0.3)
+    *_, cache = run(layer, x, training=weighted(4, *weights), **old)
+    seen = layer.observe(layer.init(STREAM, "float64") | old, cache)
+    np.testing.assert_allclose(seen["running_mean"], 0.7 * old["running_mean"] + 0.3 * mean, rtol=1e-14)
+    np.testing.assert_allclose(seen["running_var"], 0.7 * old["running_var"] + 0.3 * var, rtol=1e-14)
 
 
-@given(weights=st.lists(st.floats(0.05, 20), min_size=2, max_size=5))
-def test_the_variance_of_a_batch_is_unbiased(weights: list[float]) -> None:
-    """Over all batches of rows that are -1 or 1 with the same chance, whose variance is 1, its mean is 1."""
-    batches = [np.reshape(np.asarray(signs, "float64"), (-1, 1)) for signs in product((-1, 1), repeat=len(weights))]
-    variances = [(observed(x, weights)["running_var"] - 0.7 * OLD["running_var"][:1]) / 0.3 for x in batches]
-    np.testing.assert_allclose(np.mean(variances), 1, rtol=1e-12)
+def test_batch_norm_in_inference_uses_the_running_statistics_as_constants():
+    x, dy = normal(4, 2), normal(4, 2)
+    old = {"running_mean": np.asarray([1.0, 2.0]), "running_var": np.asarray([3.0, 4.0])}
+    layer, gain = BatchNorm(2, eps=0.5), np.asarray([2.0, 3.0])
+    y, dx, grads, cache = run(layer, x, dy, gain=gain, **old)
+    root = np.sqrt(old["running_var"] + 0.5)
+    np.testing.assert_allclose(y, gain * (x - old["running_mean"]) / root, rtol=1e-14)
+    np.testing.assert_allclose(dx, gain / root * dy, rtol=1e-14)
+    assert list(grads) == ["gain", "bias"]
+    tree_map(np.testing.assert_array_equal, layer.observe(old, cache), old)
 
 
-@pytest.mark.parametrize("n", [2, 5, 64])
-def test_a_full_batch_of_equal_weights_counts_by_the_momentum(n: int) -> None:
-    x, full = rows(0, n), (0.5 * n, 0.5 * (n - 1))
-    expected = {"running_mean": x.mean(axis=0), "running_var": x.var(axis=0, ddof=1)}
-    for seen in (observed(x, np.full(n, 0.5)), observed(x, np.full(n, 0.5), full)):
-        for name, value in expected.items():
-            np.testing.assert_allclose(seen[name], 0.7 * OLD[name] + 0.3 * value, rtol=1e-13)
+def test_batch_norm_of_one_row_gives_the_bias_and_no_gradient():
+    y, dx, _, seen = batch_norm(BatchNorm(3), normal(1, 3), normal(1, 3), weighted(1))
+    np.testing.assert_array_equal(y[0], normal(3))
+    np.testing.assert_array_equal(dx, 0)
+    np.testing.assert_array_equal(seen["running_var"], normal(3) ** 2)
 
 
-@given(n=st.integers(1, 8), weight=st.sampled_from([0.5, 1.0, 4.0]), seed=SEEDS)
-def test_a_batch_counts_by_its_weight_and_its_degrees_of_freedom(n: int, weight: float, seed: int) -> None:
-    """Beside a full batch of 8 rows; one that weighs more than 1 / momentum full ones is all that is left."""
-    x = rows(seed, n)
-    seen = observed(x, np.full(n, weight), (8.0, 7.0))
-    by_mean, by_var = min(0.3 * weight * n / 8, 1), min(0.3 * weight * (n - 1) / 7, 1)
-    variance = x.var(axis=0, ddof=1) if n > 1 else np.zeros(2)
-    expected = (1 - by_mean) * OLD["running_mean"] + by_mean * x.mean(axis=0)
-    assert_close(seen["running_mean"], expected)
-    assert_close(seen["running_var"], (1 - by_var) * OLD["running_var"] + by_var * variance)
-
-
-@given(n=st.integers(2, 5), share=st.floats(1e-12, 1e-3), seed=SEEDS)
-def test_a_batch_that_is_nearly_one_row_nearly_leaves_the_variance(n: int, share: float, seed: int) -> None:
-    """Its own estimate is of no worth, and is not enlarged."""
-    x = rows(seed, n)
-    seen = observed(x, [1.0, *[share / (n - 1)] * (n - 1)], (1.0 * n, n - 1.0))
-    spread = 4 * np.max(np.ptp(x, axis=0)) ** 2 + 3
-    assert np.all(np.abs(seen["running_var"] - OLD["running_var"]) <= 2 * share * spread)
-
-
-# --- in training
-
-NET = mc.Sequential(mc.BatchNorm(2, momentum=0.25), mc.Linear(2, 1))
-
-
-def fit(x: np.ndarray, batch_size: int, weights: Any = None, backend: Any = "numpy", **words: Any) -> mc.Model:
-    model = mc.Model(NET, mc.SquaredError(), mc.SGD(1e-9), seed=0, dtype="float64", backend=backend)
-    given = {"epochs": 2, "shuffle": False} | words
-    model.fit(x, x[:, :1], batch_size=batch_size, sample_weight=weights, **given)
-    return model
-
-
-def statistics(model: mc.Model) -> dict[str, np.ndarray]:
-    return {name: np.asarray(model.backend.to_numpy(model.params[0][name])) for name in OLD}
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("batch_size", [1, 4, 6, 13, 40])
-@pytest.mark.parametrize("place", PLACES)
-def test_epochs_with_a_short_last_batch(batch_size: int, weighted: bool, place: str) -> None:
-    x = rows(0, 13)
-    w = 0.1 + Stream(0, "w").uniform((13,)) if weighted else np.ones(13)
-    w[3:5] = 0.0 if weighted else 1.0
-    full = min(batch_size, 13)
-    batches = [slice(start, start + batch_size) for start in range(0, 13, batch_size)]
-    m = np.mean(np.concatenate([w[batch] for batch in batches if np.any(w[batch] > 0)]))
-    expected = {"running_mean": np.zeros(2), "running_var": np.ones(2)}
-    for batch in batches * 2:
-        part, weight = x[batch], w[batch, None]
-        if (total := weight.sum()) == 0:
-            continue
-        share = weight / total
-        mean, known = np.sum(share * part, axis=0), 1 - np.sum(share**2)
-        by_mean, by_var = 0.25 * total / (full * m), 0.25 * total * known / (max(full - 1, 1) * m)
-        var = np.sum(share * (part - mean) ** 2, axis=0) / (known or 1)
-        expected["running_mean"] += min(by_mean, 1) * (mean - expected["running_mean"])
-        expected["running_var"] += min(by_var, 1) * (var - expected["running_var"])
-    model = fit(x, batch_size, w if weighted else None, open_place(place))
-    for name, value in statistics(model).items():
-        np.testing.assert_allclose(value, expected[name], rtol=1e-10, err_msg=name)
-
-
-def test_a_last_batch_of_one_row_leaves_the_variance() -> None:
-    x = rows(0, 33)
-    x[32] = 100
-    long, short = statistics(fit(x, 32, epochs=40)), statistics(fit(x[:32], 32, epochs=40))
-    np.testing.assert_allclose(long["running_var"], short["running_var"], rtol=1e-12)
-    # The mean is that of all rows, but for the order in which they come.
-    np.testing.assert_allclose(long["running_mean"], x.mean(axis=0), rtol=0.05, atol=0.8)
-
-
-@pytest.mark.parametrize("factor", [0.04, 7.0, 1e-20])
-def test_all_weights_times_one_number(factor: float) -> None:
-    x, w = rows(0, 50), 0.5 + Stream(0, "w").uniform((50,))
-    assert_close(statistics(fit(x, 16, factor * w)), statistics(fit(x, 16, w)))
-
-
-def test_rows_of_weight_zero_in_batches_of_their_own() -> None:
-    x = rows(0, 16)
-    w = np.r_[np.zeros(8), np.ones(8)]
-    assert_close(statistics(fit(x, 8, w)), statistics(fit(x[8:], 8)))
-
-
-def test_the_cuts_between_chunks_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, w = rows(0, 50), 0.5 + Stream(0, "w").uniform((50,))
-    whole = statistics(fit(x, 8, w, shuffle=True))
-    monkeypatch.setattr(loop, "CHUNK_WORK", 1.0)
-    cut = statistics(fit(x, 8, w, shuffle=True))
-    for name, value in whole.items():
-        np.testing.assert_array_equal(cut[name], value)
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_batch_norm_without_any_weight_is_finite_and_keeps_its_statistics(n):
+    with np.errstate(all="raise"):
+        y, dx, grads, seen = batch_norm(BatchNorm(3), normal(n, 3), np.zeros((n, 3)), weighted(n, *[0.0] * n))
+    for part in (y, dx, grads["gain"], grads["bias"]):
+        assert np.all(np.isfinite(part))
+    np.testing.assert_array_equal(seen["running_mean"], normal(3))
+    np.testing.assert_array_equal(seen["running_var"], normal(3) ** 2)
