@@ -76,6 +76,18 @@ def xp(request: pytest.FixtureRequest) -> Library:
 
 
 @pytest.fixture(autouse=True)
+def process_as_before() -> Iterator[None]:
+    """A test leaves NumPy's handling of floating-point errors, SIGINT's handler and the folder as they were."""
+
+    def shared() -> tuple:
+        return np.geterr(), signal.getsignal(signal.SIGINT), os.getcwd()
+
+    before = shared()
+    yield
+    assert shared() == before, "a test left the process changed for those after it"
+
+
+@pytest.fixture(autouse=True)
 def no_look_at_numbers(request: pytest.FixtureRequest) -> Iterator[None]:
     """What runs on every library runs without a look at numbers on the device."""
     if "xp" not in request.fixturenames:

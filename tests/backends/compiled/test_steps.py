@@ -306,7 +306,8 @@ def test_an_error_at_any_line_of_a_chunk_leaves_a_whole_step(way: bool) -> None:
         before = sys.gettrace()
         try:
             sys.settrace(raised)
-            broken.trainer._advance(data, order)
+            with np.errstate():  # an error raised where an inner `with` ends keeps it from putting its own back
+                broken.trainer._advance(data, order)
         except MemoryError:
             pass
         finally:
