@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mlpcore.backends.calls import Together, one_by_one
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.device_errors import OutOfMemory, host_out_of_memory
 from mlpcore.backends.run import Run
@@ -43,11 +44,15 @@ class Compilers:
     `mlpcore.backends.run.run_eagerly` makes it a plain loop. ``function(function, compilation, rows)`` compiles a pure
     function of trees of arrays, such as a prediction. Both record in ``compilation`` what they decided and why, and
     compute products of float32 in ``compilation.precision``, one of ``precisions``.
+
+    A `Run` may have a method ``calls`` beside: a generator that hands out its calls of compiled code
+    (`mlpcore.backends.calls`); ``together(calls)`` does those of several runs.
     """
 
     steps: Callable[[Step, Layout, Compilation], Run]
     function: CompileFunction = uncompiled
     precisions: tuple[str, ...] = ("highest",)
+    together: Together = one_by_one
 
 
 @dataclass(frozen=True)

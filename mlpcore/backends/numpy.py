@@ -6,6 +6,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from mlpcore.backends.backend import Backend, Compilers
+from mlpcore.backends.compiled.chunk_calls import run_together
 from mlpcore.backends.compiled.functions import jit
 from mlpcore.backends.compiled.steps import compiled_steps
 from mlpcore.errors import BackendUnavailable
@@ -30,5 +31,5 @@ def create(device: Any = None) -> Backend:
         owns=lambda x: isinstance(x, np.ndarray),
         # Overflow on the way to an infinite loss is found by the step, which says more than a NumPy warning.
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
-        compile=Compilers(compiled_steps(xp), jit),
+        compile=Compilers(compiled_steps(xp), jit, together=run_together),
     )

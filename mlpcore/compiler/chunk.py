@@ -31,12 +31,11 @@ static inline void in_tiles(const Step *s, Phase phase, I tiles) {
 """
 
 CHUNK = """
-// Steps, until the time is up: the rows of each are gathered, its draws read where they lie.
+// Steps: the rows of each are gathered, its draws read where they lie.
 typedef struct {
   I parts, draws, steps, loss_bytes, *order, *row_bytes, *draw_bytes, *draw_at;
   char **data, **batch, **drawn, *losses, *loss;
   I *done;  // steps that are whole
-  double seconds;
 } Chunk;
 
 // Rows of a table one behind the other, without a call for each; the next is on its way to the cache meanwhile.
@@ -60,10 +59,10 @@ static void gather(char *restrict to, const char *restrict from, const I *rows, 
 
 void mlpcore_call(const Step *s) { one_step(s); }
 
-void mlpcore_run(const Step *step, const Chunk *k) {
+// After the first step that ends later than `until`, a time of the clock, no other begins.
+void mlpcore_run(const Step *step, const Chunk *k, double until) {
   const I n = step->rows;
-  struct timespec begin, now;
-  clock_gettime(CLOCK_MONOTONIC, &begin);
+  struct timespec now;
   for (I s = 0; s < k->steps; s++) {
     const I *rows = k->order + s * n;
     for (I part = 0; part < k->parts; part++) gather(k->batch[part], k->data[part], rows, n, k->row_bytes[part]);
@@ -72,7 +71,7 @@ void mlpcore_run(const Step *step, const Chunk *k) {
     memcpy(k->losses + s * k->loss_bytes, k->loss, k->loss_bytes);
     *k->done = s + 1;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec - begin.tv_sec + 1e-9 * (now.tv_nsec - begin.tv_nsec) > k->seconds) return;
+    if (now.tv_sec + 1e-9 * now.tv_nsec > until) return;
   }
 }
 """
@@ -89,7 +88,7 @@ class StepStruct(ctypes.Structure):
 
 
 class Steps(NamedTuple):
-    """The steps of a chunk; after the first one that ends past ``seconds`` no other begins.
+    """The steps of a chunk.
 
     Step i copies the rows ``order[i]`` of every packed array of ``data`` into ``inputs``, reads entry i of the packed
     ``draws`` and records ``loss`` in ``losses[i]``. ``done`` (1,) counts the whole steps: if anything is raised, the
@@ -101,7 +100,6 @@ class Steps(NamedTuple):
     order: np.ndarray
     draws: dict[Node, np.ndarray]
     loss: Node
-    seconds: float
     losses: np.ndarray
     done: np.ndarray
 
@@ -113,7 +111,6 @@ class ChunkStruct(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("parts", "draws", "steps", "loss_bytes")),
         *((name, ctypes.c_void_p) for name in ("order", "row_bytes", "draw_bytes", "draw_at")),
         *((name, ctypes.c_void_p) for name in ("data", "batch", "drawn", "losses", "loss", "done")),
-        ("seconds", ctypes.c_double),
     ]
 
 
@@ -125,13 +122,11 @@ def chunk_struct(
     losses: np.ndarray,
     loss: np.ndarray,
     done: np.ndarray,
-    seconds: float,
 ) -> tuple[ChunkStruct, list[np.ndarray]]:
     """The struct of a chunk of steps, and the arrays that it points to.
 
     Every step copies a row of ``order`` (steps, n), as row numbers of ``data``, into ``batch``. ``draws`` (steps, ...)
     are keyed by the number of their argument. ``losses`` (steps,) are filled from ``loss``; ``done`` (1,) counts steps.
-    After the first step that ends past ``seconds`` no other begins.
     """
     drawn = list(draws.values())
     numbers = [order, *([array[0].nbytes for array in data], [draw[0].nbytes for draw in drawn], list(draws))]
@@ -139,4 +134,4 @@ def chunk_struct(
     owned = [np.ascontiguousarray(values, np.int64) for values in numbers]
     owned += [np.array(addresses, np.uintp) for addresses in pointers]
     addresses = [array.ctypes.data for array in (*owned, losses, loss, done)]
-    return ChunkStruct(len(data), len(drawn), len(order), loss.itemsize, *addresses, seconds), owned
+    return ChunkStruct(len(data), len(drawn), len(order), loss.itemsize, *addresses), owned

@@ -1,9 +1,13 @@
-"""The thread pool that runs the tiles of a phase: a small C library, called by address from the compiled steps."""
+"""The thread pool: a small C library that runs the tiles of a phase, called by address from compiled steps, or jobs."""
 
 import ctypes
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from mlpcore.compiler.build import CompilerError, build
 
@@ -12,6 +16,7 @@ TEXT = """
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
 
 typedef int64_t I;
 typedef void (*Phase)(const void *, I);
@@ -126,6 +131,30 @@ void mlpcore_tiles(Phase phase, const void *context, I tiles, I threads) {
   atomic_store(&pool.taken, 0);
 }
 
+// C functions with their arguments, and the time after which no other begins.
+typedef struct {
+  void (*run)(const void *, const void *, double);
+  const void *first, *second;
+} Job;
+typedef struct {
+  const Job *jobs;
+  double until;
+} Jobs;
+
+static void one_job(const void *context, I number) {
+  const Jobs *all = context;
+  const Job *job = all->jobs + number;
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  if (number && now.tv_sec + 1e-9 * now.tv_nsec > all->until) return;
+  job->run(job->first, job->second, all->until);
+}
+
+void mlpcore_jobs(const Job *jobs, I count, I threads, double until) {
+  const Jobs all = {jobs, until};
+  mlpcore_tiles(one_job, &all, count, threads);
+}
+
 // A child process has none of the threads, and nobody who holds the lock.
 static void in_child(void) {
   const pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -143,6 +172,27 @@ __attribute__((constructor)) static void at_load(void) { pthread_atfork(0, 0, in
 """
 
 
+class Job(NamedTuple):
+    """A call of the C function at the address ``run`` with two addresses and the time after which it should end."""
+
+    run: int
+    first: int
+    second: int
+
+
+def run_jobs(jobs: Sequence[Job], until: float) -> None:
+    """Run the jobs on all threads, each on one; past ``until``, a time of `time.monotonic`, only the first begins."""
+    table = np.array(jobs, np.uint64)
+    _library().mlpcore_jobs(
+        ctypes.c_void_p(table.ctypes.data), ctypes.c_int64(len(jobs)), ctypes.c_int64(threads()), ctypes.c_double(until)
+    )
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    return build(TEXT)
+
+
 @cache
 def address() -> int | None:
     """The address of the function that runs tiles; None where it cannot be compiled, and one thread runs them.
@@ -150,7 +200,7 @@ def address() -> int | None:
     The threads start with the first call and sleep between calls.
     """
     try:
-        return ctypes.cast(build(TEXT).mlpcore_tiles, ctypes.c_void_p).value
+        return ctypes.cast(_library().mlpcore_tiles, ctypes.c_void_p).value
     except CompilerError:
         return None
 

@@ -1,8 +1,10 @@
 """A traced function as a compiled C library, and its memory."""
 
 import ctypes
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -110,7 +112,8 @@ class BoundProgram:
         loaded = library(source)
         self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
         self._once.restype = self._chunk.restype = None
-        self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [ctypes.c_void_p] * 2
+        self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [*[ctypes.c_void_p] * 2, ctypes.c_double]
+        self._run_address = ctypes.cast(self._chunk, ctypes.c_void_p).value or 0
         threads = min(pool.threads() if threads is None else threads, tiling.most)
         self._outputs: dict[tuple[Node, int], np.ndarray] = {}
         self._memory = memory
@@ -135,17 +138,25 @@ class BoundProgram:
             self._set_rows(rows)
         self._once(ctypes.addressof(self._step))
 
-    def run_steps(self, steps: Steps) -> None:
-        """Run the steps, or as many as there is time for."""
+    def run_steps(self, steps: Steps, until: float = math.inf) -> None:
+        """Run the steps; after the first that ends past ``until``, a time of `time.monotonic`, no other begins."""
+        with self.job(steps) as job:
+            self._chunk(job.first, job.second, until)
+
+    @contextmanager
+    def job(self, steps: Steps) -> Iterator[pool.Job]:
+        """The steps as a job; within the context all that it points to lives."""
         arrays, before = self.program.storage.arrays, self.addresses.copy()
         at = {arrays.index(node): drawn for node, drawn in steps.draws.items() if node in arrays}
         batch = [self.arrays[node] for node in steps.inputs]
         struct, chunk_arrays = chunk_struct(
-            *(steps.order, steps.data, batch, at, steps.losses, self.output(steps.loss), steps.done, steps.seconds)
+            *(steps.order, steps.data, batch, at, steps.losses, self.output(steps.loss), steps.done)
         )
-        self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
-        del chunk_arrays  # kept until here: the struct points to them
-        self.addresses[:] = before  # the chunk has set the addresses of the draws
+        try:
+            yield pool.Job(self._run_address, ctypes.addressof(self._step), ctypes.addressof(struct))
+        finally:
+            del chunk_arrays  # kept until here: the struct points to them
+            self.addresses[:] = before  # the chunk has set the addresses of the draws
 
     def output(self, node: Node, rows: int | None = None) -> np.ndarray:
         """A view of an output, after a call for ``rows`` rows."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlpcore.backends.calls import Calls, alone
 from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.events import Report, Stop, call, call_every, every, has_state
 from mlpcore.training.history import History
@@ -33,6 +34,19 @@ class Plan(NamedTuple):
 def train(
     model: Any, plan: Plan, callbacks: Sequence[Any], history: History, checkpoints: Checkpoints | None = None
 ) -> bool:
+    """Train as `training` does, alone."""
+    with Interruption().noted() as interruption:
+        return alone(training(model, plan, callbacks, history, checkpoints, interruption))
+
+
+def training(
+    model: Any,
+    plan: Plan,
+    callbacks: Sequence[Any],
+    history: History,
+    checkpoints: Checkpoints | None,
+    interruption: Interruption,
+) -> Calls[bool]:
     """Train until the history has ``plan.epochs`` rows, or a callback or Ctrl-C ends it; whether Ctrl-C did.
 
     ``history`` holds the epochs done before a resume, and a fit that a callback has ended is over. Rules for stopping
@@ -42,24 +56,23 @@ def train(
     """
     trainer, begun = model.trainer, list[Any]()
     try:
-        with Interruption().noted() as interruption:
-            _begin(model, callbacks, plan.epochs - len(history), checkpoints, begun)
-            while len(history) < plan.epochs and history.stopped is None:
-                result = trainer.epoch(plan.data, plan.weights, plan.order, plan.batch_size, interruption)
-                if result.whole:
-                    values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
-                    values["rows_per_second"] = result.rows_per_second
-                    if plan.evaluate is not None:
-                        values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
-                    history.rows.append(values)
-                    report = Report(model, trainer.progress.epoch, plan.epochs, values)
-                    stops = [stop for stop in call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
-                    if stops:
-                        history.stopped = stops[0].reason
-                    if checkpoints is not None:
-                        checkpoints.save(history)
-                if interruption:
-                    raise KeyboardInterrupt
+        _begin(model, callbacks, plan.epochs - len(history), checkpoints, begun)
+        while len(history) < plan.epochs and history.stopped is None:
+            result = yield from trainer.epoch_calls(plan.data, plan.weights, plan.order, plan.batch_size, interruption)
+            if result.whole:
+                values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
+                values["rows_per_second"] = result.rows_per_second
+                if plan.evaluate is not None:
+                    values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
+                history.rows.append(values)
+                report = Report(model, trainer.progress.epoch, plan.epochs, values)
+                stops = [stop for stop in call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
+                if stops:
+                    history.stopped = stops[0].reason
+                if checkpoints is not None:
+                    checkpoints.save(history)
+            if interruption:
+                raise KeyboardInterrupt
     except KeyboardInterrupt:
         history.stopped = "interrupted"
         return True

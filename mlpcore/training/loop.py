@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.calls import Calls, alone
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
@@ -137,6 +138,17 @@ class Trainer:
         the host too. ``order(epoch)`` are the numbers of the rows. Between chunks of steps ``stop`` is looked at. A
         non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
         """
+        return alone(self.epoch_calls(data, weights, order, batch_size, stop))
+
+    def epoch_calls(
+        self,
+        data: Dataset,
+        weights: np.ndarray,
+        order: Callable[[int], np.ndarray],
+        batch_size: int,
+        stop: Interruption | bool = False,
+    ) -> Calls[EpochResult]:
+        """As `epoch`, with the calls of compiled code handed out, to be done beside those of other networks."""
         began, rows = time.perf_counter(), 0
         unweighted = bool(np.all(weights == 1))
         losses: list[float] = []
@@ -149,7 +161,8 @@ class Trainer:
         told = self.layout.statistics and not (unweighted and rows_in_order.size % full == 0)
         full_batch = np.asarray((full * each, (full - 1) * each), self.dtype) if told else ()
         for chunk in self._chunks(rows_in_order, batch_size):
-            losses += self._advance(data, chunk, full_batch).tolist()
+            found = yield from self._advance(data, chunk, full_batch)
+            losses += found.tolist()
             counts = [float(chunk.shape[1])] * chunk.shape[0]
             batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
@@ -175,7 +188,7 @@ class Trainer:
         if order.size % batch_size:
             yield order[None, steps * batch_size :]
 
-    def _advance(self, data: Dataset, chunk: np.ndarray, full_batch: Tree = ()) -> np.ndarray:
+    def _advance(self, data: Dataset, chunk: np.ndarray, full_batch: Tree = ()) -> Calls[np.ndarray]:
         """Run the chunk; the losses of its steps, as float64 on the host. ``full_batch`` is that of the batches.
 
         A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
@@ -193,7 +206,10 @@ class Trainer:
                 return still
 
         try:
-            self.state, losses = self.run(self.state, data, chunk, draw)
+            if (calls := getattr(self.run, "calls", None)) is not None:
+                self.state, losses = yield from calls(self.state, data, chunk, draw)
+            else:
+                self.state, losses = self.run(self.state, data, chunk, draw)
         except Exception as error:
             cause: BaseException = error
             if isinstance(error, ChunkError):

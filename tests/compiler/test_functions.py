@@ -1,5 +1,6 @@
 """Compiled functions against the same code run by NumPy: what is written over, what counts, draws; see test_steps."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -60,9 +61,9 @@ def test_a_step_that_does_not_count_leaves_the_state(damage: str, printer: str) 
     assert moved == (damage == "nothing") and made.state.skipped == (damage == "NaN")
 
 
-@pytest.mark.parametrize("seconds", [1e9, 0.0])
+@pytest.mark.parametrize("until", [math.inf, 0.0])
 @pytest.mark.parametrize("printer", [one for one in PRINTERS if one not in ON_DEVICES], indirect=True)
-def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(seconds: float, printer: str) -> None:
+def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(until: float, printer: str) -> None:
     """Rows are gathered by the order of each step, and draws are read where they lie."""
     net = network(mc.ReLU(), mc.Dropout(0.4))
     loss, _ = members.LOSSES["SoftmaxCrossEntropy"]
@@ -75,8 +76,8 @@ def test_a_walk_over_steps_is_these_steps_up_to_the_first_that_ends_too_late(sec
     made = compiled_step(step, tree_map(np.array, state), whole[0], printer)
     draws = dict(zip(leaves(made.inputs.noise), map(np.stack, zip(*map(leaves, noises), strict=True)), strict=True))
     losses, done = np.zeros(4), np.zeros(1, np.int64)
-    made.bound.run_steps(Steps(data, made.inputs[:3], order, draws, made.loss, seconds, losses, done))
-    assert done[0] == (4 if seconds else 1)
+    made.bound.run_steps(Steps(data, made.inputs[:3], order, draws, made.loss, losses, done), until)
+    assert done[0] == (4 if until else 1)
     for batch, found in zip(whole, losses[: done[0]], strict=False):
         state, expected = step(state, batch)
         assert found == pytest.approx(float(expected), rel=1e-12)

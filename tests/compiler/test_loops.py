@@ -128,7 +128,7 @@ def test_rows_of_every_length_in_bytes_are_gathered() -> None:
     bound = BoundProgram(made, 6, {one.node: place for one, place in zip(inputs, places, strict=True)}, blas.find())
     order = np.random.default_rng(0).integers(0, 50, (7, 6))
     found, done = np.zeros(7), np.zeros(1, np.int64)
-    bound.run_steps(Steps(data, [one.node for one in inputs], order, {}, loss.node, 1e9, found, done))
+    bound.run_steps(Steps(data, [one.node for one in inputs], order, {}, loss.node, found, done))
     assert done[0] == 7
     for rows, got in zip(order, found, strict=True):
         assert got == sum(float(part[rows].astype(float).sum()) * (3.0 + i) for i, part in enumerate(data))

@@ -11,6 +11,7 @@ import pytest
 from fitting import EAGER, NET, ROWS, X, Y, assert_same, make, state_of
 
 import mlpcore as mc
+from mlpcore.backends.calls import alone
 from mlpcore.layers.activation import Activation
 from mlpcore.losses.elementwise import ElementwiseLoss
 from mlpcore.training.orders import shuffled
@@ -76,7 +77,7 @@ def after_steps(steps: int, kind: Any = Trap, **words: Any) -> mc.Model:
     if rest := steps % STEPS:
         order = shuffled(model.seed, ROWS)(steps // STEPS)
         chunk = order[: 5 * rest].reshape(rest, 5)
-        model.trainer._advance(Dataset(X, Y, np.ones(ROWS)), chunk, np.asarray((5.0, 4.0)))
+        alone(model.trainer._advance(Dataset(X, Y, np.ones(ROWS)), chunk, np.asarray((5.0, 4.0))))
     return model
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.calls import Calls
 from mlpcore.backends.compilation import CUDA, EAGER, Compilation
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
-from mlpcore.backends.compiled.steps import ROW_COUNTS, traced_or_eager
+from mlpcore.backends.compiled.steps import ROW_COUNTS, TracedRun
 from mlpcore.backends.run import Data, Draw, Progress, Run, StepNoise, collect
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
@@ -38,7 +39,7 @@ def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run
                 )
 
         steps = DeviceSteps(step, compilation, device)
-        return traced_or_eager(steps, eager(step, layout, Compilation()), compilation, decide)
+        return TracedRun(steps, eager(step, layout, Compilation()), compilation, decide)
 
     return compile_step
 
@@ -104,9 +105,9 @@ class DeviceSteps:
             self.compilation.sources.append(traced.program.source)
         return BoundDeviceProgram(traced.program, rows, inputs, self.device, moving)
 
-    def run(
+    def calls(
         self, traced: TracedFunction, state: State, data: Data, order: np.ndarray, source: TracedNoise | HostNoise
-    ) -> tuple[State, Array]:
+    ) -> Calls[tuple[State, Array]]:
         """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
         assert self.state is not None
         for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
@@ -138,6 +139,7 @@ class DeviceSteps:
                     self.device.copy(bound.output(result).reshape(-1), loss)
                 yield state, loss, 1
 
+        yield from ()  # nothing is handed out: a device does one kernel after the other
         return collect(self.state, progress(self.state), lambda _: losses.reshape((steps, *result.shape)))
 
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.calls import Calls, alone
 from mlpcore.backends.chunks import NOISE_BYTES, even_ranges, numbered
 from mlpcore.backends.compilation import EAGER, Compilation
-from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
+from mlpcore.backends.compiled.bound import aligned_zeros, bind
+from mlpcore.backends.compiled.chunk_calls import ChunkCall
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
-from mlpcore.backends.run import ChunkError, Data, Draw, Progress, Run, StepNoise, collect, run_eagerly
+from mlpcore.backends.run import ChunkError, Data, Draw, Run, StepNoise, run_eagerly
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, concrete
@@ -19,7 +21,6 @@ from mlpcore.errors import BackendUnavailable
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
 
-SECONDS = 0.05  # a call returns to Python, which handles signals, after the first step that ends later
 ROW_COUNTS = 4  # batch sizes with memory of their own: the full batch, the ragged last one, those of a second fit
 
 NoiseSource = TracedNoise | HostNoise
@@ -44,36 +45,42 @@ def compiled_steps(xp: Any) -> Callable[[Step, Layout, Compilation], Run]:
         def decide(state: State, data: Data, order: np.ndarray) -> None:
             compilation.decide(data[0].shape[0], order.shape[1], state.params.shape[-1])
 
-        return traced_or_eager(steps, eager, compilation, decide)
+        return TracedRun(steps, eager, compilation, decide)
 
     return compile_step
 
 
-def traced_or_eager(steps: Any, eager: Run, compilation: Compilation, decide: Callable[..., None]) -> Run:
-    """A function that runs chunks by ``steps.run`` where ``decide`` allows it and the step can be traced, or eagerly.
+class TracedRun:
+    """A `Run` that runs chunks by ``steps`` where ``decide`` allows it and the step can be traced, or by ``eager``.
 
-    ``steps.prepare(state, data, rows, draw)`` returns the first and the last argument of ``steps.run``.
+    ``steps.prepare(state, data, rows, draw)`` returns the first and the last argument of ``steps.calls``.
     """
 
-    def run(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
-        decide(state, data, order)
+    def __init__(self, steps: Any, eager: Run, compilation: Compilation, decide: Callable[..., None]) -> None:
+        self.steps, self.eager, self.compilation, self.decide = steps, eager, compilation, decide
+
+    def __call__(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
+        """Run the chunk."""
+        return alone(self.calls(state, data, order, draw))
+
+    def calls(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> Calls[tuple[State, Array]]:
+        """The same, with the calls of compiled code handed out."""
+        self.decide(state, data, order)
         error: Exception | None = None
-        if compilation.kind != EAGER:
+        if self.compilation.kind != EAGER:
             try:
-                prepared, source = steps.prepare(state, data, order.shape[1], draw)
+                prepared, source = self.steps.prepare(state, data, order.shape[1], draw)
             except (BackendUnavailable, MemoryError):
                 raise
             except Exception as raised:  # an error of the step itself is raised again by the eager run
-                compilation.check_eager(raised)
+                self.compilation.check_eager(raised)
                 error = raised
             else:
-                return steps.run(prepared, state, data, order, source)
-        result = eager(state, data, order, draw)
+                return (yield from self.steps.calls(prepared, state, data, order, source))
+        result = self.eager(state, data, order, draw)
         if error is not None:
-            compilation.set(EAGER, f"a step cannot be traced, for it needs {error}")
+            self.compilation.set(EAGER, f"a step cannot be traced, for it needs {error}")
         return result
-
-    return run
 
 
 class CompiledSteps:
@@ -147,48 +154,35 @@ class CompiledSteps:
             self.compilation.sources.append(traced.program.source)
         return BoundStep(traced, bound, traced.program.largest_product(rows))
 
-    def run(
+    def calls(
         self, prepared: BoundStep, state: State, data: Data, order: np.ndarray, source: NoiseSource
-    ) -> tuple[State, np.ndarray]:
+    ) -> Calls[tuple[State, np.ndarray]]:
         """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
         assert self.state is not None
         for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
             if leaf is not place:  # the caller has changed the state since the last chunk
                 np.copyto(place, leaf)
-        counts: list[np.ndarray] = []
-        try:
-            return collect(
-                self.state, self._progress(prepared, self.state, data, order, source, counts), np.concatenate
-            )
-        except ChunkError as error:  # the state is that after the steps that were counted where they were done
-            raise ChunkError(self.state, int(sum(count[0] for count in counts))) from error.__cause__
-
-    def _progress(
-        self,
-        prepared: BoundStep,
-        state: State,
-        data: Data,
-        order: np.ndarray,
-        source: NoiseSource,
-        counts: list[np.ndarray],
-    ) -> Progress:
         _, batch, drawn = prepared.traced.inputs
         loss = prepared.traced.result
-        for steps, arrays, rows in _packed(data, order, source.bytes_per_step):
-            count, columns, error = source.stacks(steps)
-            draws = dict(zip(leaves(drawn), columns, strict=True)) if count else {}
-            first = 0
-            while first < count:
-                remaining = {node: leaf[first:] for node, leaf in draws.items()}
-                losses, done = np.empty(count - first, loss.dtype), np.zeros(1, np.int64)
-                chunk = Steps(arrays, batch[:3], rows[first:count], remaining, loss, SECONDS, losses, done)
-                counts.append(done)
-                with blas_threads(prepared.bound, prepared.largest_product):
-                    prepared.bound.run_steps(chunk)
-                first += int(done[0])
-                yield state, losses[: done[0]], int(done[0])
-            if error is not None:
-                raise error
+        losses, counts = list[np.ndarray](), list[np.ndarray]()
+        try:
+            for steps, arrays, rows in _packed(data, order, source.bytes_per_step):
+                count, columns, error = source.stacks(steps)
+                draws = dict(zip(leaves(drawn), columns, strict=True)) if count else {}
+                first = 0
+                while first < count:
+                    remaining = {node: leaf[first:] for node, leaf in draws.items()}
+                    found, done = np.empty(count - first, loss.dtype), np.zeros(1, np.int64)
+                    counts.append(done)
+                    chunk = Steps(arrays, batch[:3], rows[first:count], remaining, loss, found, done)
+                    yield ChunkCall(prepared.bound, chunk, prepared.largest_product)
+                    losses.append(found[: done[0]])
+                    first += int(done[0])
+                if error is not None:
+                    raise error
+            return self.state, np.concatenate(losses)
+        except BaseException as error:  # the state is that after the steps that were counted where they were done
+            raise ChunkError(self.state, int(sum(done[0] for done in counts))) from error
 
 
 def _packed(

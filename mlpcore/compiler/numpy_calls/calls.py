@@ -32,11 +32,11 @@ class NumpyCalls:
         with np.errstate(all="ignore"):
             self._step()
 
-    def run_steps(self, steps: Steps) -> None:
-        """Run the steps, or as many as there is time for."""
+    def run_steps(self, steps: Steps, until: float = math.inf) -> None:
+        """Run the steps; after the first that ends past ``until``, a time of `time.monotonic`, no other begins."""
         before = [array.copy() for array in self._state]
         try:
-            self._run(steps)
+            self._run(steps, until)
         except BaseException:  # a step may have written a part of its state
             self._repeat(steps, before)
             raise
@@ -46,7 +46,7 @@ class NumpyCalls:
         whole = steps.order[: steps.done[0]]
         try:
             self._restore(before)
-            self._run(steps._replace(order=whole, seconds=math.inf))
+            self._run(steps._replace(order=whole), math.inf)
         except BaseException:
             self._restore(before)
             steps.done[0] = 0
@@ -55,8 +55,8 @@ class NumpyCalls:
         for array, old in zip(self._state, before, strict=True):
             np.copyto(array, old)
 
-    def _run(self, steps: Steps) -> None:
-        start, loss, arrays = monotonic(), self.output(steps.loss), self._memory.arrays
+    def _run(self, steps: Steps, until: float) -> None:
+        loss, arrays = self.output(steps.loss), self._memory.arrays
         batches = [(array, arrays[node]) for array, node in zip(steps.data, steps.inputs, strict=True)]
         drawn = [(draw, arrays[node]) for node, draw in steps.draws.items()]
         with np.errstate(all="ignore"):
@@ -68,7 +68,7 @@ class NumpyCalls:
                 self._step()
                 steps.losses[i] = loss
                 steps.done[0] = i + 1
-                if monotonic() - start > steps.seconds:
+                if monotonic() > until:
                     return
 
     def output(self, node: Node) -> np.ndarray:

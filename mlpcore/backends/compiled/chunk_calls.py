@@ -1,0 +1,49 @@
+"""Calls of bound steps: the chunk of one network, or those of several networks side by side."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import monotonic
+
+from mlpcore.backends.calls import Call, one_by_one
+from mlpcore.backends.compiled.bound import blas_threads
+from mlpcore.compiler import pool
+from mlpcore.compiler.blas_threads import single_threaded
+from mlpcore.compiler.chunk import Steps
+from mlpcore.compiler.numpy_calls import NumpyCalls
+from mlpcore.compiler.program import BoundProgram
+
+SECONDS = 0.05  # a call returns to Python, which handles signals, after the first step that ends later
+
+
+@dataclass(frozen=True)
+class ChunkCall:
+    """A call that runs steps of a chunk, as many as there is time for; ``steps.done`` counts them."""
+
+    bound: BoundProgram | NumpyCalls
+    steps: Steps
+    largest_product: int
+
+    def __call__(self) -> None:
+        """Run the steps."""
+        with blas_threads(self.bound, self.largest_product):
+            self.bound.run_steps(self.steps, monotonic() + SECONDS)
+
+
+def run_together(calls: Sequence[Call]) -> list[Exception | None]:
+    """Do the calls. Chunks in C run side by side, each on one thread, where there is one for every thread.
+
+    Chunks that are fewer run one after the other, each with its tiles on all threads. The results are the same.
+    """
+    chunks = {
+        i: (call.bound, call.steps)
+        for i, call in enumerate(calls)
+        if isinstance(call, ChunkCall) and isinstance(call.bound, BoundProgram)
+    }
+    if len(chunks) < pool.threads() or pool.address() is None:
+        return one_by_one(calls)
+    with ExitStack() as jobs, single_threaded():
+        table = [jobs.enter_context(bound.job(steps)) for bound, steps in chunks.values()]
+        pool.run_jobs(table, monotonic() + SECONDS)
+    others = iter(one_by_one([call for i, call in enumerate(calls) if i not in chunks]))
+    return [None if i in chunks else next(others) for i in range(len(calls))]
