@@ -3,7 +3,6 @@
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from mlpcore.arguments import check_arguments, named_metrics
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
+from mlpcore.backends.calls import alone
 from mlpcore.backends.compilation import CHOICES, C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
@@ -24,13 +24,12 @@ from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
 from mlpcore.summary import summary
-from mlpcore.training.callbacks import check_callbacks
-from mlpcore.training.checkpoints import Checkpoints
-from mlpcore.training.comparison import describe_fit, describe_weights
-from mlpcore.training.epochs import Plan, train
+from mlpcore.training.comparison import describe_weights
 from mlpcore.training.evaluation import evaluate, validation_rows
+from mlpcore.training.fits import check_fit, check_fit_callbacks, new_fit
 from mlpcore.training.history import History
 from mlpcore.training.ingest import ingest, ingest_rows, output_columns
+from mlpcore.training.interruption import Interruption
 from mlpcore.training.loop import Trainer
 from mlpcore.training.orders import in_order, shuffled
 from mlpcore.training.parameters import matched
@@ -215,36 +214,32 @@ class Model:
         differs in model, rows, batch size, shuffling, weights, or callbacks with a state. A fit that a callback has
         ended stays ended, and a further fit without ``resume`` goes on from there.
         """
-        check_count("fit", epochs=epochs, batch_size=batch_size)
-        check_choice("fit", (True, False), shuffle=shuffle)
-        epochs, batch_size, shuffle = plain(epochs), plain(batch_size), plain(shuffle)
-        measured = () if validation_data is None else tuple(f"val_{name}" for name in ("loss", *self.metrics))
-        callbacks = check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
+        arguments = check_fit(epochs, batch_size, shuffle)
+        callbacks = check_fit_callbacks(self, callbacks, validation_data is not None)
         with self.backend.scope(self.dtype):
             data, weights = ingest(self.trainer, x, y, sample_weight, class_weight)
-            validate = None
+            held_out = None
             if validation_data is not None:
                 named = {name: self.metrics[name] for name in self.specification.metrics}
                 held_out = validation_rows(self.trainer, named, validation_data)
-                validate = partial(evaluate, self.trainer, self.metrics, *held_out)
-            rows = data[0].shape[0]
-            order = shuffled(self.seed, rows, self.compiled.asked) if shuffle else in_order(rows)
-            plan = Plan(data, weights, order, min(batch_size, rows), epochs, validate)
-            about = describe_fit(self.specification, rows, plan.batch_size, shuffle)
-            about_weights = {}
-            if checkpoint is not None or resume is not None:  # digests of all weights, needed for nothing else
+            rows = data.x.shape[0]
+            order = shuffled(self.seed, rows, self.compiled.asked) if arguments.shuffle else in_order(rows)
+
+            def about_weights() -> dict[str, Any]:
                 of_rows = weights if class_weight is None else row_weights(sample_weight, rows, self.dtype)
-                about_weights = describe_weights(class_weight, of_rows, weights)
-            checkpoints = Checkpoints(self.trainer, self.layout, about, about_weights, callbacks, checkpoint)
-            history = History() if resume is None else checkpoints.resume(resume)
-            if train(self, plan, callbacks, history, checkpoints):
+                return describe_weights(class_weight, of_rows, weights)
+
+            fit = new_fit(self, data, weights, order, arguments, held_out, callbacks, checkpoint, resume, about_weights)
+            with Interruption().noted() as interruption:
+                interrupted = alone(fit.calls(interruption))
+            if interrupted:
                 warnings.warn(
                     f"training was interrupted in epoch {self.trainer.progress.epoch + 1}; the model stands at its "
                     "last whole step, and fit goes on from there",
                     TrainingInterrupted,
                     stacklevel=2,
                 )
-            return history
+            return fit.history
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
         """What the loss's link makes of the scores: probabilities, means, quantiles. The same library as ``x``."""

@@ -83,7 +83,7 @@ class Compilation:
             f"{who} was trained by {kind}, and this goes on otherwise ({why}): numbers agree to rounding, not in "
             "every bit",
             MlpcoreWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def fall_back(self, error: Exception) -> None:

@@ -130,7 +130,7 @@ class Checkpoints:
         if "callbacks" not in about:  # of a release whose checkpoints had neither weights nor callbacks
             if self.stateful:
                 kinds = ", ".join(type(callback).__name__ for callback in self.stateful)
-                warnings.warn(f"{who} holds no state of callbacks: {kinds} begins anew", MlpcoreWarning, stacklevel=4)
+                warnings.warn(f"{who} holds no state of callbacks: {kinds} begins anew", MlpcoreWarning, stacklevel=5)
             return
         try:
             if about["weights"]["together"] != self.weights["together"]:

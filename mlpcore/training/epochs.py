@@ -80,7 +80,7 @@ def training(
         changed = _end(model, begun)
     if changed and checkpoints is not None:
         checkpoints.save(history)
-    return False
+    return bool(interruption)  # pressed while callbacks ended
 
 
 def _begin(

@@ -1,0 +1,84 @@
+"""A fit of a model, prepared: everything that was checked and made before the first step."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlpcore.backends.calls import Calls
+from mlpcore.configuration import check_choice, check_count, plain
+from mlpcore.files.writing import Path
+from mlpcore.training.callbacks import check_callbacks
+from mlpcore.training.checkpoints import Checkpoints
+from mlpcore.training.comparison import describe_fit
+from mlpcore.training.epochs import Plan, training
+from mlpcore.training.evaluation import evaluate
+from mlpcore.training.history import History
+from mlpcore.training.interruption import Interruption
+from mlpcore.typing import Dataset
+
+
+class Arguments(NamedTuple):
+    """The numbers and switches of a fit."""
+
+    epochs: int
+    batch_size: int
+    shuffle: bool
+
+
+def check_fit(epochs: int, batch_size: int, shuffle: bool) -> Arguments:
+    """The arguments as plain Python values; a ConfigurationError where one is wrong."""
+    check_count("fit", epochs=epochs, batch_size=batch_size)
+    check_choice("fit", (True, False), shuffle=shuffle)
+    return Arguments(plain(epochs), plain(batch_size), plain(shuffle))
+
+
+def check_fit_callbacks(model: Any, callbacks: Sequence[Any], validated: bool) -> tuple[Any, ...]:
+    """The callbacks, if they can be called and what they watch is measured; ``validated`` with validation data."""
+    measured = tuple(f"val_{name}" for name in ("loss", *model.metrics)) if validated else ()
+    return check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
+
+
+class Fit(NamedTuple):
+    """What `mlpcore.training.epochs.training` takes; ``history`` is that of the file that is resumed, if any."""
+
+    model: Any
+    plan: Plan
+    callbacks: Sequence[Any]
+    history: History
+    checkpoints: Checkpoints
+
+    def calls(self, interruption: Interruption) -> Calls[bool]:
+        """The training, its calls of compiled code handed out; whether it was interrupted."""
+        return training(*self, interruption)
+
+
+def new_fit(
+    model: Any,
+    data: Dataset,
+    weights: np.ndarray,
+    order: Callable[[int], np.ndarray],
+    arguments: Arguments,
+    held_out: Dataset | None,
+    callbacks: Sequence[Any],
+    checkpoint: Path | None = None,
+    resume: Path | None = None,
+    about_weights: Callable[[], dict[str, Any]] = dict,
+) -> Fit:
+    """A fit of the model on checked data, all on its backend; a checkpoint is read where one is to be resumed.
+
+    ``weights`` are those of the rows, on the host, ``held_out`` the validation data. ``about_weights`` describes the
+    weights for a checkpoint.
+    """
+    epochs, batch_size, shuffle = arguments
+    rows = data.x.shape[0]
+    validate = None if held_out is None else partial(evaluate, model.trainer, model.metrics, *held_out)
+    plan = Plan(data, weights, order, min(batch_size, rows), epochs, validate)
+    kept = checkpoint is not None or resume is not None  # what is described is needed for nothing else
+    about = describe_fit(model.specification, rows, plan.batch_size, shuffle) if kept else {}
+    checkpoints = Checkpoints(
+        model.trainer, model.layout, about, about_weights() if kept else {}, callbacks, checkpoint
+    )
+    history = History() if resume is None else checkpoints.resume(resume)
+    return Fit(model, plan, callbacks, history, checkpoints)
