@@ -19,6 +19,7 @@ from mlpcore.model import Model
 from mlpcore.optimizers import *
 from mlpcore.preprocessing import Standardize
 from mlpcore.schedules import *
+from mlpcore.stacks import Ensemble, Stack
 from mlpcore.training.callbacks import EarlyStopping, ReduceOnPlateau
 from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
@@ -28,7 +29,18 @@ from mlpcore.training.progress import Progress
 __version__ = "0.1.0"
 
 # The public names: these, and those that each part lists for itself.
-__all__ = ["Model", "Trainer", "EarlyStopping", "ReduceOnPlateau", "Progress", "Report", "Stop", "History"]
+__all__ = [
+    "Model",
+    "Trainer",
+    "Stack",
+    "Ensemble",
+    "EarlyStopping",
+    "ReduceOnPlateau",
+    "Progress",
+    "Report",
+    "Stop",
+    "History",
+]
 __all__ += ["Activation", "Container"]  # to make own layers of
 __all__ += ["load", "Standardize", "check_gradients", "get_backend", "available_backends"]
 __all__ += layers.__all__

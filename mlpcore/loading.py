@@ -7,8 +7,10 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.errors import ConfigurationError, DataError, ModelFileError
 from mlpcore.files import read_model
+from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
 from mlpcore.model import Model
+from mlpcore.typing import Params
 
 
 def load(path: Path, backend: str | Backend = "numpy", device: Any = None) -> Model:
@@ -19,13 +21,16 @@ def load(path: Path, backend: str | Backend = "numpy", device: Any = None) -> Mo
     no file; ModelFileError where it is no model file, truncated, changed, or from a newer release. Files of others are
     safe to read: nothing in them is run, and what they ask for is checked before it is allocated.
     """
-    specification, params, compiled = read_model(path)
-    place = get_backend(backend, device)
+    return build_model(*read_model(path), get_backend(backend, device), str(path))
+
+
+def build_model(specification: Specification, params: Params, compiled: str, place: Backend, who: str) -> Model:
+    """The model on the backend ``place``, from what the file ``who`` holds."""
     if specification.precision not in place.compile.precisions:
         specification = replace(specification, precision="highest")
     try:
         model = Model(**vars(specification), params=params, backend=place)
     except (ConfigurationError, DataError) as error:
-        raise ModelFileError(f"{path}: {error}") from None
-    model.compiled.keep(compiled, str(path))
+        raise ModelFileError(f"{who}: {error}") from None
+    model.compiled.keep(compiled, who)
     return model

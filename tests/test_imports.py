@@ -25,6 +25,7 @@ FLOORS = [
     {"arguments", "preprocessing"},
     {"model"},
     {"loading", "bench", "onnx"},
+    {"stacks"},
     {"cli", "sklearn", "plotting", "__init__"},
     {"__main__"},
 ]
@@ -41,7 +42,7 @@ PLAIN_MODULES = {"training.gradients", "training.step", "training.rules", "numer
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
-HOST_NUMPY |= {"compiler", "sklearn", "cli", "plotting", "bench", "onnx"}
+HOST_NUMPY |= {"stacks", "compiler", "sklearn", "cli", "plotting", "bench", "onnx"}
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm"}  # init and noise are host arrays
 OTHERS = {
     "safetensors": {"files"},

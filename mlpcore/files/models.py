@@ -46,7 +46,7 @@ def save_model(
     lacks, such as NaN and infinity. The file is written by `mlpcore.files.writing.replace_file`.
     """
     _check_extra(extra)
-    about = {"specification": encode(specification, "model"), "extra": dict(extra or {}), "compiled": compiled}
+    about = {**encode_model(specification, compiled), "extra": dict(extra or {})}
     tensors = dict(named_leaves(params)) | {f"{PREFIX}{name}": t for name, t in (extra_tensors or {}).items()}
     write(path, "model", about, tensors)
 
@@ -59,14 +59,26 @@ def read_model(path: Path) -> tuple[Specification, Params, str]:
     """
     about, tensors = read(path, "model")
     params = {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
-    numbers = sum(tensor.size for tensor in params.values())
+    return decode_model(about, params, str(path))
+
+
+def encode_model(specification: Specification, compiled: str) -> dict[str, Any]:
+    """What a file holds of a model beside its tensors, as JSON values."""
+    return {"specification": encode(specification, "model"), "compiled": compiled}
+
+
+def decode_model(
+    about: Mapping[str, Any], tensors: dict[str, np.ndarray], who: str
+) -> tuple[Specification, Params, str]:
+    """What `read_model` returns, from the values of `encode_model` and the tensors by name."""
+    numbers = sum(tensor.size for tensor in tensors.values())
     data = about.get("specification")
-    check_size(data, str(path))
+    check_size(data, who)
     # Every width is a length of some tensor; a larger one must not make a layer allocate memory.
     largest = max(numbers, MIN_LARGEST)
-    check_size(data.get("net") if isinstance(data, dict) else None, str(path), largest)
-    specification = decode(data, Specification, f"{path}: the specification")
-    return specification, _placed(specification, params, largest, str(path)), str(about.get("compiled", ""))
+    check_size(data.get("net") if isinstance(data, dict) else None, who, largest)
+    specification = decode(data, Specification, f"{who}: the specification")
+    return specification, _placed(specification, tensors, largest, who), str(about.get("compiled", ""))
 
 
 def read_extra(path: Path) -> Extra:

@@ -34,6 +34,8 @@ MAX_NUMBERS = 1 << 33  # in all tensors together
 KINDS = {
     "model": "a model file; read it with mlpcore.load",
     "checkpoint": "a checkpoint; pass it to fit(..., resume=...)",
+    "stack": "a stack; read it with mlpcore.Stack.load",
+    "ensemble": "an ensemble; read it with mlpcore.Ensemble.load",
 }
 
 _ZEROS = b"0" * 64

@@ -2,8 +2,9 @@
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,18 +14,23 @@ from mlpcore.random import Stream
 MANY_ROWS = 4096  # from which on drawing an order takes NumPy much longer than compiled code
 
 
-def in_order(rows: int) -> Callable[[int], np.ndarray]:
+Order = Callable[[int], np.ndarray]  # the numbers of the rows in an epoch
+
+
+def in_order(rows: int) -> Order:
     """The rows as they are, in every epoch."""
     numbers = np.arange(rows)
     return lambda epoch: numbers
 
 
-def shuffled(seed: int, rows: int, compile: bool | str = "auto") -> Callable[[int], np.ndarray]:
-    """The order of the rows in each epoch, drawn from the seed; while one is in use, a thread draws the next.
+def shuffled(seed: int, rows: int, compile: bool | str = "auto", drawer: Executor | None = None) -> Order:
+    """The order of the rows in each epoch, drawn from the seed; while one is in use, ``drawer`` draws the next.
+
+    The drawer is a thread of its own by default.
 
     Long ones are drawn in compiled code unless ``compile`` is False; the first is not, as it should not wait for that.
     """
-    drawer, stream = ThreadPoolExecutor(1), Stream(seed, "order")
+    drawer, stream = drawer or ThreadPoolExecutor(1), Stream(seed, "order")
     drawn: dict[int, Future[np.ndarray]] = {}
     draw_next = compiled_order if compile and rows >= MANY_ROWS else Stream.order
 
@@ -35,3 +41,8 @@ def shuffled(seed: int, rows: int, compile: bool | str = "auto") -> Callable[[in
         return replace(stream, step=epoch).order(rows) if future is None else future.result()
 
     return order
+
+
+def shared_order(order: Order) -> Order:
+    """The same order for several networks that are trained side by side: each is drawn once."""
+    return lru_cache(maxsize=2)(order)

@@ -1,0 +1,140 @@
+"""An ensemble: several models that predict together."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mlpcore.backends.backend import Backend
+from mlpcore.errors import ConfigurationError
+from mlpcore.files.writing import Path
+from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from mlpcore.model import Model
+from mlpcore.namespace import namespace
+from mlpcore.stacks.files import load_models, save_models
+from mlpcore.typing import Array, Tree
+
+
+class Ensemble(Sequence[Model]):
+    """k trained models whose predictions are averaged, for example the members of a `Stack`: ``mc.Ensemble(stack)``.
+
+    The models may differ in everything but the kind of their loss; their predictions must have one shape. For a
+    GaussianNLL the prediction is that of the mixture: the mean m of the members' means m_i, and the variance
+    ``mean(v_i) + mean((m_i - m)^2)`` of members with the variances v_i.
+
+    Source: Lakshminarayanan, Pritzel & Blundell (2017), "Simple and scalable predictive uncertainty estimation using
+    deep ensembles".
+    """
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self.models = tuple(models)
+        if not self.models:
+            raise ConfigurationError("Ensemble: there is no model, expected at least one")
+        for i, model in enumerate(self.models):
+            if not isinstance(model, Model):
+                raise ConfigurationError(
+                    f"Ensemble: member {i} is of type {type(model).__name__}, expected mlpcore.Model"
+                )
+            if type(model.loss) is not type(self.models[0].loss):
+                raise ConfigurationError(
+                    f"Ensemble: member {i} has the loss {model.loss!r} and member 0 {self.models[0].loss!r}, whose "
+                    "predictions do not mean the same"
+                )
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __getitem__(self, i: Any) -> Any:
+        """Member i, or for a slice the ensemble of these members."""
+        return Ensemble(self.models[i]) if isinstance(i, slice) else self.models[i]
+
+    def __repr__(self) -> str:
+        return f"Ensemble({len(self)} models, {self.models[0].loss!r})"
+
+    def predict(self, x: Any, batch_size: int | None = None) -> Tree:
+        """The mean of the members' predictions, (n, outputs); ``(mean, variance)`` for a GaussianNLL."""
+        members = self._members(x, batch_size)
+        if not isinstance(members, tuple):
+            return _mean(members)
+        means, variances = members
+        return _mean(means), _mean(variances) + _variance(means)
+
+    def std(self, x: Any, batch_size: int | None = None) -> Array:
+        """The standard deviation (n, outputs) of the members' predictions, ``sqrt(mean((p_i - mean(p))^2))``.
+
+        For a GaussianNLL it is that of the mixture: the root of the variance that `predict` gives.
+        """
+        members = self._members(x, batch_size)
+        variance = _mean(members[1]) + _variance(members[0]) if isinstance(members, tuple) else _variance(members)
+        return namespace(variance).sqrt(variance)
+
+    def quantiles(self, x: Any, levels: Sequence[float] = (0.05, 0.5, 0.95), batch_size: int | None = None) -> Array:
+        """Quantiles (levels, n, outputs) of the members' predictions; of their means for a GaussianNLL.
+
+        Between two members they are interpolated linearly, as `numpy.quantile` does (Hyndman & Fan 1996, type 7).
+        """
+        if not all(isinstance(level, (int, float)) and 0 <= level <= 1 for level in levels) or not len(levels):
+            raise ConfigurationError(f"quantiles: levels is {levels!r}, expected numbers from 0 to 1")
+        members = self._members(x, batch_size)
+        values = members[0] if isinstance(members, tuple) else members
+        xp = namespace(values)
+        ordered = xp.sort(values, axis=0)
+        parts = []
+        for level in levels:
+            place = level * (len(self) - 1)
+            below = min(math.floor(place), max(len(self) - 2, 0))
+            above = min(below + 1, len(self) - 1)
+            share = place - below
+            parts.append((1 - share) * ordered[below, ...] + share * ordered[above, ...])
+        return xp.stack(parts)
+
+    def votes(self, x: Any, batch_size: int | None = None) -> Array:
+        """The share of the members that choose each class, (n, classes), in the dtype of the predictions.
+
+        A member chooses the likeliest class of a SoftmaxCrossEntropy (the first of equals), and for each column of a
+        SigmoidCrossEntropy the 1 where its probability is above 1/2. ConfigurationError for other losses.
+        """
+        loss = self.models[0].loss
+        if not isinstance(loss, (SigmoidCrossEntropy, SoftmaxCrossEntropy)):
+            raise ConfigurationError(f"votes: {loss!r} has no classes, expected a cross-entropy; see quantiles and std")
+        members = self._members(x, batch_size)
+        xp = namespace(members)
+        if isinstance(loss, SigmoidCrossEntropy):
+            chosen = members > 0.5
+        else:
+            numbers = xp.arange(members.shape[-1], device=members.device if hasattr(members, "device") else None)
+            chosen = xp.argmax(members, axis=-1)[..., None] == numbers
+        return _mean(xp.astype(chosen, members.dtype))
+
+    def save(self, path: Path) -> None:
+        """Write all members to one safetensors file, whole or not at all, as `Model.save` does one."""
+        save_models(path, "ensemble", self.models)
+
+    @classmethod
+    def load(cls, path: Path, backend: str | Backend = "numpy", device: Any = None) -> "Ensemble":
+        """The ensemble that `save` wrote, on any backend; errors as of `mlpcore.load`."""
+        return cls(load_models(path, "ensemble", backend, device))
+
+    def _members(self, x: Any, batch_size: int | None) -> Tree:
+        """The predictions of all members (k, n, outputs), in the library of x."""
+        return stacked([model.predict(x, batch_size) for model in self.models])
+
+
+def stacked(predictions: Sequence[Tree]) -> Tree:
+    """The predictions of several models, stacked leaf by leaf; ConfigurationError where their shapes differ."""
+    if isinstance(predictions[0], tuple):
+        return tuple(stacked(parts) for parts in zip(*predictions, strict=True))
+    for i, prediction in enumerate(predictions):
+        if prediction.shape != predictions[0].shape:
+            raise ConfigurationError(
+                f"the prediction of member {i} has shape {tuple(prediction.shape)}, and that of member 0 "
+                f"{tuple(predictions[0].shape)}"
+            )
+    return namespace(predictions[0]).stack(list(predictions))
+
+
+def _mean(members: Array) -> Array:
+    return namespace(members).mean(members, axis=0)
+
+
+def _variance(members: Array) -> Array:
+    return namespace(members).var(members, axis=0)

@@ -1,0 +1,47 @@
+"""Several models in one file: tensors named like ``3.2.weight``, of member 3, and the configuration of every member."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends import get_backend
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.compilation import C
+from mlpcore.errors import ModelFileError
+from mlpcore.files.models import decode_model, encode_model
+from mlpcore.files.tensors import read, write
+from mlpcore.files.writing import Path
+from mlpcore.loading import build_model
+from mlpcore.model import Model
+from mlpcore.trees import named_leaves
+
+
+def save_models(path: Path, kind: str, models: Sequence[Model]) -> None:
+    """Write the models to one safetensors file of this kind, whole or not at all."""
+    about = [encode_model(model.specification, C if model.compiled.kind == C else "") for model in models]
+    tensors = {
+        f"{i}.{name}": model.backend.to_numpy(leaf)
+        for i, model in enumerate(models)
+        for name, leaf in named_leaves(model.params)
+    }
+    write(path, kind, {"members": about}, tensors)
+
+
+def load_models(path: Path, kind: str, backend: str | Backend, device: Any = None) -> list[Model]:
+    """The models of a file of this kind, on any backend; errors as of `mlpcore.load`."""
+    about, tensors = read(path, kind)
+    members = about.get("members")
+    if not isinstance(members, list) or not members or not all(isinstance(member, dict) for member in members):
+        raise ModelFileError(f"{path}: there is no list of members")
+    own: list[dict[str, np.ndarray]] = [{} for _ in members]
+    for name, tensor in tensors.items():
+        number, _, rest = name.partition(".")
+        if not (number.isascii() and number.isdigit() and int(number) < len(own)):
+            raise ModelFileError(f"{path}: the tensor {name} belongs to no member; there are {len(own)}")
+        own[int(number)][rest] = tensor
+    place = get_backend(backend, device)
+    return [
+        build_model(*decode_model(member, mine, f"{path}: member {i}"), place, f"{path}: member {i}")
+        for i, (member, mine) in enumerate(zip(members, own, strict=True))
+    ]

@@ -1,0 +1,92 @@
+"""What the members of a stack are trained on and with: rows, targets, weights, orders, callbacks and files."""
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlpcore.backends.transfer import to_host
+from mlpcore.errors import DataError
+from mlpcore.files.writing import Path
+from mlpcore.model import Model
+from mlpcore.training.comparison import describe_weights
+from mlpcore.training.evaluation import validation_rows
+from mlpcore.training.fits import check_fit_callbacks
+from mlpcore.training.ingest import ingest
+from mlpcore.training.orders import Order, in_order, shared_order, shuffled
+from mlpcore.training.weights import row_weights
+from mlpcore.typing import Dataset
+
+
+class MemberData(NamedTuple):
+    """The checked data of a member; ``sample_weight`` is what was given for it, ``weights`` are those of its rows."""
+
+    data: Dataset
+    weights: np.ndarray
+    held_out: Dataset | None
+    sample_weight: Any
+
+    def about_weights(self, class_weight: Any, dtype: str) -> dict[str, Any]:
+        """The description of the weights for a checkpoint."""
+        rows = self.data.x.shape[0]
+        of_rows = self.weights if class_weight is None else row_weights(self.sample_weight, rows, dtype)
+        return describe_weights(class_weight, of_rows, self.weights)
+
+
+def ingest_members(
+    models: Sequence[Model], x: Any, y: Any, sample_weight: Any, class_weight: Any, validation_data: tuple | None
+) -> list[MemberData]:
+    """The data of every member. The rows are held once, and all else too for members with equal losses and weights.
+
+    ``sample_weight`` is (n,) for all members, or (k, n).
+    """
+    weights = _by_member(sample_weight, len(models))
+    members: list[MemberData] = []
+    for i, model in enumerate(models):
+        alike = [member for member, other in zip(members, models, strict=False) if other.loss == model.loss]
+        if alike and weights is None:
+            members.append(alike[0])
+            continue
+        of_member = sample_weight if weights is None else weights[i]
+        rows = members[0].data.x if members else x
+        data, row_weights_ = ingest(model.trainer, rows, y, of_member, class_weight)
+        held_out = None
+        if validation_data is not None:
+            named = {name: model.metrics[name] for name in model.specification.metrics}
+            held_out = alike[0].held_out if alike else validation_rows(model.trainer, named, validation_data)
+        members.append(MemberData(data, row_weights_, held_out, of_member))
+    return members
+
+
+def _by_member(sample_weight: Any, count: int) -> list[np.ndarray] | None:
+    """The weights of every member's rows; None where all have the same."""
+    if sample_weight is None or np.ndim(host := to_host(sample_weight)) < 2:
+        return None
+    if host.shape[0] != count:
+        raise DataError(f"sample_weight has shape {host.shape}, expected (n,) or ({count}, n) for {count} members")
+    return list(host)
+
+
+def member_orders(models: Sequence[Model], rows: int, shuffle: bool, shared: bool, drawer: Executor) -> list[Order]:
+    """The order of the rows for every member; ``shared`` means that of the first for all."""
+    if not shuffle:
+        return [in_order(rows)] * len(models)
+    if shared:
+        return [shared_order(shuffled(models[0].seed, rows, models[0].compiled.asked, drawer))] * len(models)
+    return [shuffled(model.seed, rows, model.compiled.asked, drawer) for model in models]
+
+
+def member_callbacks(
+    model: Model, callbacks: Sequence[Any] | Callable[[Model], Sequence[Any]], validated: bool
+) -> tuple[Any, ...]:
+    """The callbacks of a member: copies of those that are given, or what the given function returns for it."""
+    own = callbacks(model) if callable(callbacks) else [copy.deepcopy(callback) for callback in callbacks]
+    return check_fit_callbacks(model, own, validated)
+
+
+def member_file(folder: Path | None, i: int) -> Path | None:
+    """The checkpoint of member i in a folder."""
+    return None if folder is None else os.path.join(folder, f"{i}.safetensors")

@@ -1,0 +1,184 @@
+"""A stack: models of one architecture, trained side by side on the same data."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mlpcore.backends.backend import Backend
+from mlpcore.backends.calls import Calls, side_by_side
+from mlpcore.errors import ConfigurationError, MlpcoreWarning, NonFiniteError, TrainingInterrupted
+from mlpcore.files.writing import Path
+from mlpcore.model import Model
+from mlpcore.stacks.architecture import architecture, first_difference
+from mlpcore.stacks.ensemble import stacked
+from mlpcore.stacks.files import load_models, save_models
+from mlpcore.stacks.members import ingest_members, member_callbacks, member_file, member_orders
+from mlpcore.stacks.memory import check_memory
+from mlpcore.training.fits import Fit, check_fit, new_fit
+from mlpcore.training.history import History
+from mlpcore.training.interruption import Interruption
+from mlpcore.typing import Tree
+
+NOT_FINITE = "not finite"  # why a member stopped, in its history
+
+
+class Stack(Sequence[Model]):
+    """k models of one architecture, loss and kind of optimizer, trained side by side.
+
+    Members may differ in every number of their configuration: the seed (so in initial weights, row order and masks),
+    learning rate and other numbers of the optimizer, ``l2``, clipping, averaging, dropout rate, label smoothing.
+    ConfigurationError names what else differs; `Stack.group` sorts any models into stacks. ``stack[i]`` is the
+    `mlpcore.Model` itself, which can be used alone at any time.
+
+    A member computes what it would compute alone: on NumPy bit for bit, whatever the others do. There the chunks of
+    training steps of all members run side by side in C, each on one thread. On the other backends one member is trained
+    after the other.
+
+    >>> import mlpcore as mc
+    >>> net = mc.Sequential(mc.Linear(64, 100), mc.ReLU(), mc.Linear(100, 10))
+    >>> stack = mc.Stack([mc.Model(net, mc.SoftmaxCrossEntropy(), mc.Adam(rate)) for rate in (1e-3, 3e-3, 1e-2)])
+    >>> stack
+    Stack(3 x Sequential(Linear(64, 100), ReLU(), Linear(100, 10)), SoftmaxCrossEntropy(), backend='numpy')
+    """
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self.models = tuple(models)
+        if not self.models:
+            raise ConfigurationError("Stack: there is no model, expected at least one")
+        for i, model in enumerate(self.models):
+            if not isinstance(model, Model):
+                raise ConfigurationError(f"Stack: member {i} is of type {type(model).__name__}, expected mlpcore.Model")
+            if any(model is other for other in self.models[:i]):
+                raise ConfigurationError(f"Stack: member {i} is the same object as another; use copy.copy(model)")
+        first = architecture(self.models[0])
+        for i, model in enumerate(self.models):
+            difference = first_difference(first, architecture(model))
+            if difference is not None:
+                where, one, other = difference
+                raise ConfigurationError(
+                    f"Stack: {where} is {one!r} in member 0 and {other!r} in member {i}; members may differ in numbers "
+                    "only. mc.Stack.group(models) makes a stack of each architecture"
+                )
+
+    @classmethod
+    def group(cls, models: Iterable[Model]) -> list["Stack"]:
+        """The models in as few stacks as possible, in the order in which the first of each comes."""
+        groups: list[tuple[Any, list[Model]]] = []
+        for model in models:
+            about = architecture(model)
+            for first, members in groups:
+                if first_difference(first, about) is None:
+                    members.append(model)
+                    break
+            else:
+                groups.append((about, [model]))
+        return [cls(members) for _, members in groups]
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __getitem__(self, i: Any) -> Any:
+        """Member i, or for a slice the stack of these members."""
+        return Stack(self.models[i]) if isinstance(i, slice) else self.models[i]
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self.models)
+
+    def __repr__(self) -> str:
+        first = self.models[0]
+        return f"Stack({len(self)} x {first.net!r}, {first.loss!r}, backend={first.backend.name!r})"
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int = 10,
+        batch_size: int = 128,
+        shuffle: bool = True,
+        shared_order: bool = False,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | str | None = None,
+        validation_data: tuple | None = None,
+        callbacks: Sequence[Any] | Callable[[Model], Sequence[Any]] = (),
+        checkpoint: Path | None = None,
+        resume: Path | None = None,
+    ) -> list[History]:
+        """Train every member as `Model.fit` does, on the same rows; returns their histories.
+
+        ``sample_weight`` is (n,) for all members, or (k, n). Each member has its own order of the rows, from its seed;
+        with ``shared_order`` all have that of the first. Every member gets copies of the ``callbacks``, or what the
+        function ``callbacks(model)`` returns for it.
+
+        A member that its callbacks stop is trained no further, and so is one whose loss is no longer finite: it keeps
+        the weights of its last whole step, its history says "not finite" under ``stopped``, and a warning names it.
+        Ctrl-C ends the training of all members.
+
+        ``checkpoint`` and ``resume`` are folders with a file for every member. OutOfMemoryError, before training, if
+        the memory of all members exceeds that of the device or machine, see `mlpcore.stacks.memory`.
+        """
+        first, arguments = self.models[0], check_fit(epochs, batch_size, shuffle)
+        with first.backend.scope(first.dtype), ThreadPoolExecutor(1) as drawer:
+            members = ingest_members(self.models, x, y, sample_weight, class_weight, validation_data)
+            rows, columns = members[0].data.x.shape
+            check_memory(self.models, columns, min(arguments.batch_size, rows))
+            orders = member_orders(self.models, rows, arguments.shuffle, shared_order, drawer)
+            if checkpoint is not None:
+                os.makedirs(checkpoint, exist_ok=True)
+            fits = []
+            for i, (model, own, order) in enumerate(zip(self.models, members, orders, strict=True)):
+                called = member_callbacks(model, callbacks, validation_data is not None)
+                files = member_file(checkpoint, i), member_file(resume, i)
+                about_weights = partial(own.about_weights, class_weight, model.dtype)
+                fits.append(
+                    new_fit(model, own.data, own.weights, order, arguments, own.held_out, called, *files, about_weights)
+                )
+            with Interruption().noted() as interruption:
+                works = [_until_not_finite(fit, interruption) for fit in fits]
+                interrupted = any(side_by_side(works, first.backend.compile.together))
+        if lost := [i for i, fit in enumerate(fits) if fit.history.stopped == NOT_FINITE]:
+            warnings.warn(
+                f"the loss became infinite or NaN in members {', '.join(map(str, lost))}; they keep the weights from "
+                "before that step. Try a smaller learning rate, or clip_norm",
+                MlpcoreWarning,
+                stacklevel=2,
+            )
+        if interrupted:
+            warnings.warn(
+                "training was interrupted; every member stands at its last whole step, and fit goes on from there",
+                TrainingInterrupted,
+                stacklevel=2,
+            )
+        return [fit.history for fit in fits]
+
+    def predict(self, x: Any, batch_size: int | None = None) -> Tree:
+        """The predictions of all members (k, n, outputs), each as `Model.predict` gives it."""
+        return stacked([model.predict(x, batch_size) for model in self.models])
+
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, np.ndarray]:
+        """The mean loss and the metrics of every member, as `Model.evaluate` gives them: arrays (k,) by name."""
+        values = [model.evaluate(x, y, sample_weight=sample_weight) for model in self.models]
+        return {name: np.array([value[name] for value in values]) for name in values[0]}
+
+    def save(self, path: Path) -> None:
+        """Write all members to one safetensors file, whole or not at all, as `Model.save` does one."""
+        save_models(path, "stack", self.models)
+
+    @classmethod
+    def load(cls, path: Path, backend: str | Backend = "numpy", device: Any = None) -> "Stack":
+        """The stack that `save` wrote, on any backend; errors as of `mlpcore.load`."""
+        return cls(load_models(path, "stack", backend, device))
+
+
+def _until_not_finite(fit: Fit, interruption: Interruption) -> Calls[bool]:
+    """The training of a member, which ends where its loss stops being finite; whether it was interrupted."""
+    try:
+        return (yield from fit.calls(interruption))
+    except NonFiniteError:
+        fit.history.stopped = NOT_FINITE
+        return False
