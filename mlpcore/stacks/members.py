@@ -22,7 +22,7 @@ from mlpcore.typing import Dataset
 
 
 class MemberData(NamedTuple):
-    """The checked data of a member; ``sample_weight`` is what was given for it, ``weights`` are those of its rows."""
+    """The checked data of a member; ``sample_weight`` is what was given for it, ``weights`` are those of the rows."""
 
     data: Dataset
     weights: np.ndarray
@@ -41,17 +41,20 @@ def ingest_members(
 ) -> list[MemberData]:
     """The data of every member. The rows are held once, and all else too for members with equal losses and weights.
 
-    ``sample_weight`` is (n,) for all members, or (k, n).
+    ``x`` is (n, columns) and ``sample_weight`` (n,) for all members, or they are (k, n, columns) and (k, n).
     """
+    own_rows = getattr(x, "ndim", 2) == 3
+    if own_rows and x.shape[0] != len(models):
+        raise DataError(f"x has shape {tuple(x.shape)}, expected (n, columns) or ({len(models)}, n, columns)")
     weights = _by_member(sample_weight, len(models))
     members: list[MemberData] = []
     for i, model in enumerate(models):
         alike = [member for member, other in zip(members, models, strict=False) if other.loss == model.loss]
-        if alike and weights is None:
+        if alike and weights is None and not own_rows:
             members.append(alike[0])
             continue
         of_member = sample_weight if weights is None else weights[i]
-        rows = members[0].data.x if members else x
+        rows = x[i, ...] if own_rows else members[0].data.x if members else x
         data, row_weights_ = ingest(model.trainer, rows, y, of_member, class_weight)
         held_out = None
         if validation_data is not None:
@@ -70,13 +73,41 @@ def _by_member(sample_weight: Any, count: int) -> list[np.ndarray] | None:
     return list(host)
 
 
-def member_orders(models: Sequence[Model], rows: int, shuffle: bool, shared: bool, drawer: Executor) -> list[Order]:
-    """The order of the rows for every member; ``shared`` means that of the first for all."""
-    if not shuffle:
-        return [in_order(rows)] * len(models)
+def member_rows(rows: Sequence[Any] | None, count: int, members: int) -> list[np.ndarray | None]:
+    """The numbers of the rows of every member, out of ``count``; None where it has all."""
+    if rows is None:
+        return [None] * members
+    if len(rows) != members:
+        raise DataError(f"rows are {len(rows)} lists of row numbers, expected {members}, one for each member")
+    numbers = [np.asarray(to_host(own)) for own in rows]
+    for i, own in enumerate(numbers):
+        if own.ndim != 1 or own.dtype.kind not in "iu" or not own.size or own.min() < 0 or own.max() >= count:
+            raise DataError(f"rows[{i}] must be a list of one or more row numbers from 0 to {count - 1}")
+    return list(numbers)
+
+
+def member_orders(
+    models: Sequence[Model],
+    count: int,
+    rows: Sequence[np.ndarray | None],
+    shuffle: bool,
+    shared: bool,
+    drawer: Executor,
+) -> list[Order]:
+    """The order of the rows for every member; ``shared`` means that of the first for all.
+
+    Members with ``rows`` of their own have these, in the order that is drawn for so many.
+    """
     if shared:
-        return [shared_order(shuffled(models[0].seed, rows, models[0].compiled.asked, drawer))] * len(models)
-    return [shuffled(model.seed, rows, model.compiled.asked, drawer) for model in models]
+        order = shuffled(models[0].seed, count, models[0].compiled.asked, drawer)
+        return [shared_order(order) if shuffle else in_order(count)] * len(models)
+
+    def order_of(model: Model, own: np.ndarray | None) -> Order:
+        size = count if own is None else own.size
+        order = shuffled(model.seed, size, model.compiled.asked, drawer) if shuffle else in_order(size)
+        return order if own is None else lambda epoch: own[order(epoch)]
+
+    return [order_of(model, own) for model, own in zip(models, rows, strict=True)]
 
 
 def member_callbacks(

@@ -17,7 +17,7 @@ from mlpcore.model import Model
 from mlpcore.stacks.architecture import architecture, first_difference
 from mlpcore.stacks.ensemble import stacked
 from mlpcore.stacks.files import load_models, save_models
-from mlpcore.stacks.members import ingest_members, member_callbacks, member_file, member_orders
+from mlpcore.stacks.members import ingest_members, member_callbacks, member_file, member_orders, member_rows
 from mlpcore.stacks.memory import check_memory
 from mlpcore.training.fits import Fit, check_fit, new_fit
 from mlpcore.training.history import History
@@ -102,6 +102,7 @@ class Stack(Sequence[Model]):
         batch_size: int = 128,
         shuffle: bool = True,
         shared_order: bool = False,
+        rows: Sequence[Any] | None = None,
         sample_weight: Any = None,
         class_weight: dict[int, float] | str | None = None,
         validation_data: tuple | None = None,
@@ -111,8 +112,9 @@ class Stack(Sequence[Model]):
     ) -> list[History]:
         """Train every member as `Model.fit` does, on the same rows; returns their histories.
 
-        ``sample_weight`` is (n,) for all members, or (k, n). Each member has its own order of the rows, from its seed;
-        with ``shared_order`` all have that of the first. Every member gets copies of the ``callbacks``, or what the
+        ``x`` is (n, columns) and ``sample_weight`` (n,) for all members, or they are (k, n, columns) and (k, n). Each
+        member has its own order of the rows, from its seed; with ``shared_order`` all have that of the first. ``rows``,
+        k lists of row numbers, limits each member to its own: it trains as on ``x[rows[i]]`` alone. Every member gets copies of the ``callbacks``, or what the
         function ``callbacks(model)`` returns for it.
 
         A member that its callbacks stop is trained no further, and so is one whose loss is no longer finite: it keeps
@@ -125,9 +127,12 @@ class Stack(Sequence[Model]):
         first, arguments = self.models[0], check_fit(epochs, batch_size, shuffle)
         with first.backend.scope(first.dtype), ThreadPoolExecutor(1) as drawer:
             members = ingest_members(self.models, x, y, sample_weight, class_weight, validation_data)
-            rows, columns = members[0].data.x.shape
-            check_memory(self.models, columns, min(arguments.batch_size, rows))
-            orders = member_orders(self.models, rows, arguments.shuffle, shared_order, drawer)
+            count, columns = members[0].data.x.shape
+            own_rows = member_rows(rows, count, len(self))
+            if shared_order and rows is not None:
+                raise ConfigurationError("Stack.fit: shared_order=True is for members that have all rows, without rows")
+            check_memory(self.models, columns, min(arguments.batch_size, count))
+            orders = member_orders(self.models, count, own_rows, arguments.shuffle, shared_order, drawer)
             if checkpoint is not None:
                 os.makedirs(checkpoint, exist_ok=True)
             fits = []
