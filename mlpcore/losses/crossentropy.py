@@ -96,7 +96,7 @@ class SoftmaxCrossEntropy:
         refuse_missing(self, target)
         if xp.isdtype(target.dtype, "real floating"):
             whole = bool(xp.all(xp.isfinite(target) & (xp.floor(target) == target)))
-            advice = "use y.astype('int64')" if whole else "use a loss for real numbers, such as SquaredError"
+            advice = "y.astype('int64') converts them" if whole else "use a loss for real numbers, such as SquaredError"
             raise DataError(f"{self!r}: y has dtype {target.dtype}, expected integer labels; {advice}")
         if not xp.isdtype(target.dtype, ("bool", "integral")):
             raise DataError(f"{self!r}: y has dtype {target.dtype}, expected integer labels from 0 to {outputs - 1}")
