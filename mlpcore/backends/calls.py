@@ -1,6 +1,9 @@
 """Work that hands out its calls of compiled code: done one after the other, or those of several works side by side."""
 
+import os
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -42,30 +45,41 @@ def one_by_one(calls: Sequence[Call]) -> list[Exception | None]:
 def side_by_side(works: Sequence[Calls[Any]], together: Together) -> list[Any]:
     """The results of several works, whose calls ``together`` does.
 
-    An error that a work raises ends all of them. Each has context variables of its own (NumPy's handling of
-    floating-point errors is one), as works begin and end within each other's contexts.
+    Many works are halved: while a thread does the calls of one half, this thread runs the Python code of the other. An
+    error that a work raises ends all of them.
     """
     results: list[Any] = [None] * len(works)
+    # Context variables, such as NumPy's handling of floating-point errors, are those of each work: it may be suspended
+    # within a `with` block that sets them.
     contexts = [copy_context() for _ in works]
-    waiting: dict[int, Call] = {}
 
-    def advance(number: int, action: Callable[..., Call], *arguments: Any) -> None:
+    def advance(number: int, action: Callable[..., Call], argument: Any) -> Call | None:
+        """The next call of a work; None at its end."""
         try:
-            waiting[number] = contexts[number].run(action, *arguments)
+            return contexts[number].run(action, argument)
         except StopIteration as end:
-            waiting.pop(number, None)
             results[number] = end.value
+            return None
 
+    def following(number: int, error: Exception | None) -> Call | None:
+        work = works[number]
+        return advance(number, work.send, None) if error is None else advance(number, work.throw, error)
+
+    parts = 2 if len(works) >= 4 * (os.cpu_count() or 1) else 1  # each half should keep all cores busy
     try:
-        for number, work in enumerate(works):
-            advance(number, next, work)
-        while waiting:
-            numbers, calls = list(waiting), list(waiting.values())
-            for number, error in zip(numbers, together(calls), strict=True):
-                if error is None:
-                    advance(number, works[number].send, None)
-                else:
-                    advance(number, works[number].throw, error)
+        with ThreadPoolExecutor(1) as thread:
+            running: deque[tuple[list[int], Future[list[Exception | None]]]] = deque()
+
+            def submit(calls: dict[int, Call | None]) -> None:
+                waiting = {number: call for number, call in calls.items() if call is not None}
+                if waiting:
+                    running.append(([*waiting], thread.submit(together, [*waiting.values()])))
+
+            for part in range(parts):
+                submit({number: advance(number, next, works[number]) for number in range(part, len(works), parts)})
+            while running:
+                numbers, done = running.popleft()
+                submit({number: following(number, error) for number, error in zip(numbers, done.result(), strict=True)})
     finally:
         for number, work in enumerate(works):
             contexts[number].run(work.close)

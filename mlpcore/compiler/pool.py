@@ -195,7 +195,7 @@ def _library() -> ctypes.CDLL:
 
 @cache
 def address() -> int | None:
-    """The address of the function that runs tiles; None where it cannot be compiled, and one thread runs them.
+    """The address of the function that runs tiles; None where it cannot be compiled, so that one thread runs them.
 
     The threads start with the first call and sleep between calls.
     """

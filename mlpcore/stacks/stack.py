@@ -114,8 +114,8 @@ class Stack(Sequence[Model]):
 
         ``x`` is (n, columns) and ``sample_weight`` (n,) for all members, or they are (k, n, columns) and (k, n). Each
         member has its own order of the rows, from its seed; with ``shared_order`` all have that of the first. ``rows``,
-        k lists of row numbers, limits each member to its own: it trains as on ``x[rows[i]]`` alone. Every member gets copies of the ``callbacks``, or what the
-        function ``callbacks(model)`` returns for it.
+        k lists of row numbers, limits each member to its own rows: it trains as a model alone on ``x[rows[i]]``. Every
+        member gets copies of the ``callbacks``, or what the function ``callbacks(model)`` returns for it.
 
         A member that its callbacks stop is trained no further, and so is one whose loss is no longer finite: it keeps
         the weights of its last whole step, its history says "not finite" under ``stopped``, and a warning names it.

@@ -1,4 +1,4 @@
-"""Weights of rows: those of the rows themselves, times those of their classes."""
+"""Row weights: checks of ``sample_weight``, and their product with class weights."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ from mlpcore.training.reading import read_array
 def row_weights(sample_weight: Any, rows: int, dtype: str) -> np.ndarray:
     """Row weights as a float64 host array: finite, not negative, not all zero; ones where none are given.
 
-    That they keep this as ``dtype``, and their sum too, is checked as well.
+    DataError otherwise, and if rounded to ``dtype`` all weights are zero or their sum is infinite.
     """
     if sample_weight is None:
         return np.ones(rows)
@@ -59,7 +59,7 @@ def times_class_weights(
 
 
 def _labels(target: np.ndarray, outputs: int) -> tuple[np.ndarray, int]:
-    """The label of every row, and the number of classes; a DataError where the target is no labels."""
+    """The label of every row, and the number of classes; DataError if the target does not consist of labels."""
     if target.ndim == 1 and target.dtype.kind in "iu":
         return target, outputs
     if target.ndim == 2 and target.shape[1] == 1 and np.all((target == 0) | (target == 1)):
@@ -70,7 +70,7 @@ def _labels(target: np.ndarray, outputs: int) -> tuple[np.ndarray, int]:
 
 
 def _check_total(name: str, weights: np.ndarray, dtype: str) -> None:
-    """Some row counts, and all of them together no more than the dtype can hold."""
+    """DataError unless, as ``dtype``, some weight is positive and the sum of all is finite."""
     with np.errstate(over="ignore", under="ignore"):
         rounded = weights.astype(dtype)
         total = np.sum(rounded)
