@@ -89,7 +89,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         return self._predictor(function, self.coefs_, self.intercepts_, x, depth)
 
     def _check_fitted(self) -> None:
-        """NotFittedError before a fit. scikit-learn's check, which takes as long as a third of a prediction, runs only then."""
+        """NotFittedError before a fit; scikit-learn's check, a third of a prediction's time, runs only then."""
         if "_predictor" not in self.__dict__:
             check_is_fitted(self)
             raise NotFittedError(f"This {type(self).__name__} has fitted attributes, but was never fitted; call fit.")

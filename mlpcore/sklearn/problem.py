@@ -70,7 +70,7 @@ class Start(NamedTuple):
 
 
 def on_backend(problem: Problem, place: DeviceAndDtype) -> Dataset:
-    """The data of a problem on the backend. A sparse x stays on the host; if a dense x is too large for the device, all do."""
+    """The data of a problem on the backend. A sparse x stays on the host; if x is too large for the device, all do."""
     backend, dtype = place.backend, place.dtype
     rows, outputs = problem.x.shape[0], problem.loss.outputs(problem.targets)
     if issparse(problem.x):
