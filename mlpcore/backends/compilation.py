@@ -68,10 +68,10 @@ class Compilation:
         self.set(EAGER, "this backend runs each operation at once")
 
     def keep(self, kind: Any, who: str, warn: bool = False) -> None:
-        """Decide for the ``kind`` of the earlier fit from which ``who`` comes: results are then the same bit for bit.
+        """Decide for the ``kind`` of an earlier fit, so that results are the same bit for bit.
 
-        Where that kind cannot be used, the decision stays as it was, and results agree to rounding only; ``warn`` asks
-        for a warning.
+        ``who`` names the model or file that comes from that fit. Where its kind cannot be used, the decision stays as
+        it was, and results agree to rounding only; ``warn`` asks for a warning.
         """
         if kind not in (C, CALLS) or kind == self.kind or self.kind not in ("", C, CALLS):
             return

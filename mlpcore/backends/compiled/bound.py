@@ -21,7 +21,7 @@ ONE_THREAD_BELOW, THREADS_FROM = 200_000, 16_000_000
 
 
 def blas_threads(bound: BoundProgram | NumpyCalls, multiplications: int) -> AbstractContextManager:
-    """The context of a call. BLAS uses one thread if more do not pay for the largest product, or run tiles."""
+    """The context of a call: one BLAS thread if more do not pay for the largest product, or if threads run tiles."""
     tiled = isinstance(bound, BoundProgram) and bound.in_tiles
     return single_threaded() if tiled or ONE_THREAD_BELOW < multiplications < THREADS_FROM else nullcontext()
 

@@ -113,7 +113,10 @@ def _check_integers(jax: Any, host: np.ndarray) -> None:
 
 
 def _precisions(jax: Any, gpu: bool) -> dict[str, Scope]:
-    """The contexts of the precisions. The backend's scope sets true float32; `in_precision` rounds to bfloat16."""
+    """The contexts of the precisions. The backend's scope sets true float32; `in_precision` rounds to bfloat16.
+
+    GPUs also have TF32.
+    """
     scopes: dict[str, Scope] = {"highest": nullcontext, "bfloat16": nullcontext}
     if gpu:
         scopes["tf32"] = lambda: jax.default_matmul_precision("tensorfloat32")
