@@ -32,7 +32,8 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         stopping, log.loss_curve = continued_rule(stopping, estimator), list(getattr(estimator, "loss_curve_", ()))
         log.rows_seen = getattr(estimator, "t_", 0)
         log.validation_loss_curve = getattr(estimator, "validation_loss_curve_", None)
-    if first or estimator.compat is None:  # scikit-learn's warm start overwrites the best weights of the fit before
+    # In scikit-learn a warm start that finds no better weights ends with its last ones.
+    if first or estimator.compat is None:
         stopping.begin(model)
     data = start.data()
     if issparse(data[0]) and not getattr(model.trainer.run, "densifies", False):
@@ -50,7 +51,7 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         validate=validate,
     )
     train(model, Batches(data, row_weights(problem), rows, batch_size), draws, plan, rate, stopping, log)
-    goes_on = once or estimator.warm_start or estimator.compat == "sklearn"
+    keeps_state = once or estimator.warm_start or estimator.compat == "sklearn"
     attributes: dict[str, Any] = {
         "n_iter_": log.epochs,
         "t_": log.rows_seen,
@@ -60,7 +61,9 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         "validation_scores_": stopping.scores if stopping.early_stopping else None,
         "best_validation_score_": stopping.best_score if stopping.early_stopping else None,
         "_no_improvement_count": stopping.count,
-        "_optimizer": WarmStart(model if goes_on else None, draws if goes_on else None, rate.current, rate.factor),
+        "_optimizer": WarmStart(
+            model if keeps_state else None, draws if keeps_state else None, rate.current, rate.factor
+        ),
     }
     if log.loss_curve:
         attributes["loss_"] = log.loss_curve[-1]

@@ -19,13 +19,13 @@ from mlpcore.sklearn.scoring import score, scorer_of
 from mlpcore.typing import Array, Loss
 
 NO_SCORE = (
-    "the score of early stopping (scoring={0!r}) is {2} on the {1} rows held out: such an epoch is not the best and "
-    "does not end training; choose another score, or other rows by validation_data"
+    "the score of early stopping (scoring={0!r}) is {2} on the {1} rows held out: an epoch with such a score is never "
+    "the best one and does not end training; choose another score, or pass other rows as validation_data"
 )
 
 
 class HeldOut(NamedTuple):
-    """Held-out rows: x, encoded target, weights (None: ones), and y as passed to scores; all but x on the host."""
+    """Held-out rows: x, encoded target, weights (None: ones), and y as passed to scorers; all but x on the host."""
 
     x: Any
     target: np.ndarray
@@ -34,13 +34,13 @@ class HeldOut(NamedTuple):
 
     @classmethod
     def of(cls, problem: Any, rows: np.ndarray) -> "HeldOut":
-        """Some rows of a problem."""
+        """The rows of a problem with the numbers ``rows``."""
         weights = None if problem.weights is None else problem.weights[rows]
-        return cls(_taken(problem.x, rows), problem.target[rows], weights, problem.y[rows])
+        return cls(_take_rows(problem.x, rows), problem.target[rows], weights, problem.y[rows])
 
 
-def _taken(x: Any, rows: np.ndarray) -> Any:
-    """Rows of a table of any library."""
+def _take_rows(x: Any, rows: np.ndarray) -> Any:
+    """The rows with the numbers ``rows`` of a table of any library."""
     if library_of(x) in (None, "numpy"):
         return x[rows]
     xp = namespace(x)
@@ -50,29 +50,29 @@ def _taken(x: Any, rows: np.ndarray) -> Any:
 def validator(
     estimator: Any, held_out: HeldOut, loss: Loss, place: Any
 ) -> Callable[[Model], tuple[float, float | None]]:
-    """The function ``model -> (loss, score)``; the score is None without early stopping.
+    """A function ``validate(model) -> (loss, score)`` on the held-out rows; the score is None without early stopping.
 
-    It warns once, at the first score that is NaN or negative infinity.
+    The first score that is NaN or negative infinity causes an UndefinedMetricWarning.
     """
     backend, dtype = place.backend, place.dtype
     rows = held_out.x.shape[0]
     weights = np.ones(rows) if held_out.weights is None else held_out.weights
     on_device = backend.asarray(weights, dtype=backend.dtypes[dtype])
-    by_name = estimator.early_stopping and estimator.scoring not in (None, "loss")
-    scorer = scorer_of(estimator, held_out.y, held_out.weights) if by_name else None
+    uses_scorer = estimator.early_stopping and estimator.scoring not in (None, "loss")
+    scorer = scorer_of(estimator, held_out.y, held_out.weights) if uses_scorer else None
     target: Any = None
     warned = False
 
-    def score_of(model: Model, z: Array, value: float) -> float:
+    def score_of(model: Model, z: Array, loss_value: float) -> float:
         if scorer is not None:
             if not bool(backend.xp.all(backend.xp.isfinite(z))):
                 return math.nan
-            return score(scorer, _seen(estimator, model, place), held_out.x, held_out.y, held_out.weights)
+            return score(scorer, _snapshot(estimator, model, place), held_out.x, held_out.y, held_out.weights)
         if estimator.scoring == "loss":
-            return -value
+            return -loss_value
         return estimator._score_of(loss.predict(z), held_out.y, held_out.weights)
 
-    def look(model: Model) -> tuple[float, float | None]:
+    def validate(model: Model) -> tuple[float, float | None]:
         nonlocal target, warned
         with backend.scope(dtype):
             z = in_blocks(model.trainer.score, held_out.x, backend, dtype)
@@ -90,19 +90,19 @@ def validator(
             warnings.warn(NO_SCORE.format(estimator.scoring, rows, score_value), UndefinedMetricWarning, stacklevel=7)
         return value, score_value
 
-    return look
+    return validate
 
 
-def _seen(estimator: Any, model: Model, place: Any) -> Any:
+def _snapshot(estimator: Any, model: Model, place: Any) -> Any:
     """A copy of the estimator with the model's current parameters, for a scorer."""
-    seen = copy.copy(estimator)
+    snapshot = copy.copy(estimator)
     state = model.trainer.state
     net: Sequential = model.net  # type: ignore[assignment]  # the one that `network` made
     coefs, intercepts, other_params = tree_parts(net, model.layout.view(state.params + 0, state.statistics))
-    seen.coefs_, seen.intercepts_ = coefs, intercepts
-    seen._predictor = Predictor(
+    snapshot.coefs_, snapshot.intercepts_ = coefs, intercepts
+    snapshot._predictor = Predictor(
         *(net, model.loss, other_params, place.backend, place.dtype, place.name), model.compiled
     )
-    seen.n_layers_ = len(coefs) + 1
-    vars(seen).pop("feature_names_in_", None)  # the rows are an array here
-    return seen
+    snapshot.n_layers_ = len(coefs) + 1
+    vars(snapshot).pop("feature_names_in_", None)  # the held-out rows are an array without column names
+    return snapshot

@@ -13,7 +13,7 @@ from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.numpy_calls import NumpyCalls
 from mlpcore.compiler.program import BoundProgram
 
-SECONDS = 0.05  # a call returns to Python, which handles signals, after the first step that ends later
+SECONDS = 0.05  # compiled code returns after the first step that ends later than this, so that Python handles signals
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``compile`` for NumPy: the training step is traced once for each kind of batch; chunks run without Python."""
+"""``compile`` for NumPy: the training step is traced once for each kind of batch; compiled chunks run in C."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from mlpcore.errors import BackendUnavailable
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
 
-ROW_COUNTS = 4  # batch sizes with memory of their own: the full batch, the ragged last one, those of a second fit
+ROW_COUNTS = 4  # bound programs that are kept, one for each batch size: full and last batches of two fits
 
 NoiseSource = TracedNoise | HostNoise
 
@@ -147,8 +147,8 @@ class CompiledSteps:
         return traced
 
     def _bind(self, traced: TracedFunction, exact: tuple[Tree, ...], rows: int) -> BoundStep:
-        places = [aligned_zeros(leaf.shape, leaf.dtype) for leaf in leaves(exact[1:])]
-        bound_inputs = dict(zip(leaves(traced.inputs), [*leaves(self.state), *places], strict=True))
+        buffers = [aligned_zeros(leaf.shape, leaf.dtype) for leaf in leaves(exact[1:])]
+        bound_inputs = dict(zip(leaves(traced.inputs), [*leaves(self.state), *buffers], strict=True))
         bound = bind(traced, rows, bound_inputs, self.compilation)
         if self.compilation.compiles and traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
@@ -159,9 +159,10 @@ class CompiledSteps:
     ) -> Calls[tuple[State, np.ndarray]]:
         """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
         assert self.state is not None
-        for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
-            if leaf is not place:  # the caller has changed the state since the last chunk
-                np.copyto(place, leaf)
+        if state is not self.state:  # the caller has changed the state since the last chunk
+            for own_leaf, leaf in zip(leaves(self.state), leaves(state), strict=True):
+                if leaf is not own_leaf:
+                    np.copyto(own_leaf, leaf)
         _, batch, drawn = prepared.traced.inputs
         loss = prepared.traced.result
         losses, counts = list[np.ndarray](), list[np.ndarray]()
@@ -181,16 +182,17 @@ class CompiledSteps:
                 if error is not None:
                     raise error
             return self.state, np.concatenate(losses)
-        except BaseException as error:  # the state is that after the steps that were counted where they were done
+        except BaseException as error:  # steps of a call that was interrupted are counted in its array ``done``
             raise ChunkError(self.state, int(sum(done[0] for done in counts))) from error
 
 
 def _packed(
     data: Data, order: np.ndarray, noise_bytes: int
 ) -> Iterator[tuple[range, Sequence[np.ndarray], np.ndarray]]:
-    """Yield ranges of steps, packed arrays with their rows, and the row numbers of every step.
+    """Yield a range of steps, contiguous arrays with their rows, and the row numbers (steps, batch) in these arrays.
 
-    Ranges are short enough that their noise, and copies of rows from arrays that are not packed, take little memory.
+    If an array of ``data`` is not contiguous or not aligned, the rows of the range are copied. Ranges are so short that
+    noise and copies take `NOISE_BYTES` at most.
     """
     scattered = [not (array.flags.c_contiguous and array.flags.aligned) for array in data]
     row_bytes = sum(
@@ -213,6 +215,6 @@ def _fits(inputs: Tree, exact: Tree, rows: int) -> bool:
 
 
 def _aligned_copy(array: np.ndarray) -> np.ndarray:
-    place = aligned_zeros(array.shape, array.dtype)
-    place[...] = array
-    return place
+    copy = aligned_zeros(array.shape, array.dtype)
+    copy[...] = array
+    return copy
