@@ -9,7 +9,12 @@ from mlpcore.metrics import METRICS
 METHODS = ("fit", "predict", "evaluate", "save", "to", "summary", "params", "learning_rate", "rate_scale", "snapshot")
 METHODS += ("restore", "specification")
 OWN = ("Activation", "Container")
+STACK = ("fit", "predict", "evaluate", "group", "save", "load")
+ENSEMBLE = ("predict", "std", "quantiles", "votes", "save", "load", "to_onnx")
 TRAINER = ("epoch", "score", "predict", "vector", "snapshot", "restore")
+
+
+CLASSES = ((mc.Model, METHODS), (mc.Stack, STACK), (mc.Ensemble, ENSEMBLE), (mc.Trainer, TRAINER))
 
 
 def line(name: str, thing: object) -> str:
@@ -19,7 +24,7 @@ def line(name: str, thing: object) -> str:
     except ValueError:
         signature = ""
     words = inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-    bare = "".join(signature.replace("self, ", "").replace("(self)", "()"))
+    bare = "".join(signature.replace("self, ", "").replace("cls, ", "").replace("(self)", "()"))
     return f"- `{name}{_without_types(bare)}`: {words}"
 
 
@@ -54,15 +59,20 @@ def page() -> str:
         "Errors and warnings": mc.errors,
     }
     of_parts = {name for part in parts.values() for name in part.__all__}
-    others = [name for name in mc.__all__ if name not in of_parts and name not in ("Model", "Trainer", *OWN)]
+    others = [
+        name
+        for name in mc.__all__
+        if name not in of_parts and name not in (*(kind.__name__ for kind, _ in CLASSES), *OWN)
+    ]
     groups = {title: part.__all__ for title, part in parts.items()}
     groups = {"Callbacks, files, data, checks and backends": others, "Bases of own layers": OWN} | groups
     text = "# API\n\nThe public names, `import mlpcore as mc`. Formulas, shapes and sources are in the docstrings.\n"
     text += "Written by `python docs/make_api.py`.\n\n## Model\n\n"
-    for kind, methods in ((mc.Model, METHODS), (mc.Trainer, TRAINER)):
+    for kind, methods in CLASSES:
         text += line(kind.__name__, kind) + "\n"
         for name in methods:
-            text += "  " + line(f"{kind.__name__}.{name}", inspect.getattr_static(kind, name)) + "\n"
+            method = inspect.getattr_static(kind, name)
+            text += "  " + line(f"{kind.__name__}.{name}", getattr(method, "__func__", method)) + "\n"
     for title, members in groups.items():
         text += f"\n## {title}\n\n" + "".join(line(name, getattr(mc, name)) + "\n" for name in members)
     text += "\n## Metrics, by name\n\n" + "".join(line(name, metric) + "\n" for name, metric in METRICS.items())

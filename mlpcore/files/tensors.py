@@ -65,17 +65,17 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     The header is checked against the limits and the length of the file before memory of its sizes is allocated.
     FileNotFoundError where there is no file, ModelFileError for every other fault.
     """
-    name = os.fspath(path)
+    name, expected = os.fspath(path), f"an {kind}" if kind == "ensemble" else f"a {kind}"
     try:
         with open(name, "rb") as file:
             about = _about(file, name)
             if about.get("kind") != kind:
                 description = KINDS.get(str(about.get("kind")), f"of the unknown kind {short(about.get('kind'))}")
-                raise ModelFileError(f"{name} is {description}; expected a {kind}")
+                raise ModelFileError(f"{name} is {description}; expected {expected}")
             file.seek(0)
             data = file.read()
     except IsADirectoryError:
-        raise ModelFileError(f"{name} is a directory, expected a {kind} file") from None
+        raise ModelFileError(f"{name} is a directory, expected {expected} file") from None
     start = data.index(_MARK) + len(_MARK)
     if data[start : start + len(_ZEROS)] != _digest(data, start):
         raise ModelFileError(f"{name} was changed or damaged after it was written: its digest differs; use a copy")

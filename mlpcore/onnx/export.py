@@ -13,6 +13,7 @@ from mlpcore.compiler.trace import Tracer
 from mlpcore.errors import ConfigurationError, MissingDependency
 from mlpcore.files.writing import Path, replace_file
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from mlpcore.losses.mixture import mixture
 from mlpcore.namespace import namespace
 from mlpcore.onnx.nodes import Nodes
 from mlpcore.onnx.printer import OnnxPrinter
@@ -24,7 +25,7 @@ PARTS = ("mean", "variance")  # the outputs of a loss whose prediction is a pair
 
 
 def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | None = None) -> Any:
-    """The `mlpcore.Model` as an ``onnx.ModelProto`` (opset 17, IR 8), also written to ``path`` where one is given.
+    """A `mlpcore.Model` or `mlpcore.Ensemble` as an ``onnx.ModelProto`` (opset 17, IR 8), also written to ``path``.
 
     The input is ``X`` (n, columns) in the model's dtype, for any n. The output ``prediction`` is the result of
     ``model.predict``; a GaussianNLL has two outputs instead, ``mean`` and ``variance``. With ``classes``, the names of
@@ -35,14 +36,40 @@ def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | No
     completely or not at all. Errors: MissingDependency without the package onnx (extra ``onnx``), ConfigurationError
     for a user's own layer or loss with operations that ONNX lacks.
     """
+    members = tuple(getattr(model, "models", (model,)))
+    params = tuple(_host_params(member) for member in members)
+    first, columns = members[0], _columns(members[0].net, params[0])
+    where = {"columns": columns, "dtype": first.dtype, "classes": classes}
+    if len(members) == 1:
+        return network_to_onnx(first.net, params[0], first.loss, path, **where)
+
+    def outputs(scores: Sequence[Array]) -> dict[str, Array]:
+        links = [member.loss.predict(z) for member, z in zip(members, scores, strict=True)]
+        return _outputs(first.loss, mixture(links), classes)
+
+    return network_to_onnx(
+        _Several([member.net for member in members]), params, first.loss, path, outputs=outputs, **where
+    )
+
+
+class _Several:
+    """Networks that take the same rows."""
+
+    def __init__(self, nets: Sequence[Layer]) -> None:
+        self.nets = nets
+
+    def forward(self, params: Params, x: Array) -> tuple[list[Array], None]:
+        """The scores of each."""
+        return [net.forward(own, x)[0] for net, own in zip(self.nets, params, strict=True)], None
+
+
+def _host_params(model: Any) -> Params:
     with model.backend.scope(model.dtype):
-        params = tree_map(to_host, model.params)
-    columns = _columns(model.net, params)
-    return network_to_onnx(model.net, params, model.loss, path, columns=columns, dtype=model.dtype, classes=classes)
+        return tree_map(to_host, model.params)
 
 
 def network_to_onnx(
-    net: Layer,
+    net: "Layer | _Several",
     params: Params,
     loss: Loss,
     path: Path | None = None,
@@ -79,7 +106,7 @@ def network_to_onnx(
     params = tree_map(traced, params)
     try:
         scores = net.forward(params, x)[0]
-        results = _outputs(loss, scores, classes) if outputs is None else outputs(scores)
+        results = _outputs(loss, loss.predict(scores), classes) if outputs is None else outputs(scores)
         results = {name: tracer.asarray(array) for name, array in results.items()}
     except ConfigurationError:
         raise
@@ -101,9 +128,8 @@ def network_to_onnx(
     return exported
 
 
-def _outputs(loss: Loss, scores: Array, classes: Sequence[Any] | None) -> dict[str, Array]:
+def _outputs(loss: Loss, prediction: Any, classes: Sequence[Any] | None) -> dict[str, Array]:
     """The outputs by name, without the label of the most probable class, which `_most_probable` adds."""
-    prediction = loss.predict(scores)
     if classes is not None:
         return _classified(loss, prediction, classes)
     return dict(zip(PARTS, prediction, strict=True)) if isinstance(prediction, tuple) else {PREDICTION: prediction}

@@ -12,9 +12,9 @@ NUMBERS = (int, float)
 def architecture(model: Model) -> dict[str, Any]:
     """All that the members of a stack have in common, as JSON values, and the numbers in which they may differ."""
     about = {name: value for name, value in describe(model.specification).items() if name != "seed"}
-    shapes = {name: [*slot.shape] for name, slot in model.layout.slots.items()}
+    shapes = {name: str(slot.shape) for name, slot in model.layout.slots.items()}
     place = {"name": model.backend.name, "device": str(model.backend.device)}
-    return about | {"metrics": list(model.metrics), "backend": place, "compile": model.compiled.asked, "shapes": shapes}
+    return about | {"metrics": list(model.metrics), "backend": place, "compile": model.compiled.asked, "params": shapes}
 
 
 def first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
@@ -24,7 +24,7 @@ def first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for where, a, b in differences(one, other):
-        if where.startswith("shapes") or not (_is_number(a) and _is_number(b)):
+        if not (_is_number(a) and _is_number(b)):
             yield where, a, b
 
 

@@ -4,13 +4,18 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from array_api_compat import device as device_of
+
 from mlpcore.backends.backend import Backend
 from mlpcore.errors import ConfigurationError
 from mlpcore.files.writing import Path
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from mlpcore.losses.mixture import mixture, spread
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
+from mlpcore.onnx import to_onnx
 from mlpcore.stacks.files import load_models, save_models
+from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
 
@@ -52,19 +57,14 @@ class Ensemble(Sequence[Model]):
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
         """The mean of the members' predictions, (n, outputs); ``(mean, variance)`` for a GaussianNLL."""
-        members = self._members(x, batch_size)
-        if not isinstance(members, tuple):
-            return _mean(members)
-        means, variances = members
-        return _mean(means), _mean(variances) + _variance(means)
+        return mixture(self._members(x, batch_size))
 
     def std(self, x: Any, batch_size: int | None = None) -> Array:
         """The standard deviation (n, outputs) of the members' predictions, ``sqrt(mean((p_i - mean(p))^2))``.
 
         For a GaussianNLL it is that of the mixture: the root of the variance that `predict` gives.
         """
-        members = self._members(x, batch_size)
-        variance = _mean(members[1]) + _variance(members[0]) if isinstance(members, tuple) else _variance(members)
+        variance = spread(self._members(x, batch_size))
         return namespace(variance).sqrt(variance)
 
     def quantiles(self, x: Any, levels: Sequence[float] = (0.05, 0.5, 0.95), batch_size: int | None = None) -> Array:
@@ -74,7 +74,7 @@ class Ensemble(Sequence[Model]):
         """
         if not all(isinstance(level, (int, float)) and 0 <= level <= 1 for level in levels) or not len(levels):
             raise ConfigurationError(f"quantiles: levels is {levels!r}, expected numbers from 0 to 1")
-        members = self._members(x, batch_size)
+        members = stacked(self._members(x, batch_size))
         values = members[0] if isinstance(members, tuple) else members
         xp = namespace(values)
         ordered = xp.sort(values, axis=0)
@@ -96,14 +96,13 @@ class Ensemble(Sequence[Model]):
         loss = self.models[0].loss
         if not isinstance(loss, (SigmoidCrossEntropy, SoftmaxCrossEntropy)):
             raise ConfigurationError(f"votes: {loss!r} has no classes, expected a cross-entropy; see quantiles and std")
-        members = self._members(x, batch_size)
+        members = stacked(self._members(x, batch_size))
         xp = namespace(members)
         if isinstance(loss, SigmoidCrossEntropy):
             chosen = members > 0.5
         else:
-            numbers = xp.arange(members.shape[-1], device=members.device if hasattr(members, "device") else None)
-            chosen = xp.argmax(members, axis=-1)[..., None] == numbers
-        return _mean(xp.astype(chosen, members.dtype))
+            chosen = xp.argmax(members, axis=-1)[..., None] == xp.arange(members.shape[-1], device=device_of(members))
+        return xp.mean(xp.astype(chosen, members.dtype), axis=0)
 
     def save(self, path: Path) -> None:
         """Write all members to one safetensors file, whole or not at all, as `Model.save` does one."""
@@ -114,27 +113,27 @@ class Ensemble(Sequence[Model]):
         """The ensemble that `save` wrote, on any backend; errors as of `mlpcore.load`."""
         return cls(load_models(path, "ensemble", backend, device))
 
-    def _members(self, x: Any, batch_size: int | None) -> Tree:
-        """The predictions of all members (k, n, outputs), in the library of x."""
-        return stacked([model.predict(x, batch_size) for model in self.models])
+    def to_onnx(self, path: Path | None = None, *, classes: Sequence[Any] | None = None) -> Any:
+        """All members and the mean of their predictions as one ONNX model, see `mlpcore.onnx.to_onnx`."""
+        return to_onnx(self, path, classes=classes)
+
+    def _members(self, x: Any, batch_size: int | None) -> list[Tree]:
+        """The predictions of all members, in the library of x."""
+        predictions = [model.predict(x, batch_size) for model in self.models]
+        check_shapes(predictions)
+        return predictions
 
 
 def stacked(predictions: Sequence[Tree]) -> Tree:
-    """The predictions of several models, stacked leaf by leaf; ConfigurationError where their shapes differ."""
-    if isinstance(predictions[0], tuple):
-        return tuple(stacked(parts) for parts in zip(*predictions, strict=True))
-    for i, prediction in enumerate(predictions):
-        if prediction.shape != predictions[0].shape:
+    """The predictions of several models (k, n, outputs), stacked leaf by leaf."""
+    return tree_map(lambda *leaves: namespace(leaves[0]).stack(list(leaves)), *predictions)
+
+
+def check_shapes(predictions: Sequence[Tree]) -> None:
+    """ConfigurationError where the predictions have different shapes."""
+    first, *_ = shapes = [[tuple(leaf.shape) for leaf in leaves(prediction)] for prediction in predictions]
+    for i, shape in enumerate(shapes):
+        if shape != first:
             raise ConfigurationError(
-                f"the prediction of member {i} has shape {tuple(prediction.shape)}, and that of member 0 "
-                f"{tuple(predictions[0].shape)}"
+                f"the prediction of member {i} has shape {shape[0]}, and that of member 0 {first[0]}"
             )
-    return namespace(predictions[0]).stack(list(predictions))
-
-
-def _mean(members: Array) -> Array:
-    return namespace(members).mean(members, axis=0)
-
-
-def _variance(members: Array) -> Array:
-    return namespace(members).var(members, axis=0)
