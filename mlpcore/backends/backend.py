@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,13 +47,15 @@ class Compilers:
     compute products of float32 in ``compilation.precision``, one of ``precisions``.
 
     A `Run` may have a method ``calls`` beside: a generator that hands out its calls of compiled code
-    (`mlpcore.backends.calls`); ``together(calls)`` does those of several runs.
+    (`mlpcore.backends.calls`); ``together(calls)`` does those of several runs. ``one_thread()`` is a context in which
+    compiled code uses the calling thread only, for callers that train several models on threads of their own.
     """
 
     steps: Callable[[Step, Layout, Compilation], Run]
     function: CompileFunction = uncompiled
     precisions: tuple[str, ...] = ("highest",)
     together: Together = one_by_one
+    one_thread: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True)

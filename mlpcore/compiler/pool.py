@@ -2,7 +2,8 @@
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +31,7 @@ static struct {
   _Atomic(const void *) context;
   _Atomic I tiles, threads, undone;
   _Atomic uint64_t ticket;
-  _Atomic int taken, asleep, awaited;
+  _Atomic int taken, asleep, awaited, unused;
   I workers;
   pthread_mutex_t lock;
   pthread_cond_t begun, ended;
@@ -100,10 +101,13 @@ static void hire(I wanted) {
   pthread_sigmask(SIG_SETMASK, &before, 0);
 }
 
+// While more calls ask for no threads than ask for them again, every caller runs its tiles alone.
+void mlpcore_use(int change) { atomic_fetch_sub(&pool.unused, change); }
+
 // Runs phase(context, 0) to phase(context, tiles - 1) on so many threads, the caller among them. While another caller
 // has the threads, this one does its tiles alone.
 void mlpcore_tiles(Phase phase, const void *context, I tiles, I threads) {
-  if (threads < 2 || atomic_exchange(&pool.taken, 1)) {
+  if (threads < 2 || atomic_load(&pool.unused) || atomic_exchange(&pool.taken, 1)) {
     for (I tile = 0; tile < tiles; tile++) phase(context, tile);
     return;
   }
@@ -203,6 +207,22 @@ def address() -> int | None:
         return ctypes.cast(_library().mlpcore_tiles, ctypes.c_void_p).value
     except CompilerError:
         return None
+
+
+@contextmanager
+def unused() -> Iterator[None]:
+    """A context in which compiled code runs its tiles on the calling thread, for callers with threads of their own.
+
+    It holds for the whole process; the results are the same.
+    """
+    if address() is None:
+        yield
+        return
+    _library().mlpcore_use(ctypes.c_int(-1))
+    try:
+        yield
+    finally:
+        _library().mlpcore_use(ctypes.c_int(1))
 
 
 def threads() -> int:

@@ -4,7 +4,7 @@ import math
 import operator
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +86,7 @@ class Trainer:
         self.backend, self.dtype, self.seed = backend, dtype, seed
         self.compilation = Compilation() if compilation is None else compilation
         self.layout, self.progress = Layout(params), Position()
+        self._without_noise: dict[int, Draw] = {}  # by the columns of x
         with backend.scope(dtype):
             self.state: State = fresh_state(params, self.layout, optimizer, backend, rules.ema is not None)
             step = make_step(net, loss, optimizer, self.layout, rules)
@@ -195,18 +196,7 @@ class Trainer:
         NonFiniteError after a failed step, which has left the state as it was, and after an update that overflowed,
         which is only detected once it is done.
         """
-        first, stream = self.progress.step, Stream(self.seed, "noise")
-
-        def noise(stream: Any, rows: Any) -> Noise:
-            return self.net.noise(stream, (rows, data.x.shape[1]), self.dtype)
-
-        stream = replace(stream, step=first)
-        draw: Draw = StepNoise(noise, stream, chunk.shape[1], full_batch)
-        if not leaves(empty := (noise(stream, 1), full_batch)):  # no step needs arrays
-
-            def draw(i: int) -> tuple[Noise, Tree]:
-                return empty
-
+        first, draw = self.progress.step, self._draw(data.x.shape[1], chunk.shape[1], full_batch)
         try:
             if (calls := getattr(self.run, "calls", None)) is not None:
                 self.state, losses = yield from calls(self.state, data, chunk, draw)
@@ -233,6 +223,19 @@ class Trainer:
             step = first + int(np.argmax(~np.isfinite(host))) + 1
             raise infinite_loss(epoch, step)
         return host
+
+    def _draw(self, columns: int, rows: int, full_batch: Tree) -> Draw:
+        """The draws of the next steps; the same object for all chunks whose steps need no arrays."""
+        if isinstance(full_batch, tuple) and columns in self._without_noise:
+            return self._without_noise[columns]
+
+        def noise(stream: Any, rows: Any) -> Noise:
+            return self.net.noise(stream, (rows, columns), self.dtype)
+
+        stream = Stream(self.seed, "noise", step=self.progress.step)
+        if leaves(empty := (noise(stream, 1), full_batch)):
+            return StepNoise(noise, stream, rows, full_batch)
+        return self._without_noise.setdefault(columns, lambda i: empty)
 
     def _memory_error(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
         """The OutOfMemoryError for an error of the device about too little memory, None for other errors."""

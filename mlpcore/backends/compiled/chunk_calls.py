@@ -1,7 +1,7 @@
 """Calls of bound steps: the chunk of one network, or those of several networks side by side."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
@@ -28,6 +28,13 @@ class ChunkCall:
         """Run the steps."""
         with blas_threads(self.bound, self.largest_product):
             self.bound.run_steps(self.steps, monotonic() + SECONDS)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A context in which each call of compiled code uses the calling thread only."""
+    with pool.unused(), single_threaded():
+        yield
 
 
 def run_together(calls: Sequence[Call]) -> list[Exception | None]:

@@ -51,6 +51,7 @@ class HostNoise:
     def __init__(self, draw: Draw, rows: int) -> None:
         self.draw, self.rows = draw, rows
         self.first = tree_map(np.asarray, draw(0))
+        self.is_empty = not leaves(self.first)
         self.bytes_per_step = sum(leaf.nbytes for leaf in leaves(self.first))
 
     def inputs(self, rows: Dim) -> Tree:
@@ -58,7 +59,9 @@ class HostNoise:
 
         With a single row, an axis of rows cannot be told from another axis of length 1: `RowsNeeded`.
         """
-        if rows is N and self.rows == 1 and leaves(self.first):
+        if self.is_empty:
+            return self.first
+        if rows is N and self.rows == 1:
             raise RowsNeeded("one row")
 
         def abstract(leaf: np.ndarray) -> AbstractArray:
@@ -75,7 +78,7 @@ class HostNoise:
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
         """As `TracedNoise.stacks`; draws may raise an error, which is returned, so that the steps before it can run."""
-        if not leaves(self.first):
+        if self.is_empty:
             return len(steps), [], None
         drawn: list[list[np.ndarray]] = []
         error: BaseException | None = None

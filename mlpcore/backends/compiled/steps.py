@@ -91,6 +91,7 @@ class CompiledSteps:
         self.state: State | None = None
         self.bound: dict[Any, BoundStep] = {}
         self.traced: list[TracedFunction] = []
+        self.empty: HostNoise | None = None  # the source of the last chunk without draws
         self.draws_traced = True  # False once a layer's draws cannot be traced
 
     def prepare(self, state: State, data: Data, rows: int, draw: Draw) -> tuple[BoundStep, NoiseSource]:
@@ -105,7 +106,9 @@ class CompiledSteps:
                 raise
             except Exception:  # a layer's draws cannot be traced: the host draws
                 self.draws_traced = False
-        source = HostNoise(draw, rows)
+        source = self.empty if self.empty is not None and self.empty.draw is draw else HostNoise(draw, rows)
+        if source.is_empty:
+            self.empty = source
         return self._prepare(data, rows, source), source
 
     def _prepare(self, data: Data, rows: int, source: NoiseSource) -> BoundStep:
