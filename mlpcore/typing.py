@@ -62,7 +62,10 @@ class Layer(Protocol):
         """``(y, cache)``. ``training=None`` means inference, and only that."""
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """``(dx, dparams)``: sums over the rows; ``dparams`` mirrors the parameters, ``running_...`` left out."""
+        """``(dx, dparams)``: sums over the rows; ``dparams`` mirrors the parameters, ``running_...`` left out.
+
+        ``cache`` is that of a pass in training, or of one in inference, for derivatives of a finished network.
+        """
 
 
 @runtime_checkable
