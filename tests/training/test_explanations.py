@@ -6,21 +6,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import TILED, call
 from devices import PLACES, open_place
 from fitting import EAGER, LABELS, NET, PLAIN, ROWS, X, Y, assert_same, classifier, make, state_of, with_extras
-from members import LAYERS, LOSSES, assert_close
+from members import LAYERS, LOSSES, assert_close, layer_arrays
 from optional import optional
 from refusals import changed, refused
+from runs import RUNS, trace
 
 import mlpcore as mc
 from mlpcore.backends import streaming
 from mlpcore.backends.compilation import C
 from mlpcore.backends.transfer import library_of
 from mlpcore.compiler.build import find_compiler
+from mlpcore.compiler.graph import N
 from mlpcore.gradient_check import draw_targets
 from mlpcore.layers.containers import children
 from mlpcore.random import Stream
 from mlpcore.training import explanations
+from mlpcore.training.gradients import InputGradient
+from mlpcore.trees import Layout
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 KINKED = ("ReLU", "LeakyReLU", "LeakyReLU 0.3", "ELU", "ELU 0.7", "SELU", "nested")  # the slope jumps, or its slope
@@ -192,6 +197,28 @@ def test_compiled_code_agrees_with_numpy_calls(dtype: str) -> None:
     assert_close(*(model.integrated_gradients(X, 1) for model in models))
 
 
+@pytest.mark.parametrize("printer", TILED)
+@pytest.mark.parametrize("case", ["nested", "nested with BatchNorm"])
+def test_every_printed_program_gives_the_numbers_of_plain_code(case: str, printer: str) -> None:
+    net = LAYERS[case](4)
+    params, x, _, _ = layer_arrays(net, 4, 11, "float64")
+    layout, rows = Layout(params), np.concatenate([x, np.arange(11.0)[:, None] % 3], axis=1)
+    vector, statistics = layout.flat(params), layout.running(params)
+
+    def function(xp: Any, rows: Any, vector: Any, *statistics: Any) -> list[Any]:
+        return [InputGradient(net)(layout.view(vector, statistics), rows)]
+
+    arrays = (rows, vector, *statistics)
+    (got,) = call(function, arrays, [(N, 5), *(array.shape for array in arrays[1:])], 11, printer)
+    assert_close(got, InputGradient(net)(params, rows))
+
+
+@pytest.mark.parametrize("case", ["nested", "nested with BatchNorm"])
+def test_a_compiled_gradient_is_computed_row_by_row(case: str) -> None:
+    """In blocks of any size, therefore, and without the gradients of parameters, which are sums over the rows."""
+    assert trace(case, *RUNS[f"input gradient of {case}"]("float32", None)).row_by_row
+
+
 def test_the_weights_of_now_are_explained() -> None:
     """Those after further training, and the average where one is kept."""
     for ema in (None, 0.5):
@@ -238,14 +265,19 @@ def test_rows_that_do_not_fit_on_the_device_are_explained_in_blocks(
     """They stay on the host, and so does the result, which is as large."""
     backend, most = open_place(place), 0
 
-    def asarray(x: Any, dtype: Any = None) -> Any:
-        nonlocal most
-        most = max(most, np.shape(x)[0] if np.ndim(x) == 2 else 0)
-        return backend.asarray(x, dtype=dtype)
+    def noting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **words: Any) -> Any:
+            nonlocal most
+            result = function(*args, **words)
+            most = max(most, result.shape[0] if result.ndim >= 2 else 0)
+            return result
 
+        return noted
+
+    monkeypatch.setattr(backend.xp, "concat", noting(backend.xp.concat))
     monkeypatch.setattr(streaming, "BUFFER_BYTES", 0)
     tree = make(PLAIN, seed=5).params
-    small = with_extras(replace(backend, asarray=asarray), free_memory=lambda: 0)
+    small = with_extras(replace(backend, asarray=noting(backend.asarray)), free_memory=lambda: 0)
     model, expected = make(PLAIN, params=tree, backend=small), make(PLAIN, params=tree)
     for words in ({}, {"baseline": X[::-1], "steps": 3}):
         ask = "integrated_gradients" if words else "input_gradient"
