@@ -6,8 +6,8 @@ from pathlib import Path
 import mlpcore as mc
 from mlpcore.metrics import METRICS
 
-METHODS = ("fit", "predict", "evaluate", "save", "to", "summary", "params", "learning_rate", "rate_scale", "snapshot")
-METHODS += ("restore", "specification")
+METHODS = ("fit", "predict", "evaluate", "input_gradient", "integrated_gradients", "save", "to", "summary", "params")
+METHODS += ("learning_rate", "rate_scale", "snapshot", "restore", "specification")
 OWN = ("Activation", "Container")
 STACK = ("fit", "predict", "evaluate", "group", "save", "load")
 ENSEMBLE = ("predict", "std", "quantiles", "votes", "save", "load", "to_onnx")

@@ -1,4 +1,4 @@
-"""Makes ``docs/images/tutorial_*.png`` by running the tutorials, whose own blocks draw and save them.
+"""Makes ``tutorial_*.png`` and ``explanations_*.png`` in docs/images by running the pages, whose blocks save them.
 
 Run ``python docs/make_pictures.py`` after a change to a page; with names (``xor two_neurons``) only those pages run.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from conftest import PAGES, TUTORIALS, begin, end
 
 IMAGES = Path(__file__).parent / "images"
+DRAWING = [*sorted(TUTORIALS.glob("*.md")), Path(__file__).parent / "explanations.md"]
 
 
 def make(page: Path) -> list[str]:
@@ -19,13 +20,13 @@ def make(page: Path) -> list[str]:
     try:
         for example in document.examples():
             example.evaluate()
-        return [shutil.copy(picture, IMAGES) for picture in sorted(Path.cwd().glob("tutorial_*.png"))]
+        return [shutil.copy(picture, IMAGES) for picture in sorted(Path.cwd().glob("*.png"))]
     finally:
         end(document.namespace)
 
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    for page in sorted(TUTORIALS.glob("*.md")):
+    for page in DRAWING:
         if page.stem in sys.argv[1:] or len(sys.argv) == 1:
             print(page.stem, *make(page))

@@ -26,6 +26,7 @@ from mlpcore.schedules.rate import rate_at
 from mlpcore.summary import summary
 from mlpcore.training.comparison import describe_weights
 from mlpcore.training.evaluation import evaluate, validation_rows
+from mlpcore.training.explanations import input_gradient, integrated_gradients
 from mlpcore.training.fits import check_fit, check_fit_callbacks, new_fit
 from mlpcore.training.history import History
 from mlpcore.training.ingest import ingest, ingest_rows, output_columns
@@ -265,6 +266,49 @@ class Model:
         """The mean loss over the rows (without penalty), and the model's metrics by name."""
         with self.backend.scope(self.dtype):
             return evaluate(self.trainer, self.metrics, *ingest(self.trainer, x, y, sample_weight)[0])
+
+    def input_gradient(self, x: Any, output: int | None = None, *, batch_size: int | None = None) -> Array:
+        """The derivatives (n, columns) of one score of every row by each of its inputs. The same library as ``x``.
+
+        Entry (i, k) is ``d z_i[output] / d x_ik``, where z (n, outputs) are the raw scores, before the link of the
+        loss. ``output`` is the number of a score, from 0. None means the only score, or with `SoftmaxCrossEntropy` the
+        predicted class of each row, which has its largest score. The unit of an entry is that of the score per unit of
+        column k of ``x``, as ``x`` is given here: a derivative with respect to a standardized column is one per
+        standard deviation.
+
+        The network is in inference: Dropout is the identity and BatchNorm has constant statistics. The derivatives are
+        those of the layers' own backward passes; at a kink, such as ReLU's at 0, they are what the layer says there.
+        ``batch_size`` is the number of rows in one pass. Errors: ConfigurationError for an ``output`` that the network
+        does not have, or None where no class is predicted; DataError for rows that `predict` refuses.
+
+        Source: Simonyan, Vedaldi & Zisserman (2014), "Deep inside convolutional networks: visualising image
+        classification models and saliency maps", sec. 3.
+        """
+        return input_gradient(self.trainer, x, output, batch_size)
+
+    def integrated_gradients(
+        self, x: Any, output: int | None = None, *, baseline: Any = None, steps: int = 50, batch_size: int | None = None
+    ) -> Array:
+        """The share (n, columns) of every input in the score's difference to that of a baseline. As `input_gradient`.
+
+        With the row x, its baseline b and the score z of number ``output``::
+
+            share_k = (x_k - b_k) * integral from 0 to 1 of  (d z / d x_k)(b + a (x - b))  da
+            sum_k share_k = z(x) - z(b)
+
+        The shares have the unit of the score. ``output`` is as in `input_gradient`; None means the class predicted for
+        x, along the whole path. ``baseline`` is a row (columns,), an array like ``x``, or None for zeros; it should be
+        an input without information, such as the mean of each column or a black image.
+
+        The integral is computed by Gauss-Legendre quadrature with ``steps`` nodes, 1 to 1000, so that the second
+        equation holds up to the error of that rule and rounding. With smooth activations the error is that of rounding.
+        With kinks, such as ReLU's, it falls as 1 / steps. Where a path passes near a row that a LayerNorm finds almost
+        constant, more steps are needed: compare the two sides. ``batch_size`` is the number of points on paths in one
+        pass. Errors: as `input_gradient`, and DataError for a baseline of another shape.
+
+        Source: Sundararajan, Taly & Yan (2017), "Axiomatic attribution for deep networks", eq. 1 and prop. 1.
+        """
+        return integrated_gradients(self.trainer, x, output, baseline, steps, batch_size)
 
     @property
     def specification(self) -> Specification:

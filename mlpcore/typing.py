@@ -67,7 +67,10 @@ class Layer(Protocol):
         """``(y, cache)``; inference exactly if ``training`` is None."""
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """``(dx, dparams)``; ``dparams``, sums over the rows, is a tree like the parameters without ``running_...``."""
+        """``(dx, dparams)``; ``dparams``, sums over the rows, is a tree like the parameters without ``running_...``.
+
+        ``cache`` is that of a training pass, or of one in inference, for derivatives of a trained network.
+        """
 
 
 @runtime_checkable

@@ -1,6 +1,8 @@
-"""The weighted loss of a network on a batch of rows and its gradient, as one function of arrays."""
+"""Gradients of a network: of the weighted loss by the parameters, and of a score by the inputs."""
 
 from dataclasses import dataclass
+
+from array_api_compat import device as device_of
 
 from mlpcore.layers.containers import observe
 from mlpcore.namespace import namespace
@@ -34,3 +36,26 @@ class ValueAndGrad:
 def value_and_grad(net: Layer, loss: Loss) -> ValueAndGrad:
     """The function `ValueAndGrad` of a network and a loss."""
     return ValueAndGrad(net, loss)
+
+
+@dataclass(frozen=True)
+class InputGradient:
+    """The function ``(params, rows) -> dx``: the derivatives (n, columns) of one score of each row by its inputs.
+
+    ``rows`` (n, columns + 1) hold x and, in the last column, the number j of the score. The pass is one of inference:
+    no noise, and running statistics are constants. No row depends on another then, so that the backward pass of the sum
+    over the rows gives the derivatives of every row::
+
+        z, cache = forward(x)        dz_ik = 1 where k = j_i, else 0        dx = backward(cache, dz)
+    """
+
+    net: Layer
+
+    def __call__(self, params: Params, rows: Array) -> Array:
+        """One pass forward and one backward."""
+        z, cache = self.net.forward(params, rows[..., :-1])
+        xp = namespace(z)
+        numbers = xp.arange(z.shape[-1], dtype=z.dtype, device=device_of(z))
+        dz = xp.broadcast_to(xp.astype(rows[..., -1:] == numbers, z.dtype), z.shape)
+        dx, _ = self.net.backward(params, cache, dz, need_dx=True)
+        return dx

@@ -1,9 +1,10 @@
-"""The network in inference: raw scores and predictions, a block of rows at a time."""
+"""The network in inference: raw scores, predictions, and derivatives of a score by x, a block of rows at a time."""
 
 from collections.abc import Callable
 
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
+from mlpcore.training.gradients import InputGradient
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Tree
 
@@ -12,7 +13,10 @@ BLOCK_ROWS = 4096  # the default number of rows in a forward pass
 
 
 class Scores:
-    """The functions ``score`` and ``predict`` of flat vector, running statistics and rows x (n, columns), compiled."""
+    """Compiled functions of the flat vector, the running statistics and rows x (n, columns).
+
+    The rows of ``input_gradient`` have one column more, see `mlpcore.training.gradients.InputGradient`.
+    """
 
     def __init__(self, net: Layer, loss: Loss, layout: Layout, backend: Backend, compilation: Compilation) -> None:
         def score(vector: Array, statistics: Statistics, x: Array) -> Array:
@@ -21,9 +25,15 @@ class Scores:
         def predict(vector: Array, statistics: Statistics, x: Array) -> Tree:
             return loss.predict(score(vector, statistics, x))
 
+        gradient = InputGradient(net)
+
+        def input_gradient(vector: Array, statistics: Statistics, rows: Array) -> Array:
+            return gradient(layout.view(vector, statistics), rows)
+
         self.backend = backend
-        self.score, self.predict = (
-            self._in_blocks(backend.compile.function(function, compilation)) for function in (score, predict)
+        self.score, self.predict, self.input_gradient = (
+            self._in_blocks(backend.compile.function(function, compilation))
+            for function in (score, predict, input_gradient)
         )
 
     def _in_blocks(self, function: Callable[[Array, Statistics, Array], Tree]) -> Callable[..., Tree]:

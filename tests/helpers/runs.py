@@ -14,6 +14,7 @@ from mlpcore.compiler.graph import N, Untraceable
 from mlpcore.layers.containers import observe
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
+from mlpcore.training.gradients import InputGradient
 from mlpcore.training.rules import Rules
 from mlpcore.trees import tree_map
 from mlpcore.typing import Batch
@@ -32,6 +33,15 @@ def layer_run(case: str, dtype: str, stack: int | None) -> Run:
         return y, dx, grads, observe(layer, params, cache), layer.forward(params, x)[0]
 
     return function, layer_arrays(layer, 4, ROWS, dtype, members=stack)
+
+
+def input_gradient_run(case: str, dtype: str, stack: int | None) -> Run:
+    """The derivatives of a score by x, a score of its own for each row."""
+    layer = LAYERS[case](4)
+    params, x, _, _ = layer_arrays(layer, 4, ROWS, dtype, members=stack)
+    numbers = np.arange(ROWS, dtype=dtype)[:, None] % layer.output_width(4)
+    rows = np.concatenate([x, np.broadcast_to(numbers, (*x.shape[:-1], 1))], axis=-1)
+    return lambda params, rows: (InputGradient(layer)(params, rows),), (params, rows)
 
 
 def loss_run(case: str, dtype: str, stack: int | None) -> Run:
@@ -79,6 +89,7 @@ def step_run(rules: Rules, dtype: str, stack: int | None = None) -> Run:
 
 RUNS: dict[str, Callable[[str, int | None], Run]] = {
     **{f"layer {case}": partial(layer_run, case) for case in LAYERS},
+    **{f"input gradient of {case}": partial(input_gradient_run, case) for case in ("nested", "nested with BatchNorm")},
     **{f"loss {case}": partial(loss_run, case) for case in LOSSES},
     **{f"predictions under {case}": partial(link_run, case) for case in LOSSES},
     **{f"optimizer {case}": partial(optimizer_run, case) for case in UPDATES},

@@ -12,7 +12,7 @@ from mlpcore.layers.containers import observe
 from mlpcore.losses import HalfSquaredError
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
-from mlpcore.training.gradients import value_and_grad
+from mlpcore.training.gradients import InputGradient, value_and_grad
 from mlpcore.trees import Layout, tree_map
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -44,6 +44,19 @@ def test_layers(case, dtype, library, k, rows, width, shared, seed):
     expected = stacked(map(library.get, alone))
     # Without parameters and noise nothing tells the networks apart, and what is made of a shared x stays shared.
     assert_close(tree_map(lambda a, b: np.broadcast_to(a, b.shape), got, expected), expected)
+
+
+@pytest.mark.parametrize("case", TRAINED)
+@pytest.mark.parametrize("shared", [True, False])
+def test_input_gradients(case, shared, library):
+    layer = LAYERS[case](4)
+    params, x, _, _ = layer_arrays(layer, 4, 5, "float64", members=3)
+    rows = np.concatenate([x, np.ones((3, 5, 1))], axis=-1)
+    params, rows = library.put((params, rows))
+    alone = [InputGradient(layer)(pick(params, j), rows[0 if shared else j]) for j in range(3)]
+    assert_close(
+        library.get(InputGradient(layer)(params, rows[0] if shared else rows)), stacked(map(library.get, alone))
+    )
 
 
 @pytest.mark.parametrize("case", LAYERS)
