@@ -17,7 +17,11 @@ from mlpcore.typing import Dataset, Loss, Params
 
 class Problem(NamedTuple):
     """What is to be learnt: x as the backend or as CSR takes it, the target as the loss takes it, both with all rows;
-    row weights on the host or None; ``y`` as a score takes it. ``given`` is validation data of the same kind."""
+    row weights on the host or None; ``y`` as a score takes it. ``validation`` is validation data of the same kind.
+
+    ``split`` has the numbers of the rows to train on and of those to hold out, if the caller chose them; ``groups`` is
+    for every row the group that is held out as a whole, if at all.
+    """
 
     x: Any
     target: np.ndarray
@@ -28,6 +32,8 @@ class Problem(NamedTuple):
     stratify: dict[str, Any]
     columns: int  # of the target, as n_outputs_ counts them
     validation: "Problem | None" = None
+    split: tuple[np.ndarray, np.ndarray] | None = None
+    groups: np.ndarray | None = None
 
 
 class DeviceAndDtype(NamedTuple):
