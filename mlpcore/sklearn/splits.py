@@ -42,7 +42,7 @@ def first_split(splitter: Any, X: Any, y: Any, groups: np.ndarray | None) -> tup
     splits = splitter.split(X, y, groups) if hasattr(splitter, "split") else splitter
     split = next(iter(splits), None)
     if not isinstance(split, (tuple, list, np.ndarray)) or len(split) != 2:
-        seen = "no split" if split is None else f"a {type(split).__name__} as its first split"
+        seen = "no split" if split is None else f"an object of type {type(split).__name__} as its first split"
         raise ValueError(f"{who} gives {seen}, expected a pair: the rows to train on, the rows to hold out")
     train, held = (
         _row_numbers(f"{who} gives {{}} {side}", given, y.shape[0])
