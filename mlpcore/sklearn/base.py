@@ -19,6 +19,7 @@ from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
 from mlpcore.sklearn.predictor import on_host, tree_from
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem
+from mlpcore.sklearn.splits import check_one_choice, checked_groups, first_split
 from mlpcore.training.ingest import check_validation_data
 from mlpcore.typing import Array, Loss, Tree
 
@@ -48,7 +49,14 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         raise NotImplementedError
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None, *, once: bool = False
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        groups: Any = None,
+        *,
+        once: bool = False,
     ) -> Any:
         """Fit, or with ``once`` partially fit, the estimator; returns it."""
         with all_or_nothing(self):
@@ -58,8 +66,14 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
             if self.early_stopping and once:
                 raise ValueError("partial_fit does not support early_stopping=True")
             problem = self._problem(X, y, sample_weight, once=once, first=first)
+            groups = None if groups is None else checked_groups(groups, problem.x.shape[0])
             if validation_data is not None:
+                check_one_choice(self, groups)
                 problem = problem._replace(validation=self._validation_problem(validation_data, problem))
+            elif self.early_stopping and self.solver != FULL_BATCH:
+                splitter = self.validation_split
+                split = None if splitter is None else first_split(splitter, X, problem.y, groups)
+                problem = problem._replace(split=split, groups=groups)
             # Set before the fit, because a scorer may need them between epochs.
             self.n_outputs_, self.out_activation_ = problem.columns, self._link()
             dtype = inputs.dtype_of(problem.x if first else self.coefs_[0], self.dtype)
@@ -147,6 +161,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         state = dict(state)
         if "_runtime" in state:  # the name of the predictor in pickles written before December 2026
             state["_predictor"] = state.pop("_runtime")
+        state.setdefault("validation_split", None)  # missing in pickles of that time
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

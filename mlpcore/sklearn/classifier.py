@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import _check_partial_fit_first_call, unique_labels
+from sklearn.utils.multiclass import _check_partial_fit_first_call
 
 from mlpcore.backends.transfer import to_host
 from mlpcore.sklearn import inputs, links
@@ -48,6 +48,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     clip_norm: The maximum norm of the gradient; None for no limit.
     scoring: The score of early stopping: the name of a scorer, a function ``(estimator, X, y)`` that may also take
         ``sample_weight``, "loss" for the negative validation loss, or None for the accuracy.
+    validation_split: The rows that early stopping holds out: a splitter of scikit-learn, or a list of pairs (train,
+        held out) of row numbers; the first split is used. None holds out ``validation_fraction``.
     callbacks: Callbacks of mlpcore, called between epochs.
     progress: Whether a fit shows a progress line.
     compat: "sklearn" for scikit-learn's behaviour where mlpcore corrects it, see docs/estimators.md; or None.
@@ -96,6 +98,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         weight_decay=None,
         clip_norm=None,
         scoring=None,
+        validation_split=None,
         callbacks=(),
         progress=False,
         compat=None,
@@ -113,6 +116,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        groups: Any = None,
     ) -> "MLPClassifier":
         """Fit the classifier to the rows X (n, features) and their classes y; returns the classifier.
 
@@ -121,12 +125,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         ``validation_data`` is (X, y) or (X, y, sample_weight). Its loss is recorded in ``validation_loss_curve_``, and
         early stopping uses it instead of held-out rows of X. It may also be passed as ``X_val``, ``y_val`` and
-        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` transforms.
+        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` transforms. ``groups`` (n,) are
+        passed to ``validation_split``; without one, early stopping holds out whole groups.
 
         ValueError for arguments or data that cannot be used. A fit that raises an exception leaves the estimator
         unchanged.
         """
-        return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
+        held_out = validation_rows(validation_data, X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, held_out, groups)
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
@@ -199,21 +205,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             self._labels = Labels(y)
             self.classes_ = in_library_of(X, self._labels.classes)
             return
-        several = self._labels.kind == "multilabel-indicator"
-        if several != (y.ndim == 2):
-            expected = "a column for every label" if several else "one label a row"
-            raise ValueError(f"`y` has shape {y.shape}, expected {expected} as in the previous fit")
-        known_classes, classes = self._labels.classes, unique_labels(y)
-        unknown = self._labels.unknown(classes)
-        if self.warm_start and not once and (unknown or len(classes) != len(known_classes)):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
-                f"got {known_classes}, `y` has {classes}"
-            )
-        if unknown:
-            raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {known_classes}. 'y' has {classes}."
-            )
+        self._labels.refuse_others(y, complete=self.warm_start and not once)
 
     def _link(self) -> str:
         return self._labels.link

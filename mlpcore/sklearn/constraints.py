@@ -4,7 +4,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 from mlpcore.backends import NAMES
 from mlpcore.layers import ELU, GELU, SELU, Identity, LeakyReLU, Mish, ReLU, Sigmoid, SiLU, Softplus, Tanh
@@ -75,6 +75,7 @@ COMMON: dict[str, Any] = {
     "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
     "scoring": [str, callable, None],
+    "validation_split": [HasMethods(["split", "get_n_splits"]), list, tuple, None],
     "callbacks": [list, tuple],
     "progress": ["boolean"],
     "compat": [StrOptions({"sklearn"}), None],

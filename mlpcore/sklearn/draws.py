@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import ShuffleSplit, train_test_split
 from sklearn.utils import check_random_state
 
 from mlpcore.tables import split
+
+CANDIDATES = 32  # random splits of groups, of which one is taken
 
 
 class Draws:
@@ -47,6 +49,29 @@ class Draws:
             return split(rows, fraction, int(self.random.randint(2**31 - 1)), classes)
         train, held = train_test_split(np.arange(rows), random_state=self.random, test_size=fraction, stratify=stratify)
         return train, held
+
+    def held_out_groups(
+        self, groups: np.ndarray, fraction: float, stratify: Any = None, classes: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers ``(train, validation)``, both ascending, with no group on both sides.
+
+        Of several random splits of the groups the one that holds out most nearly ``fraction`` of the rows; with
+        ``classes`` or ``stratify`` (labels of the rows), most nearly ``fraction`` of every class.
+        """
+        names, numbers = np.unique(groups, return_inverse=True)
+        count = names.size
+        if count < 2:
+            raise ValueError(f"groups has one group ({names[0]!r}), expected two or more, to hold out whole groups")
+        labels = stratify if classes is None else classes
+        kinds, of_row = np.unique(np.zeros(numbers.size) if labels is None else labels, return_inverse=True)
+        cells = numbers * kinds.size + of_row.reshape(-1)
+        counts = np.bincount(cells, minlength=count * kinds.size).reshape(count, kinds.size)
+        wanted = fraction * counts.sum(axis=0)
+        size = min(max(round(fraction * count), 1), count - 1) if fraction else fraction
+        splits = ShuffleSplit(CANDIDATES, test_size=size, random_state=self.random).split(counts)
+        held = min((held for _, held in splits), key=lambda held: np.abs(counts[held].sum(axis=0) - wanted).sum())
+        inside = np.isin(numbers, held)
+        return np.flatnonzero(~inside), np.flatnonzero(inside)
 
     def order(self, rows: int) -> np.ndarray:
         """The row order (rows,) of the next epoch: a random permutation of the order of the last one."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix, issparse
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from mlpcore.errors import DataError
 from mlpcore.training.frames import refuse_missing
@@ -48,6 +48,24 @@ class Labels:
         """The distinct labels among ``labels`` that are not classes."""
         known_classes = set(distinct(self.classes))
         return [label for label in distinct(labels) if label not in known_classes]
+
+    def refuse_others(self, y: Any, *, complete: bool) -> None:
+        """ValueError where y has other classes or another kind of target, with ``complete`` also if it lacks some."""
+        several = self.kind == "multilabel-indicator"
+        if several != (y.ndim == 2):
+            expected = "a column for every label" if several else "one label a row"
+            raise ValueError(f"`y` has shape {y.shape}, expected {expected} as in the previous fit")
+        classes = unique_labels(y)
+        unknown = self.unknown(classes)
+        if complete and (unknown or len(classes) != len(self.classes)):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {self.classes}, `y` has {classes}"
+            )
+        if unknown:
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has {classes}."
+            )
 
     @property
     def outputs(self) -> int:

@@ -105,8 +105,14 @@ def _split(estimator: Any, problem: Problem, draws: Draws) -> tuple[HeldOut | No
         return HeldOut(validation.x, validation.target, validation.weights, validation.y), all_rows
     if not estimator.early_stopping:
         return None, all_rows
-    rows, held = draws.held_out(all_rows.size, float(estimator.validation_fraction), **problem.stratify)
-    if held.size < 2:
+    fraction = float(estimator.validation_fraction)
+    if problem.split is not None:
+        rows, held = problem.split
+    elif problem.groups is not None:
+        rows, held = draws.held_out_groups(problem.groups, fraction, **problem.stratify)
+    else:
+        rows, held = draws.held_out(all_rows.size, fraction, **problem.stratify)
+    if held.size < 2 and problem.split is None:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     for which, numbers in (("held out for early stopping", held), ("left to train on", rows)):
         if problem.weights is not None and not problem.weights[numbers].any():

@@ -30,6 +30,8 @@ class Problem(NamedTuple):
     stratify: dict[str, Any]  # arguments of `Draws.held_out` for the split of the validation rows
     columns: int  # the value of n_outputs_
     validation: "Problem | None" = None
+    split: tuple[np.ndarray, np.ndarray] | None = None  # row numbers to train on and to hold out, if the caller chose
+    groups: np.ndarray | None = None  # (n,) the groups that are held out as a whole
 
 
 class DeviceAndDtype(NamedTuple):

@@ -76,6 +76,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         weight_decay=None,
         clip_norm=None,
         scoring=None,
+        validation_split=None,
         callbacks=(),
         progress=False,
         compat=None,
@@ -93,6 +94,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
+        groups: Any = None,
     ) -> "MLPRegressor":
         """Fit the regressor to the rows X (n, features) and their targets y; returns the regressor.
 
@@ -100,12 +102,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         ``validation_data`` is (X, y) or (X, y, sample_weight). Its loss is recorded in ``validation_loss_curve_``, and
         early stopping uses it instead of held-out rows of X. It may also be passed as ``X_val``, ``y_val`` and
-        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` transforms.
+        ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` transforms. ``groups`` (n,) are
+        passed to ``validation_split``; without one, early stopping holds out whole groups.
 
         ValueError for arguments or data that cannot be used. A fit that raises an exception leaves the estimator
         unchanged.
         """
-        return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
+        held_out = validation_rows(validation_data, X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, held_out, groups)
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)

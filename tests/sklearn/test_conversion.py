@@ -304,6 +304,7 @@ LOST = [
     ({"class_weight": "balanced"}, "no class_weight='balanced'"),
     ({"dropout": 0.2}, "no dropout=0.2"),
     ({"dropout": [0.2, 0.0]}, r"no dropout=\[0.2, 0.0\]"),
+    ({"validation_split": [([0, 1], [2])]}, r"no validation_split=\[\(\[0, 1\], \[2\]\)\]"),
     ({"weight_decay": 0.1, "clip_norm": 1.0}, "no weight_decay=0.1, clip_norm=1.0"),
 ]
 

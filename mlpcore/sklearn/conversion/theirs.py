@@ -131,6 +131,7 @@ def _only_ours(estimator: Any) -> dict[str, Any]:
         "weight_decay": estimator.weight_decay,
         "clip_norm": estimator.clip_norm,
         "scoring": estimator.scoring,
+        "validation_split": estimator.validation_split,
         "callbacks": tuple(estimator.callbacks),
     }
 
