@@ -53,7 +53,10 @@ def end(namespace: dict[str, Any]) -> None:
 
 PAGES = Sybil(
     parsers=[CodeBlockParser(language="python", evaluator=run), CodeBlockParser(language="text", evaluator=compare)],
-    patterns=["tutorials/*.md", "checkpoints.md", "estimators.md", "explanations.md", "onnx.md", "own-backend.md"],
+    patterns=[
+        *("tutorials/*.md", "checkpoints.md", "estimators.md", "explanations.md", "onnx.md", "own-backend.md"),
+        "stacks.md",
+    ],
     setup=begin,
     teardown=end,
 )

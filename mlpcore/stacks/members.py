@@ -49,9 +49,9 @@ def ingest_members(
     weights = _by_member(sample_weight, len(models))
     members: list[MemberData] = []
     for i, model in enumerate(models):
-        alike = [member for member, other in zip(members, models, strict=False) if other.loss == model.loss]
-        if alike and weights is None and not own_rows:
-            members.append(alike[0])
+        alike = next((member for member, other in zip(members, models, strict=False) if other.loss == model.loss), None)
+        if alike is not None and weights is None and not own_rows:
+            members.append(alike)
             continue
         of_member = sample_weight if weights is None else weights[i]
         rows = x[i, ...] if own_rows else members[0].data.x if members else x
@@ -59,7 +59,7 @@ def ingest_members(
         held_out = None
         if validation_data is not None:
             named = {name: model.metrics[name] for name in model.specification.metrics}
-            held_out = alike[0].held_out if alike else validation_rows(model.trainer, named, validation_data)
+            held_out = alike.held_out if alike else validation_rows(model.trainer, named, validation_data)
         members.append(MemberData(data, row_weights_, held_out, of_member))
     return members
 

@@ -50,11 +50,13 @@ class Stack(Sequence[Model]):
         self.models = tuple(models)
         if not self.models:
             raise ConfigurationError("Stack: there is no model, expected at least one")
+        seen: set[int] = set()
         for i, model in enumerate(self.models):
             if not isinstance(model, Model):
                 raise ConfigurationError(f"Stack: member {i} is of type {type(model).__name__}, expected mlpcore.Model")
-            if any(model is other for other in self.models[:i]):
+            if id(model) in seen:
                 raise ConfigurationError(f"Stack: member {i} is the same object as another; use copy.copy(model)")
+            seen.add(id(model))
         first = architecture(self.models[0])
         for i, model in enumerate(self.models):
             difference = first_difference(first, architecture(model))
