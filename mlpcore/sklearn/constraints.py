@@ -77,6 +77,9 @@ COMMON: dict[str, Any] = {
     "scoring": [str, callable, None],
     "callbacks": [list, tuple],
     "progress": ["boolean"],
+    "n_members": [_FROM_ONE],
+    "bootstrap": ["boolean"],
+    "oob_score": ["boolean"],
     "compat": [StrOptions({"sklearn"}), None],
 }
 CLASSIFIER: dict[str, Any] = COMMON | {"class_weight": [StrOptions({"balanced"}), dict, list, None]}
