@@ -68,8 +68,10 @@ def fit_members(estimator: Any, problem: Problem, place: DeviceAndDtype, *, firs
             partial(fit, member, of_member, place, first=first, once=once)
             for member, of_member in zip(members, problems, strict=True)
         ]
-        for member, attributes in zip(members, _side_by_side(jobs, place.backend), strict=True):
+        results = _side_by_side(jobs, place.backend)
+        for member, of_member, attributes in zip(members, problems, results, strict=True):
             vars(member).update(attributes)
+            member._calibrate(of_member)
     if first:
         for name in _OF_NETWORKS:
             vars(estimator).pop(name, None)
