@@ -33,11 +33,11 @@ class PredictionIntervals:
             at ``(1 + coverage) / 2``. With ``n_members > 1`` mean and variance are those of the mixture.
         "auto": "conformal" after a fit with held-out rows, else "gaussian".
 
-        The guarantee is for one network with ``validation_data`` and no early stopping. Early stopping chooses the
-        epoch by the same rows, which makes their residuals a little smaller. With early stopping each member of an
-        ensemble holds out its own rows, and the residual of a row is that of the mean of the members that have held it
-        out, as Kim, Xu & Barber (2020) do for bootstrap samples: fewer members than predict a new row, so that the
-        residuals are rather too large. Held-out rows of weight 0 do not count, and other weights are ignored.
+        So the guarantee is for ``validation_data`` without early stopping, which chooses the epoch by the same rows and
+        makes their residuals a little smaller. If early stopping holds out rows, each member of an ensemble has its
+        own, and the residual of a row is that of the mean of the members that have held it out, as Kim, Xu & Barber
+        (2020) do for bootstrap samples. These are fewer members than predict a new row, so that the residuals are
+        rather too large. Held-out rows of weight 0 do not count, and other weights are ignored.
 
         ValueError where the fit allows no such method, for a coverage that is not between 0 and 1, and for one that
         needs more held-out rows: ``m >= coverage / (1 - coverage)``. NotFittedError before a fit.
