@@ -17,7 +17,7 @@ def networks(estimator: Any) -> list[Any]:
 
 def is_ensemble(estimator: Any) -> bool:
     """Whether the fit had several members, or before a fit whether one will have."""
-    return "estimators_" in vars(estimator) or (estimator.n_members != 1 and not hasattr(estimator, "coefs_"))
+    return "estimators_" in vars(estimator) or (not hasattr(estimator, "coefs_") and estimator.n_members != 1)
 
 
 def log_of_mean(logarithms: Sequence[Array]) -> Array:
