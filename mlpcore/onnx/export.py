@@ -18,19 +18,26 @@ from mlpcore.namespace import namespace
 from mlpcore.onnx.nodes import Nodes
 from mlpcore.onnx.printer import OnnxPrinter
 from mlpcore.trees import named_leaves, tree_map
-from mlpcore.typing import Array, Layer, Loss, Params
+from mlpcore.typing import Array, Layer, Loss, Params, Tree
 
 INPUT, PREDICTION, LABEL, PROBABILITIES = "X", "prediction", "label", "probabilities"
 PARTS = ("mean", "variance")  # the outputs of a loss whose prediction is a pair
 
 
-def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | None = None) -> Any:
+def to_onnx(
+    model: Any,
+    path: Path | None = None,
+    *,
+    classes: Sequence[Any] | None = None,
+    outputs: Callable[[Tree], dict[str, Array]] | None = None,
+) -> Any:
     """A `mlpcore.Model` or `mlpcore.Ensemble` as an ``onnx.ModelProto`` (opset 17, IR 8), also written to ``path``.
 
     The input is ``X`` (n, columns) in the model's dtype, for any n. The output ``prediction`` is the result of
     ``model.predict``; a GaussianNLL has two outputs instead, ``mean`` and ``variance``. With ``classes``, the names of
-    the classes, the outputs are ``label`` and ``probabilities``, see `network_to_onnx`. If the model keeps a moving
-    average of its parameters, the average is exported.
+    the classes, the outputs are ``label`` and ``probabilities``, see `network_to_onnx`. ``outputs`` is a function from
+    the prediction to other outputs by name. If the model keeps a moving average of its parameters, the average is
+    exported.
 
     Layers compute as in inference. Predictions equal those of the model to rounding. An existing file is replaced
     completely or not at all. Errors: MissingDependency without the package onnx (extra ``onnx``), ConfigurationError
@@ -40,16 +47,19 @@ def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | No
     params = tuple(_host_params(member) for member in members)
     first, columns = members[0], _columns(members[0].net, params[0])
     where = {"columns": columns, "dtype": first.dtype, "classes": classes}
+
+    def named(prediction: Tree) -> dict[str, Array]:
+        return _outputs(first.loss, prediction, classes) if outputs is None else outputs(prediction)
+
     if len(members) == 1:
-        return network_to_onnx(first.net, params[0], first.loss, path, **where)
+        alone = first.net, params[0], first.loss, path
+        return network_to_onnx(*alone, outputs=lambda z: named(first.loss.predict(z)), **where)
 
-    def outputs(scores: Sequence[Array]) -> dict[str, Array]:
-        links = [member.loss.predict(z) for member, z in zip(members, scores, strict=True)]
-        return _outputs(first.loss, mixture(links), classes)
+    def combined(scores: Sequence[Array]) -> dict[str, Array]:
+        return named(mixture([member.loss.predict(z) for member, z in zip(members, scores, strict=True)]))
 
-    return network_to_onnx(
-        _Several([member.net for member in members]), params, first.loss, path, outputs=outputs, **where
-    )
+    nets = _Several([member.net for member in members])
+    return network_to_onnx(nets, params, first.loss, path, outputs=combined, **where)
 
 
 class _Several:

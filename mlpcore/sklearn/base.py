@@ -1,7 +1,6 @@
 """The base class of both estimators: fits that succeed or change nothing, predictions, conversion, and pickling."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,17 +8,22 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from mlpcore.losses.mixture import mixture
 from mlpcore.model import Model
-from mlpcore.sklearn import inputs, translation
+from mlpcore.sklearn import ensemble, inputs, translation
 from mlpcore.sklearn.casts import is_foreign
+from mlpcore.sklearn.combining import networks
 from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.conversion.export import to_onnx
+from mlpcore.sklearn.conversion.models import to_model
 from mlpcore.sklearn.conversion.theirs import to_sklearn
 from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
-from mlpcore.sklearn.predictor import on_host, tree_from
+from mlpcore.sklearn.predictor import on_host
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem
 from mlpcore.sklearn.splits import check_one_choice, checked_groups, first_split
+from mlpcore.sklearn.warm_start import all_or_nothing
+from mlpcore.stacks.ensemble import Ensemble
 from mlpcore.training.ingest import check_validation_data
 from mlpcore.typing import Array, Loss, Tree
 
@@ -48,6 +52,13 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         """The output activation, by scikit-learn's name."""
         raise NotImplementedError
 
+    def _calibrate(self, problem: Problem) -> None:
+        """Keep what predictions need of the held-out rows of a fit, if any."""
+
+    def _out_of_bag(self, prediction: np.ndarray, y: Any, known: np.ndarray) -> dict[str, Any]:
+        """The fitted attributes from out-of-bag predictions (n, columns), by name; NaN where ``known`` (n,) is not."""
+        raise NotImplementedError
+
     def _fit(
         self,
         X: Any,
@@ -60,9 +71,11 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
     ) -> Any:
         """Fit, or with ``once`` partially fit, the estimator; returns it."""
         with all_or_nothing(self):
-            first = not hasattr(self, "coefs_") or (not self.warm_start and not once)
+            fitted = hasattr(self, "coefs_") or hasattr(self, "estimators_")
+            first = not fitted or (not self.warm_start and not once)
             translation.hidden_sizes(self)
             translation.check_together(self)
+            ensemble.check_arguments(self, first=first, once=once)
             if self.early_stopping and once:
                 raise ValueError("partial_fit does not support early_stopping=True")
             problem = self._problem(X, y, sample_weight, once=once, first=first)
@@ -76,13 +89,17 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
                 problem = problem._replace(split=split, groups=groups)
             # Set before the fit, because a scorer may need them between epochs.
             self.n_outputs_, self.out_activation_ = problem.columns, self._link()
-            dtype = inputs.dtype_of(problem.x if first else self.coefs_[0], self.dtype)
+            dtype = inputs.dtype_of(problem.x if first else networks(self)[0].coefs_[0], self.dtype)
             place = DeviceAndDtype(inputs.backend_for(self, X), dtype, inputs.place_of(X))
-            attributes = fit(self, problem, place, first=first, once=once)
+            train = fit if self.n_members == 1 else ensemble.fit_members
+            attributes = train(self, problem, place, first=first, once=once)
             if first:
-                for name in _OF_EPOCHS:
+                for name in (*_OF_EPOCHS, *ensemble.OF_ENSEMBLES):
                     self.__dict__.pop(name, None)
             self.__dict__.update(attributes)
+            self._calibrate(problem)
+            for network in networks(self):
+                vars(network).pop("_held_out_rows", None)
         return self
 
     def _validation_problem(self, validation_data: Any, training: Problem) -> Problem:
@@ -92,15 +109,25 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         validation = check_validation_data(validation_data)
         return self._problem(*validation, *[None] * (3 - len(validation)), once=True, first=False, training=training)
 
-    def _outputs(self, X: Any, function: Callable[[Loss, Array], Tree], method: str, depth: int | None = None) -> Tree:
+    def _outputs(
+        self,
+        X: Any,
+        function: Callable[[Loss, Array], Tree],
+        method: str,
+        depth: int | None = None,
+        combine: Callable[[list[Any]], Tree] = mixture,
+    ) -> Tree:
         """``function(loss, scores)`` for the rows of X, as arrays of X's library.
 
-        ``depth`` is the number of layers to compute, None for all. ``method`` is named in errors.
+        ``depth`` is the number of layers to compute, None for all. ``method`` is named in errors. The results of the
+        members of an ensemble are combined by ``combine``, by default to their mean.
         """
         self._check_fitted()
         inputs.check_library(self, X, method)
         x = inputs.rows(self, X)
-        return self._predictor(function, self.coefs_, self.intercepts_, x, depth)
+        if "estimators_" not in self.__dict__:
+            return self._predictor(function, self.coefs_, self.intercepts_, x, depth)
+        return combine([one._predictor(function, one.coefs_, one.intercepts_, x, depth) for one in self.estimators_])
 
     def _check_fitted(self) -> None:
         """NotFittedError before a fit; scikit-learn's check, a third of a prediction's time, runs only then."""
@@ -112,25 +139,22 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def _n_features_out(self) -> int:
         return int(self.coefs_[hidden_layer(self, -1)].shape[1])
 
-    def to_model(self, backend: str = "numpy", device: Any = None) -> Model:
+    @property
+    def estimators_samples_(self) -> list[np.ndarray]:
+        """The numbers of the rows that each member of an ensemble has drawn with ``bootstrap=True``, each (n,).
+
+        They are drawn again from the members' seeds. AttributeError for other fits.
+        """
+        return ensemble.samples(self)
+
+    def to_model(self, backend: str = "numpy", device: Any = None) -> Model | Ensemble:
         """The fitted network as an `mlpcore.Model` with a copy of its parameters, to save, export or train further.
 
-        Its loss is the true one, also with ``compat="sklearn"``, which reports another value. ``backend`` and
-        ``device`` are as for `mlpcore.Model`. NotFittedError before a fit.
+        With ``n_members > 1`` it is an `mlpcore.Ensemble`. The loss is the true one, also with ``compat="sklearn"``,
+        which reports another value. ``backend`` and ``device`` are as for `mlpcore.Model`. NotFittedError before a fit.
         """
         self._check_fitted()
-        predictor = self._predictor
-        steps = int(self.max_iter)
-        return Model(
-            predictor.net,
-            predictor.loss,
-            translation.optimizer(self, steps),
-            backend=backend,
-            device=device,
-            dtype=predictor.dtype,
-            params=on_host(tree_from(predictor.net, self.coefs_, self.intercepts_, predictor.others)),
-            **translation.rules(self),
-        )
+        return to_model(self, backend, device)
 
     def to_sklearn(self) -> Any:
         """scikit-learn's own estimator with the same parameters, see `mlpcore.sklearn.conversion.theirs`."""
@@ -181,18 +205,6 @@ def validation_rows(validation_data: Any, X_val: Any, y_val: Any, sample_weight_
     if X_val is None or y_val is None:
         raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing, expected both X_val and y_val")
     return X_val, y_val, sample_weight_val
-
-
-@contextmanager
-def all_or_nothing(estimator: Any) -> Iterator[None]:
-    """Restore the estimator's attributes if an exception is raised."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
 
 
 def keep(estimator: Any, arguments: dict[str, Any]) -> None:

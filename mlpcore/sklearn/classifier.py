@@ -13,6 +13,7 @@ from mlpcore.sklearn import inputs, links
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
 from mlpcore.sklearn.casts import host_target, in_library_of, is_foreign
 from mlpcore.sklearn.class_weight import check_class_weight, class_factors
+from mlpcore.sklearn.combining import log_of_mean
 from mlpcore.sklearn.constraints import CLASSIFIER
 from mlpcore.sklearn.labels import Labels, of_one_type
 from mlpcore.sklearn.problem import Problem
@@ -51,7 +52,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     validation_split: The rows that early stopping holds out: a splitter of scikit-learn, or a list of pairs (train,
         held out) of row numbers; the first split is used. None holds out ``validation_fraction``.
     callbacks: Callbacks of mlpcore, called between epochs.
-    progress: Whether a fit shows a progress line.
+    progress: Whether a fit shows a progress line; of an ensemble that of its first member.
+    n_members: The number of networks. Several, an ensemble, are trained side by side on the same data, each as an
+        estimator alone with a seed drawn from ``random_state`` (``estimators_[i].random_state``), and their predictions
+        are averaged: here the probabilities. They are kept in ``estimators_``, with their weights and curves.
+    bootstrap: Whether each member is trained on n rows drawn with replacement (``estimators_samples_``): the weight of
+        a row is multiplied by how often it was drawn.
+    oob_score: Whether to predict every row by the members that have not drawn it: ``oob_decision_function_`` (n,
+        classes), for a regressor ``oob_prediction_``, with NaN in rows that all have drawn; and ``oob_score_``, their
+        accuracy, or R2, without weights.
     compat: "sklearn" for scikit-learn's behaviour where mlpcore corrects it, see docs/estimators.md; or None.
 
     >>> from mlpcore.sklearn import MLPClassifier
@@ -101,6 +110,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         validation_split=None,
         callbacks=(),
         progress=False,
+        n_members=1,
+        bootstrap=False,
+        oob_score=False,
         compat=None,
     ):
         keep(self, locals())
@@ -169,8 +181,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self._check_fitted()
         if self.compat == "sklearn":
             with np.errstate(divide="ignore"):
-                return self._outputs(X, links.LOGARITHMS_OF_PROBABILITIES[self._labels.kind], "predict_log_proba")
-        return self._outputs(X, links.LOG_PROBABILITIES[self._labels.kind], "predict_log_proba")
+                function = links.LOGARITHMS_OF_PROBABILITIES[self._labels.kind]
+                return self._outputs(X, function, "predict_log_proba", combine=log_of_mean)
+        function = links.LOG_PROBABILITIES[self._labels.kind]
+        return self._outputs(X, function, "predict_log_proba", combine=log_of_mean)
 
     def _problem(
         self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool, training: Problem | None = None
@@ -215,6 +229,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if not np.all(np.isfinite(probabilities)):
             return float("nan")
         return float(accuracy_score(y, self._labels.decode(probabilities), sample_weight=weights))
+
+    def _out_of_bag(self, prediction: np.ndarray, y: Any, known: np.ndarray) -> dict[str, Any]:
+        score = self._score_of(prediction[known], y[known], None) if known.any() else float("nan")
+        if self._labels.kind == "binary":
+            prediction = np.concatenate([1 - prediction, prediction], axis=1)
+        return {"oob_score_": score, "oob_decision_function_": prediction}
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

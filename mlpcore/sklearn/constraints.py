@@ -78,6 +78,9 @@ COMMON: dict[str, Any] = {
     "validation_split": [HasMethods(["split", "get_n_splits"]), list, tuple, None],
     "callbacks": [list, tuple],
     "progress": ["boolean"],
+    "n_members": [_FROM_ONE],
+    "bootstrap": ["boolean"],
+    "oob_score": ["boolean"],
     "compat": [StrOptions({"sklearn"}), None],
 }
 CLASSIFIER: dict[str, Any] = COMMON | {"class_weight": [StrOptions({"balanced"}), dict, list, None]}

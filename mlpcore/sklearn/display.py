@@ -43,6 +43,10 @@ class LearningCurve:
 
 def _history(estimator: Any) -> History:
     """The epochs as a History; validation columns belong to the last epochs."""
+    if "estimators_" in vars(estimator):
+        raise ValueError(
+            f"{type(estimator).__name__} is an ensemble, expected one network: one of estimators_, each with its curve"
+        )
     losses = list(getattr(estimator, "loss_curve_", None) or [])
     if not losses:
         raise ValueError(

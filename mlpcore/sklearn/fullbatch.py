@@ -16,6 +16,7 @@ from mlpcore.random import Stream
 from mlpcore.sklearn.sparse import rows_at_a_time, rows_on_backend
 from mlpcore.sklearn.stochastic import NOT_FINITE
 from mlpcore.training.gradients import value_and_grad
+from mlpcore.training.interruption import shared_interruption
 from mlpcore.training.loop import Trainer
 from mlpcore.trees import Layout
 from mlpcore.typing import Array, Dataset
@@ -84,6 +85,8 @@ def train(trainer: Trainer, data: Dataset, *, max_iter: int, max_fun: int, tol: 
         last = Solved(vector, loss, last.iterations + 1)
         if verbose:
             print(f"Iteration {last.iterations}, loss = {loss:.8f}")
+        if shared_interruption():
+            raise KeyboardInterrupt
 
     method = _with_scipy if trainer.backend.name == "numpy" else _on_device
     try:

@@ -65,6 +65,8 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
             model if keeps_state else None, draws if keeps_state else None, rate.current, rate.factor
         ),
     }
+    if problem.validation is None and held_out is not None:
+        attributes["_held_out_rows"] = np.setdiff1d(np.arange(problem.x.shape[0]), rows)
     if log.loss_curve:
         attributes["loss_"] = log.loss_curve[-1]
     return model, attributes

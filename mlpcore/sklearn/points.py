@@ -10,6 +10,12 @@ def expected(loss: Loss, z: Array) -> Array:
     return point(loss, loss.predict(z))
 
 
+def with_deviation(loss: Loss, z: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation of a GaussianNLL. The latter is ``exp`` of half the log-variance, as the variance
+    may overflow."""
+    return loss.predict(z)[0], loss.predict(0.5 * z)[1]
+
+
 def point(loss: Loss, prediction: Tree) -> Array:
     """The point prediction from the loss's prediction: the mean, or the quantile nearest to the median."""
     if isinstance(prediction, tuple):

@@ -12,14 +12,16 @@ from mlpcore.losses import GaussianNLL, PoissonNLL, Quantile
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
+from mlpcore.sklearn.combining import mean_and_deviation, networks
 from mlpcore.sklearn.constraints import REGRESSOR
-from mlpcore.sklearn.points import expected, point
+from mlpcore.sklearn.intervals import PredictionIntervals
+from mlpcore.sklearn.points import expected, point, with_deviation
 from mlpcore.sklearn.problem import Problem
 from mlpcore.sklearn.translation import regression_loss
 from mlpcore.typing import Array, Loss, Tree
 
 
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
     """A multilayer perceptron that predicts numbers: scikit-learn's `MLPRegressor`, and more.
 
     The arguments up to ``max_fun`` are scikit-learn's; those that follow are described in `MLPClassifier`, whose
@@ -29,8 +31,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         "quantile" (levels 0.1, 0.5 and 0.9), "gaussian" (mean and variance), or a loss of mlpcore such as
         ``Quantile((0.05, 0.95))``.
 
-    `predict` returns one number for each target column. `predict_quantiles`, for a quantile loss, and
-    ``predict(X, return_std=True)``, for "gaussian", also return the uncertainty.
+    `predict` returns one number for each target column. `predict_quantiles`, for a quantile loss,
+    ``predict(X, return_std=True)``, for "gaussian" or an ensemble, and `predict_interval` also return the uncertainty.
 
     >>> from mlpcore.sklearn import MLPRegressor
     >>> X, y = [[-1.0], [0.0], [1.0], [2.0]], [1.0, 0.0, 1.0, 2.0]
@@ -79,6 +81,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         validation_split=None,
         callbacks=(),
         progress=False,
+        n_members=1,
+        bootstrap=False,
+        oob_score=False,
         compat=None,
     ):
         keep(self, locals())
@@ -122,13 +127,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         For a quantile loss it is the quantile whose level is nearest to 1/2.
 
-        With ``return_std`` returns ``(mean, standard deviation)``; ValueError if the loss is not "gaussian".
+        For an ensemble it is the mean m over its members' predictions m_i.
+
+        With ``return_std`` returns ``(prediction, standard deviation)``. The deviation is for loss="gaussian" that of
+        the likelihood s; for an ensemble ``sqrt(mean((m_i - m)^2))``, and for an ensemble with loss="gaussian" that of
+        the mixture, ``sqrt(mean(s_i^2 + (m_i - m)^2))``. ValueError for one network with another loss.
         """
-        if return_std and not isinstance(_loss_of(self), GaussianNLL):
+        gaussian = isinstance(_loss_of(self), GaussianNLL)
+        if return_std and not gaussian and len(networks(self)) == 1:
             self._check_fitted()
-            raise ValueError(f"return_std=True needs loss='gaussian', the fit had {_loss_of(self)!r}")
+            raise ValueError(
+                f"return_std=True needs loss='gaussian', the fit had {_loss_of(self)!r}, or n_members of 2 or more"
+            )
         if return_std:
-            mean, deviation = self._outputs(X, _with_deviation, "predict")
+            function = with_deviation if gaussian else expected
+            mean, deviation = self._outputs(X, function, "predict", combine=mean_and_deviation)
             return _flat(mean), _flat(deviation)
         return _flat(self._outputs(X, expected, "predict"))
 
@@ -156,12 +169,20 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return "exp" if isinstance(regression_loss(self.loss), PoissonNLL) else "identity"
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
-        # In float64, because squares of large float32 numbers overflow.
-        predicted = to_host(point(regression_loss(self.loss), prediction)).astype(np.float64)
-        if not np.all(np.isfinite(predicted)):
-            return float("nan")
-        predicted = predicted if y.ndim == 2 else predicted[:, 0]
-        return float(r2_score(np.asarray(y, np.float64), predicted, sample_weight=weights))
+        return _r2(to_host(point(regression_loss(self.loss), prediction)), y, weights)
+
+    def _out_of_bag(self, prediction: np.ndarray, y: Any, known: np.ndarray) -> dict[str, Any]:
+        score = _r2(prediction[known], y[known], None) if known.any() else float("nan")
+        return {"oob_score_": score, "oob_prediction_": _flat(prediction)}
+
+
+def _r2(predicted: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
+    """R2 of predictions (n, columns) on the host; NaN where one is not finite."""
+    predicted = predicted.astype(np.float64)  # squares of large float32 numbers overflow
+    if not np.all(np.isfinite(predicted)):
+        return float("nan")
+    predicted = predicted if y.ndim == 2 else predicted[:, 0]
+    return float(r2_score(np.asarray(y, np.float64), predicted, sample_weight=weights))
 
 
 def _loss_of(estimator: MLPRegressor) -> Loss:
@@ -171,11 +192,6 @@ def _loss_of(estimator: MLPRegressor) -> Loss:
 
 def _predicted(loss: Loss, z: Array) -> Tree:
     return loss.predict(z)
-
-
-def _with_deviation(loss: Loss, z: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation. The latter is ``exp`` of half the log-variance, as the variance may overflow."""
-    return loss.predict(z)[0], loss.predict(0.5 * z)[1]
 
 
 def _flat(columns: Array) -> Array:

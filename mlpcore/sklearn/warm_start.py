@@ -1,4 +1,4 @@
-"""State carried over between fits under ``warm_start`` and ``partial_fit``."""
+"""State carried over between fits under ``warm_start`` and ``partial_fit``, and restored where a fit fails."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +27,18 @@ class WarmStart:
     draws: Draws | None
     learning_rate: float
     factor: float = 1.0
+
+
+@contextmanager
+def all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Restore the estimator's attributes if an exception is raised."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 @contextmanager

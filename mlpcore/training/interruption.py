@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 
@@ -20,8 +21,12 @@ class Interruption:
     def noted(self) -> Iterator["Interruption"]:
         """Set the flag on SIGINT. Only the main thread can do so, as Python delivers signals there.
 
-        A handler that ignores SIGINT or is the system's default stays in place.
+        A handler that ignores SIGINT or is the system's default stays in place. Within `shared` the flag is that of the
+        outer context.
         """
+        if (outer := _shared.get()) is not None and outer is not self:
+            yield outer
+            return
         if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
             yield self
             return
@@ -34,3 +39,21 @@ class Interruption:
             yield self
         finally:
             signal.signal(signal.SIGINT, before)
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator["Interruption"]:
+        """As `noted`; trainings within the context end on this flag, on any thread that has its context variables."""
+        with self.noted() as flag:
+            token = _shared.set(flag)
+            try:
+                yield flag
+            finally:
+                _shared.reset(token)
+
+
+_shared: ContextVar[Interruption | None] = ContextVar("shared", default=None)
+
+
+def shared_interruption() -> bool:
+    """Whether Ctrl-C was pressed in a context `Interruption.shared` that the caller is in."""
+    return bool(_shared.get())

@@ -19,6 +19,7 @@ import mlpcore as mc  # noqa: E402
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
 ESTIMATORS = [MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)]
+ENSEMBLES = [MLPClassifier(max_iter=100, n_members=2), MLPRegressor(max_iter=100, n_members=2)]
 # As scikit-learn's own list has its MLPs for the equality of weights and repetitions.
 EASED = [MLPClassifier(solver="lbfgs"), MLPRegressor(solver="sgd", tol=1e-2, random_state=42)]
 
@@ -26,6 +27,17 @@ EASED = [MLPClassifier(solver="lbfgs"), MLPRegressor(solver="sgd", tol=1e-2, ran
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(ESTIMATORS)
 def test_checks(estimator, check):
+    run(estimator, check)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@parametrize_with_checks(ENSEMBLES)
+def test_checks_of_ensembles(estimator, check):
+    run(estimator, check)
+
+
+def run(estimator, check):
     if "cupy" in repr(check) and not mc.available_backends()["cupy"].startswith("ready"):
         pytest.skip(f"CuPy cannot run here: {mc.available_backends()['cupy']}")
     check(estimator)

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from mlpcore.errors import ConfigurationError, MlpcoreWarning
 from mlpcore.layers import BatchNorm, Dropout, Identity, LayerNorm, Linear, ReLU, RMSNorm, Sigmoid, Tanh
 from mlpcore.optimizers import SGD, Adam
+from mlpcore.sklearn.combining import is_ensemble
 from mlpcore.sklearn.constraints import FULL_BATCH, RATES
 from mlpcore.sklearn.conversion.shared import copies, same_random, take_over
 from mlpcore.sklearn.labels import Labels
@@ -30,12 +31,18 @@ _OPTIMIZERS = {"sgd": SGD, "adam": Adam}
 def to_sklearn(estimator: Any) -> Any:
     """scikit-learn's estimator from a fitted one of mlpcore, with the same arguments, predictions and training state.
 
-    ConfigurationError for a network that scikit-learn cannot represent: other activations than its four, several
-    different ones, normalization, other losses. Arguments that affect only further training (dropout, another solver,
-    weight decay and so on) are dropped with a warning, as predictions stay the same. Optimizer state and random numbers
-    are copied if the estimator has kept them, see ``warm_start``. Arrays of a device are copied to the host.
+    ConfigurationError for an ensemble and for a network that scikit-learn cannot represent: other activations than its
+    four, several different ones, normalization, other losses. Arguments that affect only further training (dropout,
+    another solver, weight decay and so on) are dropped with a warning, as predictions stay the same. Optimizer state
+    and random numbers are copied if the estimator has kept them, see ``warm_start``. Arrays of a device are copied to
+    the host.
     """
     check_is_fitted(estimator)
+    if is_ensemble(estimator):
+        raise ConfigurationError(
+            "to_sklearn: scikit-learn's estimators have one network, expected n_members=1; convert the members, "
+            "estimators_[i].to_sklearn()"
+        )
     kind = neural_network.MLPClassifier if is_classifier(estimator) else neural_network.MLPRegressor
     converted = kind(**_their_arguments(estimator, kind))
     take_over(estimator, converted)
