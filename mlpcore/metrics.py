@@ -4,6 +4,8 @@ A metric is a function ``(target, prediction, weights) -> 0-d array`` of the tar
 (n,), or real columns (n, c)), of what the loss's ``predict`` gave, and of row weights (n,), not all zero. A row of
 weight 0 takes no part. Of the tuple (mean, variance) the mean counts. A prediction with a stack's axes (..., n, c)
 gives one number for each member (...).
+
+Where a fit has weights of the entries of y, for its gaps too, they are (n, c), and an entry of weight 0 takes no part.
 """
 
 import inspect
@@ -15,7 +17,7 @@ from array_api_compat import device as device_of
 
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
-from mlpcore.numerics import square_scaling
+from mlpcore.numerics import square_scaling, weights_of_rows
 from mlpcore.typing import Array
 
 Metric = Callable[[Array, Any, Array], Array]
@@ -27,15 +29,17 @@ def accuracy(target: Array, prediction: Any, weights: Array) -> Array:
     Labels: the most probable class is the label. Real columns: every column is on the right side, ``prediction > 0.5``
     exactly where ``target > 0.5`` (binary and multilabel probabilities; the whole row counts, as in scikit-learn's
     ``accuracy_score``). Probabilities of classes, other than one-hot rows, cannot be told from multilabel targets and
-    are read as such.
+    are read as such. With weights of entries a row is right where its entries of weight above 0 are, and its weight is
+    their mean over the columns.
     """
     xp = namespace(target)
     if target.ndim == 1:
         right = xp.argmax(prediction, axis=-1) == target
     else:
         prediction = _matching("accuracy", target, prediction)
-        right = xp.all((prediction > 0.5) == (target > 0.5), axis=-1)
-    return _mean(xp.astype(right, weights.dtype), weights)
+        agree = (prediction > 0.5) == (target > 0.5)
+        right = xp.all(agree if weights.ndim == 1 else agree | (weights == 0), axis=-1)
+    return _mean(xp.astype(right, weights.dtype), weights_of_rows(weights))
 
 
 def balanced_accuracy(target: Array, prediction: Any, weights: Array) -> Array:
@@ -43,7 +47,7 @@ def balanced_accuracy(target: Array, prediction: Any, weights: Array) -> Array:
 
     Labels, or one column of yes-or-no targets. As scikit-learn's ``balanced_accuracy_score``.
     """
-    xp = namespace(target)
+    xp, weights = namespace(target), weights_of_rows(weights)
     if target.ndim == 1:
         classes, predicted = prediction.shape[-1], xp.argmax(prediction, axis=-1)
     else:
@@ -64,41 +68,44 @@ def balanced_accuracy(target: Array, prediction: Any, weights: Array) -> Array:
 
 
 def mean_squared_error(target: Array, prediction: Any, weights: Array) -> Array:
-    """``mean((t - p)^2)`` over rows and columns."""
+    """``mean((t - p)^2)`` over rows and columns: with weights of entries ``sum(w (t - p)^2) / sum(w)``."""
     error, scale = _error("mean_squared_error", target, prediction, weights, axis=(-2, -1))
-    return namespace(target).mean(_mean_columns(error * error, weights), axis=-1) / scale / scale
+    return _mean_entries(error * error, weights) / scale / scale
 
 
 def root_mean_squared_error(target: Array, prediction: Any, weights: Array) -> Array:
-    """``sqrt(mean((t - p)^2))`` over the rows, then the mean over columns, as in scikit-learn."""
+    """``sqrt(mean((t - p)^2))`` over the rows, then the mean over columns, as in scikit-learn.
+
+    A column without an entry of weight above 0 is left out.
+    """
     xp = namespace(target)
     error, scale = _error("root_mean_squared_error", target, prediction, weights, axis=(-2, -1))
-    return xp.mean(xp.sqrt(_mean_columns(error * error, weights)), axis=-1) / scale
+    return _mean_of_columns(xp.sqrt(_mean_columns(error * error, weights)), weights) / scale
 
 
 def mean_absolute_error(target: Array, prediction: Any, weights: Array) -> Array:
-    """``mean(|t - p|)`` over rows and columns."""
-    xp = namespace(target)
+    """``mean(|t - p|)`` over rows and columns: with weights of entries ``sum(w |t - p|) / sum(w)``."""
     error, scale = _error("mean_absolute_error", target, prediction, weights, axis=(-2, -1))
-    return xp.mean(_mean_columns(xp.abs(error), weights), axis=-1) / scale
+    return _mean_entries(namespace(target).abs(error), weights) / scale
 
 
 def r2(target: Array, prediction: Any, weights: Array) -> Array:
     """``1 - sum((t - p)^2) / sum((t - mean t)^2)`` of every column, then the mean over columns.
 
     A column whose target is constant counts 1 if every prediction is exact and 0 if not, as in scikit-learn's
-    ``r2_score``; here that holds for a single row too, and for constants that differ from their rounded mean.
+    ``r2_score``; here that holds for a single row too, and for constants that differ from their rounded mean. A column
+    without an entry of weight above 0 is left out.
     """
     xp = namespace(target)
     error, scale = _error("r2", target, prediction, weights, axis=-2)
     scaled = target * xp.expand_dims(scale, axis=-2)
     deviation = scaled - xp.expand_dims(_mean_columns(scaled, weights), axis=-2)
     residual, spread = _root_mean_square(error, weights), _root_mean_square(deviation, weights)
-    present = xp.expand_dims(weights, axis=-1) > 0
+    present = _by_column(weights) > 0
     lowest = xp.min(xp.where(present, target, float("inf")), axis=-2)
-    constant = lowest == xp.max(xp.where(present, target, -float("inf")), axis=-2)
+    constant = lowest >= xp.max(xp.where(present, target, -float("inf")), axis=-2)  # above it where there is no entry
     share = residual / xp.where(constant, 1.0, spread)
-    return xp.mean(xp.where(constant, xp.astype(residual == 0, share.dtype), 1 - share * share), axis=-1)
+    return _mean_of_columns(xp.where(constant, xp.astype(residual == 0, share.dtype), 1 - share * share), weights)
 
 
 METRICS: dict[str, Metric] = {
@@ -118,7 +125,7 @@ def get_metric(metric: str | Callable[..., Any]) -> tuple[str, Metric]:
     """``(name, function)`` of a metric given by name, or of a user's own function under its own name.
 
     A function takes ``(target, prediction)`` or ``(target, prediction, weights)``: a third positional parameter gets
-    the row weights if it has no default or is called ``weights`` or ``sample_weight``. Anything else is a
+    the weights if it has no default or is called ``weights`` or ``sample_weight``. Anything else is a
     ConfigurationError that lists the known names.
     """
     if isinstance(metric, str) and metric in METRICS:
@@ -133,12 +140,17 @@ def get_metric(metric: str | Callable[..., Any]) -> tuple[str, Metric]:
     return name, partial(_without_weights, metric)
 
 
+def takes_weights(metric: Metric) -> bool:
+    """Whether a metric as `get_metric` gives it looks at the weights."""
+    return not (isinstance(metric, partial) and metric.func is _without_weights)
+
+
 def _without_weights(metric: Callable[..., Array], target: Array, prediction: Any, weights: Array) -> Array:
     return metric(target, prediction)
 
 
 def _takes_weights(function: Callable[..., Any]) -> bool:
-    """Whether a third positional parameter is there for the row weights."""
+    """Whether a third positional parameter is there for the weights."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -178,7 +190,7 @@ def _scale(values: Array, weights: Array, axis: int | tuple[int, ...]) -> Array:
     """The power of two, 1 for all but the largest and smallest numbers, that brings the values (..., n, c) to where the
     squares of those over ``axis`` that weigh something can be added up."""
     xp = namespace(values)
-    largest = xp.max(xp.where(xp.expand_dims(weights, axis=-1) > 0, xp.abs(values), 0.0), axis=axis, keepdims=True)
+    largest = xp.max(xp.where(_by_column(weights) > 0, xp.abs(values), 0.0), axis=axis, keepdims=True)
     return square_scaling(largest, values.shape[-2] * values.shape[-1])[0]
 
 
@@ -195,7 +207,35 @@ def _mean(rows: Array, weights: Array) -> Array:
     return xp.sum(xp.where(weights > 0, rows * weights, 0.0), axis=-1) / xp.sum(weights, axis=-1)
 
 
+def _by_column(weights: Array) -> Array:
+    """The weights as (n, 1), or those of entries (n, c)."""
+    return namespace(weights).expand_dims(weights, axis=-1) if weights.ndim == 1 else weights
+
+
 def _mean_columns(values: Array, weights: Array) -> Array:
-    """The weighted means over the rows, (..., n, c) -> (..., c), by shares, as large numbers times weights overflow."""
+    """The weighted means over the rows, (..., n, c) -> (..., c), by shares, as large numbers times weights overflow.
+
+    0 for a column without weight.
+    """
     xp = namespace(values)
+    if weights.ndim == 2:
+        total = xp.sum(weights, axis=-2)
+        return xp.sum(xp.where(weights > 0, values * (weights / xp.where(total > 0, total, 1.0)), 0.0), axis=-2)
     return xp.sum(xp.where(weights > 0, values.mT * (weights / xp.sum(weights)), 0.0), axis=-1)
+
+
+def _mean_of_columns(columns: Array, weights: Array) -> Array:
+    """The mean of (..., c), with weights of entries only over the columns that have some."""
+    xp = namespace(columns)
+    if weights.ndim == 1:
+        return xp.mean(columns, axis=-1)
+    occurs = xp.any(weights > 0, axis=-2)
+    return xp.sum(xp.where(occurs, columns, 0.0), axis=-1) / xp.sum(xp.astype(occurs, columns.dtype))
+
+
+def _mean_entries(values: Array, weights: Array) -> Array:
+    """The weighted mean of (..., n, c)."""
+    xp = namespace(values)
+    if weights.ndim == 1:
+        return xp.mean(_mean_columns(values, weights), axis=-1)
+    return xp.sum(xp.where(weights > 0, values * (weights / xp.sum(weights)), 0.0), axis=(-2, -1))

@@ -32,11 +32,12 @@ from mlpcore.training.evaluation import evaluate, validation_rows
 from mlpcore.training.history import History
 from mlpcore.training.ingest import ingest, ingest_rows, output_columns
 from mlpcore.training.loop import Trainer
+from mlpcore.training.missing import check_missing_targets
 from mlpcore.training.orders import in_order, shuffled
 from mlpcore.training.parameters import matched
 from mlpcore.training.pickling import copied, from_plain_data, to_plain_data
 from mlpcore.training.rules import Rules
-from mlpcore.training.weights import row_weights
+from mlpcore.training.weights import entry_columns, sample_weights
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
@@ -193,6 +194,7 @@ class Model:
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: dict[int, float] | str | None = None,
+        missing_targets: str = "error",
         validation_data: tuple | None = None,
         callbacks: Sequence[Any] = (),
         checkpoint: Path | None = None,
@@ -201,11 +203,15 @@ class Model:
         """Train for ``epochs`` passes over the rows; a further call goes on where this one stopped.
 
         ``x`` is (n, columns) and ``y`` what the loss takes: NumPy, CuPy, torch or JAX arrays, lists or tables; integers
-        become ``dtype``. ``class_weight`` maps classes, integers or the 0 and 1 of one column, to weights (1 for those
-        left out), or is "balanced". ``validation_data`` is (x, y) or (x, y, sample_weight), looked at after each epoch.
-        All is checked before anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a
-        TrainingInterrupted warning; a loss that stops being finite raises NonFiniteError. In both cases the model
-        stands at its last whole step.
+        become ``dtype``. ``sample_weight`` has a weight for each row (n,), or for each entry of y (n, c) where the loss
+        has a term for each column of y: all but SoftmaxCrossEntropy. With ``missing_targets="skip"`` an entry of y that
+        is NaN has weight 0; "error" is a DataError for it. The mean over entries is ``sum(w * f) / (sum(w) / c)``, so
+        that weights which are the same along each row are weights of rows. ``class_weight`` maps classes, integers or
+        the 0 and 1 of one column, to weights (1 for those left out), or is "balanced". ``validation_data`` is (x, y) or
+        (x, y, sample_weight), looked at after each epoch; ``missing_targets`` is for its y too. All is checked before
+        anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a TrainingInterrupted
+        warning; a loss that stops being finite raises NonFiniteError. In both cases the model stands at its last whole
+        step.
 
         ``checkpoint`` is a file that holds the whole state of training after every epoch. ``resume`` goes on with the
         fit that wrote such a file: the same call on the same model (any backend), bit-equal to one that was never
@@ -219,13 +225,14 @@ class Model:
         check_choice("fit", (True, False), shuffle=shuffle)
         epochs, batch_size, shuffle = plain(epochs), plain(batch_size), plain(shuffle)
         measured = () if validation_data is None else tuple(f"val_{name}" for name in ("loss", *self.metrics))
+        check_missing_targets("fit", missing_targets, self.loss, self.metrics if measured else {})
         callbacks = check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
         with self.backend.scope(self.dtype):
-            data, weights = ingest(self.trainer, x, y, sample_weight, class_weight)
+            data, weights = ingest(self.trainer, x, y, sample_weight, class_weight, missing_targets)
             validate = None
             if validation_data is not None:
                 named = {name: self.metrics[name] for name in self.specification.metrics}
-                held_out = validation_rows(self.trainer, named, validation_data)
+                held_out = validation_rows(self.trainer, named, validation_data, missing_targets)
                 validate = partial(evaluate, self.trainer, self.metrics, *held_out)
             rows = data[0].shape[0]
             order = shuffled(self.seed, rows, self.compiled.asked) if shuffle else in_order(rows)
@@ -233,8 +240,11 @@ class Model:
             about = describe_fit(self.specification, rows, plan.batch_size, shuffle)
             about_weights = {}
             if checkpoint is not None or resume is not None:  # digests of all weights, needed for nothing else
-                of_rows = weights if class_weight is None else row_weights(sample_weight, rows, self.dtype)
-                about_weights = describe_weights(class_weight, of_rows, weights)
+                given = weights
+                if class_weight is not None:
+                    columns = entry_columns(self.loss, data.target)
+                    given = sample_weights(sample_weight, rows, self.dtype, columns)
+                about_weights = describe_weights(class_weight, given, weights)
             checkpoints = Checkpoints(self.trainer, self.layout, about, about_weights, callbacks, checkpoint)
             history = History() if resume is None else checkpoints.resume(resume)
             if train(self, plan, callbacks, history, checkpoints):
@@ -258,10 +268,17 @@ class Model:
             prediction = self.trainer.predict(rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
-        """The mean loss over the rows (without penalty), and the model's metrics by name."""
+    def evaluate(
+        self, x: Any, y: Any, *, sample_weight: Any = None, missing_targets: str = "error"
+    ) -> dict[str, float]:
+        """The mean loss over the rows (without penalty), and the model's metrics by name.
+
+        Weights and ``missing_targets`` are as those of `fit`.
+        """
+        check_missing_targets("evaluate", missing_targets, self.loss, self.metrics)
         with self.backend.scope(self.dtype):
-            return evaluate(self.trainer, self.metrics, *ingest(self.trainer, x, y, sample_weight)[0])
+            data, _ = ingest(self.trainer, x, y, sample_weight, missing_targets=missing_targets)
+            return evaluate(self.trainer, self.metrics, *data)
 
     @property
     def specification(self) -> Specification:

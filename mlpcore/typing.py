@@ -20,8 +20,9 @@ class Training(NamedTuple):
     """What a layer knows of a training pass beside its parameters and x. In inference there is none.
 
     ``noise`` is what the layer's own ``noise`` drew for this pass, ``row_weights`` (n,) are the weights of the rows in
-    the loss. ``full_batch`` (2,) tells layers with running statistics how this batch compares with a full one of B rows
-    of the mean weight m: it holds ``B m`` and ``(B - 1) m``, or is () where all batches are full and rows weigh alike.
+    the loss, or the means over the columns of its weights of entries (n, c). ``full_batch`` (2,) tells layers with
+    running statistics how this batch compares with a full one of B rows of the mean weight m: it holds ``B m`` and
+    ``(B - 1) m``, or is () where all batches are full and rows weigh alike.
 
     A container hands ``training.child(i)`` to its i-th child.
     """
@@ -67,7 +68,11 @@ class Layer(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """A loss on raw scores ``z`` that knows its link; a row's loss is the sum over its outputs."""
+    """A loss on raw scores ``z`` that knows its link; a row's loss is the sum over its outputs.
+
+    One whose loss is a sum over the columns of a target (n, c) may have the attribute ``entry_weights = True``. It then
+    takes weights (n, c) too, one for each entry of the target, and y may have gaps: ``missing_targets="skip"``.
+    """
 
     def outputs(self, target_columns: int) -> int:
         """Columns of ``z`` for that many target columns (for class labels: the number of classes)."""
@@ -76,7 +81,10 @@ class Loss(Protocol):
         """Validate and encode the target once, before training, for scores of that many columns."""
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
-        """The weighted sum over rows ``sum_i weights_i * loss_i`` (shape ``...``) and its gradient ``dz``."""
+        """The weighted sum over rows ``sum_i weights_i * loss_i`` (shape ``...``) and its gradient ``dz``.
+
+        With weights of entries, ``sum_ij weights_ij * loss_ij``.
+        """
 
     def predict(self, z: Array) -> Tree:
         """The link: scores to probabilities, means, quantiles."""
@@ -121,13 +129,14 @@ class Batch(NamedTuple):
 
     x: Array  # (n, in)
     target: Array  # as the loss prepares it
-    weights: Array  # (n,)
+    weights: Array  # (n,) of rows, or (n, c) of the entries of the target
     noise: Noise = ()
     full_batch: Tree = ()  # see `Training`
 
 
 class Dataset(NamedTuple):
-    """Rows to train on or to measure: ``x`` (n, in), the target as the loss encodes it, and row ``weights`` (n,)."""
+    """Rows to train on or to measure: ``x`` (n, in), the target as the loss encodes it, and ``weights``: those of the
+    rows (n,), or of the entries of the target (n, c)."""
 
     x: Array
     target: Array

@@ -14,6 +14,7 @@ from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
 from mlpcore.errors import OutOfMemoryError
+from mlpcore.numerics import weights_of_rows
 from mlpcore.random import Stream
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
@@ -133,11 +134,12 @@ class Trainer:
     ) -> EpochResult:
         """One pass over the rows of ``data`` that the epoch's order names, the last batch being as small as it must.
 
-        ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` (n,) are on
+        ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` are on
         the host too. ``order(epoch)`` are the numbers of the rows. Between chunks of steps ``stop`` is looked at. A
         non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
         """
         began, rows = time.perf_counter(), 0
+        weights = weights_of_rows(weights)
         unweighted = bool(np.all(weights == 1))
         losses: list[float] = []
         batch_weights: list[float] = []

@@ -1,4 +1,4 @@
-"""Weights of rows: those of the rows themselves, times those of their classes."""
+"""Weights: those that are given for rows, or for entries of the target, times those of the classes of the rows."""
 
 import math
 from typing import Any
@@ -8,24 +8,53 @@ import numpy as np
 from mlpcore.backends.transfer import to_host
 from mlpcore.configuration import plain
 from mlpcore.errors import DataError
+from mlpcore.numerics import weights_of_rows
+from mlpcore.training.missing import takes_entries
 from mlpcore.training.reading import read_array
+from mlpcore.typing import Array, Loss
 
 
-def row_weights(sample_weight: Any, rows: int, dtype: str) -> np.ndarray:
-    """Row weights as a float64 host array: finite, not negative, not all zero; ones where none are given.
+def sample_weights(sample_weight: Any, rows: int, dtype: str, columns: int | None = None) -> np.ndarray:
+    """Weights as a float64 host array: finite, not negative, not all zero; ones where none are given.
 
-    That they keep this as ``dtype``, and their sum too, is checked as well.
+    They are those of the rows (n,). Where ``columns`` is a number they may be those of entries of the target
+    (n, columns), and are returned so unless they are the same along each row. That they keep all this as ``dtype``, and
+    their sum too, is checked as well.
     """
     if sample_weight is None:
         return np.ones(rows)
     weights = np.asarray(to_host(read_array("sample_weight", sample_weight)[0]), dtype=np.float64)
-    if weights.shape != (rows,):
-        raise DataError(f"sample_weight has shape {weights.shape}, expected ({rows},) like the rows of x")
-    bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
-    if bad.size:
-        raise DataError(f"sample_weight is {weights[bad[0]]} in row {bad[0]}, expected finite numbers of 0 or more")
+    if weights.shape not in ((rows,), (rows, columns)):
+        entries = "" if columns is None else f", or ({rows}, {columns}) like the entries of y"
+        if columns is None and weights.ndim == 2:
+            entries = "; weights of entries need a loss with a term for each column of y, such as SquaredError"
+        raise DataError(f"sample_weight has shape {weights.shape}, expected ({rows},) like the rows of x{entries}")
+    for row, *column in np.argwhere(~np.isfinite(weights) | (weights < 0))[:1]:
+        where = f"in row {row}" + "".join(f", column {number}" for number in column)
+        raise DataError(f"sample_weight is {weights[(row, *column)]} {where}, expected finite numbers of 0 or more")
     _check_total("sample_weight", weights, dtype)
-    return weights
+    return plain_weights(weights)
+
+
+def observed_weights(weights: np.ndarray, observed: np.ndarray, dtype: str) -> np.ndarray:
+    """Host weights (n,) or (n, c), those of entries that were not observed (n, c) being 0.
+
+    They are those of rows where they are the same along each row. DataError where no weight is left.
+    """
+    left = plain_weights((weights if weights.ndim == 2 else weights[:, None]) * observed)
+    _check_total("sample_weight, left out where y is NaN,", left, dtype)
+    return left
+
+
+def plain_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights of entries as those of rows where they are the same along each row, else unchanged."""
+    alike = weights.ndim == 2 and bool(np.all(weights == weights[:, :1]))
+    return np.ascontiguousarray(weights[:, 0]) if alike else weights
+
+
+def entry_columns(loss: Loss, target: Array) -> int | None:
+    """The columns of the target as the loss prepared it, None for a loss that takes weights of rows only."""
+    return int(target.shape[1]) if takes_entries(loss) and target.ndim == 2 else None
 
 
 def times_class_weights(
@@ -72,7 +101,7 @@ def _labels(target: np.ndarray, outputs: int) -> tuple[np.ndarray, int]:
 def _check_total(name: str, weights: np.ndarray, dtype: str) -> None:
     """Some row counts, and all of them together no more than the dtype can hold."""
     with np.errstate(over="ignore", under="ignore"):
-        rounded = weights.astype(dtype)
+        rounded = weights_of_rows(weights.astype(dtype))
         total = np.sum(rounded)
     if not np.any(rounded > 0):
         raise DataError(f"{name} makes every row's weight zero (as {dtype}), expected at least one positive weight")
