@@ -189,8 +189,10 @@ def _error(
 def _scale(values: Array, weights: Array, axis: int | tuple[int, ...]) -> Array:
     """The power of two, 1 for all but the largest and smallest numbers, that brings the values (..., n, c) to where the
     squares of those over ``axis`` that weigh something can be added up."""
-    xp = namespace(values)
-    largest = xp.max(xp.where(_by_column(weights) > 0, xp.abs(values), 0.0), axis=axis, keepdims=True)
+    xp, present = namespace(values), _by_column(weights) > 0
+    largest = xp.max(xp.where(present, xp.abs(values), 0.0), axis=axis, keepdims=True)
+    if weights.ndim == 2:  # a column without weight is left as it is
+        largest = xp.where(xp.any(present, axis=axis, keepdims=True), largest, 1.0)
     return square_scaling(largest, values.shape[-2] * values.shape[-1])[0]
 
 

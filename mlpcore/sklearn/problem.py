@@ -17,7 +17,8 @@ from mlpcore.typing import Dataset, Loss, Params
 
 class Problem(NamedTuple):
     """What is to be learnt: x as the backend or as CSR takes it, the target as the loss takes it, both with all rows;
-    row weights on the host or None; ``y`` as a score takes it. ``given`` is validation data of the same kind."""
+    weights of rows, or of entries of the target, on the host or None; ``y`` as a score takes it. ``given`` is
+    validation data of the same kind."""
 
     x: Any
     target: np.ndarray
@@ -77,9 +78,9 @@ def on_backend(problem: Problem, place: DeviceAndDtype) -> Dataset:
         x = stored_rows(problem.x, backend, dtype)
         storage = backend if backend.owns(x) else get_backend("numpy")
     target = ingest_target(problem.target, rows, problem.loss, outputs, storage, dtype)
-    return Dataset(x, target, storage.asarray(row_weights(problem), dtype=storage.dtypes[dtype]))
+    return Dataset(x, target, storage.asarray(weights_or_ones(problem), dtype=storage.dtypes[dtype]))
 
 
-def row_weights(problem: Problem) -> np.ndarray:
-    """The weights of the rows, ones where none were given."""
+def weights_or_ones(problem: Problem) -> np.ndarray:
+    """The weights of a problem, ones for the rows where it has none."""
     return np.ones(problem.x.shape[0]) if problem.weights is None else problem.weights

@@ -26,8 +26,8 @@ NOT_FINITE = (
 
 
 class Batches(NamedTuple):
-    """The training data of a fit: ``(x, target, weights)`` on the backend, the weights on the host, the numbers of the
-    rows to train on, and the batch size."""
+    """The training data of a fit: ``(x, target, weights)`` on the backend, the weights of the rows on the host, the
+    numbers of the rows to train on, and the batch size."""
 
     data: Dataset
     weights: np.ndarray

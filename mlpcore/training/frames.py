@@ -111,17 +111,27 @@ def numbers(x: Any, columns: Sequence[Column]) -> np.ndarray:
     return numbers
 
 
-def refuse_missing(name: str, labels: Any) -> None:
-    """A DataError that names the first row of host labels in which one is missing: None, NaN, NaT or pandas' NA."""
+def refuse_missing(name: str, labels: Any, hint: str = "") -> None:
+    """A DataError that names the first row of host labels in which one is missing: None, NaN, NaT or pandas' NA.
+
+    ``hint`` is added to what may be done about it.
+    """
     entries = np.asarray(labels, dtype=None if isinstance(labels, np.ndarray) else object)
     if entries.ndim == 0 or entries.dtype.kind not in "OfcMm":
         return
-    missing = np.vectorize(_is_missing, otypes=[bool])(entries) if entries.dtype == object else np.isnan(entries)
-    for row, *column in np.argwhere(missing)[:1]:
+    for row, *column in np.argwhere(missing(entries))[:1]:
         label = entries[(row, *column)]
         raise DataError(
-            f"{name} has a missing label in row {row} ({label}); drop the rows without a label, or label them"
+            f"{name} has a missing label in row {row} ({label}); drop the rows without a label, or label them{hint}"
         )
+
+
+def missing(entries: np.ndarray) -> np.ndarray:
+    """Which entries are missing, of an array of objects or of numbers."""
+    are: np.ndarray = (
+        np.vectorize(_is_missing, otypes=[bool])(entries) if entries.dtype == object else np.isnan(entries)
+    )
+    return are
 
 
 def _is_missing(label: Any) -> bool:

@@ -17,7 +17,7 @@ def takes_entries(loss: Loss) -> bool:
     return bool(getattr(loss, "entry_weights", False))
 
 
-def check_missing_targets(who: str, missing_targets: str, loss: Loss, metrics: Mapping[str, Any]) -> None:
+def check_missing_targets(who: str, missing_targets: str, loss: Loss, metrics: Mapping[str, Any] | None = None) -> None:
     """A ConfigurationError for another value than "error" and "skip", or for "skip" where the loss or a metric that is
     to be measured cannot leave out entries."""
     check_choice(who, CHOICES, missing_targets=missing_targets)
@@ -28,7 +28,7 @@ def check_missing_targets(who: str, missing_targets: str, loss: Loss, metrics: M
             f"{who}: missing_targets is 'skip', which needs a loss with a term for each column of y, got {loss!r}; "
             "drop the rows without a target, or take SigmoidCrossEntropy, SquaredError or another such loss"
         )
-    for name, metric in metrics.items():
+    for name, metric in (metrics or {}).items():
         if not takes_weights(metric):
             raise ConfigurationError(
                 f"{who}: missing_targets is 'skip', but the metric {name} takes no weights, so that gaps would count; "
