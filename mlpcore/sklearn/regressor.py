@@ -38,6 +38,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     """
 
     _parameter_constraints: dict = REGRESSOR
+    missing_targets = "error"  # of estimators pickled before there was the argument
 
     def __init__(
         self,
