@@ -4,46 +4,34 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import cuda_host
 import numpy as np
 import pytest
-from compiled import needs_compiler
-from devices import open_place
 from fitting import (
-    EAGER,
     EVERYTHING,
+    GAPPED,
     LABELS,
-    NET,
     PLAIN,
     ROWS,
+    SKIP,
+    THERE,
     X,
     Y,
     assert_same,
-    classifier,
     make,
     state_of,
     untimed,
-    with_extras,
-    with_steps,
 )
 from libraries import MAKERS, OPTIONAL
 from members import ENTRIES, LOSSES, assert_close
 from optional import optional
-from refusals import INF, NAN, changed, refused
+from refusals import NAN, refused
 
 import mlpcore as mc
-from mlpcore.backends import streaming
-from mlpcore.backends.backend import Backend
-from mlpcore.backends.copy_queues import PlainCopies
 from mlpcore.gradient_check import draw_targets
 from mlpcore.random import Stream
 from mlpcore.training.missing import without_gaps
 
-THERE = Stream(8, "there").uniform(Y.shape) > 0.3
-GAPPED = np.where(THERE, Y, NAN)
-SKIP: dict[str, Any] = {"missing_targets": "skip"}
 FIT: dict[str, Any] = {"epochs": 3, "batch_size": 5}
-assert THERE.any(axis=1).sum() < ROWS and (THERE.sum(axis=1) == 1).any()  # some rows have no target, some have one
 
 
 # --- what a gap is
@@ -160,42 +148,7 @@ def test_a_metric_that_takes_no_weights_would_count_the_gaps() -> None:
     assert make(PLAIN, metrics=[weight]).evaluate(X, GAPPED, **SKIP)["weight"] == THERE.sum()
 
 
-# --- everywhere
-
-
-def streaming_backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """A device without free memory: the rows of two steps at a time come from the host."""
-    monkeypatch.setattr(streaming, "BUFFER_BYTES", 2 * 5 * 8 * (3 + 2 + 2))
-    backend = open_place("torch")
-    queue = PlainCopies(backend.asarray)
-
-    def steps(*step: Any) -> Any:
-        return streaming.streamed(backend.compile.steps(*step), lambda: queue, backend.xp.concat)
-
-    return with_extras(with_steps(backend, steps), free_memory=lambda: 0)
-
-
-OTHERS = ("torch", "jax", "array_api_strict")
-PLACES = [pytest.param("C", marks=needs_compiler), "NumPy calls", pytest.param("CUDA", marks=cuda_host.needed)]
-
-
-@pytest.mark.parametrize("net", [PLAIN, NET], ids=["plain", "BatchNorm, Dropout"])
-@pytest.mark.parametrize("place", [*PLACES, *OTHERS, "streamed"])
-def test_every_backend_trains_as_eager_numpy_does(net: Any, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    words: dict[str, Any] = {"compile": place == "C"}
-    if place == "streamed":
-        words = {"backend": streaming_backend(monkeypatch)}
-    elif place == "CUDA":
-        words = {"backend": cuda_host.backend()}
-    elif place in OTHERS:
-        words = {"backend": open_place(place)}
-    model, other = make(net, **EVERYTHING, **words), make(net, **EVERYTHING, backend=EAGER)
-    got = model.fit(X, GAPPED, validation_data=(X, GAPPED), **SKIP, **FIT)
-    expected = other.fit(X, GAPPED, validation_data=(X, GAPPED), **SKIP, **FIT)
-    assert place not in ("C", "NumPy calls", "CUDA") or model.compiled.kind == place
-    assert got.loss == pytest.approx(expected.loss, rel=1e-9)
-    assert got.val_loss == pytest.approx(expected.val_loss, rel=1e-9)
-    assert_close(model.predict(X), other.predict(X), 10_000)
+# --- what is read, and what is kept
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -237,50 +190,3 @@ def test_a_fit_on_gaps_is_resumed_on_the_same_gaps_only(tmp_path: Path) -> None:
         copy.copy(model).fit(X, others, epochs=4, batch_size=5, resume=path, **SKIP)
     model.fit(X, GAPPED, epochs=4, batch_size=5, resume=path, **SKIP)
     assert_same(state_of(model), state_of(whole))
-
-
-# --- what is refused
-
-
-@pytest.mark.parametrize("call", ["fit", "evaluate", "validation_data"])
-@pytest.mark.parametrize(
-    ("y", "weights", "said"),
-    [
-        (np.full_like(Y, NAN), None, r"^y has shape \(22, 2\) and every entry is NaN, expected at least one target$"),
-        (changed(GAPPED, (3, 1), INF), None, r"^HalfSquaredError\(\): y holds NaN or infinity in column 1, .* rows$"),
-        (GAPPED, np.where(THERE, 0.0, 1.0), "^sample_weight, left out where y is NaN, makes every row's weight zero"),
-        (GAPPED[:, :1], None, r"^HalfSquaredError\(\): y has shape \(22, 1\), expected \(n, 2\)"),
-        (GAPPED[:, :, None], None, r"y has shape \(22, 2, 1\), expected \(n, 2\)"),
-        (GAPPED, np.ones((ROWS, 3)), r"^sample_weight has shape \(22, 3\), expected \(22,\) .* or \(22, 2\)"),
-    ],
-)
-def test_gaps_that_cannot_be_skipped(y: Any, weights: Any, said: str, call: str) -> None:
-    model = make(PLAIN)
-    acts = {
-        "fit": lambda: model.fit(X, y, sample_weight=weights, **SKIP),
-        "evaluate": lambda: model.evaluate(X, y, sample_weight=weights, **SKIP),
-        "validation_data": lambda: model.fit(X, Y, validation_data=(X, y, weights), **SKIP),
-    }
-    refused(model, acts[call], mc.DataError, said.replace("^", "^validation_data: ") if call[0] == "v" else said)
-
-
-class OfRows:
-    """A user's loss, which knows no weights of entries."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(mc.HalfSquaredError(), name) if name != "entry_weights" else getattr(object, name)
-
-
-@pytest.mark.parametrize("model", [classifier(), make(PLAIN, OfRows())], ids=["labels", "own"])
-def test_losses_of_whole_rows_refuse(model: mc.Model) -> None:
-    y = LABELS if model.loss == mc.SoftmaxCrossEntropy() else Y
-    for act in (lambda: model.fit(X, y, **SKIP), lambda: model.evaluate(X, y, **SKIP)):
-        refused(model, act, mc.ConfigurationError, "missing_targets is 'skip', which needs a loss with a term for each")
-
-
-@pytest.mark.parametrize("given", ["drop", None, True, np.array(["skip"])])
-def test_other_words(given: Any) -> None:
-    model = make(PLAIN)
-    said = "missing_targets is .*, expected one of 'error', 'skip'"
-    refused(model, lambda: model.fit(X, Y, missing_targets=given), mc.ConfigurationError, said)
-    refused(model, lambda: model.evaluate(X, Y, missing_targets=given), mc.ConfigurationError, said)
