@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 LIB, BUILD = HERE / "lib", HERE / "build"
 SITE = Path(sysconfig.get_paths()["purelib"])
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
-# As in src/compile.cpp: a header compiled beforehand is taken only where these are the same.
+# As in src/compile.cpp: g++ uses the precompiled header only with the same options.
 KERNELS = ["-std=c++17", "-fPIC", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing"]
 KERNELS += ["-fwhole-program", "-fno-threadsafe-statics"]
 STUB = """extern "C" __attribute__((visibility("default"))) int {name}() {{
@@ -37,15 +37,15 @@ CUDART_NOT_SUPPORTED, CUBLAS_NOT_SUPPORTED = 801, 15
 
 
 def run(*words: object) -> str:
-    """The output of a command; if it fails, the program ends with its errors."""
-    ended = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True)
-    if ended.returncode:
-        sys.exit(" ".join(map(str, words)) + "\n" + ended.stdout + ended.stderr)
-    return ended.stdout
+    """The output of a command; if it fails, this program ends and prints its errors."""
+    result = subprocess.run([str(word) for word in words], check=False, capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(" ".join(map(str, words)) + "\n" + result.stdout + result.stderr)
+    return result.stdout
 
 
 def wheel() -> tuple[str, str]:
-    """CUDA's major version and CuPy's version."""
+    """CUDA's major version and CuPy's version, from the installed wheel."""
     for distribution in distributions():
         name = distribution.metadata["Name"]
         if name.startswith("cupy-cuda"):
@@ -64,7 +64,7 @@ def cuda_headers(major: str) -> Path:
 
 
 def download(version: str) -> Path:
-    """CuPy's source distribution, unpacked. pip runs its setup, which must not search for CUDA."""
+    """The folder of CuPy's sources, downloaded and unpacked. pip runs their setup, which must not search for CUDA."""
     folder = BUILD / f"cupy-{version}"
     if not folder.exists():
         os.environ["CUPY_INSTALL_USE_STUB"] = "1"
@@ -76,14 +76,14 @@ def download(version: str) -> Path:
 
 
 def symbols(path: Path, *options: str) -> set[str]:
-    """Names of functions of cudart or cuBLAS that `nm` lists, without their versions."""
+    """The names of functions of cudart and cuBLAS that `nm` lists, without their versions."""
     names = [line.split()[-1].split("@")[0] for line in run("nm", *options, path).splitlines()]
     return {name for name in names if name.startswith(("cuda", "cublas"))}
 
 
 def stubs(needed: set[str], units: list[Path], error: int, unit: Path) -> Path:
     """An object with a function that reports "not emulated" for each that CuPy needs and the units do not define."""
-    defined = set().union(*(symbols(one, "--defined-only") for one in units))
+    defined = set().union(*(symbols(path, "--defined-only") for path in units))
     text = [STUB.format(name=name, error=error) for name in sorted(needed - defined)]
     unit.with_suffix(".cpp").write_text(f'#include "{HERE}/src/device.h"\n' + "".join(text))
     run("g++", "-std=c++17", "-fPIC", "-c", unit.with_suffix(".cpp"), "-o", unit)
@@ -91,13 +91,13 @@ def stubs(needed: set[str], units: list[Path], error: int, unit: Path) -> Path:
 
 
 def runtime_unit(cupy: Path, major: str, include: Path) -> Path:
-    """`cupy_backends.cuda.api.runtime`, compiled: that of the wheel has NVIDIA's libcudart inside it."""
+    """The object of `cupy_backends.cuda.api.runtime`; the wheel's own contains NVIDIA's libcudart (static)."""
     source, unit = BUILD / "runtime.cpp", BUILD / "runtime.o"
     constants = {"CUPY_CUDA_VERSION": f"{major}000", "CUPY_HIP_VERSION": 0, "CUPY_USE_CUDA_PYTHON": False}
     values = [f"-E{name}={value}" for name, value in constants.items()]
     cython = [sys.executable, "-m", "cython", "-3", "--cplus", *values, "-I", cupy]
     run(*cython, cupy / "cupy_backends/cuda/api/runtime.pyx", "-o", source)
-    (BUILD / "cuda_profiler_api.h").write_text(  # of a wheel that is not needed otherwise
+    (BUILD / "cuda_profiler_api.h").write_text(  # else another wheel would be needed for it
         'extern "C" int cudaProfilerStart(void); extern "C" int cudaProfilerStop(void);\n'
     )
     folders = [BUILD, sysconfig.get_paths()["include"], numpy.get_include(), include]
@@ -108,14 +108,14 @@ def runtime_unit(cupy: Path, major: str, include: Path) -> Path:
 
 
 def device_unit(source: Path, include: Path) -> Path:
-    """A file of src/, compiled."""
+    """The object of a file of src/."""
     flags = ["-std=c++17", "-O3" if source.stem == "cublas" else "-O2", "-Wall", "-fPIC", "-ffp-contract=off"]
     run("g++", *flags, f"-I{include}", "-c", source, "-o", BUILD / f"{source.stem}.o")
     return BUILD / f"{source.stem}.o"
 
 
 def compiled_header() -> None:
-    """include/cuda_on_cpu.h with CuPy's headers, compiled beforehand."""
+    """Precompile include/cuda_on_cpu.h together with CuPy's headers."""
     target = LIB / "header"
     target.mkdir(exist_ok=True)
     shutil.copy(HERE / "include/cuda_on_cpu.h", target)
@@ -125,28 +125,28 @@ def compiled_header() -> None:
 
 
 def version() -> str:
-    """The digest of everything that kernels are compiled with; CuPy's kernel cache depends on it."""
+    """A digest of all files that a kernel is compiled from; it is part of the key of CuPy's kernel cache."""
     files = sorted(path for path in (HERE / "include").rglob("*") if path.is_file())
     files += [HERE / "src/translate.cpp", HERE / "src/compile.cpp"]
     return hashlib.sha1(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def link(name: str, *words: object) -> None:
-    """A library in lib/ that finds the others beside it."""
+    """Link a library into lib/, where it finds the others."""
     run("g++", "-shared", "-o", LIB / name, *words, "-L", LIB, "-Wl,-rpath,$ORIGIN")
 
 
 def link_all(units: list[Path], runtime: Path, major: str) -> None:
-    """One library with the device, the names under which CuPy looks for it, cuBLAS, and CuPy's module."""
+    """Link the device, empty libraries with NVIDIA's names that load it, cuBLAS, and CuPy's module."""
     device = [unit for unit in units if unit.stem != "cublas"]
     missing = stubs(symbols(runtime, "-u"), device, CUDART_NOT_SUPPORTED, BUILD / "cudart_stubs.o")
     link("libcuda_on_cpu.so", *device, missing, "-ldl", "-lpthread")
-    # cublasLt is empty: CuPy loads it, for cuBLAS, and calls nothing of it.
+    # CuPy also loads cublasLt, but calls none of its functions.
     for name in ("libcuda.so.1", *(f"lib{name}.so.{major}" for name in ("cudart", "nvrtc", "cublasLt"))):
         link(name, f"-Wl,-soname,{name}", "-Wl,--no-as-needed", "-lcuda_on_cpu")
     name, needed = f"libcublas.so.{major}", symbols(SITE / f"cupy_backends/cuda/libs/cublas{SUFFIX}", "-D", "-u")
     missing = stubs(needed, [BUILD / "cublas.o"], CUBLAS_NOT_SUPPORTED, BUILD / "cublas_stubs.o")
-    versions = BUILD / "cublas.map"  # CuPy asks for the symbols of this version
+    versions = BUILD / "cublas.map"  # CuPy requires symbols with this version
     versions.write_text(f"{name} {{ global: cublas*; local: *; }};\n")
     script = f"-Wl,--version-script={versions}"
     link(name, BUILD / "cublas.o", missing, f"-Wl,-soname,{name}", script, "-L", LIB, "-lcuda_on_cpu")
@@ -154,9 +154,9 @@ def link_all(units: list[Path], runtime: Path, major: str) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Build everything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--source", type=Path, help="CuPy's sources, where pip is not to download them")
+    parser.add_argument("--source", type=Path, help="folder of CuPy's sources, which pip then does not download")
     options = parser.parse_args()
     start = time.perf_counter()
     major, cupy_version = wheel()

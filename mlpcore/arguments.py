@@ -1,4 +1,4 @@
-"""The checks of what a model is made of."""
+"""Checks of the arguments of `mlpcore.Model`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,20 +12,21 @@ from mlpcore.metrics import Metric, get_metric
 from mlpcore.training.rules import Rules
 from mlpcore.typing import Layer, Loss, Optimizer
 
-_LIKE = {
+_EXAMPLES = {
     "net": "a layer like Sequential(Linear(2, 3), ReLU())",
     "loss": "a loss like SquaredError()",
     "optimizer": "an optimizer like Adam(1e-3)",
 }
-_OWN_ENDING: dict[type, type] = {SoftmaxCrossEntropy: Softmax, SigmoidCrossEntropy: Sigmoid}
+# The layer that computes the link of a loss.
+_LINK_LAYERS: dict[type, type] = {SoftmaxCrossEntropy: Softmax, SigmoidCrossEntropy: Sigmoid}
 
 
 def check_arguments(net: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any, rules: Rules) -> None:
-    """A ConfigurationError that names the first argument that cannot work, alone or with the others."""
+    """Raise a ConfigurationError that names the first argument that is invalid or does not fit the others."""
     for role, value, kind in (("net", net, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
         if isinstance(value, type) or not isinstance(value, kind):
             missing = lacks(value) if role == "net" else ""
-            raise ConfigurationError(f"Model: {role} is {value!r}{missing}, expected {_LIKE[role]}")
+            raise ConfigurationError(f"Model: {role} is {value!r}{missing}, expected {_EXAMPLES[role]}")
     _check_ending(net, loss)
     _check_outputs(net, loss)
     check_choice("Model", ("float32", "float64"), dtype=dtype)
@@ -39,22 +40,22 @@ def check_arguments(net: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any, 
 
 
 def named_metrics(metrics: Any) -> dict[str, Metric]:
-    """The metrics by name; a ConfigurationError for what is none, and for a second one of the same name."""
+    """The metrics by name; ConfigurationError for an unknown metric and for two of the same name."""
     if isinstance(metrics, str) or not isinstance(metrics, Iterable):
         raise ConfigurationError(f"Model: metrics is {metrics!r}, expected a list such as ['accuracy']")
-    found: dict[str, Metric] = {}
+    named: dict[str, Metric] = {}
     for name, metric in map(get_metric, metrics):
-        if name in found or name == "loss":
+        if name in named or name == "loss":
             raise ConfigurationError(
-                f"Model: metrics has {'a second ' if name in found else ''}{name!r}, expected names that differ from "
+                f"Model: metrics has {'a second ' if name in named else ''}{name!r}, expected names that differ from "
                 "each other and from 'loss'; write functions with def, each under a name of its own"
             )
-        found[name] = metric
-    return found
+        named[name] = metric
+    return named
 
 
 def _check_outputs(net: Layer, loss: Loss) -> None:
-    """The loss must have a use for all columns that the network gives, as far as they are known."""
+    """ConfigurationError if the network's output width is known and fits the loss for no number of target columns."""
     width = net.output_width(None)
     if width is not None and not any(loss.outputs(columns) == width for columns in range(width, 0, -1)):
         raise ConfigurationError(
@@ -64,10 +65,10 @@ def _check_outputs(net: Layer, loss: Loss) -> None:
 
 
 def _check_ending(net: Layer, loss: Loss) -> None:
-    """A loss on raw scores must not be fed what its own link made of them."""
+    """ConfigurationError if the network ends in the layer that computes the link of the loss."""
     last = last_layer(net)
-    if type(last) is _OWN_ENDING.get(type(loss)):
+    if type(last) is _LINK_LAYERS.get(type(loss)):
         raise ConfigurationError(
             f"Model: the network ends in {last!r}, but {loss!r} takes raw scores and applies its link itself; "
-            f"leave the last layer out, predict gives what it would have given"
+            f"leave the last layer out, predict still applies {type(last).__name__}"
         )

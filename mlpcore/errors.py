@@ -1,4 +1,4 @@
-"""Every exception and warning a user can meet; each message says who, got, expected, and what to do."""
+"""The exceptions and warnings of mlpcore. A message names the object, what it got, what it expected and what to do."""
 
 __all__ = [
     "MlpcoreError",
@@ -22,7 +22,7 @@ class MlpcoreError(Exception):
 
 
 class ConfigurationError(MlpcoreError, ValueError):
-    """A layer, loss, optimizer or model was asked for with values that cannot work."""
+    """A layer, loss, optimizer or model was given invalid arguments."""
 
 
 class DataError(MlpcoreError, ValueError):
@@ -34,11 +34,11 @@ class BackendUnavailable(MlpcoreError, RuntimeError):
 
 
 class MissingDependency(MlpcoreError, ImportError):
-    """An optional library is not installed; the message names the extra of mlpcore that brings it."""
+    """An optional library is not installed; the message names the extra of mlpcore that installs it."""
 
 
 class ModelFileError(MlpcoreError, ValueError):
-    """A file is not a whole, unchanged mlpcore file of a version that this release reads."""
+    """A file is not an mlpcore file, is truncated or changed, or has a version that this release does not read."""
 
 
 class NonFiniteError(MlpcoreError, ArithmeticError):
@@ -46,11 +46,11 @@ class NonFiniteError(MlpcoreError, ArithmeticError):
 
 
 class OutOfMemoryError(MlpcoreError, MemoryError):
-    """A device has no room for what was asked; the message names both, and the model stands at its last whole step."""
+    """A device has too little free memory; the message says for what, and the model stands at its last whole step."""
 
 
 class DeviceError(MlpcoreError, RuntimeError):
-    """A device that was ready failed at work: a kernel did not compile, or could not be run."""
+    """A device failed after it was opened: a kernel did not compile or could not be run."""
 
 
 class GradientCheckError(MlpcoreError, AssertionError):
@@ -66,4 +66,4 @@ class TrainingInterrupted(MlpcoreWarning):
 
 
 class CompilerWarning(MlpcoreWarning):
-    """There is no C compiler, or it failed; the same is computed without, more slowly."""
+    """There is no C compiler, or it failed; the computation runs without compiled code, more slowly."""

@@ -87,7 +87,7 @@ class LeCunUniform:
 
 @configuration
 class LeCunNormal:
-    """``N(0, 1 / fan_in)``, the second number being the variance; the start that `SELU` asks for.
+    """``N(0, 1 / fan_in)``, the second number being the variance; `SELU` is derived for these weights.
 
     Source: LeCun, Bottou, Orr & Müller (1998), "Efficient BackProp", eq. 16.
     """
@@ -102,11 +102,11 @@ class Orthogonal:
     """``gain`` times a random matrix with orthonormal columns (rows, where there are more columns than rows).
 
     It is the Q of the QR factorisation of a matrix of standard normals, with the signs that make the diagonal of R
-    positive, hence spread evenly (by Haar's measure) over all such matrices. Its Householder reflections are drawn
-    directly: the vector that each step of the factorisation meets is itself made of independent normals. A call of
-    LAPACK would be four times faster (here 1024 x 1024 takes 0.5 s), yet its last bits depend on machine and threads.
+    positive, hence uniformly distributed (Haar measure) over all such matrices. The Householder reflections are drawn
+    directly: in each step of the factorisation the vector to reflect again consists of independent standard normals.
+    LAPACK would be four times as fast (1024 x 1024 takes 0.5 s here), but its last bits depend on machine and threads.
 
-    Weights only: a ConfigurationError for any shape that has not two axes, such as a bias.
+    For weights only: ConfigurationError for a shape without exactly two axes, such as that of a bias.
 
     Sources: Saxe, McClelland & Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear
     neural networks"; Stewart (1980), "The efficient generation of random orthogonal matrices with an application to
@@ -127,12 +127,13 @@ class Orthogonal:
         tall, narrow = max(shape), min(shape)
         normals = rng.normal((tall * narrow - narrow * (narrow - 1) // 2,))
         q, end = np.eye(tall, narrow), 0
-        # The last reflection, of the shortest vector, first: outside its own rows and columns q is still the identity.
+        # From the last reflection (of the shortest vector) to the first: q is still the identity outside q[j:, j:].
         for j in reversed(range(narrow)):
             vector = normals[end : end + tall - j].copy()
             end += tall - j
             length = math.sqrt(np.sum(vector * vector))
-            # Reflected away from the axis, so that nothing cancels; R's diagonal has the other sign, which Q absorbs.
+            # With this sign nothing cancels. The diagonal entry of R becomes -sign * length; multiplying the column
+            # of Q by -sign makes it positive.
             sign = 1.0 if vector[0] >= 0 else -1.0
             vector[0] += sign * length
             vector /= math.sqrt(length * abs(vector[0]))

@@ -1,11 +1,12 @@
 """Named metrics: the quality of predictions, mostly as weighted means over rows.
 
-A metric is a function ``(target, prediction, weights) -> 0-d array`` of the target as the loss prepared it (labels
-(n,), or real columns (n, c)), of what the loss's ``predict`` gave, and of row weights (n,), not all zero. A row of
-weight 0 takes no part. Of the tuple (mean, variance) the mean counts. A prediction with a stack's axes (..., n, c)
-gives one number for each member (...).
+A metric is a function ``(target, prediction, weights) -> 0-d array``. The target is as the loss prepared it: labels
+(n,), or real columns (n, c). The prediction (n, c) is the result of the loss's ``predict``; of a tuple (mean, variance)
+the mean is used. The row weights (n,) are not all zero; a row of weight 0 is ignored. A prediction with a stack's axes
+(..., n, c) gives one number for each member (...).
 
-Where a fit has weights of the entries of y, for its gaps too, they are (n, c), and an entry of weight 0 takes no part.
+If a fit has weights of the entries of y, also because y has gaps, the weights are (n, c), and an entry of weight 0 is
+ignored.
 """
 
 import inspect
@@ -26,11 +27,11 @@ Metric = Callable[[Array, Any, Array], Array]
 def accuracy(target: Array, prediction: Any, weights: Array) -> Array:
     """The weighted share of rows that are right.
 
-    Labels: the most probable class is the label. Real columns: every column is on the right side, ``prediction > 0.5``
-    exactly where ``target > 0.5`` (binary and multilabel probabilities; the whole row counts, as in scikit-learn's
-    ``accuracy_score``). Probabilities of classes, other than one-hot rows, cannot be told from multilabel targets and
-    are read as such. With weights of entries a row is right where its entries of weight above 0 are, and its weight is
-    their mean over the columns.
+    With labels, a row is right if the most probable class is its label. With real columns (binary and multilabel
+    probabilities) a row is right if in all its columns ``prediction > 0.5`` exactly where ``target > 0.5``, as in
+    scikit-learn's ``accuracy_score``. Targets that are class probabilities, other than one-hot rows, cannot be
+    distinguished from multilabel targets and are treated as such. With weights of entries, columns of weight 0 in a row
+    are ignored, and the weight of the row is the mean over its columns.
     """
     xp = namespace(target)
     if target.ndim == 1:
@@ -45,7 +46,7 @@ def accuracy(target: Array, prediction: Any, weights: Array) -> Array:
 def balanced_accuracy(target: Array, prediction: Any, weights: Array) -> Array:
     """The mean, over the classes that occur, of the share of the class's rows that are right (its recall).
 
-    Labels, or one column of yes-or-no targets. As scikit-learn's ``balanced_accuracy_score``.
+    The target is labels, or one column of binary targets. As scikit-learn's ``balanced_accuracy_score``.
     """
     xp, weights = namespace(target), weights_of_rows(weights)
     if target.ndim == 1:
@@ -58,12 +59,12 @@ def balanced_accuracy(target: Array, prediction: Any, weights: Array) -> Array:
             )
         classes, predicted = 2, xp.astype(prediction[..., 0] > 0.5, xp.int32)
         target = xp.astype(target[:, 0] > 0.5, xp.int32)
-    member = xp.expand_dims(target, axis=-1) == xp.arange(classes, dtype=target.dtype, device=device_of(target))
-    member = xp.where(member, xp.expand_dims(weights, axis=-1), 0.0)
+    of_class = xp.expand_dims(target, axis=-1) == xp.arange(classes, dtype=target.dtype, device=device_of(target))
+    class_weights = xp.where(of_class, xp.expand_dims(weights, axis=-1), 0.0)
     right = xp.expand_dims(xp.astype(predicted == target, weights.dtype), axis=-1)
-    total = xp.sum(member, axis=-2)
+    total = xp.sum(class_weights, axis=-2)
     occurs = total > 0
-    recall = xp.sum(member * right, axis=-2) / xp.where(occurs, total, 1.0)
+    recall = xp.sum(class_weights * right, axis=-2) / xp.where(occurs, total, 1.0)
     return xp.sum(recall, axis=-1) / xp.sum(xp.astype(occurs, weights.dtype), axis=-1)
 
 
@@ -93,8 +94,8 @@ def r2(target: Array, prediction: Any, weights: Array) -> Array:
     """``1 - sum((t - p)^2) / sum((t - mean t)^2)`` of every column, then the mean over columns.
 
     A column whose target is constant counts 1 if every prediction is exact and 0 if not, as in scikit-learn's
-    ``r2_score``; here that holds for a single row too, and for constants that differ from their rounded mean. A column
-    without an entry of weight above 0 is left out.
+    ``r2_score``; here also for a single row, and for a constant whose computed mean is off by rounding. A column in
+    which no entry has a weight above 0 is ignored.
     """
     xp = namespace(target)
     error, scale = _error("r2", target, prediction, weights, axis=-2)
@@ -122,7 +123,7 @@ METRICS: dict[str, Metric] = {
 
 
 def get_metric(metric: str | Callable[..., Any]) -> tuple[str, Metric]:
-    """``(name, function)`` of a metric given by name, or of a user's own function under its own name.
+    """``(name, function)`` of a metric given by name, or of a user's function, named like the function.
 
     A function takes ``(target, prediction)`` or ``(target, prediction, weights)``: a third positional parameter gets
     the weights if it has no default or is called ``weights`` or ``sample_weight``. Anything else is a
@@ -150,7 +151,7 @@ def _without_weights(metric: Callable[..., Array], target: Array, prediction: An
 
 
 def _takes_weights(function: Callable[..., Any]) -> bool:
-    """Whether a third positional parameter is there for the weights."""
+    """Whether the function has a third positional parameter for the weights, see `get_metric`."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         parameters = list(inspect.signature(function).parameters.values())
@@ -164,13 +165,13 @@ def _takes_weights(function: Callable[..., Any]) -> bool:
 
 
 def _matching(who: str, target: Array, prediction: Any) -> Array:
-    """The prediction (the mean of a tuple) if it has the shape of the target, or a DataError."""
+    """The prediction, of a tuple the mean; DataError unless it has the shape of the target, (n, c)."""
     if isinstance(prediction, tuple):
         prediction = prediction[0]
     if target.ndim != 2 or tuple(prediction.shape[-2:]) != tuple(target.shape):
         raise DataError(
             f"{who}: the target has shape {tuple(target.shape)} and the prediction {tuple(prediction.shape)}, expected "
-            "one number for each; pass a function (target, prediction, weights) of your own"
+            "equal shapes (n, columns); pass a function (target, prediction, weights) of your own"
         )
     return prediction
 
@@ -178,7 +179,10 @@ def _matching(who: str, target: Array, prediction: Any) -> Array:
 def _error(
     who: str, target: Array, prediction: Any, weights: Array, axis: int | tuple[int, ...]
 ) -> tuple[Array, Array]:
-    """``s (t - p)`` and the power of two s, one over ``axis``, with which neither it nor its square overflows."""
+    """``(s (t - p), s)`` with a power of two s, one number along ``axis``.
+
+    With s neither the error nor the sum of its squares overflows.
+    """
     xp = namespace(target)
     prediction = _matching(who, target, prediction)
     scale = xp.minimum(_scale(target, weights, axis), _scale(prediction, weights, axis))
@@ -187,11 +191,14 @@ def _error(
 
 
 def _scale(values: Array, weights: Array, axis: int | tuple[int, ...]) -> Array:
-    """The power of two, 1 for all but the largest and smallest numbers, that brings the values (..., n, c) to where the
-    squares of those over ``axis`` that weigh something can be added up."""
+    """A power of two s, one number along ``axis`` (kept), so that the sum of squares of ``s * values`` is in range.
+
+    ``values`` are (..., n, c). Rows or entries of weight 0 are ignored. s is 1 except for very large and very small
+    values.
+    """
     xp, present = namespace(values), _by_column(weights) > 0
     largest = xp.max(xp.where(present, xp.abs(values), 0.0), axis=axis, keepdims=True)
-    if weights.ndim == 2:  # a column without weight is left as it is
+    if weights.ndim == 2:  # s is 1 for a column without weight
         largest = xp.where(xp.any(present, axis=axis, keepdims=True), largest, 1.0)
     return square_scaling(largest, values.shape[-2] * values.shape[-1])[0]
 
@@ -204,7 +211,7 @@ def _root_mean_square(values: Array, weights: Array) -> Array:
 
 
 def _mean(rows: Array, weights: Array) -> Array:
-    """The weighted mean of (..., n)."""
+    """The weighted mean over the rows, (..., n) -> (...)."""
     xp = namespace(rows)
     return xp.sum(xp.where(weights > 0, rows * weights, 0.0), axis=-1) / xp.sum(weights, axis=-1)
 
@@ -215,9 +222,9 @@ def _by_column(weights: Array) -> Array:
 
 
 def _mean_columns(values: Array, weights: Array) -> Array:
-    """The weighted means over the rows, (..., n, c) -> (..., c), by shares, as large numbers times weights overflow.
+    """The weighted means over the rows, (..., n, c) -> (..., c); 0 for a column in which all entries have weight 0.
 
-    0 for a column without weight.
+    The weights are divided by their sum first: large values times the weights themselves might overflow.
     """
     xp = namespace(values)
     if weights.ndim == 2:

@@ -1,4 +1,4 @@
-"""Model: a network with its parameters, trained, asked, and saved. One long page: it is all that most users touch."""
+"""Model: a network with its parameters, which trains, predicts, evaluates and saves."""
 
 import copy
 import warnings
@@ -47,20 +47,21 @@ FIXED = ("net", "loss", "optimizer", "backend", "dtype", "precision", "seed", "r
 class Model:
     """A network, its loss and its optimizer on one backend.
 
-    ``net`` is a layer; ``loss`` tells what its raw scores mean. ``backend`` is "numpy", "cupy", "torch" or "jax",
-    ``device`` one of its devices. ``dtype`` ("float32" or "float64") is what parameters are kept in, ``precision``
-    what products are computed in: "highest" (as kept), and for float32, where the device has it, "tf32" or "bfloat16"
-    (factors rounded to that, sums in float32). ``metrics`` are names (see `mlpcore.metrics`) or functions
-    ``f(target, prediction)``, taken on validation data. ``seed`` decides initial weights, orders and masks, the same on
-    every backend; ``params`` replaces the initial weights by a given tree. ``l2``, ``clip_value``, ``clip_norm`` and
-    ``ema`` are those of `mlpcore.training.step.Rules`.
+    ``net`` is a layer. ``loss`` is computed from its raw scores, and the link of the loss gives the predictions.
+    ``backend`` is "numpy", "cupy", "torch" or "jax", ``device`` one of its devices. ``dtype`` ("float32" or "float64")
+    is that of the parameters, ``precision`` that of matrix products: "highest" (as ``dtype``), or for float32, if the
+    device supports it, "tf32" or "bfloat16" (factors rounded to this format, sums in float32). ``metrics`` are names
+    (see `mlpcore.metrics`) or functions ``f(target, prediction)``, computed on validation data and by `evaluate`.
+    ``seed`` determines initial weights, row orders and dropout masks, the same on every backend; ``params`` is a tree
+    that replaces the initial weights. ``l2``, ``clip_value``, ``clip_norm`` and ``ema`` are the fields of
+    `mlpcore.training.rules.Rules`.
 
-    ``compile`` is for NumPy: "auto" compiles training and predictions as C where a C compiler is there and an epoch is
-    long enough to pay for it, which is decided at the first fit and kept; True always does (BackendUnavailable where it
-    cannot), False never. On CuPy all but False prints kernels. ``compiled`` says what runs and why, ``compiled.source``
-    is the printed text. The numbers agree to rounding; they depend on data and configuration, never on how a fit is cut
-    into calls. ``trainer`` is the `mlpcore.training.loop.Trainer` that does all this. What a model is made of cannot be
-    set afterwards (AttributeError).
+    ``compile`` is for NumPy: "auto" compiles training and predictions as C if there is a C compiler and an epoch is
+    long enough for it to pay, which is decided at the first fit and kept; True always compiles (BackendUnavailable if
+    that is impossible), False never. On CuPy any value but False compiles CUDA kernels. ``compiled`` says what runs and
+    why, ``compiled.source`` is the generated source text. With and without compilation the results agree to rounding;
+    it makes no difference to them into how many calls of `fit` the epochs are divided. ``trainer`` is the
+    `mlpcore.training.loop.Trainer` behind the model. These attributes cannot be set afterwards (AttributeError).
 
     >>> import mlpcore as mc
     >>> net = mc.Sequential(mc.Linear(64, 128), mc.ReLU(), mc.Linear(128, 10))
@@ -72,7 +73,7 @@ class Model:
         self,
         net: Layer,
         loss: Loss,
-        optimizer: Optimizer = Adam(),  # noqa: B008  # frozen, so that one default serves all
+        optimizer: Optimizer = Adam(),  # noqa: B008  # frozen, so sharing the default is safe
         *,
         backend: str | Backend = "numpy",
         device: Any = None,
@@ -100,8 +101,8 @@ class Model:
         self.compiled = Compilation(compile, precision=precision)
         self.metrics = named_metrics(metrics)
         self.rules = rules
-        self._columns = -1  # of x, when it was last found to fit the network
-        # Given parameters are not drawn first: a large file should load in the time its bytes take.
+        self._columns = -1  # of the last x of predict that was checked against the network
+        # With given parameters nothing is drawn, as that would slow down the loading of large files.
         initial = net.init(Stream(seed, "init"), dtype) if params is None else parameter_shapes(net, dtype)
         self.layout = Layout(initial)
         if not self.layout.slots:
@@ -124,7 +125,7 @@ class Model:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in FIXED and name in vars(self):
             raise AttributeError(
-                f"Model.{name} cannot be set, for the step of training was made with it; make another model, "
+                f"Model.{name} cannot be set, as the training step was built with it; make another model, "
                 f"mc.Model(net, loss, optimizer, params=model.params)"
             )
         super().__setattr__(name, value)
@@ -136,7 +137,7 @@ class Model:
     def params(self) -> Params:
         """A copy of the tree of parameters (and running statistics); assigning a tree checks names and shapes.
 
-        Where an average is kept, reading gives the average, and assigning sets both.
+        With ``ema``, reading gives the average of the parameters, and assigning sets parameters and average.
         """
         with self.backend.scope(self.dtype):
             running = tuple(leaf + 0 for leaf in self.trainer.state.statistics)
@@ -145,7 +146,7 @@ class Model:
     @params.setter
     def params(self, tree: Params) -> None:
         with self.backend.scope(self.dtype):
-            # A copy, since running statistics are not moved into the vector but kept as they are.
+            # + 0 copies: running statistics are kept as they are passed, not copied into the vector.
             placed = matched(
                 tree, self.params, self.layout, lambda leaf: to_backend(leaf, self.backend, self.dtype) + 0
             )
@@ -157,7 +158,7 @@ class Model:
 
     @property
     def rate_scale(self) -> float:
-        """The factor on the learning rate, 1 at first; what plateau rules change between epochs."""
+        """The factor on the learning rate, initially 1; `ReduceOnPlateau` changes it between epochs."""
         return float(self.backend.to_numpy(self.trainer.state.scale))
 
     @rate_scale.setter
@@ -174,13 +175,13 @@ class Model:
         return float(rate_at(self.optimizer.learning_rate, count.astype(np.float64))) * float(scale)
 
     def snapshot(self) -> dict[str, Array]:
-        """A copy of what predicts, arrays by name: parameters, average and running statistics."""
+        """A copy of the arrays that predictions depend on, by name: parameters, average and running statistics."""
         return self.trainer.snapshot()
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Put a copy of the snapshot back; optimizer state and progress stay as they are.
+        """Set parameters, average and running statistics to copies of those in a snapshot; nothing else changes.
 
-        Its arrays may be of any library; a DataError for a snapshot of another network.
+        The arrays may be of any library. DataError for a snapshot of another network.
         """
         self.trainer.restore(snapshot)
 
@@ -200,26 +201,28 @@ class Model:
         checkpoint: Path | None = None,
         resume: Path | None = None,
     ) -> History:
-        """Train for ``epochs`` passes over the rows; a further call goes on where this one stopped.
+        """Train for ``epochs`` passes over the rows; a further call continues where this one stopped.
 
-        ``x`` is (n, columns) and ``y`` what the loss takes: NumPy, CuPy, torch or JAX arrays, lists or tables; integers
-        become ``dtype``. ``sample_weight`` has a weight for each row (n,), or for each entry of y (n, c) where the loss
-        has a term for each column of y: all but SoftmaxCrossEntropy. With ``missing_targets="skip"`` an entry of y that
-        is NaN has weight 0; "error" is a DataError for it. The mean over entries is ``sum(w * f) / (sum(w) / c)``, so
-        that weights which are the same along each row are weights of rows. ``class_weight`` maps classes, integers or
-        the 0 and 1 of one column, to weights (1 for those left out), or is "balanced". ``validation_data`` is (x, y) or
-        (x, y, sample_weight), looked at after each epoch; ``missing_targets`` is for its y too. All is checked before
-        anything changes (DataError). Ctrl-C ends training after the current chunk of steps with a TrainingInterrupted
-        warning; a loss that stops being finite raises NonFiniteError. In both cases the model stands at its last whole
-        step.
+        ``x`` is (n, columns) and ``y`` a target that the loss accepts: NumPy, CuPy, torch or JAX arrays, lists or data
+        frames; integers become ``dtype``. ``sample_weight`` are weights of rows (n,), or of the entries of y (n, c) for
+        every loss with a term for each column of y, which is all but SoftmaxCrossEntropy. With
+        ``missing_targets="skip"`` an entry of y that is NaN has weight 0; with "error" it is a DataError. The mean over
+        entries is ``sum(w * f) / (sum(w) / c)``, so that weights which are equal along each row are row weights.
+        ``class_weight`` maps classes (integers, or the 0 and 1 of one column) to weights, 1 for those left out, or is
+        "balanced". ``validation_data`` is (x, y) or (x, y, sample_weight), evaluated after each epoch;
+        ``missing_targets`` applies to its y too. All arguments are checked before the model changes (DataError). Ctrl-C
+        ends training after the current chunk of steps with a TrainingInterrupted warning; a loss or gradient that is
+        not finite raises NonFiniteError. In both cases the model stands at its last whole step.
 
-        ``checkpoint`` is a file that holds the whole state of training after every epoch. ``resume`` goes on with the
-        fit that wrote such a file: the same call on the same model (any backend), bit-equal to one that was never
-        killed. ``epochs`` counts those in the file, so the call may be repeated as it is; with both paths the same, a
-        missing file begins anew, else it is a FileNotFoundError. Callbacks with ``state`` and ``restore`` go on where
-        they stood, the best weights included; others begin anew, and may come and go. ModelFileError names what
-        differs in model, rows, batch size, shuffling, weights, or callbacks with a state. A fit that a callback has
-        ended stays ended, and a further fit without ``resume`` goes on from there.
+        ``checkpoint`` is the path of a file to which the whole state of training is written after every epoch.
+        ``resume`` is the path of such a file: the fit that wrote it continues. Make the same call on the same model,
+        on any backend; on the same backend the result is bit-equal to that of a fit that was not interrupted.
+        ``epochs`` includes those in the file, so that the same call can be repeated. A missing file is a
+        FileNotFoundError, unless both paths are the same: then the fit starts from the beginning. Callbacks with
+        ``state`` and ``restore`` continue with the state in the file, which includes the best weights; other callbacks
+        start anew and need not be those of the earlier call. ModelFileError names a difference in model, rows, batch
+        size, shuffling, weights, or callbacks with a state. With ``resume`` a fit that a callback has stopped stays
+        stopped; a further fit without ``resume`` continues training.
         """
         check_count("fit", epochs=epochs, batch_size=batch_size)
         check_choice("fit", (True, False), shuffle=shuffle)
@@ -239,7 +242,7 @@ class Model:
             plan = Plan(data, weights, order, min(batch_size, rows), epochs, validate)
             about = describe_fit(self.specification, rows, plan.batch_size, shuffle)
             about_weights = {}
-            if checkpoint is not None or resume is not None:  # digests of all weights, needed for nothing else
+            if checkpoint is not None or resume is not None:  # only these need the digests of all weights
                 given = weights
                 if class_weight is not None:
                     columns = entry_columns(self.loss, data.target)
@@ -257,7 +260,11 @@ class Model:
             return history
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
-        """What the loss's link makes of the scores: probabilities, means, quantiles. The same library as ``x``."""
+        """The link of the loss applied to the scores of x (n, columns): probabilities, means or quantiles.
+
+        The result is an array (n, c) of the same library as ``x``, or a tuple of such. ``batch_size`` rows are computed
+        at a time, by default 4096.
+        """
         if batch_size is not None:
             check_count("predict", batch_size=batch_size)
         with self.backend.scope(self.dtype):
@@ -282,31 +289,31 @@ class Model:
 
     @property
     def specification(self) -> Specification:
-        """All but the numbers: what a file holds beside the tensors. Metrics that are functions are not in it."""
+        """The configuration that a model file holds besides the tensors. Metrics that are functions are left out."""
         named = tuple(name for name, metric in self.metrics.items() if METRICS.get(name) is metric)
         return Specification(
             *(self.net, self.loss, self.optimizer, self.dtype, self.precision, self.seed, named), **self.rules._asdict()
         )
 
     def summary(self) -> str:
-        """The table of layers with their columns, parameters and FLOPs, see `mlpcore.summary`."""
+        """The layers with their output columns, parameters and FLOPs as a table, see `mlpcore.summary`."""
         title = f"Model on {self.backend.name}: {self.loss!r}, {self.optimizer!r}"
         return summary(self.net, self.dtype, title)
 
     def save(
         self, path: Path, *, extra_tensors: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None
     ) -> None:
-        """Write the model as a safetensors file, whole or not at all; `load` reads it.
+        """Write the model as a safetensors file, completely or not at all; `load` reads it.
 
-        It holds what predicts (the average where one is kept) and the configuration, not the optimizer's state; a
-        checkpoint of `fit` has that. Only mlpcore's own layers, losses and other parts can be named in a file
-        (ConfigurationError); metrics that are functions are left out with a warning. ``extra_tensors`` and the JSON
-        values ``extra`` are kept beside the model, for `mlpcore.files.read_extra`.
+        It holds parameters (with ``ema`` their average), running statistics and configuration, but no optimizer state;
+        a checkpoint of `fit` has that. ConfigurationError if a layer, loss or other part is not mlpcore's own; metrics
+        that are functions are left out with a warning. ``extra_tensors`` (arrays by name) and ``extra`` (JSON values
+        by name) are stored in the file too, for `mlpcore.files.read_extra`.
         """
         specification = self.specification
-        if lost := [name for name in self.metrics if name not in specification.metrics]:
+        if left_out := [name for name in self.metrics if name not in specification.metrics]:
             warnings.warn(
-                f"{path} is saved without {', '.join(lost)}: a file holds metrics by name, not functions",
+                f"{path} is saved without {', '.join(left_out)}: a file holds metrics by name, not functions",
                 MlpcoreWarning,
                 stacklevel=2,
             )
@@ -322,22 +329,22 @@ class Model:
         )
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
-        """A copy of the model on another backend or device; training goes on there from the same state."""
+        """A copy of the model on another backend or device, including the state of training."""
         return copied(self, get_backend(backend, device), "auto")
 
     def __copy__(self) -> "Model":
-        """A copy on the same backend, also on one that has no name."""
+        """A copy on the same backend object, including the state of training; no array is shared."""
         return copied(self, self.backend, self.compiled.asked)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
-        """As `__copy__`, which shares no array."""
+        """As `__copy__`."""
         return copy.copy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle, which is no file format: `save` is, and it is safe to read."""
+        """The state for pickle between processes. For files use `save`, as unpickling a file can run code."""
         return to_plain_data(self)
 
     def __setstate__(self, data: dict[str, Any]) -> None:
-        """The model as it was, training too; on NumPy where its own backend cannot run."""
-        vars(self).clear()  # of a copy
+        """The pickled model with its state of training; on NumPy where its backend is not available."""
+        vars(self).clear()  # as attributes that are set already cannot be set again
         from_plain_data(self, data)

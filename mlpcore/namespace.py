@@ -1,4 +1,4 @@
-"""From an array to its Array API module, remembered by type: 75 ns against 1.7 us for the plain look-up."""
+"""The Array API module of an array, cached by the array's type: 75 ns, where `array_namespace` takes 1.7 us."""
 
 from types import ModuleType
 from typing import Any
@@ -13,11 +13,11 @@ def namespace(x: Any) -> ModuleType:
     try:
         return _BY_TYPE[type(x)]
     except KeyError:
-        found = array_namespace(x)
-        # An array that is traced has the namespace of its own graph, which is no module.
-        return _BY_TYPE.setdefault(type(x), found) if isinstance(found, ModuleType) else found
+        resolved = array_namespace(x)
+        # Not cached for traced arrays: each has the namespace of its own graph, which is no module.
+        return _BY_TYPE.setdefault(type(x), resolved) if isinstance(resolved, ModuleType) else resolved
 
 
 def register(kind: type, module: Any) -> None:
-    """Let arrays of type ``kind`` have this namespace: for arrays that record what is done with them."""
+    """Set the namespace of all arrays of type ``kind``."""
     _BY_TYPE[kind] = module

@@ -1,4 +1,4 @@
-"""Formulas that layers and losses share, none of which overflows for finite numbers on the way to a finite result."""
+"""Formulas that layers and losses share. Where arguments and result are finite, no intermediate value overflows."""
 
 import math
 
@@ -17,7 +17,7 @@ def positive(x: Array) -> Array:
 def sign(x: Array) -> Array:
     """-1, 0 or 1 by the sign of x, NaN where x is NaN.
 
-    By two comparisons: the compatibility layer's ``sign`` for CuPy picks the NaNs by a mask, which the host waits for.
+    Two comparisons, as array_api_compat's ``sign`` for CuPy indexes with a mask, for which the host waits.
     """
     xp = namespace(x)
     return xp.where(x > 0, 1.0, xp.where(x < 0, -1.0, x))
@@ -39,7 +39,7 @@ def erf(x: Array) -> Array:
 
     ``erf(x) = sign(x) * (1 - exp(-a R(a)))`` with ``a = |x|``, clipped where the result rounds to 1; R is a
     polynomial for float32 and a quotient of two for float64. Nothing cancels near zero: the error is a few units in
-    the last place (4 were found with NumPy, 5 with JAX). Signed zeros and NaN stay, infinity gives 1 or -1.
+    the last place (at most 4 were measured with NumPy, 5 with JAX). Signed zeros and NaN stay, infinity gives 1 or -1.
     """
     xp = namespace(x)
     single = xp.finfo(x.dtype).bits <= 32
@@ -73,7 +73,7 @@ def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
 
 
 def largest(x: Array, axis: int = -1) -> Array:
-    """``max(|x|)`` over an axis, NaN where there is one: (..., P) -> (...)."""
+    """``max(|x|)`` over an axis, NaN if any entry is NaN: (..., P) -> (...)."""
     xp = namespace(x)
     return xp.max(xp.abs(x), axis=axis)
 
@@ -81,12 +81,12 @@ def largest(x: Array, axis: int = -1) -> Array:
 def log_softmax(z: Array) -> Array:
     """``z - log(sum(exp(z)))`` over the last axis, shifted by the largest score.
 
-    The largest score's own term is then exactly 1 and is left to ``log1p``: near 0 the logarithm keeps its digits.
+    The term of the largest score is then exactly 1; ``log1p`` adds it, so that logarithms near 0 keep their digits.
     """
     xp = namespace(z)
     shifted = z - xp.max(z, axis=-1, keepdims=True)
-    largest = xp.arange(z.shape[-1], device=device_of(z)) == xp.argmax(z, axis=-1, keepdims=True)
-    others = xp.where(largest, 0.0, xp.exp(shifted))
+    is_largest = xp.arange(z.shape[-1], device=device_of(z)) == xp.argmax(z, axis=-1, keepdims=True)
+    others = xp.where(is_largest, 0.0, xp.exp(shifted))
     return shifted - xp.log1p(xp.sum(others, axis=-1, keepdims=True))
 
 
@@ -98,39 +98,38 @@ def softmax(z: Array) -> Array:
 
 
 def square_scaling(largest: Array, terms: int, eps: float = 0.0) -> tuple[Array, Array]:
-    """``(s, eps s^2)`` with a power of two s such that squares of ``s x`` can be added up.
+    """``(s, eps s^2)`` with a power of two s such that the sum of squares of ``s x`` neither overflows nor underflows.
 
-    ``largest`` is the largest ``|x|``, and ``terms`` the number of summands. The sum of squares of ``s x`` is finite,
-    and the largest numbers keep their digits, even if a mean is subtracted first that cancels nearly all of them. s is
-    1 unless x is very large or very small; small numbers whose squares vanish beside ``eps`` are not scaled.
-    ``eps s^2`` is at least the smallest normal number, so that zeros can be divided by its root. Shapes and dtype are
-    those of ``largest``.
+    ``largest`` is the largest ``|x|``, and ``terms`` the number of summands. The squares of the largest numbers keep
+    their digits, even if a mean is subtracted first that cancels nearly all of them. s is 1 unless x is very large or
+    very small; small numbers are not scaled if their squares are negligible beside ``eps``. ``eps s^2`` is at least the
+    smallest normal number, so that zeros can be divided by its root. Shapes and dtype are those of ``largest``.
     """
     xp = namespace(largest)
     info = xp.finfo(largest.dtype)
     smallest = float(info.smallest_normal)
     top, bottom, digits = math.frexp(float(info.max))[1], math.frexp(smallest)[1], 2 - math.frexp(float(info.eps))[1]
-    highest = (top - 4 - (terms - 1).bit_length()) // 2  # of the powers of two whose squares may be added up
+    highest = (top - 4 - (terms - 1).bit_length()) // 2  # exponent of the largest value to square
     lowest = (bottom + 3 * digits) // 2
     high, low = math.ldexp(1.0, highest), math.ldexp(1.0, lowest)
     down, up = math.ldexp(1.0, highest - top), math.ldexp(1.0, highest - lowest)
-    raised = eps < math.ldexp(smallest, digits + 2)
-    usual, beside_high = max(eps, smallest), max(eps * down * down, smallest)
-    beside_low = max(eps * up * up, smallest) if raised else usual
-    scale, added = xp.full_like(largest, 1.0), xp.full_like(largest, usual)
-    if raised:
+    scales_small = eps < math.ldexp(smallest, digits + 2)
+    usual_eps, high_eps = max(eps, smallest), max(eps * down * down, smallest)
+    low_eps = max(eps * up * up, smallest) if scales_small else usual_eps
+    scale, scaled_eps = xp.full_like(largest, 1.0), xp.full_like(largest, usual_eps)
+    if scales_small:
         small = largest < low
-        scale, added = xp.where(small, up, scale), xp.where(small, beside_low, added)
+        scale, scaled_eps = xp.where(small, up, scale), xp.where(small, low_eps, scaled_eps)
     large = largest > high
-    return xp.where(large, down, scale), xp.where(large, beside_high, added)
+    return xp.where(large, down, scale), xp.where(large, high_eps, scaled_eps)
 
 
 def apply_weights(weights: Array, losses: Array, dz: Array) -> tuple[Array, Array]:
     """``(sum_i w_i loss_i, w_i dz_i)`` for weights (n,), losses (..., n) and gradients (..., n, c).
 
-    With weights of entries (n, c) ``(sum_ij w_ij loss_ij, w_ij dz_ij)`` for losses (..., n, c) and gradients
-    (..., n, c), or (..., n, c, q) of q scores for each. A row or an entry of weight 0 takes no part, even where its
-    loss or gradient is infinite. DataError for weights of entries and losses of rows.
+    With weights of entries (n, c) it is ``(sum_ij w_ij loss_ij, w_ij dz_ij)`` for losses (..., n, c) and gradients
+    (..., n, c), or (..., n, c, q) of q scores for each entry. A row or an entry of weight 0 adds nothing, even if its
+    loss or gradient is infinite or NaN. DataError for weights of entries with losses of rows.
     """
     xp = namespace(dz)
     present = weights > 0

@@ -21,8 +21,8 @@ class Standardize:
 
     `Standardize.fit` computes both from data; they may also be given: ``Standardize([0.0], [255.0])`` scales bytes to
     [0, 1]. x is (n, columns) of any library, and so is the result, in the same dtype; integers and lists become the
-    library's default float. `inverse` returns float64, as numbers far from zero need its digits. ``mean`` and ``scale``
-    are float64 arrays on the host.
+    library's default floating dtype. `inverse` returns float64, as numbers far from zero need its precision. ``mean``
+    and ``scale`` are float64 arrays on the host.
 
     >>> import mlpcore as mc
     >>> scaler = mc.Standardize.fit([[1.0, 5.0], [3.0, 5.0]])
@@ -49,7 +49,7 @@ class Standardize:
             object.__setattr__(self, name, vector)
         if self.mean.shape != self.scale.shape:
             raise ConfigurationError(
-                f"Standardize: mean has {self.mean.size} numbers and scale {self.scale.size}, expected as many"
+                f"Standardize: mean has {self.mean.size} numbers and scale {self.scale.size}, expected equally many"
             )
         if not np.all(self.scale > 0):
             raise ConfigurationError("Standardize: scale has zero or negative numbers, expected positive ones")
@@ -73,7 +73,7 @@ class Standardize:
 
     @classmethod
     def fit(cls, x: Any) -> Self:
-        """The scaling by mean and standard deviation (divided by n) of every column of x (n, columns).
+        """The scaling by the mean and standard deviation (with divisor n) of every column of x (n, columns).
 
         A constant column gets scale 1, so that it is only centred. Computed in float64 on the host, from deviations and
         after scaling by a power of two, so that it is accurate with large offsets and large numbers. DataError for NaN
@@ -92,17 +92,17 @@ class Standardize:
         """``(x - mean) / scale``; DataError where x has another number of columns."""
         x, xp = self._checked(x)
         if not xp.isdtype(x.dtype, "real floating"):
-            usual = xp.__array_namespace_info__().default_dtypes(device=device_of(x))["real floating"]
+            default_float = xp.__array_namespace_info__().default_dtypes(device=device_of(x))["real floating"]
             # In float64, as large integers would be rounded to the same number in a smaller float.
-            return self._wide(x, lambda x, mean, scale: xp.astype((x - mean) / scale, usual))
+            return self._in_float64(x, lambda x, mean, scale: xp.astype((x - mean) / scale, default_float))
         # For a column like 1e8 +- 1, the error of the mean in a smaller dtype exceeds the standard deviation.
         rounded = self.mean.astype(_host_dtype(xp, x)).astype(np.float64)
-        mean, mean_error, scale = (_beside(x, vector) for vector in (self.mean, self.mean - rounded, self.scale))
+        mean, mean_error, scale = (_as_array(x, vector) for vector in (self.mean, self.mean - rounded, self.scale))
         return (x - mean - mean_error) / scale
 
     def inverse(self, y: Any) -> Array:
         """``y * scale + mean`` in float64, in the units of the data."""
-        return self._wide(self._checked(y)[0], lambda y, mean, scale: y * scale + mean)
+        return self._in_float64(self._checked(y)[0], lambda y, mean, scale: y * scale + mean)
 
     def _checked(self, x: Any) -> tuple[Array, Any]:
         """x as an array of the right shape, and its namespace."""
@@ -111,17 +111,17 @@ class Standardize:
             raise DataError(f"{self!r}: x has shape {tuple(x.shape)}, expected (rows, {self.mean.size})")
         return x, namespace(x)
 
-    def _wide(self, x: Array, function: Callable[[Array, Array, Array], Array]) -> Array:
-        """The result of a function of x, mean and scale, all in float64."""
+    def _in_float64(self, x: Array, function: Callable[[Array, Array, Array], Array]) -> Array:
+        """``function(x, mean, scale)`` with all three in float64."""
         xp = namespace(x)
         has_float64 = "float64" in xp.__array_namespace_info__().dtypes(device=device_of(x), kind="real floating")
-        # Some libraries have float64 only when it is enabled, which their backend does.
+        # JAX has float64 only where it is enabled; the scope of its backend does that.
         with nullcontext() if has_float64 else get_backend(library_of(x) or "numpy").scope("float64"):
             x = xp.astype(x, xp.float64)
-            return function(x, _beside(x, self.mean), _beside(x, self.scale))
+            return function(x, _as_array(x, self.mean), _as_array(x, self.scale))
 
 
-def _beside(x: Array, vector: np.ndarray) -> Array:
+def _as_array(x: Array, vector: np.ndarray) -> Array:
     """A host vector as an array in the dtype and on the device of x."""
     return namespace(x).asarray(vector.tolist(), dtype=x.dtype, device=device_of(x))
 

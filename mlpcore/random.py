@@ -1,9 +1,9 @@
 """Counter-based random numbers: one seed gives the same bits on every backend, device, machine and thread count.
 
-A draw is a function of seed, path (which layer, what for), member of a stack and step, never of what was drawn before.
+A draw is a function of seed, path (layer and purpose), member of a stack and step, never of earlier draws.
 The bits are those of Philox4x64-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), block ``i`` of
-a stream being the cipher of the counter ``(i, step, member, 0)`` under the key ``(seed, hash of the path)``. Everything
-made from the bits here uses only operations that IEEE 754 rounds correctly, so that no mathematics library has a say.
+a stream being the encrypted counter ``(i, step, member, 0)`` under the key ``(seed, hash of the path)``. Everything
+made from the bits here uses only operations that IEEE 754 rounds correctly, so no mathematics library affects it.
 """
 
 import hashlib
@@ -29,12 +29,12 @@ class Stream:
     step: int = 0
 
     def child(self, name: int | str) -> "Stream":
-        """The independent stream of a part: of layer 2, of its weight."""
+        """An independent stream, with ``name`` appended to the path: for layer 2, or for its weight."""
         return replace(self, path=f"{self.path}.{name}" if self.path else str(name))
 
     def bits(self, n: int) -> np.ndarray:
         """``n`` words of 64 random bits."""
-        # NumPy increments the counter before it enciphers, so it is given the number before block 0.
+        # NumPy increments the counter before it encrypts, so the counter starts one below that of block 0.
         before = (self.step << 64) + (self.member << 128) - 1
         counter = np.array([before >> (64 * i) & (_WORDS - 1) for i in range(4)], dtype=np.uint64)
         key = np.array(self.key(), dtype=np.uint64)
@@ -54,7 +54,7 @@ class Stream:
         """Float64 standard normals by the polar method of Marsaglia and Bray (1964), two from each accepted pair."""
         n = math.prod(shape)
         normals, pairs = np.empty(0), n // 2 + 1
-        while normals.size < n:  # a longer read begins with the same bits, so the numbers do not depend on the guess
+        while normals.size < n:  # a longer read begins with the same bits: the numbers do not depend on its length
             pairs = pairs * 3 // 2 + 8
             point = self.uniform((pairs, 2)) * 2 - 1
             radius2 = point[:, 0] * point[:, 0] + point[:, 1] * point[:, 1]
@@ -64,15 +64,15 @@ class Stream:
         return np.reshape(normals[:n], shape)
 
     def mask(self, shape: tuple[int, ...], keep: float) -> np.ndarray:
-        """Booleans that are true with probability ``round(65536 keep) / 65536``: 16-bit lanes against a threshold."""
+        """Booleans that are true with probability ``round(65536 keep) / 65536``: 16-bit numbers below a threshold."""
         n = math.prod(shape)
-        lanes = self.bits(-(-n // 4)).astype("<u8", copy=False).view("<u2")[:n]
-        return np.reshape(lanes < round(keep * 65536), shape)
+        numbers = self.bits(-(-n // 4)).astype("<u8", copy=False).view("<u2")[:n]
+        return np.reshape(numbers < round(keep * 65536), shape)
 
     def factors(self, shape: tuple[int, ...], keep: float, dtype: str) -> np.ndarray:
-        """``1 / share`` where `mask` is true and 0 elsewhere, ``share`` being the probability of that.
+        """``1 / p`` where `mask` is true and 0 elsewhere, p being the probability that it is true.
 
-        Of ``shape`` (n, w), or (..., n, w) where network j of the stack draws as ``member`` j.
+        ``shape`` is (n, w), or (..., n, w) for a stack, whose network j draws as ``member`` j.
         """
         if len(shape) > 2:
             members = [replace(self, member=j).factors(shape[-2:], keep, dtype) for j in range(math.prod(shape[:-2]))]

@@ -34,7 +34,7 @@ def summary(net: Layer, dtype: str, title: str) -> str:
 
 
 def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[str]]:
-    """The table row of a layer with ``n_in`` input columns, followed by those of the layers in it."""
+    """The table row of a layer with ``n_in`` input columns, followed by the rows of its children."""
     width, inner = layer.output_width(n_in), children(layer)
     name = type(layer).__name__ if inner else repr(layer)
     name = name if len(name) <= WIDEST else f"{name[: WIDEST - 4]} ..."
@@ -48,7 +48,7 @@ def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[st
 
 
 def _size(layer: Layer) -> tuple[int, int]:
-    """The trained parameters of a layer with all that is in it, and the FLOPs of a row in matrix products with them."""
+    """Of a layer and its children: the number of trained parameters, and the FLOPs per row of matrix products."""
     trained = [
         (name, leaf) for name, leaf in named_leaves(parameter_shapes(layer, "float32")) if not is_statistic(name)
     ]

@@ -13,7 +13,7 @@ ALIGNMENT = 64  # elements: every leaf starts on a 256-byte boundary in float32 
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
-    """The tree of ``function(leaf, *leaves of the others)``; tuples and dicts are nodes, all else is a leaf."""
+    """The tree of ``function(leaf, *leaves of the others)``; tuples and dicts are nodes, any other object is a leaf."""
     if isinstance(tree, dict):
         return {key: tree_map(function, tree[key], *(other[key] for other in others)) for key in tree}
     if isinstance(tree, tuple):
@@ -23,9 +23,9 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
 
 def tree_where(condition: Array, new: Tree, old: Tree) -> Tree:
-    """The tree of the leaves of ``new`` where the condition (...) holds and of ``old`` elsewhere.
+    """``where(condition, new, old)`` for every leaf. The condition (...) has the leading axes of the leaves.
 
-    The leaves begin with the axes of the condition.
+    A leaf that is the same object in both trees is returned as it is.
     """
     xp = namespace(condition)
 
@@ -60,7 +60,7 @@ def leaf_key(name: str) -> str:
 
 
 def is_statistic(name: str) -> bool:
-    """Whether a leaf is a running statistic, which no optimizer, penalty or gradient ever sees."""
+    """Whether a leaf is a running statistic, which has no gradient and which no optimizer or penalty uses."""
     return leaf_key(name).startswith("running_")
 
 
@@ -77,7 +77,7 @@ class Slot(NamedTuple):
 
 
 class Layout:
-    """The order of the leaves in the flat vector: those named ``weight`` first, so that what decays is a prefix.
+    """The order of the leaves in the flat vector: those named ``weight`` first, so that weight decay acts on a prefix.
 
     ``slots`` maps the name of a parameter to its `Slot`, ``statistics`` lists the names of the running statistics,
     ``size`` is the length of the vector and ``decayed`` that of the prefix. Padding stays zero: its gradient is zero.
@@ -110,7 +110,7 @@ class Layout:
         }
 
     def flat(self, tree: Params) -> Array:
-        """One vector (..., P) of the leaves of a parameter or gradient tree, zeros in between."""
+        """One vector (..., P) of the leaves of a parameter or gradient tree, with zeros as padding."""
         leaves = dict(named_leaves(tree))
         if not self.slots:
             raise ValueError("a network without parameters has no vector")
@@ -129,7 +129,7 @@ class Layout:
         return xp.concat(parts, axis=-1)
 
     def running(self, tree: Params) -> tuple[Array, ...]:
-        """The running statistics of a tree (parameters, or what the layers observed), in the order of the layout."""
+        """The running statistics of a tree (of parameters, or from ``observe``), in the order of the layout."""
         leaves = dict(named_leaves(tree))
         return tuple(leaves[name] for name in self.statistics)
 

@@ -1,7 +1,8 @@
-"""The contracts between the parts, on one page. A class follows a protocol by its methods; it need not inherit from it.
+"""The protocols of layers, losses, optimizers and steps. A class that has the methods of one need not inherit from it.
 
-The words: ``n`` rows, ``...`` the leading axes of a stack of networks (none for a single one). ``x`` is ``(n, in)``
-or carries the stack's axes, ``y`` is ``(..., n, out)``; the gradient of ``name`` is ``dname``.
+Notation: ``n`` rows, ``...`` the leading axes of a stack of networks (none for a single network). ``x`` is ``(n, in)``
+(shared by a stack) or ``(..., n, in)``, and ``y`` is ``(..., n, out)``. The gradient with respect to ``name`` is
+``dname``.
 """
 
 from collections.abc import Callable
@@ -17,12 +18,12 @@ Cache = Any  # what a backward pass needs from its forward pass
 
 
 class Training(NamedTuple):
-    """What a layer knows of a training pass beside its parameters and x. In inference there is none.
+    """What the forward pass of a layer gets in training besides parameters and x; in inference it gets None.
 
-    ``noise`` is what the layer's own ``noise`` drew for this pass, ``row_weights`` (n,) are the weights of the rows in
-    the loss, or the means over the columns of its weights of entries (n, c). ``full_batch`` (2,) tells layers with
-    running statistics how this batch compares with a full one of B rows of the mean weight m: it holds ``B m`` and
-    ``(B - 1) m``, or is () where all batches are full and rows weigh alike.
+    ``noise`` is the result of the layer's method ``noise`` for this pass, ``row_weights`` (n,) are the weights of the
+    rows in the loss, or the means over the columns of its weights of entries (n, c). Layers with running statistics
+    compare the batch with a full one: for B rows in a full batch and the mean row weight m, ``full_batch`` (2,) holds
+    ``B m`` and ``(B - 1) m``. It is () if all batches are full and all rows have equal weights.
 
     A container hands ``training.child(i)`` to its i-th child.
     """
@@ -32,7 +33,7 @@ class Training(NamedTuple):
     full_batch: Tree = ()
 
     def child(self, i: int) -> "Training":
-        """The same pass as child i of a container sees it: the noise is the child's."""
+        """The argument for child i of a container: the same, with the noise of this child."""
         return self._replace(noise=self.noise[i])
 
 
@@ -40,10 +41,10 @@ class Training(NamedTuple):
 class Layer(Protocol):
     """A frozen configuration with pure functions: hashable, comparable, printable.
 
-    Two kinds of layers offer more. One with leaves named ``running_...`` has ``observe(params, cache)``, which returns
-    their new values. One made of layers has ``children``, a tuple of them, and ``with_children(children)``, the same
-    around others; its ``output_width`` and ``init`` ask the children for theirs. `mlpcore.Container` is a
-    base for such layers.
+    Two kinds of layers have further methods. A layer with leaves named ``running_...`` (running statistics) has
+    ``observe(params, cache)``, which returns their new values. A layer made of layers has ``children``, a tuple of
+    them, and ``with_children(children)``, the same layer with other children; its ``output_width`` and ``init`` call
+    those of the children. `mlpcore.Container` is a base class for such layers.
     """
 
     @property
@@ -51,34 +52,37 @@ class Layer(Protocol):
         """False for a layer whose output row depends on other rows (BatchNorm)."""
 
     def output_width(self, n_in: int | None) -> int | None:
-        """Columns given for ``n_in`` columns (None: any), or a ConfigurationError that names both."""
+        """The number of output columns for ``n_in`` input columns; None stands for an unknown number.
+
+        ConfigurationError if the layer does not take ``n_in`` columns; it names the number it takes.
+        """
 
     def init(self, rng: Stream, dtype: str) -> Params:
         """Initial parameters as host NumPy arrays, drawn from ``rng``."""
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """The host draws of one forward pass over x of this shape; leaves carry the rows in axis -2."""
+        """Random host arrays for one training pass over x of this shape; their axis -2 is the rows."""
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """``(y, cache)``. ``training=None`` means inference, and only that."""
+        """``(y, cache)``; inference exactly if ``training`` is None."""
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """``(dx, dparams)``: sums over the rows; ``dparams`` mirrors the parameters, ``running_...`` left out."""
+        """``(dx, dparams)``; ``dparams``, sums over the rows, is a tree like the parameters without ``running_...``."""
 
 
 @runtime_checkable
 class Loss(Protocol):
-    """A loss on raw scores ``z`` that knows its link; a row's loss is the sum over its outputs.
+    """A loss of raw scores ``z`` (..., n, outputs), with its link; a row's loss is the sum over its outputs.
 
-    One whose loss is a sum over the columns of a target (n, c) may have the attribute ``entry_weights = True``. It then
-    takes weights (n, c) too, one for each entry of the target, and y may have gaps: ``missing_targets="skip"``.
+    A loss that is a sum over the columns of a target (n, c) may have the attribute ``entry_weights = True``. It then
+    accepts weights (n, c) too, one for each entry of the target, and y may have gaps (``missing_targets="skip"``).
     """
 
     def outputs(self, target_columns: int) -> int:
-        """Columns of ``z`` for that many target columns (for class labels: the number of classes)."""
+        """The number of columns of ``z`` for so many target columns (for class labels: for so many classes)."""
 
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
-        """Validate and encode the target once, before training, for scores of that many columns."""
+        """The target, checked and encoded for scores of ``outputs`` columns; called once, before training."""
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         """The weighted sum over rows ``sum_i weights_i * loss_i`` (shape ``...``) and its gradient ``dz``.
@@ -87,7 +91,7 @@ class Loss(Protocol):
         """
 
     def predict(self, z: Array) -> Tree:
-        """The link: scores to probabilities, means, quantiles."""
+        """The link: from scores to probabilities, means or quantiles."""
 
 
 class Initializer(Protocol):
@@ -104,9 +108,9 @@ Schedule = Callable[[Array], Array]  # the number of updates done so far (float 
 class Optimizer(Protocol):
     """A published update rule on one flat vector ``(..., P)``; its docstring says which variant it is.
 
-    ``weight_decay`` is decoupled: the step shrinks the leaves named ``weight`` by ``1 - rate * weight_decay`` first.
-    One that takes squares of the gradient also has the attribute ``squares = True``: a step then fails where one is
-    not finite.
+    ``weight_decay`` is decoupled: before the update the step multiplies the leaves named ``weight`` by
+    ``1 - rate * weight_decay``. An optimizer that squares the gradient also has the attribute ``squares = True``:
+    then a step whose squares are not finite fails.
     """
 
     @property
@@ -115,7 +119,7 @@ class Optimizer(Protocol):
 
     @property
     def weight_decay(self) -> float:
-        """How much the weights shrink, in units of the learning rate; 0 for not at all."""
+        """The coefficient of decoupled weight decay; 0 for none."""
 
     def init(self, params: Array) -> tuple[Tree, ...]:
         """The state before the first update, for parameters of this shape."""
@@ -125,7 +129,7 @@ class Optimizer(Protocol):
 
 
 class Batch(NamedTuple):
-    """The rows of one step, and what is drawn for it."""
+    """The rows of one step, and its noise."""
 
     x: Array  # (n, in)
     target: Array  # as the loss prepares it
@@ -144,27 +148,27 @@ class Dataset(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything that changes from step to step: arrays and nested tuples only, so that any backend can carry it."""
+    """Everything that changes from step to step: arrays in nested tuples only, as every backend handles them."""
 
     params: Array  # (..., P) the flat vector
     statistics: tuple[Array, ...]  # the leaves named running_..., in the order of the layout
     optimizer: tuple[Tree, ...]
     average: Tree  # (..., P) moving average of params, or () where none is kept
     count: Array  # (...) int32, updates done
-    scale: Array  # (...) factor on the learning rate; the only thing callbacks change
-    skipped: Array  # (...) int32, steps left out since the last look because something was not finite
+    scale: Array  # (...) factor on the learning rate; ReduceOnPlateau changes it
+    skipped: Array  # (...) int32, steps that failed (a number was not finite) since the host last reset it
 
 
 class Step(Protocol):
-    """A training step: two pure functions, of which the second guards the first."""
+    """A training step as two pure functions: `propose`, and a call that keeps the old state where the step failed."""
 
     def propose(
         self, state: State, batch: Batch, flat: Callable[[Params], Array] | None = None
     ) -> tuple[State, Array, Array]:
-        """``(new state, whether the step is to be done (...), objective of the batch)``.
+        """``(new state, ok, objective)``; ``ok`` (...) says whether the new state replaces the old one.
 
         ``flat`` makes one vector of the tree of gradients, in place of `mlpcore.trees.Layout.flat`.
         """
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Array]:
-        """``(the new state where the step is to be done, else the old one; the objective of the batch)``."""
+        """``(state, objective)``: the new state where ``ok``, else the old one, and the objective of the batch."""

@@ -193,7 +193,9 @@ def test_of_a_mean_with_its_variance_the_mean_counts():
 
 def test_predictions_that_do_not_match_the_target():
     prediction = Quantile().predict(np.zeros((4, 3)))
-    with pytest.raises(DataError, match=r"r2: the target has shape \(4, 1\) and the prediction \(4, 3\), expected one"):
+    with pytest.raises(
+        DataError, match=r"r2: the target has shape \(4, 1\) and the prediction \(4, 3\), expected equal"
+    ):
         METRICS["r2"](np.zeros((4, 1)), prediction, np.ones(4))
     with pytest.raises(DataError, match="mean_squared_error: the target has shape"):
         METRICS["mean_squared_error"](np.zeros(4, dtype="int32"), np.zeros((4, 3)), np.ones(4))

@@ -181,7 +181,7 @@ def test_evaluation_is_the_mean_over_rows_and_the_metrics_on_the_prediction() ->
 def test_what_a_model_is_made_of_cannot_be_set_afterwards(name: str) -> None:
     """The compiled step would not know of it."""
     model = make()
-    with pytest.raises(AttributeError, match=f"Model.{name} cannot be set, for the step"):
+    with pytest.raises(AttributeError, match=f"Model.{name} cannot be set, as the training step"):
         setattr(model, name, getattr(model, name))
     model.note = "a user's own"  # type: ignore[attr-defined]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent.parent / "lib/libcuda_on_cpu.so"
 COUNTED = ("launches", "copies to device", "copies to host", "copies on device", "memsets", "waits", "allocations")
-COUNTED += ("products",)  # as in src/device.h
+COUNTED += ("products",)  # in the order of the enumeration in src/device.h
 
 
 @cache
@@ -18,8 +18,10 @@ def _library() -> ctypes.CDLL:
 
 
 def reports() -> tuple[int, str]:
-    """The number of errors that the device has reported, and the last one, after finishing all work and checking all
-    guard zones."""
+    """The number of errors that the device has reported, and the text of the last one.
+
+    Before, all work is finished and all guard zones are checked.
+    """
     return _library().cuda_on_cpu_reports(), _library().cuda_on_cpu_last_report().decode()
 
 

@@ -1,7 +1,7 @@
 """A pytest plugin, loaded by run.sh: a test during which the emulated device reports an error fails with the last one.
 
-After each phase of a test all work is finished and all guard zones are looked at, so that the test that caused an error
-is the one that fails. A test that causes one on purpose says so by the marker ``device_error``.
+After each phase of a test all work is finished and all guard zones are checked, so that the test that caused an error
+is the one that fails. A test that causes an error on purpose has the marker ``device_error``.
 """
 
 import sys
@@ -13,16 +13,17 @@ import cuda_on_cpu
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker."""
+    """Register the marker."""
     config.addinivalue_line("markers", "device_error: causes an error of the emulated device on purpose")
 
 
 def _reports() -> tuple[int, str]:
-    """As `cuda_on_cpu.reports`; none before CuPy is there."""
+    """As `cuda_on_cpu.reports`; none before CuPy is imported."""
     return cuda_on_cpu.reports() if "cupy" in sys.modules else (0, "")
 
 
 def _checked(item: pytest.Item) -> Iterator:
+    """Run a phase of the test; fail if it has caused an error."""
     before, _ = _reports()
     result = yield
     count, last = _reports()
@@ -33,17 +34,17 @@ def _checked(item: pytest.Item) -> Iterator:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator:
-    """A test whose fixtures cause an error fails."""
+    """A test fails if the set-up of its fixtures causes an error."""
     return (yield from _checked(item))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator:
-    """A test that causes an error fails."""
+    """A test fails if it causes an error."""
     return (yield from _checked(item))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator:
-    """A test at whose end an error shows fails."""
+    """A test fails if the teardown of its fixtures causes an error."""
     return (yield from _checked(item))

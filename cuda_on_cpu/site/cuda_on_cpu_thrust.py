@@ -1,4 +1,4 @@
-"""`cupy.cuda.thrust` by NumPy: memory of the emulated device is memory of the host."""
+"""`cupy.cuda.thrust` in NumPy, which is possible as memory of the emulated device is memory of the host."""
 
 import ctypes
 
@@ -27,7 +27,7 @@ def sort(dtype: np.dtype, data: int, keys: int, shape: tuple[int, ...]) -> None:
 
 
 def argsort(dtype: np.dtype, indices: int, data: int, keys: int, shape: tuple[int, ...]) -> None:
-    """Sort the array at ``data``, and write the order to ``indices``."""
+    """Sort the array at the address ``data`` along its last axis, and write the order to the address ``indices``."""
     values = _array(dtype, data, shape)
     order = values.argsort(axis=-1, kind="stable")
     _array(np.dtype(np.intp), indices, shape)[...] = order

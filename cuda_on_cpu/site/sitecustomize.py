@@ -10,7 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LIB = ROOT / "lib"
-# Modules of the wheel with NVIDIA's code inside them, and what takes their place.
+# Modules of the wheel that contain NVIDIA's code, and the files that replace them.
 REPLACED = {
     "cupy_backends.cuda.api.runtime": next(LIB.glob("runtime.*.so"), LIB / "runtime.so"),
     "cupy.cuda.thrust": ROOT / "site/cuda_on_cpu_thrust.py",
@@ -39,7 +39,7 @@ class Finder:
         if cls.loaded:
             return
         cls.loaded = True
-        os.environ.setdefault("CUPY_ACCELERATORS", "")  # CUB's code is NVIDIA's
+        os.environ.setdefault("CUPY_ACCELERATORS", "")  # no CUB, which is code of NVIDIA
         os.environ.setdefault("CUPY_CACHE_DIR", str(ROOT / "cache"))
         if not (LIB / "version").exists():
             raise ImportError(f"the emulated device is not built: python {ROOT}/build.py")

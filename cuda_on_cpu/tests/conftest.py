@@ -1,4 +1,4 @@
-"""These tests are of the emulated device: `cuda_on_cpu/run.sh pytest cuda_on_cpu/tests`."""
+"""Tests of the emulated device; run them by `cuda_on_cpu/run.sh pytest cuda_on_cpu/tests`."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Programs with a fault, and right ones: `test_emulated_faults.py` runs this file in every mode and knows what is seen.
+"""Tests with a fault, and correct ones: `test_emulated_faults.py` runs this file in every mode and checks which fail.
 
-What CuPy raises is suppressed: the device's own report has to fail the test.
+Errors that CuPy raises are suppressed: the test must fail by the report of the device.
 """
 
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""CuPy's operations on the emulated device are NumPy's, for the types and layouts that mlpcore uses."""
+"""CuPy's operations on the emulated device agree with NumPy's, for the dtypes and layouts that mlpcore uses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -63,7 +63,7 @@ CASES: dict[str, tuple[Callable[[Any, Any, Any], Any], np.ndarray, np.ndarray]] 
 def test_an_operation_is_numpys(case: str, dtype: str) -> None:
     function, *arrays = CASES[case]
     with np.errstate(all="ignore"):
-        x, y = (one.astype(dtype) for one in arrays)
+        x, y = (array.astype(dtype) for array in arrays)
         expected = np.asarray(function(np, x, y))
     result = cp.asnumpy(function(cp, cp.asarray(x), cp.asarray(y)))
     assert result.shape == expected.shape and result.dtype == expected.dtype

@@ -1,4 +1,4 @@
-"""Each fault of faulty.py fails the test that has it, in the modes that are there to see it, and no other test."""
+"""Each fault of faulty.py fails its own test, in the modes that detect it, and no other test."""
 
 import os
 import re
@@ -17,7 +17,7 @@ MODES = {
     "backward": {"BACKWARD": "1"},
     "two devices": {"DEVICES": "2"},
 }
-# What a fault is seen by, in every mode or in those that are named; "assert": by a wrong number.
+# A part of the message with which a fault's test fails, in every mode or in the named ones; "assert": a wrong number.
 EVERYWHERE = {
     "missing_barrier_seen_forward": "assert",
     "freed_twice": "is not an allocation",
@@ -52,28 +52,28 @@ SOMEWHERE = {
     "another_devices_memory": {"two devices": "memory of device 1 in a kernel on device 0"},
     "another_devices_stream": {"two devices": "on a stream of device 1 while device 0"},
 }
-# With the pool, arrays lie in chunks that others had before them: chance decides what is seen of these.
+# With the pool, arrays lie in memory that others have used: these faults are detected only by chance.
 BY_CHANCE = ("write_before_an_array", "read_after_an_array", "fresh_memory_taken_for_zeros")
 RIGHT = ("right_barrier", "right_stream_that_waits", "right_two_devices")
 
 
-def seen(mode: str) -> dict[str, str]:
-    """Of each test of faulty.py in a mode: why it failed, "" where it passed."""
-    modes = {name: value for name, value in os.environ.items() if not name.startswith("CUDA_ON_CPU_")}
-    modes |= {f"CUDA_ON_CPU_{name}": value for name, value in MODES[mode].items()}
+def failures(mode: str) -> dict[str, str]:
+    """The message of each test of faulty.py in a mode, "" if it passed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CUDA_ON_CPU_")}
+    environment |= {f"CUDA_ON_CPU_{name}": value for name, value in MODES[mode].items()}
     file = Path(__file__).with_name("faulty.py")
     words = ["-q", "-rA", "-p", "no:cacheprovider", "--tb=line", "--color=no", str(file)]
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", *words], env=modes | {"COLUMNS": "400"}, capture_output=True, text=True
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], env=environment | {"COLUMNS": "400"}, capture_output=True, text=True
     )
-    lines = re.findall(r"^(PASSED|FAILED|ERROR) \S+::test_(\w+)(?: - (.*))?$", ended.stdout, re.MULTILINE)
-    assert lines, ended.stdout[-2000:] + ended.stderr[-2000:]
+    lines = re.findall(r"^(PASSED|FAILED|ERROR) \S+::test_(\w+)(?: - (.*))?$", result.stdout, re.MULTILINE)
+    assert lines, result.stdout[-2000:] + result.stderr[-2000:]
     return {name: "" if how == "PASSED" else f"{how}: {why}" for how, name, why in lines}
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_faults_fail_their_own_test_and_no_other(mode: str) -> None:
-    found = seen(mode)
+    found = failures(mode)
     expected = EVERYWHERE | {name: modes.get(mode, "") for name, modes in SOMEWHERE.items()} | dict.fromkeys(RIGHT, "")
     assert found.keys() == expected.keys()
     wrong = {

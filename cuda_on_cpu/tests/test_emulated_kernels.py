@@ -1,4 +1,4 @@
-"""Kernels on the emulated device: where a thread is, barriers, shuffles, votes, atomics, templates, refusals."""
+"""Kernels on the emulated device: thread indices, barriers, shuffles, votes, atomics, templates, compile errors."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ FULL = "0xffffffffu"
 
 
 def run(body: str, out: cp.ndarray, grid: tuple = (1,), block: tuple = (64,), shared: int = 0) -> np.ndarray:
-    """What a kernel with one argument ``out`` makes of it."""
+    """The values of ``out`` after a kernel with this body, whose only argument it is."""
     kind = {"f": "float", "d": "double", "i": "int", "l": "long long"}[out.dtype.char]
     kernel = cp.RawKernel(f'extern "C" __global__ void kernel({kind} *out) {{ {body} }}', "kernel")
     kernel(grid, block, (out,), shared_mem=shared)

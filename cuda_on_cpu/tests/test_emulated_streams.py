@@ -1,4 +1,4 @@
-"""Copies, streams, events, graphs and memory of the emulated device, as CUDA promises them; in every mode."""
+"""Copies, streams, events, graphs and memory of the emulated device behave as CUDA specifies, in every mode."""
 
 import ctypes
 
@@ -19,7 +19,7 @@ def test_copies_there_and_back_and_on_the_device() -> None:
 
 
 def test_fresh_memory_is_poisoned() -> None:
-    host, address = np.zeros(1000), cp.cuda.runtime.malloc(8000)  # CuPy's pool hands out what others left
+    host, address = np.zeros(1000), cp.cuda.runtime.malloc(8000)  # not from CuPy's pool, which reuses memory as it is
     cp.cuda.runtime.memcpy(host.ctypes.data, address, 8000, cp.cuda.runtime.memcpyDeviceToHost)
     cp.cuda.runtime.free(address)
     assert np.isnan(host).all() and (host.view("int32") == -1).all()

@@ -1,4 +1,4 @@
-"""The only place that picks a library: `get_backend` by name, `available_backends` for all.
+"""`get_backend` opens a backend by its name, `available_backends` lists all. No other module chooses a library.
 
 A name is that of a module beside this one. It has ``create(device)``, which makes the `Backend`; ``status()``, which
 returns ``ready (...)`` or raises BackendUnavailable; and ``to_numpy(x)`` for an array of its library on any device.
@@ -14,14 +14,14 @@ NAMES = ("numpy", "cupy", "torch", "jax", "array_api_strict")
 
 
 def get_backend(name: str | Backend, device: Any = None) -> Backend:
-    """The backend called ``name`` on ``device`` (None: its usual one); a `Backend` passes through, on its own device.
+    """The backend called ``name`` on ``device`` (None: its default); a `Backend` is returned as it is.
 
-    An unknown name is a ConfigurationError; a missing library or device is a BackendUnavailable that names the cause
-    and the remedy. The library is imported now and not before.
+    ConfigurationError for an unknown name, or for a `Backend` on another device than ``device``. BackendUnavailable for
+    a missing library or device, with the cause and the remedy. The library is imported here, not with mlpcore.
     """
     if isinstance(name, Backend):
         if device not in (None, name.device):
-            raise ConfigurationError(f"device is {device!r}, but the backend that was given is on {name.device!r}")
+            raise ConfigurationError(f"device is {device!r}, but the backend that was passed is on {name.device!r}")
         return name
     if name not in NAMES:
         raise ConfigurationError(f"backend is {name!r}, expected one of {', '.join(map(repr, NAMES))}")

@@ -1,4 +1,4 @@
-"""array-api-strict on one of its devices: slow on purpose, it refuses what the standard of 2024.12 does not promise."""
+"""array-api-strict on one of its devices: for tests, as it rejects what the 2024.12 standard does not guarantee."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ def create(device: Any = None) -> Backend:
 
     @contextmanager
     def scope(dtype: str) -> Iterator[None]:
-        # The flags belong to the whole process; they are put back when the work is done. The warnings are NumPy's.
+        # The flags are global to the process, and restored at the end. Warnings come from NumPy, which computes.
         with strict.ArrayAPIStrictFlags(api_version="2024.12"), np.errstate(all="ignore"):
             yield
 

@@ -15,7 +15,8 @@ from mlpcore.backends.run import Run
 from mlpcore.trees import Layout
 from mlpcore.typing import Array, Step, Tree
 
-# A GPU does some 200 times the work of two cores in the same time, and about 1000 launched steps in half a second.
+# Rough values for a GPU: its arithmetic is 200 times as fast as that of two cores, and it runs 1000 eager steps in
+# half a second.
 GPU_SPEED, GPU_STEPS = 200.0, 1000
 
 
@@ -25,7 +26,7 @@ class CompileFunction(Protocol):
     def __call__(
         self, function: Callable[..., Tree], compilation: Compilation, rows: tuple[int, ...] = (-1,), /
     ) -> Callable[..., Tree]:
-        """``function``, compiled. The arguments numbered ``rows`` have one row per example in their first axis."""
+        """``function``, compiled. ``rows`` are the numbers of the arguments whose first axis is rows."""
 
 
 def uncompiled(
@@ -41,7 +42,7 @@ class Compilers:
 
     ``steps(step, layout, compilation)`` returns a `Run`: the training step as a function that does a chunk of steps.
     `mlpcore.backends.run.run_eagerly` makes it a plain loop. ``function(function, compilation, rows)`` compiles a pure
-    function of trees of arrays, such as a prediction. Both record in ``compilation`` what they decided and why, and
+    function of trees of arrays, such as a prediction. Both record in ``compilation`` how the code runs and why, and
     compute products of float32 in ``compilation.precision``, one of ``precisions``.
     """
 
@@ -59,8 +60,8 @@ class DeviceExtras:
     runs must also take data that lie on the host (`mlpcore.backends.streaming.streamed`). ``synchronize()`` waits until
     the device has done all its work.
 
-    ``relative_speed`` is the arithmetic speed relative to two CPU cores; a chunk of steps does that much more work,
-    but has ``max_chunk_steps`` steps at most.
+    ``relative_speed`` is the arithmetic speed relative to two CPU cores. Chunks of steps get longer in proportion to
+    it, up to ``max_chunk_steps`` steps.
 
     ``dlpack_device`` is the device type and number in DLPack's numbering: arrays of other libraries that lie there
     are taken without a copy by ``borrow(x)``. ``read_together(*arrays)`` copies several arrays to the host in one
@@ -81,14 +82,14 @@ class DeviceExtras:
 class Backend:
     """An array library on one device.
 
-    name: For messages, and for the file name under which a pickled model looks for its backend again.
-    xp: The library's namespace, as the Python Array API standard 2024.12 describes it.
+    name: The name in messages and pickles. A pickled model opens the backend of this name again.
+    xp: The library's namespace, which follows the Python Array API standard 2024.12.
     device: The device, as the library names it.
     dtypes: The library's dtypes of the names "float32" and "float64".
     asarray: ``asarray(x, dtype=None)`` makes an array on the device from a host array, a Python number or an array of
         this library; a `DataError` for an array of this library on another device. It may share memory with x.
-    to_numpy: The array as a NumPy array, which may share its memory.
-    owns: Whether an object is an array of this library, on any device.
+    to_numpy: ``to_numpy(x)`` is the array as a NumPy array, which may share its memory.
+    owns: ``owns(x)`` says whether an object is an array of this library, on any device.
     scope: ``scope(dtype)`` is the context in which all work in this dtype is done: switches of the library, and the
         translation of its errors into those of mlpcore.
     compile: How training steps and functions are compiled.

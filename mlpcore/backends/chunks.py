@@ -1,4 +1,4 @@
-"""Chunks of steps cut into shorter ones, where rows or noise of all steps at once would take too much memory."""
+"""Splits chunks of steps into shorter ones, where the rows or noise of all steps would take too much memory."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,13 +8,13 @@ from mlpcore.backends.run import Draw, shifted
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
-NOISE_BYTES = 64 << 20  # of draws that are made or sent together
+NOISE_BYTES = 64 << 20  # size of the draws that are made or sent together
 
 
 def even_ranges(count: int, bytes_each: int, limit: int) -> list[tuple[int, int]]:
-    """``count`` things cut into ranges (start, stop) of at most ``limit`` bytes, as few and as even as can be.
+    """``count`` items of ``bytes_each`` bytes split into ranges (start, stop) of at most ``limit`` bytes.
 
-    A range holds one thing at least, also where that takes more than ``limit``.
+    The ranges are as few and as even as possible. Each has at least one item, even if that is larger than ``limit``.
     """
     if not count:
         return []
@@ -24,18 +24,22 @@ def even_ranges(count: int, bytes_each: int, limit: int) -> list[tuple[int, int]
 
 
 def split(order: np.ndarray, draw: Draw, step_bytes: int, limit: int) -> list[tuple[np.ndarray, Draw]]:
-    """The steps of a chunk as chunks ``(order, draw)`` of at most ``limit`` bytes, of ``step_bytes`` for each step."""
+    """A chunk split into chunks ``(order, draw)`` of at most ``limit`` bytes; a step takes ``step_bytes``."""
     ranges = even_ranges(order.shape[0], step_bytes, limit)
     return [(order[start:stop], shifted(draw, start)) for start, stop in ranges]
 
 
 def numbered(order: np.ndarray) -> np.ndarray:
-    """The order of the same steps in a table that holds their rows one behind the other."""
+    """0, 1, 2, ... in the shape of ``order``: the order of the same steps once their rows are gathered in a table."""
     return np.arange(order.size).reshape(order.shape)
 
 
 def draw_chunks(steps: int, draw: Draw, asarray: Callable[[np.ndarray], Array]) -> Iterator[tuple[slice, Tree]]:
-    """The numbers of some steps at a time, and their draws on the device, stacked leaf by leaf: a transfer for each."""
+    """Yield a slice of the steps, and their draws on the device: each leaf stacked along a new first axis, sent once.
+
+    The draws of a slice take at most `NOISE_BYTES`. ``draw(i)`` is called once for each step; if draws have no leaves,
+    only for the first step of a slice.
+    """
     first = draw(0)
     step_bytes = sum(leaf.nbytes for leaf in leaves(first))
     for start, stop in even_ranges(steps, step_bytes, NOISE_BYTES):
@@ -44,5 +48,5 @@ def draw_chunks(steps: int, draw: Draw, asarray: Callable[[np.ndarray], Array]) 
 
 
 def joined(concat: Callable[[list[Array]], Array]) -> Callable[[list[Array]], Array]:
-    """``concat`` for the losses of chunks, of which there is mostly one."""
+    """A function that concatenates the losses of chunks, and returns those of a single chunk without a copy."""
     return lambda losses: losses[0] if len(losses) == 1 else concat(losses)

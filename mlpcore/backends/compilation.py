@@ -1,4 +1,4 @@
-"""How a model's code is run: whether it is compiled, and why. Decided at the first fit, and kept."""
+"""How the code of a model runs: compiled or not, and why. Decided at the first fit, and then kept."""
 
 import warnings
 from dataclasses import dataclass, field
@@ -11,12 +11,13 @@ from mlpcore.errors import BackendUnavailable, CompilerWarning, ConfigurationErr
 
 CHOICES = ("auto", True, False)
 C, CALLS, EAGER, CUDA = "C", "NumPy calls", "eager", "CUDA"  # kinds
-# What compiled code saves: about 100 us for every step, and a quarter of the arithmetic of elementwise operations. A
-# compilation takes 0.2 to 0.4 s, once on a machine: it pays after some hundred epochs that save a millisecond each.
+# Compiled code saves about 100 us per step, and 1.5e-11 s per row and parameter (a quarter of the elementwise
+# arithmetic). A compilation takes 0.2 to 0.4 s, once on a machine: it is worth it for some hundred epochs if each gets
+# faster by a millisecond.
 STEP_SECONDS, MULTIPLICATION_SECONDS, WORTH_SECONDS = 1e-4, 1.5e-11, 1e-3
 NO_COMPILER = (
     "there is no C compiler, so steps run as NumPy calls, which is slower for small networks. Install gcc or clang, "
-    "or pip install 'mlpcore[compiled]'; compile=False says that this is meant"
+    "or pip install 'mlpcore[compiled]'; compile=False silences this warning"
 )
 
 
@@ -24,8 +25,9 @@ NO_COMPILER = (
 class Compilation:
     """How steps and predictions run: ``kind`` and ``why``; the printed text of the steps is ``source``.
 
-    ``asked`` is "auto", True or False; ``precision`` is what products of float32 are computed in. ``kind`` is "C",
-    "NumPy calls", "eager", or the name of the library that compiles; it is empty until the first fit.
+    ``asked`` is the model's argument ``compile``: "auto", True or False. ``precision`` is the arithmetic of float32
+    products. ``kind`` is "C", "NumPy calls", "eager", "CUDA", or the name of the library that compiles; it is empty
+    until the first fit.
     """
 
     asked: bool | str = "auto"
@@ -48,27 +50,28 @@ class Compilation:
         return self.kind == C or (not self.kind and self.asked is True)
 
     def check_eager(self, reason: Exception) -> None:
-        """ConfigurationError where code that cannot be traced, for that reason, would run in another precision."""
+        """ConfigurationError if the precision needs traced code; ``reason`` is why tracing failed."""
         if self.precision != "highest":
             raise ConfigurationError(
                 f"precision={self.precision!r} is for code that can be traced, and this cannot ({reason}); "
-                "take precision='highest'"
+                "use precision='highest'"
             ) from reason
 
     def set(self, kind: str, why: str) -> None:
-        """The decision."""
+        """Record the decision."""
         self.kind, self.why = kind, why
 
     def run_eagerly(self) -> None:
-        """Decide so; ConfigurationError where compilation was asked for."""
+        """Decide to run eagerly; ConfigurationError with ``compile=True``."""
         if self.asked is True:
             raise ConfigurationError("compile=True: this backend runs each operation at once; leave out compile")
         self.set(EAGER, "this backend runs each operation at once")
 
     def keep(self, kind: Any, who: str, warn: bool = False) -> None:
-        """Go on as the fit did that ``who`` comes from, where that can be, else as a new model would; ``warn`` says so.
+        """Decide for the ``kind`` of an earlier fit, so that results are the same bit for bit.
 
-        The numbers then agree to rounding.
+        ``who`` names the model or file that comes from that fit. Where its kind cannot be used, the decision stays as
+        it was, and results agree to rounding only; ``warn`` asks for a warning.
         """
         if kind not in (C, CALLS) or kind == self.kind or self.kind not in ("", C, CALLS):
             return
@@ -76,27 +79,27 @@ class Compilation:
         if possible:
             self.set(kind, f"as {who}")
             return
-        if not warn or self.asked == (kind == C):  # asked for what it was
+        if not warn or self.asked == (kind == C):  # the argument ``compile`` leads to the same kind
             return
         why = f"compile={self.asked}" if self.asked != "auto" else "there is no C compiler, or no BLAS could be found"
         warnings.warn(
-            f"{who} was trained by {kind}, and this goes on otherwise ({why}): numbers agree to rounding, not in "
-            "every bit",
+            f"{who} was trained with {kind}, and training continues without ({why}): results agree to rounding, not "
+            "bit for bit",
             MlpcoreWarning,
             stacklevel=4,
         )
 
     def fall_back(self, error: Exception) -> None:
-        """Go on with NumPy calls where the compiler failed; BackendUnavailable where compilation was asked for."""
+        """Decide for NumPy calls after an error of the compiler; BackendUnavailable with ``compile=True``."""
         if self.asked is True:
-            raise BackendUnavailable(f"compile=True: {error}; compile='auto' goes on without") from error
-        _say_once(f"{error}; steps run as NumPy calls. compile=False says that this is meant")
+            raise BackendUnavailable(f"compile=True: {error}; compile='auto' continues without compilation") from error
+        _say_once(f"{error}; steps run as NumPy calls. compile=False silences this warning")
         self.set(CALLS, str(error))
 
     def decide(self, rows: int, batch: int, size: int) -> None:
-        """Decide, where that is open, for a fit of so many rows in such batches of a network of ``size`` parameters.
+        """Decide, unless that is done, for a fit of ``rows`` rows in batches of ``batch``, with ``size`` parameters.
 
-        BackendUnavailable where compilation was asked for and there is no compiler.
+        BackendUnavailable with ``compile=True`` if there is no compiler or no BLAS.
         """
         if self.kind:
             return
@@ -118,15 +121,18 @@ class Compilation:
 
 
 def seconds_saved(rows: int, batch: int, size: int) -> float:
-    """About what compiled code saves in an epoch. A function of shapes alone, so that the same fit is run the same."""
+    """An estimate of the seconds that compiled code saves in an epoch.
+
+    It depends on shapes alone, and not on measured times, so that equal fits run the same code.
+    """
     return -(-rows // max(batch, 1)) * STEP_SECONDS + rows * size * MULTIPLICATION_SECONDS
 
 
 def _missing() -> str:
-    """What compilation lacks on this machine; empty where nothing is missing."""
+    """What this machine lacks for compilation, as text; empty if nothing is missing."""
     if find_compiler() is None:
         return "there is no C compiler"
-    return "" if blas.find() else "no product of matrices could be found"
+    return "" if blas.find() else "no BLAS could be found"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Copies to a device: the interface of a queue for them, and the queue of libraries whose copies are synchronous."""
+"""Copies to a device: the interface of a copy queue, and a copy queue for libraries whose copies are synchronous."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -9,35 +9,35 @@ from mlpcore.typing import Array
 
 
 class CopyQueue(Protocol):
-    """Copies to a device: buffers on both sides, and a queue of copies beside the queue of computing.
+    """Buffers on host and device, and a queue of copies between them, beside the compute queue.
 
-    The host puts work into a queue and goes on. A mark is a position in a queue, reached when all work before it is
+    The host adds work to a queue and goes on. A mark is a position in a queue; it is reached when all work before it is
     done.
     """
 
     def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """A buffer on the host, in memory from which the device copies directly (pinned)."""
+        """A buffer on the host, in pinned memory, from which the device copies directly."""
 
     def device(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """A buffer on the device."""
 
     def send(self, source: np.ndarray, target: Array) -> Array:
-        """Add a copy to the queue of copies, into the first rows of the target; returns those rows."""
+        """Add a copy of ``source`` into the first rows of ``target`` to the copy queue; returns those rows."""
 
     def copied(self) -> Any:
-        """A mark in the queue of copies."""
+        """A mark at the end of the copy queue."""
 
     def computed(self) -> Any:
-        """A mark in the queue of computing."""
+        """A mark at the end of the compute queue."""
 
     def copying_waits(self, mark: Any) -> None:
-        """Later copies begin when the mark is reached."""
+        """Make later copies wait until the mark is reached."""
 
     def computing_waits(self, mark: Any) -> None:
-        """Later computing begins when the mark is reached."""
+        """Make later work of the compute queue wait until the mark is reached."""
 
     def host_waits(self, mark: Any) -> None:
-        """The host goes on when the mark is reached."""
+        """Block the host until the mark is reached."""
 
 
 class PlainCopies:
@@ -51,23 +51,23 @@ class PlainCopies:
         return np.empty(shape, dtype)
 
     def device(self, shape: tuple[int, ...], dtype: Any) -> None:
-        """No buffer: every copy makes an array."""
+        """No buffer: every copy is a new array."""
 
     def send(self, source: np.ndarray, target: None) -> Array:
-        """The copy. A first one on the host, since the library may keep that memory, and the buffer is filled again."""
+        """``source`` as a new array. The host copies it first, as the library may keep the memory that it gets."""
         return self.asarray(np.array(source))
 
     def copied(self) -> None:
-        """Nothing is left to wait for."""
+        """No mark: every copy is done when `send` returns."""
 
     def computed(self) -> None:
-        """Nothing is left to wait for."""
+        """No mark: copies need not wait, as none is written over an earlier one."""
 
     def copying_waits(self, mark: None) -> None:
-        """An array that was sent lives as long as somebody reads it."""
+        """Nothing: copies need not wait."""
 
     def computing_waits(self, mark: None) -> None:
-        """The copy is done."""
+        """Nothing: the copy is done."""
 
     def host_waits(self, mark: None) -> None:
-        """The copy is done."""
+        """Nothing: the copy is done."""

@@ -1,4 +1,4 @@
-"""What a library raises when its device fails at work, told in mlpcore's own errors."""
+"""Translates the errors of a library whose memory or device fails into mlpcore's own errors."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from mlpcore.errors import DeviceError, MlpcoreError, OutOfMemoryError
 
 _UNITS = {unit: 1024**i for i, unit in enumerate(("B", "KIB", "MIB", "GIB", "TIB", "PIB", "EIB"))} | {"BYTES": 1}
-# "Out of memory allocating 8,192 bytes", "Tried to allocate 2.00 GiB", "allocating 2.5GiB": what the libraries write.
+# The libraries write "Out of memory allocating 8,192 bytes", "Tried to allocate 2.00 GiB", "allocating 2.5GiB".
 _ASKED = re.compile(r"allocat\w*\s+(?:memory\s+of\s+)?(\d[\d.,]*)\s*(bytes|[KMGTPE]iB|B)\b", re.IGNORECASE)
 
 
 class OutOfMemory(NamedTuple):
-    """A lack of memory on ``place``: the bytes asked for and those free, None where they are not known."""
+    """The facts of an out-of-memory error on device ``place``: bytes requested and bytes free, None where unknown."""
 
     place: str
     asked: int | None
@@ -21,32 +21,39 @@ class OutOfMemory(NamedTuple):
 
 
 def bytes_asked(text: str) -> int | None:
-    """The bytes that an error says were asked for, None where it does not say."""
+    """The number of requested bytes in the text of an error, None if it names none."""
     found = _ASKED.search(text)
     return round(float(found[1].replace(",", "").rstrip(".")) * _UNITS[found[2].upper()]) if found else None
 
 
 def out_of_memory_in(
-    error: BaseException, place: Any, kinds: tuple[type, ...], marks: tuple[str, ...], room: Callable[[], int | None]
+    error: BaseException,
+    place: Any,
+    kinds: tuple[type, ...],
+    texts: tuple[str, ...],
+    free_memory: Callable[[], int | None],
 ) -> OutOfMemory | None:
-    """The lack of memory that ``error`` tells of: of one of ``kinds``, saying one of ``marks``; None for another."""
+    """The facts of an out-of-memory error: one of the classes ``kinds`` whose text has one of ``texts``; else None.
+
+    ``free_memory()`` is the number of free bytes on the device ``place``.
+    """
     text = str(error)
-    if not isinstance(error, kinds) or not any(mark in text for mark in marks):
+    if not isinstance(error, kinds) or not any(part in text for part in texts):
         return None
     try:
-        free = room()
+        free = free_memory()
     except Exception:  # a device that just failed may not answer
         free = None
     return OutOfMemory(str(place), bytes_asked(text), free)
 
 
 def host_out_of_memory(error: BaseException) -> OutOfMemory | None:
-    """The lack of memory that NumPy tells of."""
+    """The facts of an out-of-memory error of NumPy; None for other errors."""
     return out_of_memory_in(error, "the host", (MemoryError,), ("Unable to allocate",), lambda: None)
 
 
 def size(n: float) -> str:
-    """A number of bytes for people: ``1.5 GiB``."""
+    """A number of bytes as text: ``1.5 GiB``."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if n < 1024 or unit == "GiB":
             return f"{n:.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
@@ -62,15 +69,15 @@ def describe(lack: OutOfMemory) -> str:
 
 
 def memory_error(lack: OutOfMemory) -> OutOfMemoryError:
-    """The error of work that is no training step: a forward pass, or data on their way in."""
+    """The error for a lack of memory outside of training steps: in a forward pass, or when data are moved."""
     return OutOfMemoryError(
-        f"{describe(lack)}. Take a smaller batch_size in predict and fit, keep the rows on the host, or free what "
-        "else lies there"
+        f"{describe(lack)}. Use a smaller batch_size in predict and fit, keep the rows on the host, or free other "
+        "arrays of the device"
     )
 
 
 def device_error(place: Any, cause: str, remedy: str) -> DeviceError:
-    """The error of a device that failed at work."""
+    """The error for a device that failed."""
     return DeviceError(f"{place}: {cause}; {remedy}")
 
 
@@ -78,7 +85,7 @@ def device_error(place: Any, cause: str, remedy: str) -> DeviceError:
 def guarded(
     scope: AbstractContextManager[object], explain: Callable[[BaseException], MlpcoreError | None]
 ) -> Iterator[None]:
-    """The context ``scope``, in which an error that ``explain`` knows becomes mlpcore's own, with its cause."""
+    """The context ``scope``, in which an error becomes that of ``explain(error)``, unless this is None."""
     try:
         with scope:
             yield

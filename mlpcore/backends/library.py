@@ -1,4 +1,4 @@
-"""What the modules of the libraries share: importing a library, the errors of opening it, host arrays it takes."""
+"""Functions that the backends share: import of their library, errors, and host arrays that every library accepts."""
 
 from importlib import import_module
 from typing import Any
@@ -9,7 +9,7 @@ from mlpcore.errors import BackendUnavailable, DataError
 
 
 def native(x: Any) -> np.ndarray:
-    """``x`` as a host array that every library takes: C order, aligned, native byte order, floats of 32 or 64 bits."""
+    """``x`` as a host array for any library: C order, aligned, native byte order, floats of 32 or 64 bits."""
     x = np.asarray(x)
     kind = x.dtype.newbyteorder("=")
     if kind.kind == "f" and kind.itemsize not in (4, 8):
@@ -25,7 +25,7 @@ def load(backend: str, module: str, install: str) -> Any:
         if error.name != module:
             raise unavailable(backend, f"{module} cannot be imported: {first_line(error)}", install) from error
         raise unavailable(backend, f"{module} is not installed", install) from error
-    except Exception as error:  # a library that is broken raises whatever it likes
+    except Exception as error:  # a broken installation may raise any error
         raise unavailable(backend, f"{module} cannot be imported: {first_line(error)}", install) from error
 
 
@@ -35,7 +35,7 @@ def unavailable(backend: str, cause: str, remedy: str) -> BackendUnavailable:
 
 
 def first_line(error: BaseException) -> str:
-    """What the error says, without what it adds below, and its class where it says nothing."""
+    """The first line of the error's text, or its class if the text is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".;")
 
 

@@ -1,4 +1,4 @@
-"""NumPy on the host: the backend that is always there."""
+"""NumPy on the host: the only backend that needs no further library."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from mlpcore.errors import BackendUnavailable
 
 
 def status() -> str:
-    """``ready``: NumPy is a requirement."""
+    """``ready`` with the version; NumPy is always installed."""
     return f"ready (NumPy {np.__version__})"
 
 
@@ -28,7 +28,7 @@ def create(device: Any = None) -> Backend:
         asarray=np.asarray,
         to_numpy=np.asarray,
         owns=lambda x: isinstance(x, np.ndarray),
-        # Overflow on the way to an infinite loss is found by the step, which says more than a NumPy warning.
+        # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
         compile=Compilers(compiled_steps(xp), jit),
     )

@@ -1,4 +1,4 @@
-"""Precisions of products: a switch of the library, set while compiled steps and functions run."""
+"""Precisions of float32 products: switches of the library, set while compiled steps and functions run."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +14,7 @@ Scope = Callable[[], AbstractContextManager[object]]
 
 
 def with_precisions(compilers: Compilers, scopes: Mapping[str, Scope]) -> Compilers:
-    """The compilers, with ``scopes`` as their precisions: compiled code runs in ``scopes[compilation.precision]()``."""
+    """The compilers with the precisions ``scopes``: compiled code runs within ``scopes[compilation.precision]()``."""
 
     def steps(step: Step, layout: Layout, compilation: Compilation) -> Run:
         return within(scopes[compilation.precision], compilers.steps(step, layout, compilation))
@@ -39,7 +39,7 @@ def within(scope: Scope, function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def switched(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -> Iterator[None]:
-    """The context in which a switch of the library has this value; the switch belongs to the whole process."""
+    """The context in which a switch has this value. Switches are global to the process, and restored at the end."""
     before = read()
     if before == value:
         yield

@@ -1,4 +1,4 @@
-"""A chunk of steps on a device that works while the host goes on: what the steps draw is sent ahead of them."""
+"""Chunks of steps on an asynchronous device: row orders and draws of all steps are sent before the steps run."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,10 +13,10 @@ from mlpcore.typing import Array, State, Step
 
 
 def run_prefetched(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]:
-    """``compile`` like `mlpcore.backends.run.run_eagerly`, with as few transfers as can be: none in a step.
+    """`mlpcore.backends.run.run_eagerly` with fewer transfers: none in a step.
 
-    The order of the rows goes to the device once for a chunk, and so do the draws of all its steps, stacked, or those
-    of as many steps as `mlpcore.backends.chunks.NOISE_BYTES` hold.
+    The row order goes to the device once per chunk. So do the draws, stacked over the steps; if they are larger than
+    `mlpcore.backends.chunks.NOISE_BYTES`, they are sent for as many steps as fit in that.
     """
 
     def compiled(step: Step, layout: Layout | None = None, compilation: Compilation | None = None) -> Run:

@@ -14,7 +14,7 @@ from mlpcore.typing import Array, Batch, Noise, State, Step, Tree
 
 Data = tuple[Array, ...]  # x, target, row weights
 Draw = Callable[[int], tuple[Noise, Tree]]  # noise and full_batch of the `mlpcore.typing.Batch` of step i of a chunk
-Progress = Iterator[tuple[State, Array, int]]  # after some more whole steps: the state, their losses, their number
+Progress = Iterator[tuple[State, Array, int]]  # yields after one or more steps: the state, their losses, their number
 
 
 class Run(Protocol):
@@ -30,15 +30,15 @@ class Run(Protocol):
 
 @dataclass(frozen=True)
 class StepNoise:
-    """The draws of the steps of a chunk: the noise of each, and the ``full_batch`` of all.
+    """The draws of the steps of a chunk: the noise of each step, and ``full_batch``, the same for all.
 
-    ``make(stream, rows)`` makes the noise from a ``stream`` that stands at a step; a compiler may call it with a stream
-    of its own.
+    ``make(stream, rows)`` makes the noise of a step; ``stream.step`` is its number. A compiler may call it with a
+    traced stream.
     """
 
     make: Callable[[Any, Any], Noise]
     stream: Stream  # at the first step
-    rows: int
+    rows: int  # of a batch
     full_batch: Tree
 
     def __call__(self, i: int) -> tuple[Noise, Tree]:
@@ -54,17 +54,17 @@ def shifted(draw: Draw, start: int) -> Draw:
 
 
 class ChunkError(Exception):
-    """A step of a chunk raised ``__cause__``; holds the state after the ``steps`` whole ones before it."""
+    """A step of a chunk raised ``__cause__``; ``state`` is the state after the ``steps`` complete steps before it."""
 
     def __init__(self, state: State, steps: int) -> None:
-        super().__init__(f"after {steps} whole steps of the chunk")
+        super().__init__(f"after {steps} complete steps of the chunk")
         self.state, self.steps = state, steps
 
 
 def collect(state: State, progress: Progress, join: Callable[[list[Array]], Array]) -> tuple[State, Array]:
     """``(state, losses)`` at the end of a chunk, whose steps ``progress`` runs; ``join`` makes one array of the losses.
 
-    Whatever is raised, by ``join`` too, is a ChunkError: a failure in one step must not lose those before it.
+    Any error, also one of ``join``, becomes a ChunkError, so that the steps before it are not lost.
     """
     losses: list[Array] = []
     done = 0

@@ -1,4 +1,4 @@
-"""Rows on their way to a device: all at once where they fit, else some at a time while earlier steps compute."""
+"""Moves rows to a device: all at once if they fit, else those of a few steps while the steps before compute."""
 
 import math
 from collections.abc import Callable
@@ -14,22 +14,22 @@ from mlpcore.backends.run import ChunkError, Data, Draw, Progress, Run, collect
 from mlpcore.typing import Array, State
 
 BUFFER_BYTES = 64 << 20  # of rows in one of the two buffers: about a millisecond of copying, and little memory
-DATA_FRACTION = 0.6  # of the free memory of a device, for data that stay there; steps and state take the rest
+DATA_FRACTION = 0.6  # of the free device memory, for data that stay there; the rest is for steps and state
 
 
 def fits_on_device(size: int, free_memory: Callable[[], int | None]) -> bool:
-    """Whether data of ``size`` bytes stay on a device with ``free_memory()`` bytes; None means that all fits.
+    """Whether data of ``size`` bytes may stay on a device with ``free_memory()`` free bytes, None for no limit.
 
-    For small data the device is not asked, since it may take longer to answer than to predict a row.
+    For small data ``free_memory`` is not called, as it may take longer than the prediction of a row.
     """
     return size <= BUFFER_BYTES or (free := free_memory()) is None or size <= DATA_FRACTION * free
 
 
 @dataclass
 class BufferPair:
-    """Buffers at both ends for every array of the data.
+    """A buffer on the host and one on the device for every array of the data.
 
-    ``sent`` marks the last copy, ``used`` the last reader before it.
+    ``sent`` is a mark after the last copy into the device buffers, ``used`` one after the last work that reads them.
     """
 
     queue: CopyQueue
@@ -40,25 +40,25 @@ class BufferPair:
     used: Any = None
 
     def fit(self, data: Data, rows: int) -> None:
-        """Make room for so many rows of the data, where there is none yet."""
+        """Allocate buffers for ``rows`` rows of the data, unless those there are fit."""
         wanted = [(array.shape[1:], array.dtype) for array in data]
         if [(buffer.shape[1:], buffer.dtype) for buffer in self.source] == wanted and self.source[0].shape[0] >= rows:
             return
         self.wait()
         self.source = [self.queue.host((rows, *shape), dtype) for shape, dtype in wanted]
         self.target = [self.queue.device((rows, *shape), dtype) for shape, dtype in wanted]
-        # What computes now may still read the memory that the new buffer was made of.
+        # The memory of a new buffer may have been freed while work in the compute queue still reads it.
         self.used = self.queue.computed()
 
     def wait(self) -> None:
-        """Until the host's buffers have been read."""
+        """Wait until the host buffers have been copied, so that they can be filled again."""
         if self.sent is not None:
             self.queue.host_waits(self.sent)
 
     def load(self, rows: int, gather: Callable[[int, np.ndarray], Any]) -> None:
-        """Fill the host's buffers and send them, each as soon as its last reader has done.
+        """Fill the host buffers with ``rows`` rows, and send them when the device buffers are no longer read.
 
-        ``gather(i, buffer)`` fills that of the i-th array.
+        ``gather(i, buffer)`` fills the host buffer of the i-th array.
         """
         self.wait()
         for i, source in enumerate(self.source):
@@ -67,15 +67,15 @@ class BufferPair:
         both = zip(self.source, self.target, strict=True)
         try:
             self.placed = tuple(self.queue.send(source[:rows], target) for source, target in both)
-        finally:  # an exception does not end the copies that were begun
+        finally:  # copies that were begun go on after an exception
             self.sent = self.queue.copied()
 
 
 def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[list[Array]], Array]) -> Run:
-    """``run`` for data that may lie on the host: then the rows of some steps at a time go to the device.
+    """``run`` for data that may lie on the host; then the rows of a few steps at a time are sent to the device.
 
-    While these steps compute, the host gathers the rows of the next into pinned memory and the copy queue sends them.
-    Each step sees the same rows as with data on the device, so that the result has the same bits.
+    While these steps compute, the host gathers the rows of the next steps in pinned memory, and the copy queue sends
+    them. Each step gets the same rows as with data on the device, so the results have the same bits.
     """
     pairs: list[BufferPair] = []
 
@@ -85,7 +85,7 @@ def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[li
         if not pairs:
             queue = make_queue()
             pairs.extend((BufferPair(queue), BufferPair(queue)))
-        for pair in pairs:  # steps of a chunk that failed may still read its rows, with no mark of theirs
+        for pair in pairs:  # steps of a chunk that failed may still read the buffers, and left no mark
             pair.used = pair.queue.computed()
         chunks = split(order, draw, order.shape[1] * sum(array[:1].nbytes for array in data), BUFFER_BYTES)
         longest = max(chunk_order.size for chunk_order, _ in chunks)
@@ -109,8 +109,8 @@ def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[li
         try:
             return collect(state, progress(state), joined(concat))
         except ChunkError:
-            for pair in pairs:  # the buffers may go with the model, so no copy may be on its way
-                with suppress(Exception):  # of a broken device, which has said so
+            for pair in pairs:  # the buffers may be freed with the model, so wait for all copies
+                with suppress(Exception):  # of a broken device, whose error is raised below
                     pair.wait()
             raise
 
@@ -120,7 +120,7 @@ def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[li
 def sent_whole(queue: CopyQueue, x: np.ndarray, dtype: Any) -> Array:
     """A copy of ``x`` on the device, through two small pinned buffers in turn, converted on the way."""
     target = queue.device(x.shape, dtype)
-    queue.copying_waits(queue.computed())  # as for a new buffer of a pair
+    queue.copying_waits(queue.computed())  # see `BufferPair.fit`
     row_bytes = math.prod(x.shape[1:]) * np.dtype(dtype).itemsize
     ranges = even_ranges(x.shape[0], row_bytes, BUFFER_BYTES)
     longest = max(stop - start for start, stop in ranges)
@@ -134,6 +134,6 @@ def sent_whole(queue: CopyQueue, x: np.ndarray, dtype: Any) -> Array:
             np.copyto(buffer, x[start:stop], casting="unsafe")
             queue.send(buffer, target[start:stop, ...])
             marks.append(queue.copied())
-    finally:  # the buffers go when this ends, by an exception too, and what computes next finds all in place
+    finally:  # wait for all copies: the buffers are freed here, also by an exception, and later work reads the target
         queue.host_waits(queue.copied())
     return target

@@ -1,4 +1,4 @@
-"""Moving arrays between libraries: on one device without a copy where both speak DLPack, else by way of the host."""
+"""Moves arrays between libraries: without a copy on one device if both support DLPack, else through the host."""
 
 from importlib import import_module
 from typing import Any
@@ -24,7 +24,7 @@ _BY_TYPE: dict[type, str | None] = {}
 
 
 def library_of(x: Any) -> str | None:
-    """The name of the backend whose arrays ``x`` is one of; None for lists, tables and the rest."""
+    """The name of the backend whose library ``x`` is an array of; None for lists, tables and other objects."""
     kind = type(x)
     if kind not in _BY_TYPE:
         _BY_TYPE[kind] = next((name for name, is_one in _KINDS.items() if is_one(x)), None)
@@ -32,11 +32,11 @@ def library_of(x: Any) -> str | None:
 
 
 def to_backend(x: Any, backend: Backend, dtype: str | None = None) -> Array:
-    """``x`` as an array of the backend on its device, of the ``dtype`` where one is named.
+    """``x`` as an array of the backend on its device, converted to ``dtype`` if that is not None.
 
-    An array of the backend's own library must lie on the backend's device already (DataError); one of another library
-    that lies there too is shared, all others come by way of the host. Where nothing changes there may be no copy: the
-    result is to be read, not written.
+    An array of the backend's own library must be on the backend's device already (else DataError). An array of another
+    library on that device is shared; all others are copied through the host. The result may share memory with ``x``,
+    so it must not be written to.
     """
     return move(share(x, backend), backend, dtype)
 
@@ -50,22 +50,22 @@ def share(x: Any, backend: Backend) -> Any:
 
 
 def is_shared(x: Any, backend: Backend) -> bool:
-    """Whether x is an array of another library, but lies on the backend's device, and both speak DLPack."""
+    """Whether x is an array of another library on the backend's device, and both libraries support DLPack."""
     device = backend.extras.dlpack_device
     return device is not None and not backend.owns(x) and _dlpack_device(x) == device
 
 
 def _dlpack_device(x: Any) -> tuple[int, int] | None:
-    """The device as DLPack counts it; None for what has none, or lies on several."""
+    """The device of x as (type, number) of DLPack; None for other objects, and for arrays on several devices."""
     try:
         kind, number = x.__dlpack_device__()
-    except Exception:  # no array, or one of a library that says in its own way that it cannot be shared
+    except Exception:  # not an array, or one that cannot be shared, for which every library has its own error
         return None
     return int(kind), int(number)
 
 
 def move(x: Any, backend: Backend, dtype: str | None = None) -> Array:
-    """`to_backend` for what is not shared with the backend: its own array, or by way of the host."""
+    """`to_backend` without sharing: an array of the backend's library as it is, others copied through the host."""
     kind = None if dtype is None else backend.dtypes[dtype]
     on_backend = backend.owns(x) and library_of(x) != "numpy"
     return backend.asarray(x if on_backend else to_host(x), dtype=kind)
@@ -73,7 +73,7 @@ def move(x: Any, backend: Backend, dtype: str | None = None) -> Array:
 
 def to_host(x: Any) -> np.ndarray:
     """``x`` as a NumPy array."""
-    if type(x) is np.ndarray:  # the way of a prediction of one row
+    if type(x) is np.ndarray:  # the fast path, for predictions of one row
         return x
     if isinstance(x, np.ma.MaskedArray):
         raise DataError(
@@ -86,7 +86,10 @@ def to_host(x: Any) -> np.ndarray:
 
 
 def like(result: Tree, x: Any, backend: Backend) -> Tree:
-    """The backend's array in the library and on the device of ``x``, NumPy for lists and tables; its dtype is kept."""
+    """``result``, an array of the backend, as an array of x's library on x's device: NumPy for lists and tables.
+
+    The dtype is kept.
+    """
     library = library_of(x) or (backend.name if is_shared(x, backend) else "numpy")
     if library == backend.name or backend.owns(x):
         return result

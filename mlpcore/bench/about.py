@@ -100,7 +100,7 @@ def commit() -> str | None:
 
 def _output(*command: str) -> str:
     try:
-        said = subprocess.run(command, capture_output=True, timeout=30, check=True).stdout
+        output = subprocess.run(command, capture_output=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
-    return said.decode("utf-8", "replace").strip()  # whatever the encoding of the terminal is
+    return output.decode("utf-8", "replace").strip()  # other encodings lose letters, but raise no error

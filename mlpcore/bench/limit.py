@@ -9,7 +9,9 @@ from mlpcore.backends.backend import Backend
 from mlpcore.bench.measure import Run, repeat
 from mlpcore.bench.workloads import Task, Workload
 
-COPY_ELEMENTS, PRODUCT_SIDE = 1 << 28, 8192  # of the probes: several times the caches, and a product that fills them
+# Sizes of the probes: entries of a vector that is many times larger than the caches, and rows and columns of a square
+# matrix whose product uses the whole device.
+COPY_ELEMENTS, PRODUCT_SIDE = 1 << 28, 8192
 
 
 def products(task: Task) -> Run:
@@ -36,8 +38,9 @@ def products(task: Task) -> Run:
 
 
 def probes(backend: Backend, dtype: str, elements: int = COPY_ELEMENTS, side: int = PRODUCT_SIDE) -> dict[str, Any]:
-    """Runs of a large copy and a large product on the backend's device, of nonzero numbers.
+    """Runs of a large copy and a large product of random numbers, which measure the rates of the backend's device.
 
+    ``elements`` is the length of the copied vector, ``side`` the number of rows and columns of the factors. Returns
     ``{"copy": (run, bytes read and written), "product": (run, operations)}``.
     """
     xp, kind = backend.xp, backend.dtypes[dtype]
@@ -65,9 +68,9 @@ def probes(backend: Backend, dtype: str, elements: int = COPY_ELEMENTS, side: in
 
 
 def floor(workload: Workload, dtype: str, bytes_per_second: float, flops_per_second: float) -> float:
-    """The least seconds of an epoch: the longer of moving the bytes and doing the operations of each step.
+    """A lower bound for the seconds of an epoch: for each step the longer of moving its bytes and doing its operations.
 
-    The bytes of a step: its rows are read; parameters and both of Adam's moments are read and written.
+    In a step the rows are read, and the parameters and both of Adam's moments are read and written.
     """
     itemsize = np.dtype(dtype).itemsize
     moved = itemsize * (workload.batch * workload.widths[0] + 6 * workload.parameters)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 Run = Callable[[int], None]  # repeats its work a number of times, and returns when the device has finished
-MOST = 1 << 20  # repetitions in a round
+MOST = 1 << 20  # limit of repetitions in a round
 
 
 def alternate(runs: Mapping[str, Run], rounds: int, seconds: float) -> dict[str, list[float]]:

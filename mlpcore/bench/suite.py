@@ -88,7 +88,7 @@ def predictions(
 
 
 def _enter(task: Task, names: Sequence[str], device: str) -> tuple[list[Contender], dict[str, str]]:
-    """The contenders that are ready, and the reasons of the others."""
+    """The contenders that are ready, and for each of the others the reason why it is not."""
     entered, left_out = [], {}
     for name in names:
         try:
@@ -101,19 +101,19 @@ def _enter(task: Task, names: Sequence[str], device: str) -> tuple[list[Contende
 def _with_probes(
     task: Task, runs: dict[str, Run], entered: list[Contender], rounds: int, seconds: float
 ) -> dict[str, list[float]]:
-    """The times of all contenders, and the limit from the rates of a copy and a product in the same rounds."""
+    """The seconds of all contenders, and the limit by the rates of a copy and a product measured in the same rounds."""
     backend_name = next(
         (contender.name.removeprefix(OURS) for contender in entered if contender.name.startswith(OURS)), None
     )
     if backend_name is None:
         return alternate(runs, rounds, seconds)
-    rates = probes(get_backend(backend_name, None if backend_name == "cupy" else "cuda"), task.dtype)
-    for run, _ in rates.values():
+    probe_runs = probes(get_backend(backend_name, None if backend_name == "cupy" else "cuda"), task.dtype)
+    for run, _ in probe_runs.values():
         run(1)
-    samples = alternate({name: run for name, (run, _) in rates.items()} | runs, rounds, seconds)
+    samples = alternate({name: run for name, (run, _) in probe_runs.items()} | runs, rounds, seconds)
     pairs = zip(samples.pop("copy"), samples.pop("product"), strict=True)
-    each = [(rates["copy"][1] / copy, rates["product"][1] / product) for copy, product in pairs]
-    return {LIMIT: [floor(task.workload, task.dtype, *pair) for pair in each], **samples}
+    rates = [(probe_runs["copy"][1] / copy, probe_runs["product"][1] / product) for copy, product in pairs]
+    return {LIMIT: [floor(task.workload, task.dtype, *pair) for pair in rates], **samples}
 
 
 def _skipped(about: Record, left_out: dict[str, str]) -> list[Record]:

@@ -52,7 +52,7 @@ def best(records: dict[str, Record], names: Iterable[str]) -> Record | None:
 
 
 def is_peer(name: str) -> bool:
-    """Whether it is neither mlpcore nor the limit."""
+    """Whether the contender is neither mlpcore nor the limit."""
     return name != LIMIT and not name.startswith(OURS)
 
 
@@ -96,9 +96,10 @@ def times(value: float | None) -> str:
 
 def as_text(table: TextTable) -> str:
     """The table for a terminal."""
-    wide = [max(len(cell[i]) for cell in (table.head, *table.rows) if not _long(cell)) for i in range(len(table.head))]
-    lines = [_line(cells, wide) for cells in (table.head, *table.rows)]
-    return "\n".join([table.title, lines[0], "-" * (sum(wide) + 2 * len(wide) - 2), *lines[1:]])
+    lines_in_columns = [cells for cells in (table.head, *table.rows) if not _long(cells)]
+    widths = [max(len(cells[i]) for cells in lines_in_columns) for i in range(len(table.head))]
+    lines = [_line(cells, widths) for cells in (table.head, *table.rows)]
+    return "\n".join([table.title, lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
 
 
 def as_markdown(table: TextTable) -> str:
@@ -120,11 +121,12 @@ def where(about: dict[str, Any]) -> str:
 
 
 def _long(cells: Sequence[str]) -> bool:
+    """Whether the second cell is a text that may be longer than its column."""
     return len(cells) > 1 and cells[1].startswith("skipped")
 
 
-def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     if _long(cells):
-        return f"{cells[0].ljust(wide[0])}  {cells[1]}"
-    cells_right = (cell.rjust(width) for cell, width in zip(cells[1:], wide[1:], strict=True))
-    return "  ".join([cells[0].ljust(wide[0]), *cells_right]).rstrip()
+        return f"{cells[0].ljust(widths[0])}  {cells[1]}"
+    right_aligned = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+    return "  ".join([cells[0].ljust(widths[0]), *right_aligned]).rstrip()

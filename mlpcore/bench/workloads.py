@@ -1,4 +1,4 @@
-"""The named workloads: network, batch size, number of rows, and the cost of the matrix products."""
+"""The workloads by name: network, batch size, number of rows, and the cost of the matrix products."""
 
 from itertools import pairwise
 from typing import Any, NamedTuple

@@ -29,12 +29,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     names = [workload.name for workload in WORKLOADS]
     parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch or jax")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="where all train; by default that of the backend")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), help="the device of all contenders; by default that of the backend"
+    )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of parameters and products")
-    parser.add_argument("--workloads", default=",".join(names), metavar="NAME,...", help=f"of {', '.join(names)}")
-    parser.add_argument("--no-peers", action="store_true", help="mlpcore and the limit alone")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of a round for each, {SECONDS} by default")
-    parser.add_argument("--json", metavar="FILE", help="write the records there too")
+    parser.add_argument(
+        "--workloads", default=",".join(names), metavar="NAME,...", help=f"one or more of {', '.join(names)}"
+    )
+    parser.add_argument("--no-peers", action="store_true", help="only mlpcore and the limit")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help=f"the length of a round of each contender, {SECONDS} by default"
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the records to this file")
     parser.set_defaults(run=run)
 
 

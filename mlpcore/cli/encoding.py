@@ -14,8 +14,8 @@ from mlpcore.tables import Table, listed
 from mlpcore.tables.cells import other_notation, values_of
 
 TASKS = ("classification", "regression")
-FEW = 20  # up to this many different integers are taken as labels, more as amounts
-CODE = re.compile(r"0\d+")  # as in 007, a code and not an amount
+FEW = 20  # up to this many different integers are labels (classification), more are quantities (regression)
+CODE = re.compile(r"0\d+")  # such as 007: a code, not a quantity
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Encoding:
     """The feature columns in order, the target column, and the encoding of both.
 
     ``classes`` are the labels of classes 0, 1, ...: strings as in a CSV file, or integers of an archive. They are empty
-    for regression, where ``amounts`` standardises the target, so that predictions can be converted to its units.
-    ``scaler`` standardises the features. Both scalings are None until `fitted`. ``named`` says whether columns are
+    for regression, where ``target_scaler`` standardises the target, so that predictions can be converted to its
+    units. ``scaler`` standardises the features. Both are None until `fitted`. ``named`` says whether columns are
     matched by name.
     """
 
@@ -33,7 +33,7 @@ class Encoding:
     target: str
     classes: tuple[str | int, ...]
     scaler: Standardize | None = None
-    amounts: Standardize | None = None
+    target_scaler: Standardize | None = None
 
     @property
     def task(self) -> str:
@@ -42,8 +42,8 @@ class Encoding:
 
     def fitted(self, x: np.ndarray, y: np.ndarray) -> "Encoding":
         """The encoding with scalings computed from these rows and targets, where it has none yet."""
-        amounts = None if self.classes else self.amounts or Standardize.fit(y[:, None])
-        return replace(self, scaler=self.scaler or Standardize.fit(x), amounts=amounts)
+        target_scaler = None if self.classes else self.target_scaler or Standardize.fit(y[:, None])
+        return replace(self, scaler=self.scaler or Standardize.fit(x), target_scaler=target_scaler)
 
     def rows(self, table: Table) -> np.ndarray:
         """The features of a table as float64, not standardised; matched by name, or by position without names."""
@@ -65,15 +65,15 @@ class Encoding:
         """Features standardised for the model."""
         return rows if self.scaler is None else self.scaler(rows)
 
-    def answers(self, table: Table) -> np.ndarray:
-        """The target (rows,) as class numbers, or as amounts in their units; DataError for other cells."""
+    def targets(self, table: Table) -> np.ndarray:
+        """The target (rows,): class numbers, or for regression numbers in their units; DataError for other cells."""
         if not self.classes:
             return table.numbers([self.target])[:, 0]
         return class_numbers(table, self.target, self.classes)
 
     def save(self) -> dict[str, Any]:
         """The arguments for `Model.save` that store the encoding in the model file."""
-        scalers = {"columns": self.scaler, "target": self.amounts}
+        scalers = {"columns": self.scaler, "target": self.target_scaler}
         tensors = {
             f"{name}.{field}": getattr(scaler, field)
             for name, scaler in scalers.items()
@@ -85,7 +85,7 @@ class Encoding:
 
 
 def load_encoding(path: str) -> Encoding:
-    """The encoding in a model file, checked; ModelFileError where it is missing or incomplete."""
+    """The encoding in a model file, checked; ModelFileError if it is missing or incomplete."""
     tensors, values = read_extra(path)
     words = values.get("table")
     if words is None:
@@ -99,13 +99,13 @@ def load_encoding(path: str) -> Encoding:
         if not fits or not all(type(label) in (str, int) for label in classes):
             raise TypeError("columns, target or classes are not what they should be")
         scaler = Standardize(tensors["columns.mean"], tensors["columns.scale"])
-        amounts = None if classes else Standardize(tensors["target.mean"], tensors["target.scale"])
-        if scaler.mean.size != len(columns) or (amounts is not None and amounts.mean.size != 1):
+        target_scaler = None if classes else Standardize(tensors["target.mean"], tensors["target.scale"])
+        if scaler.mean.size != len(columns) or (target_scaler is not None and target_scaler.mean.size != 1):
             raise ValueError("scalings and columns differ in number")
     except (KeyError, TypeError, ValueError, MlpcoreError) as error:
         raise ModelFileError(f"{path}: the description of the table is damaged: {error}") from None
     names = [name.strip() for name in (target, *columns)]  # as in tables that are read; older files contain the spaces
-    return Encoding(tuple(names[1:]), named, names[0], tuple(classes), scaler, amounts)
+    return Encoding(tuple(names[1:]), named, names[0], tuple(classes), scaler, target_scaler)
 
 
 def choose_encoding(table: Table, target: str, task: str) -> tuple[Encoding, str]:

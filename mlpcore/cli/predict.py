@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     model = load(arguments.model, backend)
     table, no_target = _read(arguments.data, encoding.target)
     prediction = np.asarray(model.predict(encoding.scaled(encoding.rows(table))))
-    if encoding.amounts is not None:
-        prediction = encoding.amounts.inverse(prediction)
+    if encoding.target_scaler is not None:
+        prediction = encoding.target_scaler.inverse(prediction)
     if arguments.out:
         replace_file(arguments.out, (line.encode("utf-8", "backslashreplace") for line in lines(encoding, prediction)))
     else:
@@ -81,12 +81,12 @@ class _Echo:
 def _quality(encoding: Encoding, prediction: np.ndarray, table: Table) -> str:
     """A line with the quality of the prediction, or why it is unknown."""
     try:
-        answers = encoding.answers(table)
+        targets = encoding.targets(table)
     except DataError as error:
         return f"no score: {error}"
     if encoding.classes:
-        return f"accuracy {100 * np.mean(prediction.argmax(axis=1) == answers):.2f} % of {len(answers)} rows"
-    errors = prediction[:, 0] - answers
+        return f"accuracy {100 * np.mean(prediction.argmax(axis=1) == targets):.2f} % of {len(targets)} rows"
+    errors = prediction[:, 0] - targets
     largest = np.abs(errors).max() or 1.0  # errors are scaled by it, as the square of a large error may overflow
     typical = largest * np.sqrt(np.mean(np.square(errors / largest)))
-    return f"root mean squared error {typical:.6g} over {len(answers)} rows, in the units of {encoding.target!r}"
+    return f"root mean squared error {typical:.6g} over {len(targets)} rows, in the units of {encoding.target!r}"

@@ -77,17 +77,17 @@ class Parts(NamedTuple):
 
 
 def prepare(table: Table, encoding: Encoding, share: float, seed: int, test: np.ndarray | None = None) -> Parts:
-    """The table checked, encoded and split: ``test`` rows, ``share`` of the others for validation, the rest to train.
+    """The table checked, encoded and split: ``test`` rows, a ``share`` of the others for validation, the rest to train.
 
     Scalings that the encoding lacks are computed from the training rows only. The split keeps the shares of classes.
     """
-    y = encoding.answers(table)
+    y = encoding.targets(table)
     others = np.arange(table.rows) if test is None else np.setdiff1d(np.arange(table.rows), test)
-    places = split(len(others), share, seed, y[others] if encoding.classes else None)
-    train, held = (others[place] for place in places)
+    positions = split(len(others), share, seed, y[others] if encoding.classes else None)
+    train, held = (others[position] for position in positions)
     rows = encoding.rows(table)
     encoding = encoding.fitted(rows[train], y[train])
-    x, y = encoding.scaled(rows), y if encoding.amounts is None else encoding.amounts(y[:, None])
+    x, y = encoding.scaled(rows), y if encoding.target_scaler is None else encoding.target_scaler(y[:, None])
 
     def pair(row_numbers: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
         return None if row_numbers is None or not len(row_numbers) else (x[row_numbers], y[row_numbers])
@@ -113,12 +113,12 @@ def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, precision:
 def fit(model: Model, recipe: Recipe, parts: Parts, callbacks: tuple = ()) -> History:
     """Train the model, with early stopping if there are validation rows."""
     rows = len(parts.train[0])
-    usual = 2 ** min(10, max(5, round(math.log2(rows / 100)) if rows > 100 else 5))
+    default_batch_size = 2 ** min(10, max(5, round(math.log2(rows / 100)) if rows > 100 else 5))
     stopping = [EarlyStopping(patience=recipe.patience)] if parts.validation else []
     return model.fit(
         *parts.train,
         epochs=recipe.epochs,
-        batch_size=recipe.batch_size or usual,
+        batch_size=recipe.batch_size or default_batch_size,
         validation_data=parts.validation,
         callbacks=[*callbacks, *stopping],
     )

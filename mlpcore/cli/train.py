@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("data", metavar="DATA", help="a CSV file with a header, a .npz file with x and y, or: digits")
     parser.add_argument("--target", help="the column to predict, by name or index (-1: the last); .npz: an array, y")
     parser.add_argument(
-        "--task", choices=("auto", *TASKS), default="auto", help="auto (the default) looks at the target"
+        "--task", choices=("auto", *TASKS), default="auto", help="auto (the default) chooses by the target"
     )
     parser.add_argument(
         "--hidden", type=_widths, metavar="N,N,...", help="widths of the hidden layers, such as 256,256"
@@ -51,7 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="rows for each step")
     parser.add_argument("--learning-rate", type=float, metavar="RATE", help="of AdamW")
     parser.add_argument("--validation", type=float, metavar="SHARE", help="share of rows to validate with; 0: none")
-    parser.add_argument("--seed", type=int, default=0, help="decides split, initial weights, orders and masks")
+    parser.add_argument("--seed", type=int, default=0, help="determines split, initial weights, row orders and dropout")
     parser.add_argument("--out", help="the model file, by default named like the data, in the current directory")
     parser.set_defaults(run=run)
 
@@ -123,9 +123,9 @@ def _quality(subset: str, model: Model, parts: Parts) -> str:
     """A line with the quality on a part of the rows, errors in the target's units."""
     rows = getattr(parts, subset)
     values = model.evaluate(*rows)
-    if parts.encoding.amounts is None:
+    if parts.encoding.target_scaler is None:
         return f"{subset} accuracy {100 * values['accuracy']:.2f} % of {len(rows[0])} rows"
-    error = math.sqrt(2 * values["loss"]) * float(parts.encoding.amounts.scale[0])
+    error = math.sqrt(2 * values["loss"]) * float(parts.encoding.target_scaler.scale[0])
     return (
         f"{subset} r2 {values['r2']:.4f}, root mean squared error {error:.6g} in the units of "
         f"{parts.encoding.target!r}, {len(rows[0])} rows"

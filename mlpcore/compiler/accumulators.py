@@ -8,11 +8,12 @@ EVERY_LANE = f"for (I l = 0; l < {LANES}; l++)"
 
 
 class Accumulator:
-    """The lines that begin, continue and end the reduction of a member, in a loop whose axis of lanes is ``axis``.
+    """Prints the C lines of one reduction: its initial value, one step, and the combination of its lanes.
 
-    ``per_lane``: every lane has its own accumulator. ``partial``: these are partial results of one sum, combined in a
-    fixed order that does not depend on the machine's vectors. An accumulator that is neither partial nor in a variable
-    is the array entry ``entry``.
+    ``axis`` is the axis of the loop that is split into lanes, None without lanes. ``per_lane``: every lane has an
+    accumulator of its own. ``partial``: the reduction runs over the axis of lanes, so these accumulators are partial
+    results; ``end`` combines them in a fixed order, which does not depend on the machine's vector width. ``entry`` is
+    the array entry, as a C expression, of an accumulator that is not in a variable.
     """
 
     def __init__(self, member: Member, axis: int | None, entry: str) -> None:
@@ -65,12 +66,12 @@ class Accumulator:
         if self.node.name != "argmax":
             return [f"{self.target} = {combine(self.node).format(self.target, value)};"]
         (axis,) = dict(self.node.attributes)["axes"]
-        place = f"i{self.member.axes[axis]}" if self.member.axes[axis] >= 0 else "0"
+        index = f"i{self.member.axes[axis]}" if self.member.axes[axis] >= 0 else "0"
         best, at, better = f"{self.name}_best{'[l]' * self.per_lane}", self.value, f"{self.name}_better"
         first_nan = f"({value} != {value}) & ({best} == {best})"
         return [
             f"const int {better} = ({at} < 0) | ({value} > {best}) | ({first_nan});",
-            f"{best} = {better} ? {value} : {best}; {at} = {better} ? {place} : {at};",
+            f"{best} = {better} ? {value} : {best}; {at} = {better} ? {index} : {at};",
         ]
 
     def end(self, dims: list[str]) -> list[str]:
@@ -78,17 +79,17 @@ class Accumulator:
         if not self.partial:
             return []
         parts = f"{self.name}_{''.join(f'[i{a}]' for a in self._kept)}"
-        joined = combine(self.node)
+        combination = combine(self.node)
         lines = [
             f"for (int k = {LANES // 2}; k; k /= 2) for (int l = 0; l < k; l++)",
-            f"  {parts}[l] = {joined.format(f'{parts}[l]', f'{parts}[l + k]')};",
+            f"  {parts}[l] = {combination.format(f'{parts}[l]', f'{parts}[l + k]')};",
         ]
         if self.member.in_register:
             return [*lines, f"const {self.kind} {self.name} = {parts}[0];"]
-        line = f"{self.entry} = {joined.format(self.entry, f'{parts}[0]')};"
+        line = f"{self.entry} = {combination.format(self.entry, f'{parts}[0]')};"
         return [*over(self._kept, dims, "{"), *lines, line, "}"]
 
 
 def over(axes: list[int], dims: list[str], line: str) -> list[str]:
-    """The line inside loops over the axes."""
+    """The line, preceded by the heads of loops over the axes."""
     return [*(f"for (I i{a} = 0; i{a} < {dims[a]}; i{a}++)" for a in axes), line]

@@ -7,14 +7,15 @@ from mlpcore.compiler.graph import Node, Untraceable
 
 
 def _operator(name: str) -> Any:
-    """The function ``name`` of the namespace as a method, and as the reflected method."""
+    """Two methods that call the binary function ``name`` of the namespace: ``self op other`` and ``other op self``."""
     return (
         lambda self, other: getattr(self.tracer, name)(self, other),
         lambda self, other: getattr(self.tracer, name)(other, self),
     )
 
 
-def _sign(name: str) -> Any:
+def _unary(name: str) -> Any:
+    """A method that calls the unary function ``name`` of the namespace."""
     return lambda self: getattr(self.tracer, name)(self)
 
 
@@ -43,7 +44,7 @@ class TracedArray:
     def T(self) -> "TracedArray":  # noqa: N802  # the standard's name
         """The transpose of a matrix."""
         if self.ndim != 2:
-            raise Untraceable(f"T of {self.ndim} axes, which the standard has for two; take permute_dims")
+            raise Untraceable(f"T of an array with {self.ndim} axes (the standard defines it for 2; use permute_dims)")
         return self.mT
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
@@ -53,7 +54,7 @@ class TracedArray:
         return self.tracer.getitem(self, key if isinstance(key, tuple) else (key,))
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise Untraceable("the values of an array, or writes into it")
+        raise Untraceable("the values of an array, or assignment to its entries")
 
     __bool__ = __float__ = __int__ = __index__ = __len__ = __iter__ = __setitem__ = __array__ = __complex__ = _refuse
 
@@ -72,5 +73,5 @@ class TracedArray:
     __le__, __ge__ = _operator("less_equal")
     __eq__, __ne__ = _operator("equal")[0], _operator("not_equal")[0]
     __hash__ = object.__hash__
-    __neg__, __pos__, __abs__ = _sign("negative"), _sign("positive"), _sign("abs")
-    __invert__ = _sign("bitwise_invert")
+    __neg__, __pos__, __abs__ = _unary("negative"), _unary("positive"), _unary("abs")
+    __invert__ = _unary("bitwise_invert")

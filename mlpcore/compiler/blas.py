@@ -29,7 +29,7 @@ class Blas(NamedTuple):
 
 @cache
 def find() -> Blas | None:
-    """NumPy's BLAS, else SciPy's, else loops; each only if it computes a known product. None where all fail."""
+    """NumPy's BLAS, else SciPy's, else loops: the first that computes a known product correctly. None if all fail."""
     for candidate in (numpy_blas, scipy_blas, loop_blas):
         try:
             blas = candidate()
@@ -46,15 +46,15 @@ def numpy_blas() -> Blas | None:
 
 
 def library_blas(library: ctypes.CDLL, wide: bool) -> Blas | None:
-    """The BLAS that a library is linked to; ``wide`` says whether integers of a plain name have 64 bits."""
+    """The BLAS that a library is linked to; ``wide``: its names without prefix and suffix take 64-bit integers."""
     plain = ("", "")
-    for before, after in (*_ILP64, *_LP64, plain):
-        name = f"{before}cblas_?gemm{after}"
+    for prefix, suffix in (*_ILP64, *_LP64, plain):
+        name = f"{prefix}cblas_?gemm{suffix}"
         if not all(hasattr(library, name.replace("?", letter)) for letter in "sd"):
             continue
         functions = [getattr(library, name.replace("?", letter)) for letter in "sd"]
         addresses = Pair(*(ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions))
-        narrow = (before, after) in _LP64 or ((before, after) == plain and not wide)
+        narrow = (prefix, suffix) in _LP64 or ((prefix, suffix) == plain and not wide)
         checked = _checked(as_ilp64("cblas", addresses) if narrow else addresses, name)
         if checked:
             return checked
@@ -83,7 +83,7 @@ def scipy_library() -> ctypes.CDLL:
 
 
 def loop_blas() -> Blas | None:
-    """Compiled loops in the place of BLAS."""
+    """Compiled loops, for machines without a BLAS."""
     return _checked(loops(), "loops")
 
 
@@ -95,11 +95,12 @@ def numpy_library() -> ctypes.CDLL:
 
 def _checked(addresses: Pair, name: str) -> Blas | None:
     """The functions, if they compute a small product correctly; else None."""
-    right = _works(addresses.single, ctypes.c_float) and _works(addresses.double, ctypes.c_double)
-    return Blas(*addresses, name) if right else None
+    correct = _works(addresses.single, ctypes.c_float) and _works(addresses.double, ctypes.c_double)
+    return Blas(*addresses, name) if correct else None
 
 
 def _works(address: int, real: Any) -> bool:
+    """Whether the function computes a product of a (2, 3) and a (3, 4) matrix correctly."""
     integer, pointer = ctypes.c_int64, ctypes.c_void_p
     types = [ctypes.c_int] * 3 + [integer] * 3 + [real, pointer, integer, pointer, integer, real, pointer, integer]
     gemm = ctypes.CFUNCTYPE(None, *types)(address)

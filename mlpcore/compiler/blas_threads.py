@@ -22,16 +22,20 @@ class Threads(NamedTuple):
 
 @cache
 def thread_settings() -> tuple[Threads, ...]:
-    """The settings of NumPy's BLAS and of the one that `find` chose. OpenBLAS, MKL and BLIS have such functions.
+    """The functions that read and set the thread count of NumPy's BLAS, and of SciPy's if `find` chose it.
 
-    Accelerate's setting is documented as one for each thread; it and other libraries are not changed. An OpenBLAS that
-    is built on OpenMP has a number for every thread; only that of the first calling thread is set.
+    OpenBLAS, MKL and BLIS export such functions. Accelerate documents its setting as one per thread; it and other
+    libraries are left unchanged. An OpenBLAS that is built on OpenMP keeps one number per thread; only the number of
+    the first calling thread is set.
     """
     blas = find()
     libraries = [numpy_library()]
     if blas and blas.name == SCIPY:
         libraries.append(scipy_library())
-    names = [(f"{b}openblas_get_num_threads{a}", f"{b}openblas_set_num_threads{a}") for b, a in _OPENBLAS]
+    names = [
+        (f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
+        for prefix, suffix in _OPENBLAS
+    ]
     names += [("MKL_Get_Max_Threads", "MKL_Set_Num_Threads")]
     names += [("bli_thread_get_num_threads", "bli_thread_set_num_threads")]
     settings = []
@@ -47,35 +51,36 @@ def thread_settings() -> tuple[Threads, ...]:
 
 
 class _Calls(threading.local):
-    """The number of `single_threaded` contexts that this thread is in."""
+    """``depth``: the number of `single_threaded` contexts that the current thread is in."""
 
     depth = 0
 
 
-_mine, _lock, _inside = _Calls(), threading.Lock(), 0
-_saved: list[int] = []
+_this_thread, _lock = _Calls(), threading.Lock()
+_open_contexts = 0  # of all threads
+_saved: list[int] = []  # the thread counts from before the first of them
 
 
 class _SingleThreaded:  # a class, because a generator takes twice the time
     """The context of `single_threaded`."""
 
     def __enter__(self) -> None:
-        global _inside
+        global _open_contexts
         settings = thread_settings()
         with _lock:
-            if _inside == 0:
+            if _open_contexts == 0:
                 _saved[:] = [setting.get() for setting in settings]
                 for setting in settings:
                     setting.set(1)
-            _inside += 1
-            _mine.depth += 1
+            _open_contexts += 1
+            _this_thread.depth += 1
 
     def __exit__(self, *error: object) -> None:
-        global _inside
+        global _open_contexts
         with _lock:
-            _inside -= 1
-            _mine.depth -= 1
-            if _inside == 0:
+            _open_contexts -= 1
+            _this_thread.depth -= 1
+            if _open_contexts == 0:
                 _restore()
 
 
@@ -83,7 +88,10 @@ _context = _SingleThreaded()
 
 
 def single_threaded() -> _SingleThreaded:
-    """A context in which BLAS uses only the calling thread; it ends when the last thread has left it."""
+    """A context in which BLAS runs on the calling thread only.
+
+    The thread count is one number for the whole process, so it is restored when the last thread leaves the context.
+    """
     return _context
 
 
@@ -95,9 +103,9 @@ def _restore() -> None:
 
 def _after_fork() -> None:
     """In a forked child only the forking thread exists, so only its contexts count."""
-    global _inside
-    before, _inside = _inside, _mine.depth
-    if before and not _inside:
+    global _open_contexts
+    before, _open_contexts = _open_contexts, _this_thread.depth
+    if before and not _open_contexts:
         _restore()
     _lock.release()
 

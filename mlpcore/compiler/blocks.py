@@ -13,9 +13,9 @@ NARROW = 32  # rows of at most this length are too short to be split into lanes
 
 @dataclass(eq=False)
 class Block:
-    """The body of the first ``depth`` axes of a loop: members, and blocks that are one axis further in.
+    """The body of the nested C loops over the first ``depth`` axes: members, and blocks with one more axis.
 
-    In a block with ``lanes``, members are computed for `LANES` indices side by side; it adds no axis.
+    A block with ``lanes`` adds no axis: its members are computed for `LANES` indices side by side.
     """
 
     depth: int
@@ -23,12 +23,12 @@ class Block:
     lanes: bool = False
 
     def members(self) -> Iterator[Member]:
-        """All of them, at any depth."""
+        """All members in this block and in the blocks within it."""
         for child in self.children:
             yield from child.members() if isinstance(child, Block) else (child,)
 
     def paths(self, path: Path = ()) -> Iterator[tuple[Node, Path]]:
-        """Every node with the blocks around it, without this outermost one."""
+        """Every node with the blocks around it, this one not included."""
         for child in self.children:
             if isinstance(child, Block):
                 yield from child.paths((*path, id(child)))
@@ -37,7 +37,7 @@ class Block:
 
 
 def in_scope(loop: Loop, paths: dict[Node, Path], node: Node, user: Node) -> bool:
-    """Whether the value of a node is in a variable where the user is computed."""
+    """Whether the variable of a node is in scope where the user is computed."""
     member = loop.members[node]
     path = paths[node][: member.depth] if node.kind == "reduce" else paths[node]
     return not member.late and paths[user][: len(path)] == path
@@ -71,7 +71,7 @@ def blocks(schedule: Schedule, loop: Loop) -> Block:
 
 
 def _with_lanes(block: Block, axis: int) -> Block:
-    """The block with runs of members inside the axis of lanes put into blocks with lanes."""
+    """The block with consecutive members inside the axis of lanes grouped into blocks with ``lanes``."""
     children: list[Member | Block] = []
     for child in block.children:
         if isinstance(child, Block):
@@ -86,6 +86,7 @@ def _with_lanes(block: Block, axis: int) -> Block:
 
 
 def _nested(schedule: Schedule, depth: int, members: list[Member]) -> Block:
+    """The block of the members at this depth. A member that needs a finished inner loop comes after that loop."""
     block = Block(depth)
     inner: list[Member] = []
 

@@ -21,7 +21,7 @@ from mlpcore.compiler.cache import digest
 
 NAMES = ("cc", "gcc", "clang")
 TIMEOUT = 600.0  # seconds for one compilation
-# Flags for the instruction set of this machine. Those of macOS are documented but were not run.
+# Flags for the instruction set of this machine. Those for macOS are taken from its documentation and were never run.
 _NATIVE = {"x86_64": "-march=native", "amd64": "-march=native", "i686": "-march=native", "s390x": "-march=native"}
 _NATIVE |= {"arm64": "-mcpu=native", "aarch64": "-mcpu=native", "ppc64le": "-mcpu=native"}
 FLAGS = (
@@ -58,7 +58,7 @@ class Compiler(NamedTuple):
 
 
 def find_compiler() -> Compiler | None:
-    """``CC``, which may hold arguments; else cc, gcc or clang; else that of the wheel ``ziglang``; None without any."""
+    """The compiler in ``CC``, which may hold arguments, else cc, gcc, clang or that of the wheel ``ziglang``."""
     return _find(os.environ.get("CC", "").strip(), os.environ.get("PATH"))
 
 
@@ -97,7 +97,7 @@ def no_compiler() -> str:
 
 
 def _stub(executable: str) -> bool:
-    """Whether it is macOS's placeholder, which only offers to install Apple's tools (never run there)."""
+    """Whether this is macOS's placeholder, which only offers to install Apple's tools (never tested on macOS)."""
     if sys.platform != "darwin" or not executable.startswith("/usr/bin/"):
         return False
     try:
@@ -127,15 +127,15 @@ def build(text: str) -> ctypes.CDLL:
 
 
 def _key(text: str, compiler: Compiler) -> str:
-    """The cache key of a library, 32 hexadecimal digits: text, flags, processor, version and compiler."""
-    words: list[object] = [text, FLAGS, GCC_FLAGS, processor(), import_module("mlpcore").__version__, sys.maxsize]
+    """The cache key of a library: a digest of text, flags, processor, version and compiler, 32 hexadecimal digits."""
+    parts: list[object] = [text, FLAGS, GCC_FLAGS, processor(), import_module("mlpcore").__version__, sys.maxsize]
     for word in compiler.command:  # CC="ccache gcc" has two programs
-        words.append(word)
+        parts.append(word)
         with suppress(OSError):
             program = os.path.realpath(shutil.which(word) or word)
             status = os.stat(program)
-            words += [program, status.st_size, status.st_mtime_ns]
-    return digest(repr(words).encode())
+            parts += [program, status.st_size, status.st_mtime_ns]
+    return digest(repr(parts).encode())
 
 
 @cache
@@ -149,7 +149,7 @@ def processor() -> str:
 
 
 def _compile(text: str, compiler: Compiler, folder: Path) -> Path:
-    """The path of the library, compiled in the folder with relative names, so that it does not contain its path."""
+    """Compile in the folder and return the path; with relative file names the library does not contain the folder."""
     (folder / "step.c").write_text(text, encoding="utf-8")
     environment = {}
     if compiler.name == "zig":
@@ -171,13 +171,13 @@ def _is_gcc(compiler: Compiler) -> bool:
 
 def _run(command: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> str:
     """The output of a program; `CompilerError` where it cannot be run, fails or takes longer than `TIMEOUT`."""
-    words = os.environ | {"LC_ALL": "C"} | (environment or {})
-    said = ""
+    variables = os.environ | {"LC_ALL": "C"} | (environment or {})
+    output = ""
     try:
         process = subprocess.run(
             command,
             cwd=folder,
-            env=words,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -186,15 +186,15 @@ def _run(command: list[str], folder: Path | None = None, environment: dict[str, 
             timeout=TIMEOUT,
             check=False,
         )
-        said, failed = process.stdout, process.returncode != 0
+        output, failed = process.stdout, process.returncode != 0
         reason = f"ended with {process.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:
         failed, reason = True, str(error)
     if failed:
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        telling = [line for line in lines if "error" in line.lower()] or lines or [reason]
-        raise CompilerError(f"{shlex.join(command)}: {telling[0][:500]}")
-    return said
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        relevant = [line for line in lines if "error" in line.lower()] or lines or [reason]
+        raise CompilerError(f"{shlex.join(command)}: {relevant[0][:500]}")
+    return output
 
 
 def _load(path: Path) -> ctypes.CDLL:

@@ -12,18 +12,18 @@ from mlpcore.compiler.graph import N, Node, Shape, empty
 from mlpcore.compiler.loops import LoopPrinter
 from mlpcore.compiler.operands import Operands
 from mlpcore.compiler.phases import Phase
-from mlpcore.compiler.places import ZERO, Place, as_it_lies, packed, size
+from mlpcore.compiler.places import ZERO, Place, blas_order, packed, size
 from mlpcore.compiler.pointers import Pointers
 from mlpcore.compiler.preamble import PREAMBLE
 from mlpcore.compiler.schedule import Loop, Member, Schedule
 from mlpcore.compiler.storage import Storage
 from mlpcore.compiler.tiling import DEFAULT, Tiling
 
-MANY = 1 << 15  # entries of partial results from which their addition is cut into tiles
+MANY = 1 << 15  # with this many entries of partial results, their addition runs in tiles
 
 
 class CPrinter:
-    """Prints a schedule as C. ``pairs`` are (new value, the input that it replaces)."""
+    """Prints a schedule as C. ``pairs`` are (new value, the input over which it is written)."""
 
     def __init__(self, schedule: Schedule, pairs: Sequence[tuple[Node, Node]] = (), tiling: Tiling = DEFAULT) -> None:
         self.schedule, self.storage = schedule, Storage(schedule, pairs, tiling)
@@ -75,7 +75,10 @@ class CPrinter:
         return self.most if sum(size(node.shape).fixed for node in phase.sums) >= MANY else 1
 
     def _sums(self, number: int, phase: Phase, tiles: str, parts: int) -> list[str]:
-        """The function that adds up the partial results of tiles in order, in one of ``parts`` ranges of each array."""
+        """The function that adds the partial results of the tiles to the result, in their order.
+
+        It runs in ``parts`` tiles, each of which adds one range of every array.
+        """
         pointers: Pointers = self.storage.begin_phase(number)
         lines = ["const Step *s = context;"]
         for node in phase.sums:
@@ -110,7 +113,7 @@ class CPrinter:
         (left_order, lda), (right_order, ldb) = map(_order, (left, right), [operand.shape for operand in node.inputs])
         result = start(Place(node, ZERO, packed(node.shape)))
         call = "s->gemm" if node.dtype == np.float32 else "s->gemmd"
-        # Where columns are cut, n is the number of columns of a tile.
+        # In a phase that is cut by columns, n is the number of columns of a tile, and rows that of the rows.
         rows = "rows" if isinstance(phase.length, int) else "n"
         columns, terms = ("n", "rows") if isinstance(phase.length, int) else (n, k)
         lda, ldb = (rows if stride is N else stride for stride in (lda, ldb))
@@ -129,7 +132,7 @@ class CPrinter:
         return [f"// {node.label}", f"factors_{kind}(&{factors}, {members}, {start}, {count}, &{key}, {step});"]
 
     def _concatenation(self, node: Node, _: Phase) -> list[str]:
-        """Copies of the operands that are not computed in their place."""
+        """Copies of the operands that are not computed in the memory of the concatenation."""
         axis, start, lines = dict(node.attributes)["axis"], 0, []
         strides = packed(node.shape)
         for operand in node.inputs:
@@ -150,6 +153,7 @@ def _function(head: str, lines: Sequence[str]) -> list[str]:
 
 
 def _order(place: Place, shape: Shape) -> tuple[int, Any]:
-    order = as_it_lies(shape, place.strides)
-    assert order is not None, "the factor of a product is copied where BLAS cannot read it"
+    """The CBLAS constant and the leading dimension of a factor."""
+    order = blas_order(shape, place.strides)
+    assert order is not None, "`places` copies every factor that BLAS cannot read"
     return order

@@ -47,9 +47,9 @@ def refusal(folder: Path) -> str | None:
         for parent in real.parents:
             mode = parent.stat().st_mode
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-                return f"others may replace it, for they may write in {parent}"
+                return f"other users may replace it, as they may write in {parent}"
         return None if os.access(real, os.W_OK | os.X_OK) else "it is read-only"
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+    except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of symbolic links
         return getattr(error, "strerror", None) or str(error)
 
 
@@ -57,21 +57,21 @@ def _foreign_access(status: os.stat_result) -> str | None:
     """The reason why other users could change a file or folder; None if they cannot."""
     if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
         return "it belongs to another user"
-    return "others may write there" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else None
+    return "other users may write there" if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else None
 
 
 def folder() -> Path | None:
-    """The folder to use: the configured one, else a private one until the process ends; None where none can be made."""
+    """The folder to use: the configured one, else a temporary one of this process; None if neither can be used."""
     with suppress(Exception):  # an error here only costs another compilation
-        meant = configured()
-        if refusal(meant) is None:
-            return meant
+        chosen = configured()
+        if refusal(chosen) is None:
+            return chosen
     return _private(os.getpid())
 
 
 @cache
 def _private(process: int) -> Path | None:
-    """A temporary folder of this process; a forked child gets its own."""
+    """A temporary folder, removed when this process ends; a forked child gets its own."""
     try:
         path = Path(tempfile.mkdtemp(prefix="mlpcore-"))
     except OSError:
@@ -107,21 +107,21 @@ def find(key: str) -> Path | None:
 
 def keep(key: str, data: bytes) -> None:
     """Store a library under the key, readable by this user only. It is written to a temporary file and renamed."""
-    place = folder()
-    if place is None:
+    directory = folder()
+    if directory is None:
         return
     temporary = None
     with suppress(OSError):
-        descriptor, temporary = tempfile.mkstemp(prefix="mlpcore-", suffix=".part", dir=place)
+        descriptor, temporary = tempfile.mkstemp(prefix="mlpcore-", suffix=".part", dir=directory)
         with open(descriptor, "wb") as file:
             file.write(data)
         os.chmod(temporary, 0o700)
-        os.replace(temporary, place / f"{key}-{digest(data)}.so")
+        os.replace(temporary, directory / f"{key}-{digest(data)}.so")
         temporary = None
     with suppress(OSError):
         if temporary is not None:
             os.unlink(temporary)
-        _prune(place)
+        _prune(directory)
 
 
 def usage() -> tuple[int, int]:
@@ -142,10 +142,10 @@ def clear() -> None:
 
 def zig_folder() -> Path | None:
     """The folder of zig's own cache; None where none can be made."""
-    place = folder()
-    if place is None:
+    directory = folder()
+    if directory is None:
         return None
-    path = place / ZIG
+    path = directory / ZIG
     with suppress(OSError):
         path.mkdir(mode=0o700, exist_ok=True)
         os.utime(path)
@@ -153,19 +153,19 @@ def zig_folder() -> Path | None:
 
 
 def _entries() -> Iterator[Path]:
-    """The files in the folder with names that mlpcore gives, sorted."""
-    place = folder()
+    """The files in the folder that mlpcore has written, recognised by their names, sorted."""
+    directory = folder()
     names: list[str] = []
     with suppress(OSError):
-        names = sorted(os.listdir(place)) if place else []
+        names = sorted(os.listdir(directory)) if directory else []
     for name in names:
         if _LIBRARY.fullmatch(name) or _TEMPORARY.fullmatch(name) or name in (ZIG, _PRUNED):
-            yield Path(place or "", name)
+            yield Path(directory or "", name)
 
 
-def _prune(place: Path) -> None:
+def _prune(directory: Path) -> None:
     """Remove libraries that were not used for `MAX_AGE`, at most once a day."""
-    mark, current_time = place / _PRUNED, time.time()
+    mark, current_time = directory / _PRUNED, time.time()
     if mark.exists() and current_time - mark.stat().st_mtime < DAY:
         return
     mark.touch(mode=0o600)

@@ -89,11 +89,11 @@ class StepStruct(ctypes.Structure):
 
 
 class Steps(NamedTuple):
-    """The steps of a chunk; after the first one that ends past ``seconds`` no other begins.
+    """The steps of a chunk. It ends early after the first step that ends more than ``seconds`` after its start.
 
     Step i copies the rows ``order[i]`` of every packed array of ``data`` into ``inputs``, reads entry i of the packed
-    ``draws`` and records ``loss`` in ``losses[i]``. ``done`` (1,) counts the whole steps: if anything is raised, the
-    state is the one after so many.
+    ``draws`` and writes ``loss`` to ``losses[i]``. ``done`` (1,) counts the completed steps: after an exception the
+    state is the one after that many steps.
     """
 
     data: Sequence[np.ndarray]
@@ -129,9 +129,9 @@ def chunk_struct(
 ) -> tuple[ChunkStruct, list[np.ndarray]]:
     """The struct of a chunk of steps, and the arrays that it points to.
 
-    Every step copies a row of ``order`` (steps, n), as row numbers of ``data``, into ``batch``. ``draws`` (steps, ...)
-    are keyed by the number of their argument. ``losses`` (steps,) are filled from ``loss``; ``done`` (1,) counts steps.
-    After the first step that ends past ``seconds`` no other begins.
+    Step i copies the rows ``order[i]`` of ``data`` into ``batch``; ``order`` is (steps, n). ``draws`` maps the number
+    of an argument of the step to its array (steps, ...). ``losses`` (steps,) are filled from ``loss``; ``done`` (1,)
+    counts completed steps. The chunk ends early after the first step that ends more than ``seconds`` after its start.
     """
     drawn = list(draws.values())
     numbers = [order, *([array[0].nbytes for array in data], [draw[0].nbytes for draw in drawn], list(draws))]

@@ -6,9 +6,10 @@ from mlpcore.compiler.schedule import Schedule
 
 
 def placed_parts(schedule: Schedule) -> dict[Node, tuple[Node, Size]]:
-    """Of nodes that can be computed in the memory of a concatenation: that concatenation and the offset in it.
+    """For every node that can be computed in the memory of a concatenation: the concatenation, and the offset in it.
 
-    They are operands that the graph computes, packed, each used by one concatenation along its outermost long axis.
+    Such a node is a packed operand that the graph computes. The concatenation is along its outermost axis that is
+    longer than 1; of several concatenations of one operand, it is the first.
     """
     placed: dict[Node, tuple[Node, Size]] = {}
     for node in schedule.items:

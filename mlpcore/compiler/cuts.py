@@ -1,4 +1,4 @@
-"""Cuts: how an item of a schedule can be divided into tiles along its outermost axis, and what a tile accesses."""
+"""Cuts: how an item of a schedule can be divided into tiles along one axis, and which arrays a tile accesses."""
 
 from typing import NamedTuple
 
@@ -29,13 +29,13 @@ def fixed_tile_length(tiling: Tiling, item: Item) -> int:
 
 
 def cut(schedule: Schedule, item: Item, tiling: Tiling) -> Cut | None:
-    """The cut of an item along its outermost axis; None where it cannot be cut or is too small."""
+    """The cut of an item, or None if it cannot be cut or is too small."""
     if isinstance(item, Loop):
         result = _loop(schedule, item, tiling)
     else:
         kinds = {"matmul": _product, "concat": _concatenation, "draw": _draws}
         result = kinds[item.kind](schedule, item, tiling)
-    if result is None or any(shift.per_row for _, shift in (*result.reads, *result.writes)):
+    if result is None or any(stride.per_row for _, stride in (*result.reads, *result.writes)):
         return None
     return result
 
@@ -91,7 +91,7 @@ def _private(schedule: Schedule, loop: Loop, node: Node) -> bool:
 
 
 def _product(schedule: Schedule, node: Node, tiling: Tiling) -> Cut | None:
-    """A product cut by rows of the result; a sum over rows cut by columns, or into partial results."""
+    """A product with one result row per row is cut by rows; a sum over rows by columns, or into partial results."""
     left, right = (schedule.source(node, operand) for operand in node.inputs)
     if any(map(long, node.shape[:-2])) or not _fixed(left) or not _fixed(right):
         return None

@@ -72,7 +72,7 @@ class TracedStream:
         return tracer.wrap(tracer.graph.add("factors", "draw", operands, tuple(shape), dtype, label()))
 
     def __getattr__(self, name: str) -> Any:
-        raise Untraceable(f"{name} of a stream")
+        raise Untraceable(f"the method {name} of a stream")
 
 
 def draw_factors(out: np.ndarray, key: np.ndarray, step: np.ndarray) -> None:
@@ -81,6 +81,7 @@ def draw_factors(out: np.ndarray, key: np.ndarray, step: np.ndarray) -> None:
     scale = out.dtype.type(65536 / threshold)
     count = math.prod(out.shape[-2:])
     for number, factors in enumerate(out.reshape(-1, count)):
+        # One block back: NumPy increments the counter before it generates.
         before = (int(step[0]) << 64) + ((member + number) << 128) - 1
         counter = np.array([before >> (64 * i) & ((1 << 64) - 1) for i in range(4)], np.uint64)
         words = np.random.Philox(counter=counter, key=np.array([seed, path], np.uint64)).random_raw(-(-count // 4))

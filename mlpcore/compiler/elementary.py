@@ -1,9 +1,9 @@
-"""exp, expm1, log, log1p and tanh as C without branches or tables, so that compilers make vectors of them.
+"""exp, expm1, log, log1p and tanh as C without branches or tables, so that compilers vectorise them.
 
-Each reduces its argument exactly or in two parts and then takes a polynomial, fitted by Remez's algorithm in 60 digits
-for the least relative error; only sums, products and quotients are used, so every compiler gives the same bits. NaN,
-infinities, zeros with their signs and arguments out of range give what the C standard asks for. Largest errors found,
-in units in the last place: see `tests/compiler/test_elementary.py`, which holds them.
+Each function reduces its argument, exactly or by a constant in two parts, and evaluates a polynomial, fitted by Remez's
+algorithm in 60 digits for the least relative error. Only sums, products and quotients are used, so every compiler gives
+the same bits. NaN, infinities, signed zeros and arguments out of range give the results of the C standard.
+`tests/compiler/test_elementary.py` states the largest errors found, in units in the last place.
 """
 
 import re
@@ -99,6 +99,7 @@ _WORDS = {
 
 
 def _horner(coefficients: tuple[str, ...], x: str) -> str:
+    """The polynomial in ``x`` as a C expression, by Horner's rule; coefficients from the lowest power on."""
     text = coefficients[-1]
     for coefficient in reversed(coefficients[:-1]):
         text = f"{coefficient} + {x} * ({text})"

@@ -9,9 +9,9 @@ STORED = {
     "int32": "int32_t", "int64": "int64_t", "uint8": "uint8_t", "uint16": "uint16_t", "uint32": "uint32_t",
     "uint64": "uint64_t",
 }  # fmt: skip
-HELD = STORED | {"bool": "int"}  # the type of a local variable: bytes would keep the compiler from vectorising
+HELD = STORED | {"bool": "int"}  # the type of a local variable: bools in bytes would prevent vectorisation
 
-SAME = {  # any type of numbers
+SAME = {  # the same expression for every dtype
     "copy": "{0}", "positive": "{0}", "negative": "-{0}", "add": "{0} + {1}", "subtract": "{0} - {1}",
     "multiply": "{0} * {1}", "square": "{0} * {0}", "where": "{0} ? {1} : {2}",
     "equal": "{0} == {1}", "not_equal": "{0} != {1}", "less": "{0} < {1}", "less_equal": "{0} <= {1}",
@@ -54,11 +54,12 @@ INTEGERS = {
     "sign": "({0} > 0) - ({0} < 0)", "bitwise_invert": "~{0}", "ceil": "{0}", "floor": "{0}", "trunc": "{0}",
     "remainder": "(T)remainder_of_W({0}, {1})", "floor_divide": "(T)floor_divide_W({0}, {1})",
     "pow": "(T)power_of_whole({0}, {1})",
-    "round": "{0}",  # a shift by as many bits as there are, or more, leaves the sign, as in NumPy
+    "round": "{0}",
+    # By the number of bits or more: 0 to the left, 0 or -1 by the sign to the right, as in NumPy.
     "bitwise_left_shift": "(uint64_t){1} < BITS ? (uint64_t){0} << {1} : 0",
     "bitwise_right_shift": "(uint64_t){1} < BITS ? {0} >> {1} : {0} < 0 ? -1 : 0",
 }  # fmt: skip
-# Too large results wrap around, as in NumPy: C promises that for unsigned numbers alone.
+# Integer overflow wraps around, as in NumPy. C defines this for unsigned types only, so the formulas use those.
 WRAPPING = {
     "negative": "(T)(0u - (U){0})", "add": "(T)((U){0} + (U){1})", "subtract": "(T)((U){0} - (U){1})",
     "multiply": "(T)(1u * (U){0} * (U){1})", "square": "(T)(1u * (U){0} * (U){0})",
@@ -71,25 +72,25 @@ COMBINE = {
 
 
 def identity(node: Node) -> str:
-    """The initial value of a reduction: 0 for a sum, and for max and min the least or greatest number of the type."""
-    bits, least = 8 * node.dtype.itemsize, node.name == "max"
+    """The initial value of a reduction: 0 for a sum, the least value of the type for max, the greatest for min."""
+    bits, for_max = 8 * node.dtype.itemsize, node.name == "max"
     if node.name not in ("max", "min") or node.dtype.kind not in "iu":
         return IDENTITY[node.name]
     if node.dtype.kind == "u":
-        return "0" if least else f"UINT{bits}_MAX"
-    return f"INT{bits}_{'MIN' if least else 'MAX'}"
+        return "0" if for_max else f"UINT{bits}_MAX"
+    return f"INT{bits}_{'MIN' if for_max else 'MAX'}"
 
 
 ELEMENTARY = ("exp", "expm1", "log", "log1p", "tanh")  # functions of `mlpcore.compiler.elementary`
 
 
 def expression(node: Node, operands: list[str]) -> str:
-    """The C expression of an elementwise node; operands are names or stand in brackets."""
+    """The C expression of an elementwise node. Operands are names, array entries or expressions in parentheses."""
     if node.name == "astype":
         (source,) = node.inputs
         if node.dtype.kind == "b":
             return f"{operands[0]} != 0"
-        # From bool by a conditional, which compilers vectorise; a conversion from an integer they would not.
+        # A bool is converted by a conditional, which compilers vectorise; a cast of the integer they would not.
         held = HELD[str(node.dtype)]
         return f"{operands[0]} ? ({held})1 : ({held})0" if source.dtype.kind == "b" else f"({held}){operands[0]}"
     kind = (node.inputs[-1] if node.inputs else node).dtype

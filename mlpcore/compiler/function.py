@@ -29,9 +29,9 @@ class TracedFunction:
 
     ``inputs`` and ``result`` are the trees of arguments and results with nodes of the graph as leaves. With
     ``in_place`` the function returns ``(new, rest)``: ``new`` is written over the first argument, and only ``rest`` is
-    an output. ``program`` makes the printed program of a graph, such as `Program`. ``precision`` is the arithmetic of
-    float32 products. Errors: `Untraceable`, for example where a new value has another shape or dtype than the old one;
-    `RowsNeeded` where the function computes with the number of rows.
+    an output. ``program(tracer, outputs, replaced)`` makes the printed program, `Program` by default. ``precision`` is
+    the arithmetic of float32 products. Errors: `Untraceable`, for example where a new value has another shape or dtype
+    than the old one; `RowsNeeded` where the function computes with the number of rows.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class TracedFunction:
         replaced = list(zip(leaves(new), leaves(inputs[0]), strict=True)) if in_place else []
         for new_leaf, old in replaced:
             if new_leaf.dtype != old.dtype or not same_shape(new_leaf.shape, old.shape):
-                raise Untraceable(f"{new_leaf.dtype} {new_leaf.shape} in the place of {old.dtype} {old.shape}")
+                raise Untraceable(
+                    f"new state {new_leaf.dtype} {new_leaf.shape} in the place of {old.dtype} {old.shape}"
+                )
         self.program = program(tracer, leaves(result), replaced)
         self.inputs: Any = tree_map(lambda array: array.node, inputs)
         self.result: Tree = tree_map(lambda array: array.node, result)
@@ -65,13 +67,13 @@ class TracedFunction:
 
 def _keeps_rows(node: Node) -> bool:
     """Whether row i of the result depends only on rows i of the operands."""
-    words = dict(node.attributes)
+    attributes = dict(node.attributes)
     if node.kind == "reduce":
-        return not any(node.inputs[0].shape[axis] is N for axis in words["axes"])
+        return not any(node.inputs[0].shape[axis] is N for axis in attributes["axes"])
     if node.kind == "matmul":
         return node.inputs[0].shape[-1] is not N
     if node.kind == "take":
-        return node.inputs[0].shape[words["axis"]] is not N
+        return node.inputs[0].shape[attributes["axis"]] is not N
     if node.kind == "draw":
         return False
     if node.name == "reshape" and has_rows(node.shape):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from mlpcore.compiler.build import build
 
-# T stands for the type, L for the letter that BLAS has for it. Rows lie one after the other ("101" in CBLAS), and 111
-# says that a factor is not transposed. Dimensions that 32 bits do not hold go through the loops.
+# T stands for the type, L for its letter in BLAS names: s or d. Matrices are row-major (101 in CBLAS); 111 means that a
+# factor is not transposed. Products with a dimension that does not fit in 32 bits are computed by the loops.
 _TEXT = """
 // c = alpha a b + beta c. Every entry is one sum over k in its order, whatever the shapes: the same bits everywhere.
 typedef T V_L __attribute__((vector_size(32)));
@@ -84,7 +84,7 @@ def _library() -> ctypes.CDLL:
     text = "#include <stdint.h>\n#include <string.h>\ntypedef int64_t I;\n"
     for letter, kind in (("s", "float"), ("d", "double")):
         functions = _TEXT.replace("FIT", _FIT).replace("Lgemm", f"{letter}gemm").replace("_L", f"_{letter}")
-        text += re.sub(r"(?<!')\bT\b", kind, functions)  # 'T' is a word of BLAS
+        text += re.sub(r"(?<!')\bT\b", kind, functions)  # 'T' in quotes is BLAS's letter for a transposed factor
     return build(text)
 
 

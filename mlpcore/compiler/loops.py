@@ -57,7 +57,7 @@ class LoopPrinter:
         stores: list[Member] = []  # after all values: a store may overwrite what another member reads
         for child in block.children:
             if isinstance(child, Block) and child.lanes:
-                # gcc handles the last of strided entries outside its vectors; function calls would make that slow.
+                # gcc vectorises only a part of the strided loads; beside function calls they get a loop of their own.
                 self.operands.preload = any(member.node.name in LIBRARY for member in child.members())
                 with self._per_lane():
                     self._children(child)
@@ -106,7 +106,7 @@ class LoopPrinter:
 
     @contextmanager
     def _per_lane(self, lanes: bool = True) -> Iterator[None]:
-        """A loop over the lanes around what is emitted within; no loop in the remainder."""
+        """Put what is emitted within in a loop over the lanes; in the remainder and without lanes, in no loop."""
         if lanes and not self.operands.remainder:
             self.text.emit("LANEWISE")
             with self.text.braces(EVERY_LANE):
@@ -134,10 +134,11 @@ class LoopPrinter:
         self.text.emit(f"for (I i = 0; i < {size(node.shape)}; i++) v{node.number}[i] = {identity(node)};")
 
     def _sum(self, member: Member) -> str:
+        """The entry of an outer reduction that is kept on the stack."""
         return self.operands.accumulator(member).entry
 
     def _begins(self, member: Member, depth: int, axis: int) -> bool:
-        """Whether a reduction must be initialised before the loop over the axis, within ``depth`` axes."""
+        """Whether a reduction is initialised before the loop over the axis, inside the loops over ``depth`` axes."""
         if member.node.kind != "reduce" or member.trivial:
             return False
         if member.in_register:

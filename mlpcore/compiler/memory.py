@@ -12,7 +12,7 @@ ALIGNMENT = 64  # bytes
 
 
 def replaceable(schedule: Schedule, paths: dict[Node, tuple], pairs: Iterable[tuple[Node, Node]]) -> dict[Node, Node]:
-    """Of pairs (new value, old value), those where the new value can be written directly over the old one.
+    """The pairs (new value, old value) in which the new value can be written directly over the old one, as a dict.
 
     No later item may read the old value, and in the loop that computes the new one every reader must read exactly the
     entry that is being written, in the same block (``paths``).
@@ -27,12 +27,12 @@ def replaceable(schedule: Schedule, paths: dict[Node, tuple], pairs: Iterable[tu
         loop = None if number is None else schedule.items[number]
         if number is None or not isinstance(loop, Loop) or root.kind == "reduce" or _read_after(schedule, old, number):
             continue
-        if _read_in_step(schedule, paths, loop, loop.members[root], old):
+        if _reads_same_entry(schedule, paths, loop, loop.members[root], old):
             replaced[root] = old
     return replaced
 
 
-def _read_in_step(schedule: Schedule, paths: dict[Node, tuple], loop: Loop, new: Member, old: Node) -> bool:
+def _reads_same_entry(schedule: Schedule, paths: dict[Node, tuple], loop: Loop, new: Member, old: Node) -> bool:
     """Whether the loop reads, of the old value, only the entry that it is about to overwrite."""
     for node, member in loop.members.items():
         for place in (schedule.source(node, operand) for operand in node.inputs):
@@ -69,7 +69,11 @@ def owner_of(placed: dict[Node, tuple[Node, Size]], root: Node) -> tuple[Node, S
 
 
 def arena(spans: list[tuple[int, int, int]]) -> tuple[list[int], int]:
-    """Offsets in one block for arrays with spans (first item, last item, bytes), and the block's length: first fit."""
+    """The offset of each array in one block of memory, and the length of the block, in bytes.
+
+    ``spans`` are (first item, last item, bytes) of the arrays. Arrays that are in use during a common item do not
+    overlap. The largest array is placed first, each at the first offset where it fits.
+    """
     order = sorted(range(len(spans)), key=lambda i: -spans[i][2])
     offsets, length = [0] * len(spans), 0
     placed: list[int] = []
@@ -78,12 +82,12 @@ def arena(spans: list[tuple[int, int, int]]) -> tuple[list[int], int]:
         occupied = sorted(
             (offsets[j], offsets[j] + spans[j][2]) for j in placed if spans[j][0] <= last and first <= spans[j][1]
         )
-        at = 0
+        offset = 0
         for start, end in occupied:
-            if at + count <= start:
+            if offset + count <= start:
                 break
-            at = max(at, -(-end // ALIGNMENT) * ALIGNMENT)
-        offsets[i] = at
+            offset = max(offset, -(-end // ALIGNMENT) * ALIGNMENT)
+        offsets[i] = offset
         placed.append(i)
-        length = max(length, at + count)
+        length = max(length, offset + count)
     return offsets, length

@@ -30,7 +30,7 @@ class Operands:
         return self._read(member, place, member.axes[before:])
 
     def gathered(self, member: Member) -> str:
-        """A gather: an entry of the first operand, whose index along one axis is an entry of the second."""
+        """The expression of a gather: an entry of the first operand, whose index along one axis is in the second."""
         node, axis = member.node, dict(member.node.attributes)["axis"]
         source, index = (self.storage.places[operand] for operand in node.inputs)
         count = node.inputs[1].ndim
@@ -82,7 +82,7 @@ class Operands:
         return entry if source is not None or empty(root.shape) else self._hoisted(member, root, entry, strides)
 
     def _hoisted(self, member: Member, root: Node, entry: str, strides: Strides) -> str:
-        """An entry of an array that another item computes, loaded in the outermost scope that has all its indices."""
+        """An entry of another item's array, loaded in the outermost scope in which all its indices are known."""
         depth = max((axis + 1 for axis, stride in enumerate(strides) if stride != ZERO), default=0)
         per_lane = self.lanes is not None and member.inner_depth > self.lanes
         within = len(self._text.scopes) - (not per_lane)  # a loop over lanes has no scope of its own

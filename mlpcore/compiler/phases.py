@@ -14,35 +14,35 @@ from mlpcore.compiler.tiling import Tiling
 class Phase:
     """Items that run one after another within each tile. ``length`` is that of the cut axis, None for a single tile.
 
-    Of what the phase writes, a tile reads only what it has written itself. ``shifts`` are the strides of the arrays
-    along the cut axis.
+    Of what the phase writes, a tile reads only what it has written itself. ``strides`` are those of the arrays along
+    the cut axis. ``sums`` are the reductions over this axis, of which every tile has a partial result.
     """
 
     length: Dim | None
     tile_length: int = 0  # of a fixed axis; of rows it is set when the program is bound
     items: list[Item] = field(default_factory=list)
-    shifts: dict[Node, Size] = field(default_factory=dict)
+    strides: dict[Node, Size] = field(default_factory=dict)
     sums: list[Node] = field(default_factory=list)
 
     def accepts(self, cut: Cut, replaced: dict[Node, Node]) -> bool:
-        """Whether an item can be added; if so its arrays are recorded. ``replaced`` maps new state to old."""
-        shifts = dict(self.shifts)
-        for root, shift in (*cut.reads, *cut.writes):
-            if root in self.sums or shifts.setdefault(replaced.get(root, root), shift) != shift:
+        """Whether an item can be added to the phase; its arrays are added then. ``replaced`` maps new state to old."""
+        strides = dict(self.strides)
+        for root, stride in (*cut.reads, *cut.writes):
+            if root in self.sums or strides.setdefault(replaced.get(root, root), stride) != stride:
                 return False
-        self.shifts = shifts
+        self.strides = strides
         self.sums += cut.sums
         return True
 
-    def shift(self, root: Node, replaced: dict[Node, Node]) -> Size:
+    def stride(self, root: Node, replaced: dict[Node, Node]) -> Size:
         """The stride of an array along the cut axis."""
-        return ZERO if self.length is None else self.shifts.get(replaced.get(root, root), ZERO)
+        return ZERO if self.length is None else self.strides.get(replaced.get(root, root), ZERO)
 
-    def tiles(self, of_rows: int) -> int:
-        """The number of tiles, given that of row tiles."""
+    def tiles(self, row_tiles: int) -> int:
+        """The number of tiles, where rows are cut into ``row_tiles`` tiles."""
         if self.length is None:
             return 1
-        return of_rows if self.length is N else -(-int(self.length) // self.tile_length)
+        return row_tiles if self.length is N else -(-int(self.length) // self.tile_length)
 
 
 def arrange(schedule: Schedule, replaced: dict[Node, Node], tiling: Tiling) -> list[Phase]:
@@ -60,7 +60,7 @@ def arrange(schedule: Schedule, replaced: dict[Node, Node], tiling: Tiling) -> l
     while pending:
         for length in (None, cuts[pending[0]].length if pending[0] in cuts else None):
             phase = Phase(length)
-            left: list[Item] = []
+            rest: list[Item] = []
             for item in pending:
                 item_cut = cuts.get(item)
                 belongs = (
@@ -68,24 +68,24 @@ def arrange(schedule: Schedule, replaced: dict[Node, Node], tiling: Tiling) -> l
                 )
                 if (
                     belongs
-                    and not _awaits(schedule, item, left, replaced)
+                    and not _awaits(schedule, item, rest, replaced)
                     and (item_cut is None or phase.accepts(item_cut, replaced))
                 ):
                     phase.items.append(item)
                 else:
-                    left.append(item)
+                    rest.append(item)
             if phase.items:
                 if isinstance(length, int):
                     phase.tile_length = min(fixed_tile_length(tiling, item) for item in phase.items)
                 phases.append(phase)
-                pending = left
+                pending = rest
                 break
     schedule.order([item for phase in phases for item in phase.items])
     return phases
 
 
 def work(schedule: Schedule, phases: Sequence[Phase]) -> Size:
-    """The number of multiplications and other operations of the items that are cut by rows."""
+    """The number of multiplications and other operations in the items that are cut by rows."""
     count = ZERO
     for item in (item for phase in phases if phase.length is N for item in phase.items):
         if isinstance(item, Loop):

@@ -81,7 +81,7 @@ def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
     transpose, becomes a view of a packed copy; so does a factor of a matrix product that has no unit stride.
     """
     computed: list[Node] = []
-    place_of: dict[Any, Place] = {}  # of nodes, and of (product, factor) where it is a copy
+    place_of: dict[Any, Place] = {}  # of nodes, and of (product, factor) where the factor is copied
 
     def add(node: Node) -> Place:
         computed.append(node)
@@ -94,7 +94,7 @@ def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
     for node in graph.needed():
         if node.kind == "matmul":
             for operand in node.inputs:
-                if as_it_lies(operand.shape, place_of[operand].strides) is None:
+                if blas_order(operand.shape, place_of[operand].strides) is None:
                     place_of[(node, operand)] = copied(operand)
         if node.kind != "view":
             add(node)
@@ -106,7 +106,7 @@ def places(graph: Graph) -> tuple[list[Node], dict[Any, Place]]:
     return computed, place_of
 
 
-def as_it_lies(shape: Shape, strides: tuple[Size, ...]) -> tuple[int, Size | Dim] | None:
+def blas_order(shape: Shape, strides: tuple[Size, ...]) -> tuple[int, Size | Dim] | None:
     """How BLAS reads a matrix: the CBLAS constant (111 for packed rows, 112 for packed columns) and the leading
     dimension. None where neither rows nor columns are packed, or a stride is negative."""
     (rows, columns), (row, column) = shape[-2:], strides[-2:]
@@ -120,20 +120,22 @@ def as_it_lies(shape: Shape, strides: tuple[Size, ...]) -> tuple[int, Size | Dim
 
 
 def _viewed(node: Node, source: Place) -> Place | None:
-    words, (operand,) = dict(node.attributes), node.inputs
+    """The place of a view, whose operand lies at ``source``; None where strides cannot express it."""
+    attributes, (operand,) = dict(node.attributes), node.inputs
     if node.name == "permute_dims":
-        return Place(source.root, source.offset, tuple(source.strides[i] for i in words["axes"]))
+        return Place(source.root, source.offset, tuple(source.strides[i] for i in attributes["axes"]))
     if node.name == "broadcast_to":
         before = (ZERO,) * (node.ndim - operand.ndim)
         pairs = zip(source.strides, operand.shape, strict=True)
         return Place(source.root, source.offset, before + tuple(s if long(d) else ZERO for s, d in pairs))
     if node.name == "slice":
         offset = source.offset
-        cut: list[Size] = []
-        for start, step, stride, dim in zip(words["starts"], words["steps"], source.strides, node.shape, strict=True):
+        steps: list[Size] = []
+        starts = attributes["starts"]
+        for start, step, stride, dim in zip(starts, attributes["steps"], source.strides, node.shape, strict=True):
             offset = offset.plus(stride.times(start))
-            cut.append(stride.times(step) if long(dim) else ZERO)
-        return Place(source.root, offset, tuple(cut))
+            steps.append(stride.times(step) if long(dim) else ZERO)
+        return Place(source.root, offset, tuple(steps))
     strides = _reshaped(operand.shape, source.strides, node.shape)
     return None if strides is None else Place(source.root, source.offset, strides)
 
@@ -147,8 +149,8 @@ def _reshaped(old: Shape, strides: tuple[Size, ...], new: Shape) -> tuple[Size, 
     result: dict[int, Size] = {}
     while old_axes or new_axes:
         old_group, new_group = [old_axes.pop(0)] if old_axes else [], [new_axes.pop(0)] if new_axes else []
-        while (have := size(tuple(d for d, _ in old_group))) != (want := size(tuple(d for _, d in new_group))):
-            if (have.per_row, have.fixed) < (want.per_row, want.fixed):
+        while (old_size := size(tuple(d for d, _ in old_group))) != (new_size := size(tuple(d for _, d in new_group))):
+            if (old_size.per_row, old_size.fixed) < (new_size.per_row, new_size.fixed):
                 if not old_axes:
                     return None
                 old_group.append(old_axes.pop(0))

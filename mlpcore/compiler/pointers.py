@@ -41,11 +41,11 @@ class Pointers:
         where = _at(kind, argument, ZERO)
         if offset.per_row:
             where, offset = _at(kind, argument, offset), ZERO
-        shift = self.phase.shift(root, self.replaced)
+        stride = self.phase.stride(root, self.replaced)
         if owner in self.local:
             where = f"({kind} *)((char *)s->p[{argument}] + tile * s->strides[{self.number}])"
-        elif shift != ZERO:
-            where += " + first" if shift == ONE else f" + first * {shift}"
+        elif stride != ZERO:
+            where += " + first" if stride == ONE else f" + first * {stride}"
         return self._declare(f"a{argument}", kind, where), offset
 
     def constant(self, node: Node, argument: int) -> str:
@@ -56,7 +56,7 @@ class Pointers:
 
     def _declare(self, name: str, kind: str, where: str) -> str:
         line = f"{kind} *restrict const {name} = {where};"
-        while self.declared.setdefault(name, line) != line:  # read with another stride too
+        while self.declared.setdefault(name, line) != line:  # the array is also read with another stride
             name += "_"
             line = f"{kind} *restrict const {name} = {where};"
         return name
@@ -73,13 +73,13 @@ class Pointers:
 
 
 def _at(kind: str, argument: int, offset: Size) -> str:
-    """A pointer to an entry of a whole array; its offset counts all rows, not those of a tile."""
+    """A pointer to an entry of a whole array. Its offset counts all rows, whose number is ``rows``, not ``n``."""
     array = f"({kind} *)s->p[{argument}]"
     return array if offset == ZERO else f"{array} + {str(offset).replace('n', 'rows')}"
 
 
 def local(phases: list[Phase], touched: dict[Node, list[int]], shared: set[Node]) -> dict[Node, int]:
-    """The arrays with rows that only one phase of row tiles uses, and its number; without those in ``shared``."""
+    """The number of the phase, for every array with rows that only one phase of row tiles uses; none in ``shared``."""
     phase_of, first = {}, 0
     for number, phase in enumerate(phases):
         items = range(first, first + len(phase.items))

@@ -145,7 +145,7 @@ __attribute__((constructor)) static void at_load(void) { pthread_atfork(0, 0, in
 
 @cache
 def address() -> int | None:
-    """The address of the function that runs tiles; None where it cannot be compiled, and one thread runs them.
+    """The address of the function that runs tiles; None where it cannot be compiled, so that one thread runs them.
 
     The threads start with the first call and sleep between calls.
     """

@@ -2,7 +2,7 @@
 
 from mlpcore.compiler import elementary
 
-# For T, "float" or "double"; F ends the names of functions of floats.
+# T stands for float or double, and the F at the end of a function name for the suffix f of float, or nothing.
 _REAL = """
 static inline T remainder_ofF(T x, T y) {
   T r = fmodF(x, y);

@@ -52,7 +52,7 @@ class Program:
 
     @property
     def source(self) -> str:
-        """The C text, printed at first access. Its arrays, numbers and sums are known only from then on."""
+        """The C text, printed at first access; this also sets ``storage.arrays``, ``storage.numbers`` and ``sums``."""
         with self._printing:  # once: models in other threads may share the program
             if not self._text:
                 self._text = self._printer.text()
@@ -90,16 +90,16 @@ class BoundProgram:
     ) -> None:
         source, storage, tiling = program.source, program.storage, program.tiling
         self.program, self.rows, data = program, rows, program.tracer.data
-        each = tiling.largest(rows, program.work) if fewer else tiling.of_rows(rows, program.work.at(rows))
-        tiles = min(tiling.most, rows) if fewer else -(-rows // each) if each else 1
+        tile_rows = tiling.largest(rows, program.work) if fewer else tiling.of_rows(rows, program.work.at(rows))
+        tiles = min(tiling.most, rows) if fewer else -(-rows // tile_rows) if tile_rows else 1
         temporary = [
             node for node in storage.arrays if node not in inputs and node not in data and node.name != "number"
         ]
-        memory = Workspace(storage, program.sums, temporary, rows, each, tiles)
+        memory = Workspace(storage, program.sums, temporary, rows, tile_rows, tiles)
         self.bytes = memory.length
         self.arrays = dict(inputs)
         for node, piece in memory.arrays.items():
-            self.arrays[node] = piece.reshape(concrete(node.shape, each if node in storage.local else rows))
+            self.arrays[node] = piece.reshape(concrete(node.shape, tile_rows if node in storage.local else rows))
         for node in storage.arrays:
             if node in data:
                 self.arrays[node] = np.ascontiguousarray(data[node])
@@ -121,12 +121,12 @@ class BoundProgram:
 
     def _set_rows(self, rows: int) -> None:
         """Set the number of rows, and cut them into tiles."""
-        each = self.program.tiling.of_rows(rows, self.program.work.at(rows))
-        tiles = -(-rows // each) if each else 1
+        tile_rows = self.program.tiling.of_rows(rows, self.program.work.at(rows))
+        tiles = -(-rows // tile_rows) if tile_rows else 1
         cut = [phase for phase in self.program.storage.phases if phase.tiles(tiles) > 1]
         # Whether products run in tiles, on this library's threads; BLAS should then use one thread.
         self.in_tiles = any(item.kind == "matmul" for phase in cut for item in phase.items if isinstance(item, Node))
-        self._step.rows, self._step.each, self._step.tiles = rows, each, tiles
+        self._step.rows, self._step.each, self._step.tiles = rows, tile_rows, tiles
         self._step.run = pool.address() if cut and self._step.threads > 1 else None
 
     def call(self, rows: int | None = None) -> None:
@@ -136,16 +136,16 @@ class BoundProgram:
         self._once(ctypes.addressof(self._step))
 
     def run_steps(self, steps: Steps) -> None:
-        """Run the steps, or as many as there is time for."""
-        arrays, before = self.program.storage.arrays, self.addresses.copy()
-        at = {arrays.index(node): drawn for node, drawn in steps.draws.items() if node in arrays}
+        """Run the steps, or fewer where ``steps.seconds`` have passed."""
+        arrays, addresses = self.program.storage.arrays, self.addresses.copy()
+        draws = {arrays.index(node): drawn for node, drawn in steps.draws.items() if node in arrays}
         batch = [self.arrays[node] for node in steps.inputs]
         struct, chunk_arrays = chunk_struct(
-            *(steps.order, steps.data, batch, at, steps.losses, self.output(steps.loss), steps.done, steps.seconds)
+            *(steps.order, steps.data, batch, draws, steps.losses, self.output(steps.loss), steps.done, steps.seconds)
         )
         self._chunk(ctypes.addressof(self._step), ctypes.addressof(struct))
         del chunk_arrays  # kept until here: the struct points to them
-        self.addresses[:] = before  # the chunk has set the addresses of the draws
+        self.addresses[:] = addresses  # the chunk has overwritten those of the draws
 
     def output(self, node: Node, rows: int | None = None) -> np.ndarray:
         """A view of an output, after a call for ``rows`` rows."""
@@ -175,8 +175,8 @@ def distinct_updates(
         if new.node is old.node:
             continue
         if new.node.kind in ("input", "constant", "view") or new.node in seen:
-            words = {"output": number}  # so that every output has a copy of its own
-            node = tracer.graph.add("copy", "elementwise", (new.node,), new.shape, new.dtype, "", **words)
+            attributes = {"output": number}  # so that every output has a copy of its own
+            node = tracer.graph.add("copy", "elementwise", (new.node,), new.shape, new.dtype, "", **attributes)
             new = tracer.wrap(node)
         seen.add(new.node)
         pairs.append((new, old))

@@ -64,24 +64,24 @@ class Reductions:
         if axis is None:
             raise Untraceable("argmax over all axes at once")
         last = self.moveaxis(x, axis, -1)
-        places = self.reduction("argmax", last, -1, True, np.dtype("int64"))
-        return self.moveaxis(places, -1, axis) if keepdims else self.squeeze(places, -1)
+        indices = self.reduction("argmax", last, -1, True, np.dtype("int64"))
+        return self.moveaxis(indices, -1, axis) if keepdims else self.squeeze(indices, -1)
 
     def sort(self, x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
         """The entries along an axis in ascending order with NaN last, or the reverse of that.
 
         A sorting network: in each stage every entry is compared with one partner.
         """
-        place = normal_axis(axis, x.ndim)
-        if x.shape[place] is N:
+        axis = normal_axis(axis, x.ndim)
+        if x.shape[axis] is N:
             N.refuse()
-        for partners in sorting_network(x.shape[place]):
-            first = (partners >= np.arange(len(partners))).reshape(-1, *[1] * (x.ndim - place - 1))
-            other = self.take(x, partners, axis=place)
+        for partners in sorting_network(x.shape[axis]):
+            first = (partners >= np.arange(len(partners))).reshape(-1, *[1] * (x.ndim - axis - 1))
+            other = self.take(x, partners, axis=axis)
             low, high = self.where(first, x, other), self.where(first, other, x)
             swap = self.less(high, low)
             x = self.where(swap | self.isnan(low) if x.dtype.kind == "f" else swap, other, x)
-        return self.flip(x, axis=place) if descending else x
+        return self.flip(x, axis=axis) if descending else x
 
     def mean(self, x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
         """The sum divided by the number of entries."""
@@ -101,6 +101,7 @@ class Reductions:
         return self.sqrt(self.var(x, axis=axis, correction=correction, keepdims=keepdims))
 
     def _count(self, x: Any, axis: Any) -> Any:
+        """The number of entries along the axes: a float, or a traced number if it depends on the number of rows."""
         dims = [x.shape[i] for i in normal_axes(axis, x.ndim)]
         count: Any = math.prod(d for d in dims if d is not N)
         if any(d is N for d in dims):

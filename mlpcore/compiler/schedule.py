@@ -27,7 +27,7 @@ class Member:
 
     @property
     def inner_depth(self) -> int:
-        """The number of axes of the loop within which it is computed; for a reduction more than ``depth``."""
+        """The number of axes of the loop over which it is computed; those that it reduces are among them."""
         return sum(axis >= 0 for axis in self.axes)
 
     @property
@@ -117,7 +117,7 @@ class Schedule:
         if (member := self._as_member(node, target)) is None:
             return
         target.members = {node: member}
-        for other in members:  # each is fitted again, with the moved node before it
+        for other in members:  # each becomes a member again, after the moved node
             if (refitted := self._as_member(other, target)) is None:
                 target.members = members
                 return
@@ -126,6 +126,7 @@ class Schedule:
         self.item_of[node] = number
 
     def _add_to_loop(self, node: Node) -> None:
+        """Add a node to the first loop in which all its operands are available, else to a new loop."""
         axes = tuple(dim for dim in iteration_shape(node) if long(dim))
         first = max((self.item_of.get(self.places[operand].root, -1) for operand in node.inputs), default=-1)
         for number in range(max(first, 0), len(self.items)):
@@ -145,10 +146,10 @@ class Schedule:
 
     def _as_member(self, node: Node, loop: Loop) -> Member | None:
         """The node as a member of the loop, or None where an operand would not be available in the same iteration."""
-        mine = iteration_shape(node)
-        if sum(map(long, mine)) > len(loop.axes):
+        shape = iteration_shape(node)
+        if sum(map(long, shape)) > len(loop.axes):
             return None
-        axes: list[int | None] = [None if long(dim) else -1 for dim in mine]
+        axes: list[int | None] = [None if long(dim) else -1 for dim in shape]
         inside = []
         for position, operand in enumerate(node.inputs):
             place = self.places[operand]
@@ -158,7 +159,7 @@ class Schedule:
             if source.late or place.offset != ZERO or (node.kind == "take" and position == 0):
                 return None
             inside.append((place, source))
-            before = len(mine) - len(place.strides)
+            before = len(shape) - len(place.strides)
             for i, stride in enumerate(place.strides):
                 if stride == ZERO or axes[before + i] == -1:
                     continue
@@ -170,7 +171,7 @@ class Schedule:
                 if len(fits) != 1:
                     return None
                 axes[before + i] = fits[0]
-        loop_axes = _aligned(mine, axes, loop)
+        loop_axes = _aligned(shape, axes, loop)
         if loop_axes is None:
             return None
         for place, source in inside:  # it must read the entry that the same iteration has computed
@@ -214,7 +215,7 @@ def loop_strides(strides: Strides, axes: tuple[int, ...], loop: Loop) -> Strides
 
 
 def _aligned(shape: Shape, axes: list[int | None], loop: Loop) -> tuple[int, ...] | None:
-    """Axes of the loop for those that are None, matched from the last to the first; None where they do not fit."""
+    """``axes`` with each None replaced by an axis of the loop, matched from the last one on; None where none fits."""
     used = {axis for axis in axes if axis is not None and axis >= 0}
     if len(used) != sum(axis is not None and axis >= 0 for axis in axes):
         return None
@@ -225,10 +226,10 @@ def _aligned(shape: Shape, axes: list[int | None], loop: Loop) -> tuple[int, ...
             if not fits:
                 return None
             result[i] = fits[-1]
-        settled = result[i]
-        if settled is not None and settled >= 0:
-            if not same_shape((loop.axes[settled],), (shape[i],)):
+        axis = result[i]
+        if axis is not None and axis >= 0:
+            if not same_shape((loop.axes[axis],), (shape[i],)):
                 return None
-            used.add(settled)
-            last = min(last, settled)
+            used.add(axis)
+            last = min(last, axis)
     return tuple(axis for axis in result if axis is not None)

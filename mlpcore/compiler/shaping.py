@@ -30,7 +30,7 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
     for column in zip(*[(1,) * (ndim - len(shape)) + tuple(shape) for shape in shapes], strict=True):
         lengths = {id(dim) if dim is N else dim: dim for dim in column if long(dim)}
         if len(lengths) > 1:
-            if has_rows(lengths.values()):  # right for one number of rows only
+            if has_rows(lengths.values()):  # they broadcast for a single number of rows only
                 N.refuse()
             raise ValueError(f"shapes {', '.join(map(str, shapes))} do not broadcast")
         result.append(next(iter(lengths.values())) if lengths else 1)
@@ -116,9 +116,9 @@ class Shaping:
         indexed = sum(index is not None and index is not Ellipsis for index in key)
         if Ellipsis not in key:
             key = (*key, Ellipsis)
-        at = key.index(Ellipsis)
-        full = (*key[:at], *[slice(None)] * (x.ndim - indexed), *key[at + 1 :])
-        cuts, shape = [], []
+        ellipsis = key.index(Ellipsis)
+        full = (*key[:ellipsis], *[slice(None)] * (x.ndim - indexed), *key[ellipsis + 1 :])
+        ranges, shape = [], []  # (start, count, step) for every axis of x
         axis = 0
         for index in full:
             if index is None:
@@ -127,21 +127,21 @@ class Shaping:
             dim = x.shape[axis]
             axis += 1
             if isinstance(index, slice) and index == slice(None):
-                cuts.append((0, dim, 1))
+                ranges.append((0, dim, 1))
                 shape.append(dim)
             elif dim is N:
                 N.refuse()
             elif isinstance(index, slice):
                 start, stop, step = index.indices(dim)
                 count = len(range(start, stop, step))
-                cuts.append((start, count, step))
+                ranges.append((start, count, step))
                 shape.append(count)
             else:
-                cuts.append((normal_axis(index, dim), 1, 1))
-        lengths = tuple(count for _, count, _ in cuts)
+                ranges.append((normal_axis(index, dim), 1, 1))
+        lengths = tuple(count for _, count, _ in ranges)
         result = x
-        if not same_shape(lengths, x.shape) or any((start, step) != (0, 1) for start, _, step in cuts):
-            starts, steps = (tuple(cut[i] for cut in cuts) for i in (0, 2))
+        if not same_shape(lengths, x.shape) or any((start, step) != (0, 1) for start, _, step in ranges):
+            starts, steps = (tuple(entry[i] for entry in ranges) for i in (0, 2))
             result = self._view("slice", x, lengths, starts=starts, steps=steps)
         return result if same_shape(result.shape, tuple(shape)) else self._view("reshape", result, tuple(shape))
 
@@ -154,29 +154,29 @@ class Shaping:
         """The entries at these indices along an axis; indices out of range are undefined."""
         if axis is None and x.ndim != 1:
             raise Untraceable("take without an axis")
-        place = normal_axis(axis or 0, x.ndim)
+        axis = normal_axis(axis or 0, x.ndim)
         x, indices = self.asarray(x), self.asarray(indices)
-        shape = (*x.shape[:place], *indices.shape, *x.shape[place + 1 :])
-        return self.wrap(self.graph.add("take", "take", (x.node, indices.node), shape, x.dtype, axis=place))
+        shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+        return self.wrap(self.graph.add("take", "take", (x.node, indices.node), shape, x.dtype, axis=axis))
 
     def concat(self, arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
         """The arrays concatenated along an axis; None flattens them first."""
         if axis is None:
             return self.concat([self.reshape(array, (-1,)) for array in arrays], axis=0)
         arrays = [self.asarray(array) for array in arrays]
-        place = normal_axis(axis, arrays[0].ndim)
-        dims = [array.shape[place] for array in arrays]
+        axis = normal_axis(axis, arrays[0].ndim)
+        dims = [array.shape[axis] for array in arrays]
         if has_rows(dims):
             N.refuse()
-        rests = {array.shape[:place] + array.shape[place + 1 :] for array in arrays}
+        other_dims = {array.shape[:axis] + array.shape[axis + 1 :] for array in arrays}
         dtypes = {array.dtype for array in arrays}
-        if len(rests) > 1 or len(dtypes) > 1:
+        if len(other_dims) > 1 or len(dtypes) > 1:
             raise Untraceable(f"a concatenation of {', '.join(f'{array.dtype} {array.shape}' for array in arrays)}")
         if len(arrays) == 1:
             return arrays[0]
-        shape = (*arrays[0].shape[:place], sum(dims), *arrays[0].shape[place + 1 :])
+        shape = (*arrays[0].shape[:axis], sum(dims), *arrays[0].shape[axis + 1 :])
         nodes = [array.node for array in arrays]
-        return self.wrap(self.graph.add("concat", "concat", nodes, shape, arrays[0].dtype, axis=place))
+        return self.wrap(self.graph.add("concat", "concat", nodes, shape, arrays[0].dtype, axis=axis))
 
     def stack(self, arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
         """The arrays stacked along a new axis."""
@@ -184,8 +184,8 @@ class Shaping:
 
     def unstack(self, x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
         """The entries along an axis as separate arrays."""
-        place = normal_axis(axis, x.ndim)
-        return tuple(x[(*[slice(None)] * place, i)] for i in range(x.shape[place]))
+        axis = normal_axis(axis, x.ndim)
+        return tuple(x[(*[slice(None)] * axis, i)] for i in range(x.shape[axis]))
 
     def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
         """An array with one number in every entry."""

@@ -15,7 +15,7 @@ from mlpcore.compiler.pointers import Pointers, local
 from mlpcore.compiler.schedule import Loop, Member, Schedule, Strides, nodes_of
 from mlpcore.compiler.tiling import Tiling
 
-MAX_STACK_ENTRIES = 4096  # of a buffer or an outer reduction of a loop: on the stack, it stays in the cache
+MAX_STACK_ENTRIES = 4096  # buffers and outer reductions of at most this size are kept on the stack, in the cache
 
 
 class Buffer(NamedTuple):
@@ -50,8 +50,8 @@ class Storage:
         self.buffers: dict[Node, Buffer] = {}
         self.stored = self._stored()
         self.placed: dict[Node, tuple[Node, Size]] = placed_parts(schedule)
-        free = [(new, old) for new, old in pairs if self.places[new].root not in self.placed]
-        replaced = replaceable(schedule, self.paths, free)
+        candidates = [(new, old) for new, old in pairs if self.places[new].root not in self.placed]
+        replaced = replaceable(schedule, self.paths, candidates)
         self.placed |= {new: (old, ZERO) for new, old in replaced.items()}
         self._overwrite_last_reads()
         self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
@@ -79,7 +79,7 @@ class Storage:
     def _stored(self) -> set[Node]:
         """The nodes that are read where their variable is out of scope: in another item, or another block of the loop.
 
-        Sets ``buffers`` for the latter where they are small enough.
+        Those read only in another block are put in ``buffers`` instead, if they are small enough.
         """
         stored = {self.places[output].root for output in self.schedule.graph.outputs}
         for item in self.schedule.items:

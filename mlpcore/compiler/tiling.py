@@ -7,13 +7,17 @@ from mlpcore.compiler.places import Size, size
 
 
 class Tiling(NamedTuple):
-    """The sizes of tiles.
+    """The numbers and the least sizes of tiles.
 
-    There are at most ``most`` tiles. Rows are cut into two tiles if each has at least ``rows`` rows, and into ``most``
-    if each has at least ``many``, as every tile of a product reads all weights; a tile has at least ``work``
-    multiplications or other operations. In loops over vectors a tile has at least ``entries`` entries. A sum over rows
-    whose result has ``sum`` entries or more is cut into tiles of at least ``columns`` columns, because a partial result
-    for every tile would take longer.
+    - most: The largest number of tiles.
+    - rows: Rows are cut into two tiles if each has at least this many rows.
+    - many: Rows are cut into ``most`` tiles if each has at least this many rows: every tile of a product reads all
+      weights, so tiles should be few and long.
+    - work: Multiplications and other operations that a tile of rows has at least.
+    - entries: Entries that a tile of a loop over a vector has at least.
+    - sum: A sum over rows whose result has at least this many entries is cut by columns of the result, because partial
+      results would take longer.
+    - columns: Columns that a tile of such a sum has at least.
     """
 
     most: int = 4
@@ -31,7 +35,11 @@ class Tiling(NamedTuple):
 
     def largest(self, rows: int, work: Size) -> int:
         """The largest tile for any number of rows up to ``rows``."""
-        last = [rows, 2 * self.rows - 1, self.most * self.many - 1]  # the last numbers before there is one more tile
+        last = [
+            rows,
+            2 * self.rows - 1,
+            self.most * self.many - 1,
+        ]  # the largest numbers of rows before a tile is added
         if work.per_row:
             last += [(tiles * self.work - work.fixed - 1) // work.per_row for tiles in range(2, self.most + 1)]
         return max(self.of_rows(count, work.at(count)) for count in last if 0 < count <= rows)

@@ -137,7 +137,7 @@ class Tracer(Shaping, Reductions):
             raise Untraceable(f"a product of matrices of {nodes[0].dtype}")
         if not same_shape(x.shape[-1:], y.shape[-2:-1]):
             if (x.shape[-1] is N) != (y.shape[-2] is N):
-                N.refuse()  # right for one number of rows
+                N.refuse()  # the shapes fit for a single number of rows only
             raise ValueError(f"a product of the shapes {x.shape} and {y.shape}")
         shape = (*broadcast([x.shape[:-2], y.shape[:-2]]), x.shape[-2], y.shape[-1])
         dtype, words = nodes[0].dtype, {}
@@ -195,6 +195,8 @@ def promoted(name: str, dtypes: list[np.dtype], scalars: list[Scalar]) -> np.dty
 
 
 def _named(name: str, dtype: str | None = None) -> Any:
+    """The method of `Tracer` for an elementwise function; its result has ``dtype``, or that of the operands."""
+
     def function(self: Tracer, *args: Any) -> TracedArray:
         return self.elementwise(name, *args, dtype=dtype)
 

@@ -13,15 +13,17 @@ from mlpcore.compiler.storage import Storage
 
 
 class Workspace:
-    """Memory for the nodes ``owners``: their ``arrays``, and by phase the tiles' ``strides`` and addresses of ``sums``.
+    """The memory of the nodes ``owners``, and their ``arrays``.
 
+    Rows are cut into at most ``tiles`` tiles of at most ``tile_rows`` rows.
     An array that only one phase uses has a part for every tile, with the rows of that tile, so that all tiles together
-    take as much memory as the whole array. The partial results of a phase take ``sums`` bytes for every tile but the
-    first. Rows are cut into at most ``tiles`` tiles of at most ``each`` rows.
+    take as much memory as the whole array. The argument ``sums`` has the bytes of a tile's partial results for each
+    phase; every tile but the first needs them. The attributes ``strides`` (bytes between the memory of two tiles) and
+    ``sums`` (the address of the partial results) have one entry for each phase.
     """
 
     def __init__(
-        self, storage: Storage, sums: Sequence[int], owners: Sequence[Node], rows: int, each: int, tiles: int
+        self, storage: Storage, sums: Sequence[int], owners: Sequence[Node], rows: int, tile_rows: int, tiles: int
     ) -> None:
         phases = storage.phases
         ends = list(accumulate(len(phase.items) for phase in phases))
@@ -30,27 +32,27 @@ class Workspace:
         spans: list[tuple[int, int, int]] = []  # first two for each phase: its tiles, its partial results
         for number, phase in enumerate(phases):
             local = [owner for owner in owners if storage.local.get(owner) == number]
-            counts = [size(owner.shape).at(each) * owner.dtype.itemsize for owner in local]
-            places = [storage.touched[owner] for owner in local]
-            local_offsets, length = arena([(min(p), max(p), count) for p, count in zip(places, counts, strict=True)])
+            counts = [size(owner.shape).at(tile_rows) * owner.dtype.itemsize for owner in local]
+            items = [storage.touched[owner] for owner in local]
+            local_offsets, length = arena([(min(i), max(i), count) for i, count in zip(items, counts, strict=True)])
             within |= dict(zip(local, local_offsets, strict=True))
             self.strides[number] = padded(length)
             first, last, count = ends[number] - len(phase.items), ends[number] - 1, phase.tiles(tiles)
             spans += [(first, last, padded(length) * count), (first, last, sums[number] * (count - 1))]
         shared = [owner for owner in owners if owner not in within]
         for owner in shared:
-            items = _lifetime(storage, owner, ends)
-            spans.append((items[0], items[1], size(owner.shape).at(rows) * owner.dtype.itemsize))
+            first, last = _lifetime(storage, owner, ends)
+            spans.append((first, last, size(owner.shape).at(rows) * owner.dtype.itemsize))
         offsets, self.length = arena(spans)
         self._block = aligned_bytes(self.length)
         start = self._block.ctypes.data
         self.sums = np.array([start + offset for offset in offsets[1 : 2 * len(phases) : 2]], np.uintp)
-        at = {owner: offsets[2 * storage.local[owner]] + offset for owner, offset in within.items()}
-        at |= dict(zip(shared, offsets[2 * len(phases) :], strict=True))
+        offset_of = {owner: offsets[2 * storage.local[owner]] + offset for owner, offset in within.items()}
+        offset_of |= dict(zip(shared, offsets[2 * len(phases) :], strict=True))
         self.arrays: dict[Node, np.ndarray] = {}
         for owner in owners:
-            count = size(owner.shape).at(each if owner in within else rows) * owner.dtype.itemsize
-            self.arrays[owner] = self._block[at[owner] : at[owner] + count].view(owner.dtype)
+            count = size(owner.shape).at(tile_rows if owner in within else rows) * owner.dtype.itemsize
+            self.arrays[owner] = self._block[offset_of[owner] : offset_of[owner] + count].view(owner.dtype)
 
 
 def _lifetime(storage: Storage, owner: Node, ends: Sequence[int]) -> tuple[int, int]:
@@ -59,9 +61,9 @@ def _lifetime(storage: Storage, owner: Node, ends: Sequence[int]) -> tuple[int, 
         return 0, ends[-1] if ends else 0
     items, first = storage.touched[owner], 0
     start, end = min(items), max(items)
-    for phase, behind in zip(storage.phases, ends, strict=True):
+    for phase, phase_end in zip(storage.phases, ends, strict=True):
         if phase.length is not None:
-            start = first if first <= start < behind else start
-            end = behind - 1 if first <= end < behind else end
-        first = behind
+            start = first if first <= start < phase_end else start
+            end = phase_end - 1 if first <= end < phase_end else end
+        first = phase_end
     return start, end

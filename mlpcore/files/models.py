@@ -21,7 +21,7 @@ from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Layer, Params
 
 PREFIX = "extra."
-MIN_LARGEST = 1 << 20  # widths up to this are accepted in a specification, however few numbers the tensors have
+MIN_LARGEST = 1 << 20  # widths up to this are accepted in a specification even if the tensors hold fewer numbers
 
 
 class Extra(NamedTuple):

@@ -68,8 +68,8 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         with open(name, "rb") as file:
             about = _about(file, name)
             if about.get("kind") != kind:
-                is_one = KINDS.get(str(about.get("kind")), f"of the unknown kind {short(about.get('kind'))}")
-                raise ModelFileError(f"{name} is {is_one}; expected a {kind}")
+                description = KINDS.get(str(about.get("kind")), f"of the unknown kind {short(about.get('kind'))}")
+                raise ModelFileError(f"{name} is {description}; expected a {kind}")
             file.seek(0)
             data = file.read()
     except IsADirectoryError:

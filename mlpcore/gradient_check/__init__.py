@@ -1,4 +1,4 @@
-"""`check_gradients`: a written-out backward pass against central differences of its own forward pass."""
+"""`check_gradients`: compares a backward pass with central differences of its forward pass."""
 
 from mlpcore.gradient_check.check import check_gradients
 from mlpcore.gradient_check.targets import draw_targets

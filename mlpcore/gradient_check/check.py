@@ -1,4 +1,4 @@
-"""The check itself: random points and directions, until every leaf has passed or one has not."""
+"""The check: draws random points and directions until every leaf has passed or one has failed."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from mlpcore.random import Stream
 from mlpcore.typing import Array, Layer, Loss
 
 DIRECTIONS = 3  # that every leaf must pass
-DRAWS = 60  # at most, to find as many points without a kink
+DRAWS = 60  # of points at most, as those at a kink do not count
 
 
 def check_gradients(
@@ -24,18 +24,18 @@ def check_gradients(
 
     For a layer, ``f = sum(u * forward(params, x, training))`` with random u, and the leaves are ``x`` and every
     parameter; for a loss, f is the weighted sum and the leaf is ``z``. For each leaf and three random directions v of
-    length 1, ``sum(grad * v)`` must be ``(f(+h v) - f(-h v)) / 2h`` to a relative error of 1e-6; below that,
-    differences of the size of the rounding error of f are let pass. Shapes, parameters, noise, row weights and targets
+    length 1, ``sum(grad * v)`` must be ``(f(+h v) - f(-h v)) / 2h`` to a relative error of 1e-6; a difference
+    of the size of the rounding error of f is accepted too. Shapes, parameters, noise, row weights and targets
     are drawn from ``seed``: parameters near the initial ones, and for a loss every kind of target that its ``prepare``
     accepts, and weights of entries if it takes them. ``x`` (n, in) is the input, or z for a loss: its library and
-    device are then used, and it is taken at float64.
+    device are then used, and it is converted to float64.
 
     Kinks: a point counts only where four estimates of the slope (from the left, from the right, central with h and
-    with h / 2) agree to the same 1e-6; where they do not, all is drawn anew, and an ``x`` that was given is shifted
-    by about a hundredth. So what a layer says exactly at a kink is not judged.
+    with h / 2) agree to the same 1e-6; where they do not, all is drawn anew, and a given ``x`` is shifted by
+    about 0.01. So derivatives exactly at a kink are not checked.
 
     Returns the largest relative error of each leaf. GradientCheckError names the leaf and both numbers; it is also
-    raised for gradients that do not mirror the parameters and for a forward pass without a smooth point.
+    raised if gradients do not have the names and shapes of the parameters, or if no smooth point is found.
     """
     if isinstance(layer_or_loss, type) or not isinstance(layer_or_loss, (Layer, Loss)):
         raise ConfigurationError(
@@ -62,14 +62,14 @@ def check_gradients(
     return report
 
 
-def _check(member: Layer | Loss, case: str, stream: Stream, point_at: Callable[[Stream], Point]) -> dict[str, float]:
+def _check(checked: Layer | Loss, case: str, stream: Stream, point_at: Callable[[Stream], Point]) -> dict[str, float]:
     """Draw points until every leaf has passed along enough directions; the largest error of each."""
     passed: dict[str, list[float]] = {}
     slopes: dict[str, list[float]] = {}
     for attempt in range(DRAWS):
         draws = stream.child(attempt)
         point = point_at(draws)
-        _check_names_and_shapes(member, point)
+        _check_names_and_shapes(checked, point)
         for name, leaf in point.leaves.items():
             errors = passed.setdefault(name, [])
             if len(errors) == DIRECTIONS or 0 in leaf.shape:
@@ -82,7 +82,7 @@ def _check(member: Layer | Loss, case: str, stream: Stream, point_at: Callable[[
                 errors.append(_relative_error(claimed, measured, rounding))
             if smooth and not errors[-1] <= TOLERANCE:
                 raise GradientCheckError(
-                    f"{member!r}{case}: the gradient of {name} {tuple(leaf.shape)} along a random direction is "
+                    f"{checked!r}{case}: the gradient of {name} {tuple(leaf.shape)} along a random direction is "
                     f"{claimed:.12g}, expected {measured:.12g} by central differences (relative error "
                     f"{errors[-1]:.2g}, allowed {TOLERANCE:g}); correct its formula"
                 )
@@ -90,25 +90,25 @@ def _check(member: Layer | Loss, case: str, stream: Stream, point_at: Callable[[
             return {name: max(errors, default=0.0) for name, errors in passed.items()}
     name = next(name for name, errors in passed.items() if len(errors) < DIRECTIONS)
     raise GradientCheckError(
-        f"{member!r}{case}: no smooth point for {name} in {DRAWS} draws, the last slopes were "
+        f"{checked!r}{case}: no smooth point for {name} in {DRAWS} draws, the last slopes were "
         f"{', '.join(f'{slope:.12g}' for slope in slopes[name])}; expected a forward pass that is differentiable "
         "almost everywhere and gives the same for the same arguments"
     )
 
 
 def _relative_error(claimed: float, measured: float, rounding: float) -> float:
-    """The difference over the larger of the two, where rounding alone counts as the tolerance at most."""
+    """The difference over the larger of the two; a difference of ``rounding`` gives at most ``TOLERANCE``."""
     size = max(abs(claimed), abs(measured)) + rounding / TOLERANCE
     return abs(claimed - measured) / (size or 1.0)
 
 
-def _check_names_and_shapes(member: Layer | Loss, point: Point) -> None:
+def _check_names_and_shapes(checked: Layer | Loss, point: Point) -> None:
     """A GradientCheckError unless every leaf has one gradient, of its shape."""
     shapes = {name: tuple(gradient.shape) for name, gradient in point.grads.items() if gradient is not None}
     expected = {name: tuple(leaf.shape) for name, leaf in point.leaves.items()}
     if shapes != expected:
         raise GradientCheckError(
-            f"{member!r}: the gradients have the leaves and shapes {shapes}, expected those of the inputs: {expected}"
+            f"{checked!r}: the gradients have the leaves and shapes {shapes}, expected those of the inputs: {expected}"
         )
 
 

@@ -11,7 +11,7 @@ STEP = 1e-4  # along directions of length 1
 
 
 class Point(NamedTuple):
-    """A place to differentiate at: the arrays that move, the summands of f as a function of them, and df."""
+    """A point at which f is differentiated: arrays by name, the summands of f as a function of them, and gradients."""
 
     leaves: dict[str, Array]
     summands: Callable[[dict[str, Array]], Array]
@@ -19,7 +19,7 @@ class Point(NamedTuple):
 
 
 def slopes_along(point: Point, name: str, v: Array) -> tuple[list[float], float]:
-    """Four slopes of f along v at the point, and the error that rounding alone may make of them.
+    """Four slopes of f along v at the point, and the error that rounding may cause in them.
 
     With f at 0, h, -h, h/2 and -h/2 they are: from the right and from the left, both of second order; central with h;
     and central with h/2 and h, extrapolated to fourth order.

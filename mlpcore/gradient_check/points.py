@@ -1,4 +1,4 @@
-"""Points to differentiate at: random inputs, parameters, noise and weights, with the claimed gradients there."""
+"""Points for the check: random inputs, parameters, noise and weights, with the gradients that are checked."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from mlpcore.trees import is_statistic, named_leaves, tree_map
 from mlpcore.typing import Array, Layer, Loss, Params, Training
 
 ROWS = 6
-WIDEST = 4096  # columns tried, to find out how many a layer takes
+WIDEST = 4096  # the largest number of columns that is tried
 
 
 def layer_point(layer: Layer, x: Array | None, draws: Stream) -> Point:
@@ -56,7 +56,7 @@ def loss_point(
 
 
 def input_width(layer: Layer) -> int:
-    """Columns to try a layer on: 5, or the first number that it takes."""
+    """A number of columns that the layer takes: 5, else the smallest."""
     n_in: int
     for n_in in (5, *range(1, WIDEST + 1)):
         try:
@@ -75,11 +75,11 @@ def _inputs(shape: tuple[int, ...], draws: Stream) -> Array:
 
 
 def _shifted(x: Array, draws: Stream) -> Array:
-    """x at float64, shifted by about a hundredth in all attempts but the first."""
+    """x as float64, shifted by about 0.01 in all attempts but the first."""
     xp = namespace(x)
     x = xp.astype(x, xp.float64)
     if x.dtype != xp.float64:
-        raise DataError("check_gradients: x cannot be taken at float64; enable 64-bit numbers in its library")
+        raise DataError("check_gradients: x cannot be converted to float64; enable 64-bit numbers in its library")
     return x if draws.path.endswith(".0") else x + 0.01 * like(x, _inputs(tuple(x.shape), draws))
 
 
@@ -91,6 +91,6 @@ def like(sample: Array, values: Any) -> Array:
 
 
 def _with_leaves(tree: Params, leaves: dict[str, Any]) -> Params:
-    """The tree with the leaves of these names."""
+    """The tree with these leaves, by name, in place of its own."""
     values = iter([leaves[name] for name, _ in named_leaves(tree)])
     return tree_map(lambda _: next(values), tree)

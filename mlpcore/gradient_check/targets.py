@@ -1,4 +1,4 @@
-"""Targets for a loss: of every kind that its ``prepare`` accepts."""
+"""Random targets for a loss, of every kind that its ``prepare`` accepts."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from mlpcore.typing import Array, Loss
 
 
 def draw_targets(stream: Stream, rows: int, columns: int) -> dict[str, np.ndarray]:
-    """Raw targets of every kind that a loss may ask for, ``(rows, columns)`` or labels ``(rows,)``."""
+    """Raw targets of every kind that a loss may take, ``(rows, columns)`` or labels ``(rows,)``."""
     uniform = stream.child("uniform").uniform((rows, columns))
     return {
         "reals": stream.child("reals").normal((rows, columns)),
@@ -22,7 +22,7 @@ def draw_targets(stream: Stream, rows: int, columns: int) -> dict[str, np.ndarra
 
 
 def prepared_targets(loss: Loss, z: Array | None, target: Array | None, stream: Stream) -> list[tuple[str, int, Array]]:
-    """The kind, the columns of z and the prepared target, for the one that was given or all that are accepted."""
+    """``(kind, columns of z, prepared target)`` for the given target, or for every kind that the loss accepts."""
     sample = np.zeros(()) if z is None else z
     dtype = namespace(sample).float64
     rows = ROWS if z is None else z.shape[-2]
@@ -46,7 +46,7 @@ def prepared_targets(loss: Loss, z: Array | None, target: Array | None, stream: 
 
 
 def _target_columns(z: Array | None, target: Array | None) -> list[int]:
-    """Columns to try: those of the given target (for labels, the classes too), or as many as z may stand for."""
+    """Columns to try: those of the given target (for labels, the classes too), or every number that may belong to z."""
     if target is None:
         return [3, 1] if z is None else list(range(z.shape[-1], 0, -1))
     xp = namespace(target)

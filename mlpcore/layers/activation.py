@@ -1,4 +1,4 @@
-"""What elementwise activations share: a member writes its function and, under it, its derivative."""
+"""The base class of elementwise activations: a subclass defines the function and, below it, its derivative."""
 
 from mlpcore.configuration import configuration
 from mlpcore.layers.parameterless import Parameterless
@@ -8,12 +8,12 @@ from mlpcore.typing import Array, Cache, Params, Training
 class Activation(Parameterless):
     """Abstract: ``y = f(x)`` and ``dx = dy * f'(x)`` for every entry.
 
-    A member defines ``activate(x) -> (y, cache)`` and ``gradient(cache, dy) -> dx``. x, y, dx and dy have one shape
-    (..., n, width).
+    A subclass defines ``activate(x) -> (y, cache)`` and ``gradient(cache, dy) -> dx``. x, y, dx and dy all have
+    the shape (..., n, width).
     """
 
     def activate(self, x: Array) -> tuple[Array, Cache]:
-        """``f(x)``, and what its derivative needs."""
+        """``(f(x), cache)``; the cache is what `gradient` needs."""
         raise NotImplementedError
 
     def gradient(self, cache: Cache, dy: Array) -> Array:
@@ -21,17 +21,17 @@ class Activation(Parameterless):
         raise NotImplementedError
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """``f(x)``, the same in training and in inference."""
+        """``(f(x), cache)``, the same in training and in inference."""
         return self.activate(x)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """``dy * f'(x)``, or None where it is not needed."""
+        """``(dx, {})`` with ``dx = dy * f'(x)``, or None if ``need_dx`` is False."""
         return (self.gradient(cache, dy) if need_dx else None), {}
 
 
 @configuration
 class Identity(Activation):
-    """``y = x``, ``dx = dy``: the place of a layer where nothing is wanted."""
+    """``y = x``, ``dx = dy``: a layer without effect."""
 
     def activate(self, x: Array) -> tuple[Array, Cache]:
         """x itself."""

@@ -36,13 +36,13 @@ class BatchNorm:
     both factors being 1 at most. ``training.full_batch`` holds ``B m`` and ``(B - 1) m``; without it the batch counts
     as a full one, and both factors are the momentum, as in torch. ``var / correction`` is the unbiased variance:
     ``sum(s^2)`` is one over the effective number of rows, ``W^2 / sum(w^2)`` (Kish 1965). Weights that are all
-    multiplied by one number change nothing: they are shares here, not counts of copies. A single row says nothing of
-    the variance, and leaves it.
+    multiplied by one number change nothing: they enter as shares, not as counts of copies. A single row has no unbiased
+    variance, so ``running_var`` stays as it is.
 
     Shapes: x, y (..., n, features); ``gain`` (ones at first), ``bias`` (zeros) and the statistics ``running_mean``
     (zeros) and ``running_var`` (ones) (..., features). ``row_independent`` is False: the results of parts of a batch do
-    not add up to those of the whole. One row gives h = 0, so ``y = bias`` and ``dx = 0`` (torch refuses it). Where all
-    weights are zero there is nothing to average: mean and var count as 0, and the running statistics stay. The squares
+    not add up to those of the whole. One row gives h = 0, so ``y = bias`` and ``dx = 0`` (torch raises an error). If
+    all weights are zero, mean and var are taken as 0, and the running statistics stay. The squares
     are taken of columns scaled by a power of two where they would overflow.
 
     Source: Ioffe & Szegedy (2015), "Batch normalization: accelerating deep network training by reducing internal
@@ -61,7 +61,7 @@ class BatchNorm:
         check_number(self, eps=self.eps, above=0)
 
     def output_width(self, n_in: int | None) -> int:
-        """``features``, for as many columns and no other number."""
+        """``features``; ConfigurationError for another number of input columns."""
         return check_columns(self, self.features, n_in)
 
     def init(self, rng: Stream, dtype: str) -> Params:
@@ -70,7 +70,7 @@ class BatchNorm:
         return {"gain": ones, "bias": zeros, "running_mean": zeros.copy(), "running_var": ones.copy()}
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """None is needed."""
+        """Empty, (): the layer draws nothing."""
         return ()
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
@@ -91,7 +91,7 @@ class BatchNorm:
                 x = x * scale
             mean = xp.sum(share * x, axis=-2, keepdims=True)
             centred = x - mean
-            # In this order a row without weight takes no part, even if its square is infinite.
+            # Multiplied in this order, a row of weight 0 adds 0 even if its square is infinite.
             var = xp.sum((share * centred) * centred, axis=-2, keepdims=True)
             batch = (share, total, mean / scale, var / scale / scale, training.full_batch)
         r = 1 / xp.sqrt(var + eps)

@@ -1,4 +1,4 @@
-"""Layers made of layers: what they share, Sequential, and Residual."""
+"""Layers made of layers: their base class Container, Sequential, and Residual."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ class Container:
     """Abstract: a layer made of other layers, its children.
 
     Parameters, running statistics, noise and cache are tuples: an entry for each child in the order of ``children``,
-    then what is the container's own, if anything. A member defines ``children``, ``with_children`` and what
-    `mlpcore.typing.Layer` asks for beside the methods below. A container may also be written without this class.
+    then the container's own entries, if it has any. A subclass defines ``children``, ``with_children`` and those
+    methods of `mlpcore.typing.Layer` that are not defined here. A container may also be written without this class.
     """
 
     @property
@@ -22,16 +22,16 @@ class Container:
         raise NotImplementedError
 
     def with_children(self, children: tuple[Layer, ...]) -> Layer:
-        """The same container around other layers, one in the place of each of ``children``."""
+        """The same container with other layers: ``children[i]`` replaces the i-th."""
         raise NotImplementedError
 
     @property
     def row_independent(self) -> bool:
-        """Whether every child is."""
+        """Whether every child is row-independent."""
         return all(child.row_independent for child in self.children)
 
     def init(self, rng: Stream, dtype: str) -> Params:
-        """A tuple of the children's parameters, each from a stream of its own."""
+        """A tuple of the children's parameters; child i draws from ``rng.child(i)``."""
         return tuple(child.init(rng.child(i), dtype) for i, child in enumerate(self.children))
 
     def observe(self, params: Params, cache: Cache) -> Params:
@@ -45,14 +45,14 @@ def children(layer: Layer) -> tuple[Layer, ...]:
 
 
 def lacks(value: object) -> str:
-    """The part of an error message that names the members a layer lacks; empty where it has all, or none."""
-    members = [name for name in vars(Layer) if not name.startswith("_")]
-    missing = [name for name in members if not hasattr(value, name)]
-    return f" (it has no {', '.join(missing)})" if 0 < len(missing) < len(members) else ""
+    """For an error message: which methods of a layer the value lacks; empty if it has all or none of them."""
+    methods = [name for name in vars(Layer) if not name.startswith("_")]
+    missing = [name for name in methods if not hasattr(value, name)]
+    return f" (it has no {', '.join(missing)})" if 0 < len(missing) < len(methods) else ""
 
 
 def last_layer(layer: Layer) -> Layer:
-    """The layer whose output is that of the network, as far as layers follow each other."""
+    """The last layer of a network: of nested Sequentials the innermost last one."""
     while isinstance(layer, Sequential) and layer.layers:
         layer = layer.layers[-1]
     return layer
@@ -63,8 +63,8 @@ class Sequential(Container):
     """Layers one after the other: ``y = layers[-1](... layers[1](layers[0](x)))``.
 
     The backward pass goes through them in reverse order, by the chain rule: each turns the gradient with respect to its
-    output into that with respect to its input. Neighbours whose numbers of columns do not fit are a ConfigurationError
-    when the network is built. An empty Sequential is the identity.
+    output into that with respect to its input. ConfigurationError when the network is built if a layer does not take
+    the columns of the layer before it. An empty Sequential is the identity.
     """
 
     layers: tuple[Layer, ...]
@@ -87,11 +87,11 @@ class Sequential(Container):
         return self.layers
 
     def with_children(self, children: tuple[Layer, ...]) -> "Sequential":
-        """Other layers, one after the other."""
+        """A Sequential of these layers."""
         return Sequential(*children)
 
     def output_width(self, n_in: int | None) -> int | None:
-        """Columns after the last layer; the error names the two layers that do not fit."""
+        """Columns of the last layer's output; the error names the two layers that do not fit."""
         width, source = n_in, "x"
         for i, layer in enumerate(self.layers):
             try:
@@ -116,7 +116,7 @@ class Sequential(Container):
         return tuple(noises)
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """Each layer takes the output of the one before; the cache is a tuple of theirs."""
+        """Each layer gets the output of the one before; the cache is the tuple of the layers' caches."""
         caches = []
         for i, layer in enumerate(self.layers):
             x, cache = layer.forward(params[i], x, None if training is None else training.child(i))
@@ -124,7 +124,7 @@ class Sequential(Container):
         return x, tuple(caches)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """From the last layer to the first; only the first may leave out dx."""
+        """From the last layer to the first; all but the first always compute dx."""
         grads: list[Params] = [()] * len(self.layers)
         for i in reversed(range(len(self.layers))):
             dy, grads[i] = self.layers[i].backward(params[i], cache[i], dy, need_dx=need_dx or i > 0)
@@ -150,21 +150,21 @@ class Residual(Container):
 
     @property
     def children(self) -> tuple[Layer, ...]:
-        """The inner layer alone."""
+        """A tuple of one: the inner layer."""
         return (self.layer,)
 
     def with_children(self, children: tuple[Layer, ...]) -> "Residual":
-        """Another inner layer."""
+        """A Residual around another layer."""
         return Residual(*children)
 
     def output_width(self, n_in: int | None) -> int | None:
-        """As many columns as go in."""
+        """The same number of columns as the input has."""
         width = self.layer.output_width(n_in)
         if width is None:
             return None
-        # Once more only where n_in is open: two calls at every level would make 2^depth of nested residuals.
+        # A second call only for an unknown n_in: two calls at every level would be 2^depth calls for nested residuals.
         if n_in not in (None, width) or (n_in is None and self.layer.output_width(width) != width):
-            raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected as many")
+            raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected {n_in}")
         return width
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
@@ -183,5 +183,5 @@ class Residual(Container):
 
 
 def observe(layer: Layer, params: Params, cache: Cache) -> Params:
-    """The new running statistics of any layer, {} for one that has none."""
+    """The new running statistics of a layer, {} if it has none."""
     return layer.observe(params, cache) if hasattr(layer, "observe") else {}

@@ -1,4 +1,4 @@
-"""Dropout: in training entries are set to zero at random, and the others are scaled up to keep the expectation."""
+"""Dropout: in training, sets entries to zero at random and scales the others up, which keeps the expectation."""
 
 from typing import Any
 

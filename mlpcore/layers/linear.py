@@ -34,7 +34,7 @@ class Linear:
         check_count(self, in_features=self.in_features, out_features=self.out_features)
 
     def output_width(self, n_in: int | None) -> int:
-        """``out_features``, for ``in_features`` columns and no other number."""
+        """``out_features``; ConfigurationError for a number of input columns other than ``in_features``."""
         check_columns(self, self.in_features, n_in)
         return self.out_features
 
@@ -47,7 +47,7 @@ class Linear:
         return params
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """None is needed."""
+        """Empty, (): the layer draws nothing."""
         return ()
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
@@ -58,7 +58,7 @@ class Linear:
         return y, x
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """``dy @ weight.T``, and the sums over rows ``x.T @ dy`` and ``sum(dy)``."""
+        """``(dx, grads)``: ``dy @ weight.T``, and the sums over rows ``x.T @ dy`` and ``sum(dy)``."""
         x = cache
         grads = {"weight": x.mT @ dy}
         if self.bias:

@@ -1,4 +1,4 @@
-"""Normalisation of each row by its own mean and size: LayerNorm and RMSNorm."""
+"""Normalisation of each row by its mean and variance (LayerNorm) or its root mean square (RMSNorm)."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from mlpcore.typing import Array, Cache, Noise, Params, Training
 
 
 def check_columns(layer: object, features: int, n_in: int | None) -> int:
-    """``features``, or a ConfigurationError where another number of columns comes in."""
+    """``features``; ConfigurationError if ``n_in`` is known and differs."""
     if n_in not in (None, features):
         raise ConfigurationError(f"{layer!r}: x has {n_in} columns, expected {features}")
     return features
 
 
 def in_range(x: Array, eps: float) -> tuple[Array, Array, Array]:
-    """``(s x, s, eps s^2)`` with a power of two s for each row, 1 for nearly all, so that no square overflows.
+    """``(s x, s, eps s^2)`` with a power of two s for each row, nearly always 1, so that no square overflows.
 
     Then ``s x / sqrt(mean((s x)^2) + eps s^2)`` is ``x / sqrt(mean(x^2) + eps)``.
     """
@@ -54,7 +54,7 @@ class LayerNorm:
         check_number(self, eps=self.eps, above=0)
 
     def output_width(self, n_in: int | None) -> int:
-        """``features``, for as many columns and no other number."""
+        """``features``; ConfigurationError for another number of input columns."""
         return check_columns(self, self.features, n_in)
 
     def init(self, rng: Stream, dtype: str) -> Params:
@@ -62,7 +62,7 @@ class LayerNorm:
         return {"gain": np.ones(self.features, dtype=dtype), "bias": np.zeros(self.features, dtype=dtype)}
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """None is needed."""
+        """Empty, (): the layer draws nothing."""
         return ()
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
@@ -81,8 +81,8 @@ class LayerNorm:
         if not need_dx:
             return None, grads
         dh = dy * xp.expand_dims(params["gain"], axis=-2)
-        along = xp.mean(dh * h, axis=-1, keepdims=True)
-        return r * (dh - xp.mean(dh, axis=-1, keepdims=True) - h * along), grads
+        projection = xp.mean(dh * h, axis=-1, keepdims=True)
+        return r * (dh - xp.mean(dh, axis=-1, keepdims=True) - h * projection), grads
 
 
 @configuration
@@ -95,7 +95,7 @@ class RMSNorm:
 
     Shapes: x and y (..., n, features), ``gain`` (..., features), ones at first; there is no bias. ``eps=None`` stands
     for the rounding unit of the dtype of x, ``finfo(dtype).eps`` (1.2e-7 in float32, 2.2e-16 in float64), as in torch.
-    A row of zeros gives h = 0, and there the derivative is as large as ``1 / sqrt(eps)``.
+    A row of zeros gives h = 0, with the derivative ``1 / sqrt(eps)``.
 
     Source: Zhang & Sennrich (2019), "Root mean square layer normalization", eq. 4.
     """
@@ -111,7 +111,7 @@ class RMSNorm:
             check_number(self, eps=self.eps, above=0)
 
     def output_width(self, n_in: int | None) -> int:
-        """``features``, for as many columns and no other number."""
+        """``features``; ConfigurationError for another number of input columns."""
         return check_columns(self, self.features, n_in)
 
     def init(self, rng: Stream, dtype: str) -> Params:
@@ -119,13 +119,13 @@ class RMSNorm:
         return {"gain": np.ones(self.features, dtype=dtype)}
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """None is needed."""
+        """Empty, (): the layer draws nothing."""
         return ()
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``gain * h``; the cache is (h, r)."""
         xp = namespace(x)
-        # A number of the host: finfo describes the dtype and reads no array.
+        # finfo depends on the dtype only, so eps is a host number and no array is read.
         x, scale, eps = in_range(x, float(xp.finfo(x.dtype).eps) if self.eps is None else self.eps)
         r = 1 / xp.sqrt(xp.mean(x * x, axis=-1, keepdims=True) + eps)
         h = x * r

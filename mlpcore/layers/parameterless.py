@@ -1,4 +1,4 @@
-"""What layers without parameters share: they take any number of columns, give as many, and mix no rows."""
+"""The base class of layers without parameters, whose output has the shape of x, for any number of columns."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from mlpcore.typing import Noise, Params
 
 
 class Parameterless:
-    """Abstract: a layer without parameters and noise whose output has the shape of its input.
+    """Abstract: a row-independent layer without parameters whose output has the shape of its input.
 
-    A member defines ``forward`` and ``backward`` (see `mlpcore.typing.Layer`); one that draws defines ``noise`` too.
+    A subclass defines ``forward`` and ``backward`` (see `mlpcore.typing.Layer`), and ``noise`` if it draws.
     """
 
     row_independent = True
 
     def output_width(self, n_in: int | None) -> int | None:
-        """As many columns as go in."""
+        """The same number of columns as the input has."""
         return n_in
 
     def init(self, rng: Stream, dtype: str) -> Params:
@@ -23,5 +23,5 @@ class Parameterless:
         return {}
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """None is needed."""
+        """Empty, (): the layer draws nothing."""
         return ()

@@ -1,4 +1,4 @@
-"""Activations that are the identity (or a multiple of it) above zero and something flatter below.
+"""Activations that are the identity (or a multiple of it) above zero and flatter below.
 
 They are written as sums of ``max(x, 0)`` and ``min(x, 0)``: a selection by sign costs far more on a CPU, as random
 signs cannot be predicted. All are finite for every finite x, and NaN stays NaN.

@@ -1,4 +1,4 @@
-"""The shapes of a network's parameters, and the columns that its layers take in. Nothing is drawn or allocated."""
+"""Shapes of a network's parameters and numbers of its layers' input columns, without drawing initial weights."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from mlpcore.typing import Layer, Params
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """An array's shape in the place of the array."""
+    """Stands for an array of which only the shape is known."""
 
     shape: tuple[int, ...]
 
@@ -27,17 +27,17 @@ class Leaf:
 
 
 def parameter_shapes(layer: Layer, dtype: str) -> Params:
-    """The tree that ``layer.init`` gives, with a `Leaf` for every weight that an initializer would make.
+    """The tree that ``layer.init`` gives, with a `Leaf` for every array that an initializer would make.
 
-    Ones and zeros of a normalisation are made (they are one row wide), and so are the parameters of layers that are
-    not mlpcore's own, as their initializers are not known.
+    Arrays are made for the ones and zeros of normalisation layers, and for all parameters of layers that are not
+    mlpcore's own, as their initializers are not known.
     """
     shapes: Params = _without_draws(layer).init(Stream(0), dtype)
     return shapes
 
 
 def _without_draws(layer: Any) -> Any:
-    """The layer with `_shape_only` in the place of every initializer."""
+    """The layer, and the layers in it, with `_shape_only` as every initializer."""
     if parts := children(layer):
         return layer.with_children(tuple(map(_without_draws, parts)))
     if type(layer) not in LAYERS:
@@ -47,15 +47,14 @@ def _without_draws(layer: Any) -> Any:
 
 
 def _shape_only(rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> Leaf:
-    """In the place of an initializer."""
+    """An initializer that only keeps the shape."""
     return Leaf(tuple(shape))
 
 
 def child_widths(layer: Any, n_in: int | None) -> tuple[int | None, ...]:
-    """The columns that each child of a layer takes in where the layer takes in ``n_in``; None where that is not known.
+    """The number of input columns of each child of a layer with ``n_in`` input columns; None where it is unknown.
 
-    They are those that the layer's own ``output_width`` asks its children about; of a child that it does not ask they
-    are unknown.
+    It is the number with which the layer's ``output_width`` calls that of the child, unknown without such a call.
     """
     probes = tuple(map(_WidthProbe, children(layer)))
     if probes:
@@ -64,7 +63,7 @@ def child_widths(layer: Any, n_in: int | None) -> tuple[int | None, ...]:
 
 
 class _WidthProbe:
-    """A layer in the place of another, which notes how many columns it was last asked about."""
+    """Stands for a layer, and keeps the argument of the last call of ``output_width``."""
 
     row_independent = True
 
@@ -73,11 +72,11 @@ class _WidthProbe:
         self.n_in: int | None = None
 
     def output_width(self, n_in: int | None) -> int | None:
-        """The columns that the layer gives."""
+        """The result of the layer's own ``output_width``."""
         self.n_in = n_in
         return self.layer.output_width(n_in)
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("a layer that only tells widths")
+        raise TypeError("output_width may only call output_width of the children")
 
     init = noise = forward = backward = _refuse

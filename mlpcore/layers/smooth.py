@@ -22,9 +22,10 @@ _TANH_CUBIC = 0.044715
 class GELU(Activation):
     """``y = x * Phi(x)`` with the distribution function Phi of the standard normal.
 
-    ``approximate="none"`` is this; ``"tanh"`` puts ``(1 + tanh(u)) / 2`` with ``u = sqrt(2 / pi) (x + 0.044715 x^3)``
-    in the place of Phi, within 5e-4 of it. The derivatives are ``Phi(x) + x phi(x)``, phi being the normal density,
-    and that of the tanh form itself, ``(1 + t) / 2 + x (1 - t^2) u' / 2`` with ``t = tanh(u)``.
+    ``approximate="none"`` computes this. ``"tanh"`` replaces Phi by ``(1 + tanh(u)) / 2`` with
+    ``u = sqrt(2 / pi) (x + 0.044715 x^3)``, which is within 5e-4 of it. The derivatives are
+    ``Phi(x) + x phi(x)``, phi being the normal density, and that of the tanh form itself,
+    ``(1 + t) / 2 + x (1 - t^2) u' / 2`` with ``t = tanh(u)``.
 
     Source: Hendrycks & Gimpel (2016), "Gaussian error linear units (GELUs)", sec. 2. Names as in torch.
     """
@@ -35,7 +36,7 @@ class GELU(Activation):
         check_choice(self, ("none", "tanh"), approximate=self.approximate)
 
     def activate(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
-        """``x Phi(x)``; the cache holds both factors."""
+        """``x Phi(x)``; the cache is (x, Phi(x))."""
         if self.approximate == "none":
             gate = 0.5 + 0.5 * erf(_SQRT_HALF * x)
         else:
@@ -99,7 +100,7 @@ class Mish(Activation):
 class Softplus(Activation):
     """``y = log(1 + exp(x))``, ``dx = dy * sigmoid(x)``.
 
-    The same formula everywhere: torch gives x itself from x = 20 on, which is off by up to 2e-9.
+    The formula holds for all x, whereas torch returns x from x = 20 on, which is off by up to 2e-9.
 
     Source: Dugas, Bengio, Bélisle, Nadeau & Garcia (2001), "Incorporating second-order functional knowledge for better
     option pricing".

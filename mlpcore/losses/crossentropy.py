@@ -1,4 +1,4 @@
-"""Cross-entropies on raw scores: SigmoidCrossEntropy for yes-or-no targets, SoftmaxCrossEntropy for classes."""
+"""Cross-entropies on raw scores: SigmoidCrossEntropy for binary targets, SoftmaxCrossEntropy for classes."""
 
 from typing import Any
 
@@ -42,11 +42,11 @@ class SigmoidCrossEntropy(ElementwiseLoss):
         xp = namespace(z)
         small = xp.exp(-xp.abs(z))  # in [0, 1]: it cannot overflow
         loss = (1 - t) * xp.maximum(z, 0.0) + t * xp.maximum(-z, 0.0) + xp.log1p(small)
-        yes, no = _sigmoids(z, small)
-        return loss, (1 - t) * yes - t * no
+        of_one, of_zero = _sigmoids(z, small)
+        return loss, (1 - t) * of_one - t * of_zero
 
     def predict(self, z: Array) -> Array:
-        """The probability of yes, ``sigmoid(z)``."""
+        """The probability of 1, ``sigmoid(z)``."""
         xp = namespace(z)
         return _sigmoids(z, xp.exp(-xp.abs(z)))[0]
 
@@ -76,8 +76,9 @@ class SoftmaxCrossEntropy:
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
         """Labels, one-hot rows too, become int32 (n,); other probabilities (n, c) of ``dtype``."""
         xp = namespace(target)
-        shares = outputs == 1 and xp.isdtype(target.dtype, "real floating")  # of the only class there is
-        if target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1 and not shares):
+        # Floats for a single class are its probabilities, not labels.
+        one_probability = outputs == 1 and xp.isdtype(target.dtype, "real floating")
+        if target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1 and not one_probability):
             return self._labels(xp.reshape(target, (-1,)), outputs, dtype)
         target = real_columns(self, target, outputs, dtype)
         refuse(self, target < 0, "negative numbers", "probabilities")
@@ -95,14 +96,14 @@ class SoftmaxCrossEntropy:
         refuse_missing(self, target)
         if xp.isdtype(target.dtype, "real floating"):
             whole = bool(xp.all(xp.isfinite(target) & (xp.floor(target) == target)))
-            advice = "y.astype('int64') makes them" if whole else "use a loss for real numbers, such as SquaredError"
+            advice = "y.astype('int64') converts them" if whole else "use a loss for real numbers, such as SquaredError"
             raise DataError(f"{self!r}: y has dtype {target.dtype}, expected integer labels; {advice}")
         if not xp.isdtype(target.dtype, ("bool", "integral")):
             raise DataError(f"{self!r}: y has dtype {target.dtype}, expected integer labels from 0 to {outputs - 1}")
-        # Compared before the cast to int32 could wrap them; torch compares no unsigned integers but bytes.
+        # Checked before the cast to int32, which could wrap. Unsigned as floats: torch cannot compare uint16 and wider.
         signed = xp.isdtype(target.dtype, "signed integer")
-        readable = target if signed else xp.astype(target, dtype)
-        low, high = int(xp.min(readable)), int(xp.max(readable))
+        comparable = target if signed else xp.astype(target, dtype)
+        low, high = int(xp.min(comparable)), int(xp.max(comparable))
         if low < 0 or high >= outputs:
             advice = "; for yes or no from one score use SigmoidCrossEntropy" if outputs == 1 else ""
             raise DataError(
@@ -117,12 +118,12 @@ class SoftmaxCrossEntropy:
             labels = xp.arange(classes, dtype=target.dtype, device=device_of(z))
             target = xp.astype(xp.expand_dims(target, axis=-1) == labels, z.dtype)
             if not smoothing:
-                return _of_labels(z, target, weights)
+                return _label_value_and_grad(z, target, weights)
         if smoothing:
             target = (1 - smoothing) * target + smoothing / classes
         logs = log_softmax(z)
         terms = target * logs
-        if not smoothing:  # a finite score may be so far below the largest that its logarithm is infinite
+        if not smoothing:  # a score may be so far below the largest that its log-softmax is -inf
             terms = xp.where((target == 0) & xp.isfinite(z), 0.0, terms)
         return apply_weights(weights, -xp.sum(terms, axis=-1), xp.exp(logs) - target)
 
@@ -131,7 +132,7 @@ class SoftmaxCrossEntropy:
         return softmax(z)
 
 
-def _of_labels(z: Array, label: Array, weights: Array) -> tuple[Array, Array]:
+def _label_value_and_grad(z: Array, label: Array, weights: Array) -> tuple[Array, Array]:
     """Value and gradient where ``label`` (n, c) is 1 at each row's class and 0 elsewhere.
 
     With ``s_j = exp(z_j - max(z))`` summed apart for the label and for the others::

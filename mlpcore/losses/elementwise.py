@@ -1,4 +1,4 @@
-"""What all losses of one score per target column share; a member writes its function and its derivative together."""
+"""The base class of losses with one score per target column; a subclass defines function and derivative together."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from mlpcore.typing import Array
 class ElementwiseLoss:
     """Abstract: a row's loss is ``sum_j f(z_j, t_j)`` over its columns, its gradient ``dz_j = f'(z_j, t_j)``.
 
-    A member defines ``pointwise(z, t) -> (f, f')``. Shapes: z and dz (..., n, c), target (n, c), weights (n,), or those
-    of entries (n, c), value (...). A target of shape (n,) is taken as one column.
+    A subclass defines ``pointwise(z, t) -> (f, f')``. Shapes: z and dz (..., n, c), target (n, c), weights (n,) of rows
+    or (n, c) of entries, value (...). A target of shape (n,) is taken as one column.
     """
 
     entry_weights = True
 
     def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
-        """``f(z, t)`` and its derivative for z."""
+        """``f(z, t)`` and its derivative with respect to z, for every entry."""
         raise NotImplementedError
 
     def outputs(self, target_columns: int) -> int:
@@ -26,7 +26,7 @@ class ElementwiseLoss:
         return target_columns
 
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
-        """Finite real numbers (n, c) of ``dtype``; a DataError says what else was found."""
+        """The target as (n, c) of ``dtype``; DataError unless it holds finite real numbers."""
         return real_columns(self, target, outputs, dtype)
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:

@@ -1,10 +1,10 @@
-"""Negative log-likelihoods of numbers: PoissonNLL for counts, GaussianNLL for a mean with its variance."""
+"""Negative log-likelihoods of numerical targets: PoissonNLL for counts, GaussianNLL for reals with a variance."""
 
 from typing import Any
 
 from mlpcore.configuration import check_choice, configuration
 from mlpcore.losses.elementwise import ElementwiseLoss
-from mlpcore.losses.targets import real_columns, refuse, share
+from mlpcore.losses.targets import real_columns, refuse, target_columns
 from mlpcore.namespace import namespace
 from mlpcore.numerics import apply_weights
 from mlpcore.typing import Array
@@ -12,13 +12,13 @@ from mlpcore.typing import Array
 
 @configuration
 class PoissonNLL(ElementwiseLoss):
-    """Counts of rate exp(z): ``loss = sum_j exp(z_j) - t_j z_j``, ``dz = exp(z) - t``, the logarithm as link.
+    """Negative log-likelihood of counts with rate exp(z): ``loss = sum_j exp(z_j) - t_j z_j``, ``dz = exp(z) - t``.
 
     The constant ``log(t!)`` of the likelihood is left out, so the loss may be negative. With ``constant="deviance"``
-    ``t log t - t`` is added (0 where t is 0): half the deviance, which is 0 where exp(z) is t and never less; the
-    gradient is the same. z (..., n, c), target (n, c), or (n,) for one column: numbers >= 0, counts or rates. Where
-    exp(z) overflows (z above 88 in float32, 709 in float64) value and gradient are +inf. The prediction is the rate
-    exp(z).
+    ``t log t - t`` is added (0 where t is 0): the loss is then half the deviance, which is 0 for exp(z) = t and
+    otherwise positive; the gradient is the same. z (..., n, c), target (n, c), or (n,) for one column: numbers >= 0,
+    counts or rates. Where exp(z) overflows (z above 88 in float32, 709 in float64) value and gradient are +inf. The
+    link is exp: the prediction is the rate exp(z).
 
     Source: McCullagh & Nelder (1989), "Generalized linear models", sec. 6.2; deviance: sec. 2.3.
     """
@@ -38,7 +38,7 @@ class PoissonNLL(ElementwiseLoss):
         """``exp(z) - t z``, with the constant, and ``exp(z) - t``."""
         xp = namespace(z)
         rate = xp.exp(z)
-        # inf - inf is left to no subtraction: where the rate is infinite, so is the loss.
+        # Without inf - inf: where the rate is infinite, so is the loss.
         loss = xp.where(xp.isfinite(rate), rate - t * z, rate)
         if self.constant == "deviance":
             loss = loss + (t * xp.log(xp.where(t > 0, t, 1.0)) - t)
@@ -78,14 +78,14 @@ class GaussianNLL:
 
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
         """Finite real numbers (n, outputs / 2) of ``dtype``."""
-        return real_columns(self, target, share(self, outputs, 2), dtype)
+        return real_columns(self, target, target_columns(self, outputs, 2), dtype)
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         """With the error u in standard deviations ``(s + u^2) / 2``, ``dm = u exp(-s / 2)``, ``ds = (1 - u^2) / 2``."""
         xp = namespace(z)
         mean, log_variance = _halves(z)
         error = mean - target
-        # Two factors exp(-s / 4) overflow only where the result does; where the error is 0 they must not (0 * inf).
+        # Two factors exp(-s / 4) overflow only if the result does. Where the error is 0 they are 1, to avoid 0 * inf.
         root = xp.exp(xp.where(error == 0, 0.0, -0.25 * log_variance))
         units = error * root * root
         half_square = 0.5 * units * units

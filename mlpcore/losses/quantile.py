@@ -7,7 +7,7 @@ from array_api_compat import device as device_of
 
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
-from mlpcore.losses.targets import real_columns, share
+from mlpcore.losses.targets import real_columns, target_columns
 from mlpcore.namespace import namespace
 from mlpcore.numerics import apply_weights, sign
 from mlpcore.typing import Array
@@ -22,12 +22,12 @@ class Quantile:
         loss = sum over targets and levels of  (1 - p) r  where r > 0,   -p r  where r < 0
         dz   =                                  1 - p     where r > 0,   -p    where r < 0,   0 at the kink r = 0
 
-    ``quantiles``: q levels, strictly increasing between 0 and 1. z (..., n, targets * q) goes target by target: columns
+    ``quantiles``: q levels, strictly increasing between 0 and 1. In z (..., n, targets * q) the columns
     ``j q`` to ``j q + q - 1`` are the quantiles of target column j, in the order of ``quantiles``. The target is
     (n, targets) real, or (n,) for one column. A weight of an entry (n, targets) is that of all levels of its target.
 
-    Nothing in the loss keeps the quantiles of a row from crossing, so `predict` sorts them; that never takes them
-    further from the true ones. Sources: Koenker & Bassett (1978), "Regression quantiles"; sorting: Chernozhukov,
+    Nothing in the loss keeps the quantiles of a row from crossing, so `predict` sorts them, which never increases
+    their distance to the true ones. Sources: Koenker & Bassett (1978), "Regression quantiles"; sorting: Chernozhukov,
     Fernández-Val & Galichon (2010), "Quantile and probability curves without crossing".
     """
 
@@ -53,12 +53,12 @@ class Quantile:
 
     def prepare(self, target: Array, outputs: int, dtype: Any) -> Array:
         """Finite real numbers (n, outputs / q) of ``dtype``."""
-        return real_columns(self, target, share(self, outputs, len(self.quantiles)), dtype)
+        return real_columns(self, target, target_columns(self, outputs, len(self.quantiles)), dtype)
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
-        """``sum_i w_i sum (1 - p) max(r, 0) + p max(-r, 0)``, and its slope."""
+        """``sum_i w_i sum (1 - p) max(r, 0) + p max(-r, 0)``, and its gradient."""
         xp, where = namespace(z), device_of(z)
-        # Filled on the device: a copy from the host would not survive in a captured CUDA graph.
+        # Filled on the device, as a CUDA graph cannot be captured with a copy from the host.
         p = xp.stack([xp.full((), level, dtype=z.dtype, device=where) for level in self.quantiles])
         error = self._by_target(z) - xp.expand_dims(target, axis=-1)
         above, below = xp.maximum(error, 0.0), xp.maximum(-error, 0.0)

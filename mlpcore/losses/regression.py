@@ -50,7 +50,7 @@ class AbsoluteError(ElementwiseLoss):
 
 @configuration
 class Huber(ElementwiseLoss):
-    """Half the squared distance up to ``delta``, a straight line beyond, continuous with its slope.
+    """Half the squared distance up to ``delta``, linear beyond, with a continuous derivative.
 
     With r = z - t::
 

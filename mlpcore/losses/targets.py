@@ -1,4 +1,4 @@
-"""Checks of targets that losses share. They look at numbers, once, before training."""
+"""Checks of targets that losses share. They read the values, once, before training."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from mlpcore.typing import Array
 
 
 def real_columns(who: Any, target: Array, columns: int, dtype: Any) -> Array:
-    """A finite real target as an array (n, columns) of ``dtype``; a flat one is taken as a single column."""
+    """A finite real target as an array (n, columns) of ``dtype``; a target (n,) is taken as one column."""
     xp = namespace(target)
     if target.ndim == 1:
         target = xp.expand_dims(target, axis=-1)
@@ -64,8 +64,8 @@ def refuse(who: Any, bad: Array, what: str, expected: str) -> None:
         raise DataError(f"{who!r}: y holds {what} in column {names}, expected {expected}")
 
 
-def share(who: Any, outputs: int, each: int) -> int:
-    """The number of target columns, where each takes ``each`` of the ``outputs`` scores."""
+def target_columns(who: Any, outputs: int, each: int) -> int:
+    """``outputs / each``: the number of target columns if there are ``each`` scores for every one."""
     if outputs % each:
         raise ConfigurationError(f"{who!r}: the network gives {outputs} columns, expected {each} for every column of y")
     return outputs // each

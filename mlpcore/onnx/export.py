@@ -20,17 +20,18 @@ from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Layer, Loss, Params
 
 INPUT, PREDICTION, LABEL, PROBABILITIES = "X", "prediction", "label", "probabilities"
-PARTS = ("mean", "variance")  # the names of a prediction that is a pair
+PARTS = ("mean", "variance")  # the outputs of a loss whose prediction is a pair
 
 
 def to_onnx(model: Any, path: Path | None = None, *, classes: Sequence[Any] | None = None) -> Any:
     """The `mlpcore.Model` as an ``onnx.ModelProto`` (opset 17, IR 8), also written to ``path`` where one is given.
 
-    Input ``X`` (n, columns) in the model's dtype, n free. The output ``prediction`` is what ``model.predict`` gives,
-    and ``mean`` and ``variance`` for a GaussianNLL. With ``classes``, the names of the classes, there are the outputs
-    ``label`` and ``probabilities`` instead, see `network_to_onnx`. Where an average is kept, it is what is exported.
+    The input is ``X`` (n, columns) in the model's dtype, for any n. The output ``prediction`` is the result of
+    ``model.predict``; a GaussianNLL has two outputs instead, ``mean`` and ``variance``. With ``classes``, the names of
+    the classes, the outputs are ``label`` and ``probabilities``, see `network_to_onnx`. If the model keeps a moving
+    average of its parameters, the average is exported.
 
-    Layers are in inference form. Predictions equal those of the model to rounding. An existing file is replaced
+    Layers compute as in inference. Predictions equal those of the model to rounding. An existing file is replaced
     completely or not at all. Errors: MissingDependency without the package onnx (extra ``onnx``), ConfigurationError
     for a user's own layer or loss with operations that ONNX lacks.
     """
@@ -51,13 +52,14 @@ def network_to_onnx(
     classes: Sequence[Any] | None = None,
     outputs: Callable[[Array], dict[str, Array]] | None = None,
 ) -> Any:
-    """The network with these host parameters and the link of the loss as an ``onnx.ModelProto``, for x of ``columns``.
+    """The network with its host parameters and the link of the loss as an ``onnx.ModelProto``.
 
-    It is written to ``path`` where one is given. ``outputs`` is a function from the raw scores to the outputs by name;
-    by default the output is that of the loss's link. With ``classes`` (integers, strings, booleans or floats) the
-    outputs are ``label`` and ``probabilities``, as of scikit-learn's converters:
+    The input is ``X`` (n, columns) in ``dtype``. The model is also written to ``path`` where one is given. ``outputs``
+    is a function from the raw scores to the outputs by name; by default the link of the loss is the output. With
+    ``classes`` (integers, strings, booleans or floats) the outputs are ``label`` and ``probabilities``, as of
+    scikit-learn's converters:
 
-    - as many classes as scores of a softmax: ``label`` (n,) is the likeliest class, the first of equals;
+    - as many classes as scores of a softmax: ``label`` (n,) is the most probable class, the first of equals;
     - two classes for one score of a sigmoid: ``probabilities`` (n, 2), ``label`` (n,) is the second class where its
       probability is above 1/2;
     - as many classes as scores of a sigmoid (multilabel): ``label`` (n, classes) is 1 where the probability is above
@@ -77,7 +79,7 @@ def network_to_onnx(
     params = tree_map(traced, params)
     try:
         scores = net.forward(params, x)[0]
-        results = _asked(loss, scores, classes) if outputs is None else outputs(scores)
+        results = _outputs(loss, scores, classes) if outputs is None else outputs(scores)
         results = {name: tracer.asarray(array) for name, array in results.items()}
     except ConfigurationError:
         raise
@@ -90,17 +92,17 @@ def network_to_onnx(
             f"to_onnx: the network or its loss does not work on x of shape (n, {columns}): {error}"
         ) from None
     printer = OnnxPrinter(onnx, tracer, [array.node for array in results.values()], names)
-    ends = {name: _end(array.dtype, array.shape, printer.values[array.node]) for name, array in results.items()}
+    values = {name: _value(array.dtype, array.shape, printer.values[array.node]) for name, array in results.items()}
     if classes is not None and LABEL not in results:
-        ends = {LABEL: _likeliest(printer.nodes, ends[PROBABILITIES], np.asarray(classes))} | ends
-    exported = printer.nodes.model("mlpcore", {INPUT: _end(x.dtype, x.shape, INPUT)[:2]}, ends)
+        values = {LABEL: _most_probable(printer.nodes, values[PROBABILITIES], np.asarray(classes))} | values
+    exported = printer.nodes.model("mlpcore", {INPUT: _value(x.dtype, x.shape, INPUT)[:2]}, values)
     if path is not None:
         replace_file(path, [exported.SerializeToString()])
     return exported
 
 
-def _asked(loss: Loss, scores: Array, classes: Sequence[Any] | None) -> dict[str, Array]:
-    """The outputs by name, without the label of the likeliest class."""
+def _outputs(loss: Loss, scores: Array, classes: Sequence[Any] | None) -> dict[str, Array]:
+    """The outputs by name, without the label of the most probable class, which `_most_probable` adds."""
     prediction = loss.predict(scores)
     if classes is not None:
         return _classified(loss, prediction, classes)
@@ -110,34 +112,34 @@ def _asked(loss: Loss, scores: Array, classes: Sequence[Any] | None) -> dict[str
 def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> dict[str, Array]:
     """The outputs of a classifier: probabilities, and for multilabel scores the labels."""
     names = np.asarray(classes)
-    scores, yes_or_no = probabilities.shape[-1], isinstance(loss, SigmoidCrossEntropy)
-    if not yes_or_no and not isinstance(loss, SoftmaxCrossEntropy):
+    scores, sigmoid = probabilities.shape[-1], isinstance(loss, SigmoidCrossEntropy)
+    if not sigmoid and not isinstance(loss, SoftmaxCrossEntropy):
         raise ConfigurationError(f"to_onnx: classes is {classes!r}, but {loss!r} predicts no classes; leave it out")
-    if names.shape != (scores,) and not (yes_or_no and scores == 1 and names.shape == (2,)):
-        expected = f"{scores} of them{' or 2' if yes_or_no and scores == 1 else ''}"
+    if names.shape != (scores,) and not (sigmoid and scores == 1 and names.shape == (2,)):
+        expected = f"{scores} of them{' or 2' if sigmoid and scores == 1 else ''}"
         raise ConfigurationError(f"to_onnx: classes is {classes!r}, expected {expected} for {scores} scores")
     xp = namespace(probabilities)
-    if yes_or_no and names.shape == (scores,):
+    if sigmoid and names.shape == (scores,):
         return {LABEL: xp.astype(probabilities > 0.5, xp.int64), PROBABILITIES: probabilities}
-    if yes_or_no:
+    if sigmoid:
         probabilities = xp.concat([1 - probabilities, probabilities], axis=-1)
     return {PROBABILITIES: probabilities}
 
 
-def _likeliest(nodes: Nodes, probabilities: tuple, classes: np.ndarray) -> tuple:
-    """The output with the label of the likeliest class; added here because traced arrays cannot hold strings."""
+def _most_probable(nodes: Nodes, probabilities: tuple, classes: np.ndarray) -> tuple:
+    """The output ``label``. It is made of nodes, not traced, because traced arrays cannot hold strings."""
     _, shape, value = probabilities
-    place = nodes.node("ArgMax", [value], axis=len(shape) - 1, keepdims=0)
-    return classes.dtype, shape[:-1], nodes.node("Gather", [nodes.constant(classes, "classes"), place], axis=0)
+    index = nodes.node("ArgMax", [value], axis=len(shape) - 1, keepdims=0)
+    return classes.dtype, shape[:-1], nodes.node("Gather", [nodes.constant(classes, "classes"), index], axis=0)
 
 
-def _end(dtype: Any, shape: Shape, value: str) -> tuple:
-    """An input or output of the model: dtype, shape with the free axis as "n", and the name of its value."""
-    return dtype, ["n" if dim is N else dim for dim in shape], value
+def _value(dtype: Any, shape: Shape, name: str) -> tuple:
+    """An input or output of the model: dtype, shape with the number of rows as "n", and the name of its value."""
+    return dtype, ["n" if dim is N else dim for dim in shape], name
 
 
 def _columns(net: Layer, params: Params) -> int:
-    """The number of input columns: the first length in the parameters that the first layer accepts."""
+    """The number of input columns: the first axis length of a parameter that the network accepts as one."""
     for _, leaf in named_leaves(params):
         for length in leaf.shape:
             try:
@@ -145,7 +147,7 @@ def _columns(net: Layer, params: Params) -> int:
             except ConfigurationError:
                 continue
             return length
-    raise ConfigurationError(f"to_onnx: {net!r} does not tell how many columns it takes; begin with a Linear layer")
+    raise ConfigurationError(f"to_onnx: the number of input columns of {net!r} is not known; begin with a Linear layer")
 
 
 def _onnx() -> Any:

@@ -1,8 +1,8 @@
 """Array API formulas for functions that ONNX, or onnxruntime in float64, does not have.
 
-Each is correct to a few roundings for all numbers, NaN and infinities; `mlpcore.onnx.rewriting` substitutes them. A
-branch of a ``where`` may be wrong where it is not chosen. A ``where`` loses the sign of zeros, because onnxruntime
-adds its two branches, each with zeros where the other is chosen.
+`mlpcore.onnx.rewriting` substitutes them. Each is correct to a few roundings for all numbers, NaN and infinities. In a
+``where`` both branches are computed for all entries, so a branch may be wrong where it is not chosen. A ``where`` loses
+the sign of zeros, because onnxruntime adds its two branches, each with zeros where the other is chosen.
 """
 
 import math
@@ -62,7 +62,7 @@ def trunc(xp: Any, x: Array) -> Array:
 
 
 def isfinite(xp: Any, x: Array) -> Array:
-    """Whether x is a number and not infinite."""
+    """Whether x is neither NaN nor infinite."""
     return xp.abs(x) < xp.inf
 
 
@@ -83,7 +83,7 @@ def remainder(xp: Any, x: Array, y: Array) -> Array:
 
 
 def floor_divide(xp: Any, x: Array, y: Array) -> Array:
-    """``floor(x / y)`` computed from the remainder, so that only rounding keeps the quotient from being an integer."""
+    """``floor(x / y)``, from ``(x - remainder) / y``, which is an integer up to rounding."""
     rest, opposite = _fmod(xp, x, y)
     quotient = (x - rest) / y
     quotient = xp.where(opposite, quotient - 1, quotient)
@@ -93,7 +93,7 @@ def floor_divide(xp: Any, x: Array, y: Array) -> Array:
 
 
 def _fmod(xp: Any, x: Array, y: Array) -> tuple[Array, Array]:
-    """C's ``fmod``, and whether it is not zero and has the other sign than y."""
+    """C's ``fmod``, and whether it is not zero and its sign is not that of y."""
     rest = xp.elementwise("fmod", x, y)
     return rest, xp.not_equal(rest, 0) & xp.not_equal(rest < 0, y < 0)
 

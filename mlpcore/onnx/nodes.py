@@ -31,7 +31,7 @@ class Nodes:
         return self._known[key]
 
     def constant(self, values: np.ndarray, name: str | None = None) -> str:
-        """Add a constant; returns its name. Equal constants with the same ``name``, or without one, are one."""
+        """Add a constant; returns its name. Equal constants with the same ``name``, or without one, are added once."""
         key = (name, values.dtype.str, values.shape, values.tobytes())
         if key not in self._known:
             self._known[key] = written = self._fresh(name or "constant")
@@ -43,15 +43,15 @@ class Nodes:
         return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
     def model(self, title: str, inputs: dict[str, tuple], outputs: dict[str, tuple]) -> Any:
-        """The checked model; ``inputs`` maps names to (dtype, shape), ``outputs`` to these and the name of a value."""
+        """The checked model; ``inputs`` are (dtype, shape) by name, ``outputs`` (dtype, shape, name of the value)."""
         helper, size = self.onnx.helper, sum(len(constant.raw_data) for constant in self.constants)
         if size > LARGEST:
             raise ConfigurationError(f"to_onnx: the parameters hold {size:,} bytes, more than an ONNX file can")
         for name, (*_, value) in outputs.items():
             self.nodes.append(helper.make_node("Identity", [value], [name], name=f"to {name}"))
         input_infos, output_infos = (
-            [helper.make_tensor_value_info(name, self.kind(end[0]), end[1]) for name, end in ends.items()]
-            for ends in (inputs, outputs)
+            [helper.make_tensor_value_info(name, self.kind(value[0]), value[1]) for name, value in values.items()]
+            for values in (inputs, outputs)
         )
         graph = helper.make_graph(self.nodes, title, input_infos, output_infos, self.constants)
         opset = helper.make_opsetid("", OPSET)

@@ -9,15 +9,15 @@ from mlpcore.compiler.graph import N, Node, Shape, has_rows
 from mlpcore.onnx.nodes import Nodes
 
 END = np.iinfo(np.int64).max  # the stop of a slice up to the end
-WITH_WHERE = ("float32", "float64", "int32", "int64", "uint8")  # dtypes for which onnxruntime has Where
+WITH_WHERE = ("float32", "float64", "int32", "int64", "uint8")  # dtypes of onnxruntime's Where
 
 
 class Operation(NamedTuple):
-    """An operation, the names of its operands, and ``rows()``, the name of an array (1,) with the number of rows."""
+    """An operation to be written; ``rows()`` returns the name of an array (1,) with the number of rows."""
 
     nodes: Nodes
     node: Node
-    operands: list[str]
+    operands: list[str]  # the names of their values
     rows: Callable[[], str]
 
     def write(self, operator: str, *operands: str, **attributes: Any) -> str:
@@ -43,7 +43,7 @@ class Operation(NamedTuple):
         return dict(self.node.attributes)[name]
 
 
-ENTRYWISE = {
+ELEMENTWISE = {
     **{"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "pow": "Pow"},
     **{"maximum": "Max", "minimum": "Min", "relu": "Relu", "matmul": "MatMul"},
     **{"quotient": "Div", "remainder": "Mod"},  # of integers
@@ -58,7 +58,7 @@ ENTRYWISE = {
 REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "mean": "ReduceMean", "prod": "ReduceProd"}
 
 
-def _entrywise(operator: str) -> Callable[[Operation], str]:
+def _elementwise(operator: str) -> Callable[[Operation], str]:
     return lambda op: op.write(operator, *op.operands)
 
 
@@ -117,7 +117,7 @@ def _argmax(op: Operation) -> str:
 
 
 def _reshape(op: Operation) -> str:
-    """A reshape. The number of rows is written as -1, unless another length is 0, which would leave it undefined."""
+    """A reshape. The number of rows is written as -1, unless another length is 0: then -1 would be undefined."""
     shape = op.node.shape
     if 0 not in [dim for dim in shape if dim is not N] and sum(dim is N for dim in shape) < 2:
         return op.write("Reshape", *op.operands, op.constant([-1 if dim is N else dim for dim in shape]))
@@ -129,15 +129,15 @@ def _broadcast(op: Operation) -> str:
 
 
 def _slice(op: Operation) -> str:
-    cuts = []
+    slices = []
     shapes = zip(op.node.inputs[0].shape, op.node.shape, strict=True)
     for axis, (start, step, (before, count)) in enumerate(
         zip(op.attribute("starts"), op.attribute("steps"), shapes, strict=True)
     ):
         if before is not N and (start, step, before) != (0, 1, count):
             stop = start + count * step
-            cuts.append((start, stop if stop >= 0 else -END, axis, step))
-    return op.write("Slice", *op.operands, *map(op.constant, zip(*cuts, strict=True)))
+            slices.append((start, stop if stop >= 0 else -END, axis, step))
+    return op.write("Slice", *op.operands, *map(op.constant, zip(*slices, strict=True)))
 
 
 def _take(op: Operation) -> str:
@@ -148,7 +148,7 @@ def _take(op: Operation) -> str:
 
 
 OPERATORS: dict[str, Callable[[Operation], str]] = {
-    **{name: _entrywise(operator) for name, operator in ENTRYWISE.items()},
+    **{name: _elementwise(operator) for name, operator in ELEMENTWISE.items()},
     **{name: _reduction(operator) for name, operator in REDUCTIONS.items()},
     **{"not_equal": _not_equal, "square": _square, "fmod": _fmod, "where": _where},
     **{"astype": _astype, "rows": _rows, "sum": _sum, "any": _any, "all": _all, "argmax": _argmax},

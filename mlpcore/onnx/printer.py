@@ -14,7 +14,10 @@ from mlpcore.onnx.rewriting import rewritten
 
 
 class OnnxPrinter:
-    """Prints the graph of a tracer; ``names`` are the names of its inputs, and of constants that have one."""
+    """Prints the graph of a tracer; ``names`` are the names of its inputs, and of constants that have one.
+
+    ``values`` are the names of the values of ``outputs`` in the model.
+    """
 
     def __init__(self, onnx: Any, tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> None:
         self.nodes = Nodes(onnx)
@@ -22,8 +25,8 @@ class OnnxPrinter:
         self._values: dict[Node, str] = {}
         for node in self.tracer.graph.needed():
             self._values[node] = self._write(node)
-        ends = [self._values[node] for node in self.tracer.graph.outputs]
-        self.values: dict[Node, str] = dict(zip(outputs, ends, strict=True))  # the names of the outputs
+        output_names = [self._values[node] for node in self.tracer.graph.outputs]
+        self.values: dict[Node, str] = dict(zip(outputs, output_names, strict=True))
 
     def _write(self, node: Node) -> str:
         if node.kind == "input":

@@ -21,16 +21,18 @@ from mlpcore.onnx import formulas
 FLOATS = (
     *("expm1", "log1p", "log2", "log10", "logaddexp", "hypot", "rsqrt", "trunc", "isfinite", "signbit"),
     *("copysign", "remainder", "floor_divide", "atan2"),
-)  # ONNX has no operator
+)  # floating-point operations for which ONNX has no operator
 FLOAT64 = ("cos", "tan", "cosh", "sinh", "asinh", "acosh", "atanh", "atan", "asin", "acos")  # no float64 kernel
+# onnxruntime's operators ignore NaN.
 LOSING_NAN = {"max": formulas.largest, "min": formulas.smallest, "argmax": formulas.first_largest}
 
 WHOLE = {"remainder": formulas.whole_remainder, "floor_divide": formulas.whole_floor_divide}
-MODULAR = ("add", "subtract", "multiply", "square", "negative", "equal", "not_equal")  # right in int64 for uint64 too
+# For uint64 too these can be computed in int64: the bits of the results are the same.
+MODULAR = ("add", "subtract", "multiply", "square", "negative", "equal", "not_equal")
 INTEGERS = (*MODULAR, *WHOLE, *COMPARISONS, "abs", "sign", "maximum", "minimum", "sum", "max", "min", "argmax")
-ROUNDING = ("round", "ceil", "floor", "trunc")  # do not change integers
+ROUNDING = ("round", "ceil", "floor", "trunc")  # left out for integers, which they do not change
 
-FOR_ALL = ("where", "astype", "any", "all")  # for all dtypes
+FOR_ALL = ("where", "astype", "any", "all")  # need no rewriting for any dtype
 
 
 def rewritten(tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> tuple[Tracer, dict[Node, str]]:
@@ -52,8 +54,8 @@ def rewritten(tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -
                 rewritten_nodes[node] = _rewrite(new, node, [rewritten_nodes[operand] for operand in node.inputs])
             else:
                 name, operand, words = pattern
-                of_all = (node.shape, node.dtype, node.label)
-                rewritten_nodes[node] = new.graph.add(name, node.kind, [rewritten_nodes[operand]], *of_all, **words)
+                common = (node.shape, node.dtype, node.label)
+                rewritten_nodes[node] = new.graph.add(name, node.kind, [rewritten_nodes[operand]], *common, **words)
         if node in rewritten_nodes and _origin(node) in names:
             new_names[rewritten_nodes[node]] = names[_origin(node)]
     new.graph.outputs = [rewritten_nodes[node] for node in outputs]
@@ -61,7 +63,7 @@ def rewritten(tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -
 
 
 def _constants(nodes: Sequence[Node]) -> set[Node]:
-    """The nodes that depend only on constants; without broadcasts, so that constants stay small."""
+    """The nodes that depend only on constants; broadcasts do not count, so that constants stay small."""
     constants: set[Node] = set()
     for node in nodes:
         fixed = node.kind not in ("input", "draw") and node.name not in ("rows", "broadcast_to")
@@ -102,15 +104,15 @@ def _pattern(node: Node) -> tuple[str, Node, dict[str, Any]] | None:
         return ("relu", operands[0], {}) if len(operands) == 1 else None
     if node.name != "divide" or "sum" not in [operand.name for operand in node.inputs]:
         return None
-    above, below = node.inputs
-    if above.name == "sum" and below.name == "number":
-        words = dict(above.attributes)
-        dims = [above.inputs[0].shape[axis] for axis in words["axes"]]
-        is_mean = not has_rows(dims) and 0 < math.prod(dims) == dict(below.attributes)["value"]
-        return ("mean", above.inputs[0], words) if is_mean else None
-    if above.name != "exp" or below.inputs != (above,) or above.inputs[0].name != "subtract":
+    numerator, denominator = node.inputs
+    if numerator.name == "sum" and denominator.name == "number":
+        words = dict(numerator.attributes)
+        dims = [numerator.inputs[0].shape[axis] for axis in words["axes"]]
+        is_mean = not has_rows(dims) and 0 < math.prod(dims) == dict(denominator.attributes)["value"]
+        return ("mean", numerator.inputs[0], words) if is_mean else None
+    if numerator.name != "exp" or denominator.inputs != (numerator,) or numerator.inputs[0].name != "subtract":
         return None
-    (scores, shift), words = above.inputs[0].inputs, dict(below.attributes)
+    (scores, shift), words = numerator.inputs[0].inputs, dict(denominator.attributes)
     shifted = shift.name == "max" and shift.inputs == (scores,) and dict(shift.attributes) == words
     return ("softmax", scores, words) if shifted and len(words["axes"]) == 1 else None
 
@@ -155,7 +157,7 @@ def _integers(xp: Tracer, node: Node, arrays: list[TracedArray]) -> Node:
 
 
 def _unrepeated(node: Node, inputs: list[Node]) -> list[Node]:
-    """The operands, with broadcast ones replaced by their sources where the result's shape stays the same."""
+    """The operands; a broadcast one is replaced by its source if the operation broadcasts to the same shape."""
     for i, operand in enumerate(inputs):
         if operand.name == "broadcast_to":
             unrepeated = [*inputs[:i], operand.inputs[0], *inputs[i + 1 :]]

@@ -20,7 +20,7 @@ class Adagrad:
 
     At each step::
 
-        s = s + g^2                 (s starts at initial_accumulator, and stays at the largest number there is)
+        s = s + g^2                 (s starts at initial_accumulator; it is clipped at the largest float)
         p -= rate * g / (sqrt(s) + eps)
 
     Duchi, Hazan & Singer (2011), "Adaptive subgradient methods for online learning and stochastic optimization", the
@@ -46,6 +46,6 @@ class Adagrad:
     def update(self, grads: Array, state: AdagradState, params: Array, rate: Array) -> tuple[Array, AdagradState]:
         """The formula above for one step."""
         xp, g = namespace(grads), grads
-        most = float(namespace(rate).finfo(rate.dtype).max)  # an infinite sum would stop the entry for good
-        s = xp.minimum(state.accumulator + g * g, most)
+        largest_float = float(namespace(rate).finfo(rate.dtype).max)  # an infinite sum would stop the entry for good
+        s = xp.minimum(state.accumulator + g * g, largest_float)
         return params - rate[..., None] * g / (xp.sqrt(s) + self.eps), AdagradState(s)

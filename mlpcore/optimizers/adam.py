@@ -1,4 +1,4 @@
-"""Adam, and AdamW, which is its first form with weight decay by default."""
+"""Adam, and AdamW, which is Adam with ``eps_on="corrected"`` and weight decay by default."""
 
 import math
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class AdamState(NamedTuple):
 
 
 def check_moments(owner: Any) -> None:
-    """The fields that all of this family have: rate, both betas, eps and weight decay."""
+    """Check the fields common to Adam and its variants: rate, both betas, eps and weight decay."""
     check_rate(owner)
     check_number(owner, beta1=owner.beta1, beta2=owner.beta2, least=0, below=1)
     check_number(owner, eps=owner.eps, above=0)
@@ -47,14 +47,14 @@ def adam_update(
     eps: float,
     eps_on: str,
 ) -> tuple[Array, AdamState]:
-    """One update by the formulas of `Adam`, both written as ``p -= step * m / (sqrt(v) + e)``."""
+    """One update by the formulas of `Adam`, with both values of ``eps_on`` as ``p -= step * m / (sqrt(v) + e)``."""
     xp, g, count = namespace(grads), grads, state.count + 1
     root = xp.sqrt(bias_correction(count, beta2))
     step = (rate * root / bias_correction(count, beta1))[..., None]
-    added = (eps * root)[..., None] if eps_on == "corrected" else eps
+    scaled_eps = (eps * root)[..., None] if eps_on == "corrected" else eps
     m = beta1 * state.first_moment + (1 - beta1) * g
     v = beta2 * state.second_moment + (1 - beta2) * (g * g)
-    return params - step * m / (xp.sqrt(v) + added), AdamState(count, m, v)
+    return params - step * m / (xp.sqrt(v) + scaled_eps), AdamState(count, m, v)
 
 
 @configuration
@@ -90,8 +90,8 @@ class Adam:
 
     def update(self, grads: Array, state: AdamState, params: Array, rate: Array) -> tuple[Array, AdamState]:
         """The formula above for one step."""
-        words = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
-        return adam_update(grads, state, params, rate, **words, eps_on=self.eps_on)
+        numbers = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
+        return adam_update(grads, state, params, rate, **numbers, eps_on=self.eps_on)
 
 
 @configuration
@@ -104,9 +104,9 @@ class AdamW:
         m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
         p -= rate * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps)
 
-    The same as ``Adam(weight_decay=0.01)``, under the name people look for. Algorithm 2 of Loshchilov & Hutter (2019),
-    "Decoupled weight decay regularization", in torch's form: there the decay is multiplied by the schedule only, here
-    by the whole rate.
+    The same as ``Adam(weight_decay=0.01)``. Algorithm 2 of Loshchilov & Hutter (2019),
+    "Decoupled weight decay regularization", in torch's form: the decay is multiplied by the whole rate, in the paper
+    by the schedule only.
     """
 
     learning_rate: float | Schedule = 1e-3
@@ -126,5 +126,5 @@ class AdamW:
 
     def update(self, grads: Array, state: AdamState, params: Array, rate: Array) -> tuple[Array, AdamState]:
         """The second and third line above for one step."""
-        words = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
-        return adam_update(grads, state, params, rate, **words, eps_on="corrected")
+        numbers = {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
+        return adam_update(grads, state, params, rate, **numbers, eps_on="corrected")

@@ -29,8 +29,8 @@ class NAdam:
         ahead = mu_(t+1) / (1 - M_(t+1)) * m + (1 - mu_t) / (1 - M_t) * g
         p -= rate * ahead / (sqrt(v / (1 - beta2^t)) + eps)
 
-    Dozat (2016), "Incorporating Nesterov momentum into Adam", in the form of torch and Keras, where m fades by the
-    constant beta1 and mu enters the step only.
+    Dozat (2016), "Incorporating Nesterov momentum into Adam", in the form of torch and Keras, where m decays by the
+    constant beta1 and mu enters only the step.
     """
 
     learning_rate: float | Schedule = 2e-3
@@ -57,14 +57,14 @@ class NAdam:
         mu, next_mu = self._momentum(count), self._momentum(count + 1)
         product = state.product * mu
         root = xp.sqrt(bias_correction(count, self.beta2))
-        of_mean = (rate * root * next_mu / (1 - product * next_mu))[..., None]
-        of_gradient = (rate * root * (1 - mu) / (1 - product))[..., None]
+        rate_of_moment = (rate * root * next_mu / (1 - product * next_mu))[..., None]
+        rate_of_gradient = (rate * root * (1 - mu) / (1 - product))[..., None]
         m = self.beta1 * state.first_moment + (1 - self.beta1) * g
         v = self.beta2 * state.second_moment + (1 - self.beta2) * (g * g)
-        step = (of_mean * m + of_gradient * g) / (xp.sqrt(v) + (self.eps * root)[..., None])
+        step = (rate_of_moment * m + rate_of_gradient * g) / (xp.sqrt(v) + (self.eps * root)[..., None])
         return params - step, NAdamState(count, product, m, v)
 
     def _momentum(self, count: Array) -> Array:
         """``mu_t``."""
-        fading = namespace(count).exp(count * (self.momentum_decay * math.log(0.96)))
-        return self.beta1 * (1 - 0.5 * fading)
+        decay = namespace(count).exp(count * (self.momentum_decay * math.log(0.96)))
+        return self.beta1 * (1 - 0.5 * decay)

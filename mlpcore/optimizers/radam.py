@@ -9,10 +9,10 @@ from mlpcore.typing import Array, Schedule
 
 
 def sample_length(count: Array, beta: float) -> Array:
-    """``rho_t = (1 + beta) / (1 - beta) - 2 t beta^t / (1 - beta^t)``: how many gradients the average v stands for.
+    """``rho_t = (1 + beta) / (1 - beta) - 2 t beta^t / (1 - beta^t)``: the effective number of gradients in v.
 
-    At first rho_t is near t, yet the difference of two numbers near ``2 / (1 - beta)``: in float32 and with beta =
-    0.9999 nothing would be left of it. With ``x = -log(beta)`` and ``L(z) = coth(z) - 1/z`` the same number is
+    In the first steps rho_t is near t, but the formula subtracts two numbers near ``2 / (1 - beta)``: in float32 and
+    with beta = 0.9999 all digits would cancel. With ``x = -log(beta)`` and ``L(z) = coth(z) - 1/z`` the same number is
     ``t - t L(t x / 2) + L(x / 2)``, which a few terms of L give exactly while ``t x`` is small.
     """
     xp = namespace(count)
@@ -46,7 +46,7 @@ class RAdam:
 
     Algorithm 2 of Liu et al. (2020), "On the variance of the adaptive learning rate and beyond", with torch's two
     choices: the bound 5 (the paper has 4), and eps on the root of the uncorrected v (the paper has none). For beta2 up
-    to 2/3 rho never passes 5.
+    to 2/3 rho never exceeds 5.
     """
 
     learning_rate: float | Schedule = 1e-3

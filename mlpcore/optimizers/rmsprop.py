@@ -10,7 +10,7 @@ from mlpcore.typing import Array, Schedule
 
 
 class RMSpropState(NamedTuple):
-    """The moving average of the squared gradient (..., P), and the velocity: the same, () without momentum."""
+    """The moving average of the squared gradient (..., P), and the velocity (..., P), or () without momentum."""
 
     second_moment: Array
     velocity: Array

@@ -27,10 +27,10 @@ class SGD:
                   nesterov:                                p -= rate * g + momentum v
 
     While the rate is constant both take the same steps. When it changes, the first applies the new rate to all past
-    gradients at once, the second lets each keep the rate of its own time. ``"velocity"`` is torch's form.
+    gradients at once, in the second each keeps the rate of its own step. ``"velocity"`` is torch's form.
     ``"gradient"`` is scikit-learn's, and equations 1 and 2 of Sutskever, Martens, Dahl & Hinton (2013), "On the
-    importance of initialization and momentum in deep learning", both with v of the opposite sign. ``nesterov`` takes
-    the step of momentum once more in advance, as torch and scikit-learn do; it needs a momentum above 0. Without
+    importance of initialization and momentum in deep learning", both with v of the opposite sign. ``nesterov`` adds
+    the momentum term of the next step in advance, as torch and scikit-learn do; it needs a momentum above 0. Without
     momentum there is no state.
     """
 
@@ -61,8 +61,8 @@ class SGD:
         rate = rate[..., None]
         if not self.momentum:
             return params - rate * grads, ()
-        early = self.rate_on == "gradient"
-        g = rate * grads if early else grads
+        rate_first = self.rate_on == "gradient"
+        g = rate * grads if rate_first else grads
         v = self.momentum * state.velocity + g
         step = g + self.momentum * v if self.nesterov else v
-        return params - (step if early else rate * step), SGDState(v)
+        return params - (step if rate_first else rate * step), SGDState(v)

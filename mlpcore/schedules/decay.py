@@ -1,4 +1,4 @@
-"""Schedules that only fall: in steps, by a power law, or along a curve to a horizon."""
+"""Schedules that only fall: in steps, exponentially, by a power law, or along a curve that ends at a horizon."""
 
 import math
 
@@ -41,7 +41,7 @@ class StepDecay:
 
     def __call__(self, count: Array) -> Array:
         """The rate after ``count`` updates."""
-        # By the logarithm: float32 rounds a factor near 1 by 6e-8, which a power of a million makes 6 %.
+        # By exp and log: rounding a factor near 1 to float32 changes it by 6e-8, and its power of a million by 6 %.
         return self.initial * namespace(count).exp(count // self.every * math.log(self.factor))
 
 

@@ -1,4 +1,4 @@
-"""Learning rates, numbers or schedules: their check, and their value at an update."""
+"""Checks a learning rate, a number or a schedule, and computes its value."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def check_rate(owner: Any) -> None:
 
 
 def rate_at(learning_rate: float | Schedule, count: Array) -> Array:
-    """The learning rate after ``count`` updates, of the dtype and shape of the float array ``count``."""
+    """The learning rate after ``count`` updates, with the dtype and shape of the float array ``count``."""
     if callable(learning_rate):
         return learning_rate(count)
     return namespace(count).full_like(count, learning_rate)

@@ -10,7 +10,7 @@ from mlpcore.typing import Array, Schedule
 
 @configuration
 class WarmUp:
-    """A linear rise from ``start`` to the first rate of ``learning_rate``, a number or a schedule, and then that.
+    """A linear rise from ``start`` to the first rate of ``learning_rate``, a number or a schedule, which then follows.
 
     The rate::
 

@@ -34,12 +34,13 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
     ) -> Problem:
         """The checked data; sets ``n_features_in_`` and related attributes.
 
-        For validation data, ``training`` is the problem of the training data.
+        ``once`` means a ``partial_fit``, ``first`` a fit that starts from new parameters. For validation data,
+        ``training`` is the problem of the training data.
         """
         raise NotImplementedError
 
     def _score_of(self, prediction: Tree, y: Any, weights: np.ndarray | None) -> float:
-        """The score of the loss's prediction (accuracy or R2); NaN where the prediction is not finite."""
+        """The accuracy, or R2, of ``prediction``, which the loss has made from scores; NaN where it is not finite."""
         raise NotImplementedError
 
     def _link(self) -> str:
@@ -78,17 +79,20 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         return self._problem(*validation, *[None] * (3 - len(validation)), once=True, first=False, training=training)
 
     def _outputs(self, X: Any, function: Callable[[Loss, Array], Tree], method: str, depth: int | None = None) -> Tree:
-        """``function(loss, scores)`` for the rows of X, as arrays of X's library."""
+        """``function(loss, scores)`` for the rows of X, as arrays of X's library.
+
+        ``depth`` is the number of layers to compute, None for all. ``method`` is named in errors.
+        """
         self._check_fitted()
         inputs.check_library(self, X, method)
         x = inputs.rows(self, X)
         return self._predictor(function, self.coefs_, self.intercepts_, x, depth)
 
     def _check_fitted(self) -> None:
-        """Run scikit-learn's check only where it will raise, as it takes a third of the time of a prediction."""
+        """NotFittedError before a fit; scikit-learn's check, a third of a prediction's time, runs only then."""
         if "_predictor" not in self.__dict__:
             check_is_fitted(self)
-            raise NotFittedError(f"This {type(self).__name__} has attributes of a fit, but was not fitted; call fit.")
+            raise NotFittedError(f"This {type(self).__name__} has fitted attributes, but was never fitted; call fit.")
 
     @property
     def _n_features_out(self) -> int:
@@ -97,7 +101,8 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
     def to_model(self, backend: str = "numpy", device: Any = None) -> Model:
         """The fitted network as an `mlpcore.Model` with a copy of its parameters, to save, export or train further.
 
-        Its loss is the true one, also where ``compat="sklearn"`` reports another.
+        Its loss is the true one, also with ``compat="sklearn"``, which reports another value. ``backend`` and
+        ``device`` are as for `mlpcore.Model`. NotFittedError before a fit.
         """
         self._check_fitted()
         predictor = self._predictor
@@ -153,7 +158,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
 
 
 def validation_rows(validation_data: Any, X_val: Any, y_val: Any, sample_weight_val: Any) -> Any:
-    """Validation data, passed as one argument, or as three, which a pipeline can transform."""
+    """The validation data of a fit, ``(X, y[, sample_weight])`` or None; ValueError where it is passed in both ways."""
     if X_val is None and y_val is None and sample_weight_val is None:
         return validation_data
     if validation_data is not None:

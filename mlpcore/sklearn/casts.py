@@ -1,6 +1,6 @@
 """Rejects values that scikit-learn's checks would silently cast to numbers.
 
-These are texts, dates, durations, decimals and categories in X, in sample weights and in the target of a regressor,
+These are strings, dates, durations, decimals and categories in X, in sample weights and in the target of a regressor,
 masked entries, and missing labels.
 """
 
@@ -19,7 +19,8 @@ from mlpcore.errors import DataError
 from mlpcore.sklearn import labels
 from mlpcore.training import frames
 
-NO_NUMBERS = (str, bytes, Decimal, date, time, timedelta, np.datetime64, np.timedelta64)  # though some can be cast
+# NumPy casts some objects of these types to numbers, such as "3" or a duration.
+NO_NUMBERS = (str, bytes, Decimal, date, time, timedelta, np.datetime64, np.timedelta64)
 
 
 def is_foreign(x: Any) -> bool:
@@ -49,7 +50,7 @@ def host_target(y: Any, *, numeric: bool) -> Any:
 def of_numbers(name: str, x: Any) -> Any:
     """``x`` in a form that scikit-learn's checks accept, mostly unchanged; DataError where they would cast non-numbers.
 
-    Objects that are no tables are left to these checks, which reject them.
+    Objects that are not tables are returned as they are: those checks reject them.
     """
     if issparse(x) or is_foreign(x):
         return x
@@ -65,9 +66,9 @@ def of_numbers(name: str, x: Any) -> Any:
         raise DataError(f"{name} has masked entries, which would count as data; drop these rows or use filled(value)")
     try:
         host = np.asarray(x)
-    except TypeError:  # dates beside numbers
+    except TypeError:  # NumPy has no common dtype for dates and numbers
         host = np.asarray(x, dtype=object)
-    except ValueError:  # no rectangle
+    except ValueError:  # nested lists of different lengths
         return x
     if host.ndim and host.dtype.kind not in "biufcO":
         raise DataError(f"{name} has dtype {host.dtype}, expected numbers; {frames.ADVICE}")
@@ -79,14 +80,15 @@ def of_numbers(name: str, x: Any) -> Any:
 def _refuse_entries(name: str, entries: np.ndarray, title: Any = None) -> None:
     """Raise a DataError that names the first object that is not a number, with its row and column title.
 
-    In an array X only objects that could be cast to a number, and pandas' NA; scikit-learn has an error for others.
+    If X is an array (no ``title``), only objects of `NO_NUMBERS` and pandas' NA are rejected here; scikit-learn's own
+    checks reject the others.
     """
     kinds = set(map(type, entries.flat))
     bad = tuple(kind for kind in kinds if issubclass(kind, NO_NUMBERS) or kind.__name__ == "NAType")
     if title is not None or name != "X":
         bad += tuple(kind for kind in kinds if not issubclass(kind, (Real, np.bool_, type(None))))
-    for at, entry in zip(np.ndindex(entries.shape), entries.flat, strict=True) if bad else ():
+    for index, entry in zip(np.ndindex(entries.shape), entries.flat, strict=True) if bad else ():
         if isinstance(entry, bad):
-            where = f"in row {at[0]}" + ("" if title is None else f" of column {title!r}")
+            where = f"in row {index[0]}" + ("" if title is None else f" of column {title!r}")
             kind = type(entry).__name__
             raise DataError(f"{name} has {entry!r} ({kind}) {where}, expected numbers; {frames.ADVICE}")

@@ -36,9 +36,9 @@ def class_factors(class_weight: Any, y: Any, labels: Labels, training: Any) -> n
 def check_class_weight(class_weight: Any, labels: Labels, listed: bool) -> None:
     """A ValueError where ``class_weight`` does not fit the classes.
 
-    It may name a class that has no row. A name that is no class is an error if all classes are known (``listed``), or
-    if only one of name and classes is a string. Otherwise it is a warning if a class has no weight, which may have been
-    meant.
+    A key may be a class without rows. A key that is no class is an error if all classes are known (``listed``), or if
+    it is a string and the classes are not, or the reverse. Otherwise it causes a warning if some class has no weight,
+    because the key may be a misspelt class.
     """
     if isinstance(class_weight, str):
         return
@@ -74,6 +74,6 @@ def _columns(y: Any) -> list[np.ndarray]:
 
 
 def _by_class(class_weight: dict, y: np.ndarray) -> np.ndarray:
-    """The weight of every row's class."""
+    """The weight of every row by its class, (n,)."""
     values, positions = np.unique(y, return_inverse=True)
     return np.array([float(class_weight.get(label, 1.0)) for label in distinct(values)])[positions.reshape(-1)]

@@ -1,4 +1,4 @@
-"""MLPClassifier: scikit-learn's interface on any backend, with more options."""
+"""MLPClassifier: scikit-learn's interface, on any backend and with more options."""
 
 from typing import Any
 
@@ -24,22 +24,33 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """A multilayer perceptron that predicts classes and their probabilities: scikit-learn's `MLPClassifier`, and more.
 
     The arguments up to ``max_fun``, the methods and the fitted attributes are scikit-learn's, and so are the numbers
-    for the same integer ``random_state``. What follows is mlpcore's own:
+    for the same integer ``random_state``.
 
-    ``activation`` may also be any of leaky_relu, elu, selu, gelu, silu, mish, softplus, a layer of mlpcore, or a list
-    with one for each hidden layer. ``solver`` may also be adamw, nadam, radam, rmsprop, adagrad, lion, or an optimizer
-    of mlpcore with its own rate. ``learning_rate`` may also be "cosine", "linear" or "one_cycle", over the whole fit
-    and for every solver but lbfgs, or a schedule of mlpcore.
+    Three of these arguments accept more values than in scikit-learn:
 
-    ``backend``: "auto" uses the library and device of X (NumPy for lists and tables), or the name of a backend.
-    ``device``: one of the backend's. ``dtype``: "float32" or "float64", None keeps that of X. ``compile``: "auto", True
-    or False, see `mlpcore.Model`. ``class_weight``: a dict of label to weight, or "balanced". ``dropout``: the rate
-    after every hidden layer, or one for each. ``normalization``: "batch", "layer" or "rms", before every hidden
-    activation. ``weight_decay``: decoupled; None is the solver's default. ``clip_norm``: the maximum norm of the
-    gradient. ``scoring``: the score of early stopping, a scorer's name or a function ``(estimator, X, y)``, with
-    ``sample_weight`` if it takes that, "loss" for the validation loss, None for the accuracy. ``callbacks``: mlpcore's,
-    called between epochs. ``progress``: a progress line for every fit.
-    ``compat="sklearn"``: scikit-learn's behaviour where mlpcore corrects it, see docs/estimators.md.
+    activation: Also "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", a layer of mlpcore, or a list with
+        one entry for each hidden layer.
+    solver: Also "adamw", "nadam", "radam", "rmsprop", "adagrad", "lion", or an optimizer of mlpcore, which has its own
+        learning rate.
+    learning_rate: Also "cosine", "linear" or "one_cycle", schedules over the whole fit for every solver but lbfgs, or a
+        schedule of mlpcore.
+
+    The other arguments are mlpcore's own:
+
+    backend: The name of a backend, or "auto" for the library and device of X (NumPy for lists and tables).
+    device: A device of the backend; None for its default, or with "auto" the device of X.
+    dtype: "float32" or "float64"; None keeps that of X.
+    compile: "auto", True or False, see `mlpcore.Model`.
+    class_weight: A dict of label to weight, or "balanced". For multilabel targets a list with a dict for each column.
+    dropout: The rate after every hidden layer, or a list with one for each.
+    normalization: "batch", "layer" or "rms", before every hidden activation; None for none.
+    weight_decay: Decoupled weight decay; None for the solver's default.
+    clip_norm: The maximum norm of the gradient; None for no limit.
+    scoring: The score of early stopping: the name of a scorer, a function ``(estimator, X, y)`` that may also take
+        ``sample_weight``, "loss" for the negative validation loss, or None for the accuracy.
+    callbacks: Callbacks of mlpcore, called between epochs.
+    progress: Whether a fit shows a progress line.
+    compat: "sklearn" for scikit-learn's behaviour where mlpcore corrects it, see docs/estimators.md; or None.
 
     >>> from mlpcore.sklearn import MLPClassifier
     >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["no", "yes", "yes", "no"]
@@ -103,18 +114,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> "MLPClassifier":
-        """Fit the classifier to the classes y of the rows X: labels of any kind, or a table of 0 and 1 (multilabel).
+        """Fit the classifier to the rows X (n, features) and their classes y; returns the classifier.
+
+        y is labels (n,), all of one type, or a table (n, labels) of zeros and ones (multilabel). ``sample_weight`` (n,)
+        multiplies the losses of the rows.
 
         ``validation_data`` is (X, y) or (X, y, sample_weight). Its loss is recorded in ``validation_loss_curve_``, and
         early stopping uses it instead of held-out rows of X. It may also be passed as ``X_val``, ``y_val`` and
         ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` transforms.
+
+        ValueError for arguments or data that cannot be used. A fit that raises an exception leaves the estimator
+        unchanged.
         """
         return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> "MLPClassifier":
-        """Train for one epoch over these rows. ``classes`` are all classes, required in the first call only."""
+        """Train for one epoch over these rows; arguments are as in `fit`, and solver="lbfgs" has no such method.
+
+        ``classes`` lists all classes. It is required in the first call, and optional in later ones.
+        """
         fresh = getattr(self, "classes_", None) is None
         try:
             if classes is not None:
@@ -129,7 +149,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             raise
 
     def predict(self, X: Any) -> Any:
-        """The most probable class of every row; for multilabel targets a table of zeros and ones."""
+        """The most probable class of every row, (n,); for multilabel targets a table (n, labels) of zeros and ones."""
         probabilities = self._outputs(X, links.predictions, "predict")
         return in_library_of(probabilities, self._labels.decode(to_host(probabilities)))
 

@@ -49,7 +49,7 @@ class Draws:
         return train, held
 
     def order(self, rows: int) -> np.ndarray:
-        """The order of the next epoch: a permutation of the last one's."""
+        """The row order (rows,) of the next epoch: a random permutation of the order of the last one."""
         if self.last is None or self.last.size != rows:
             self.last = np.arange(rows)
         permutation = np.arange(rows)

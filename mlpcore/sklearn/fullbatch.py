@@ -40,17 +40,16 @@ def objective(trainer: Trainer, data: Dataset) -> Callable[[Array], tuple[Array,
     backend, layout, l2 = trainer.backend, trainer.layout, trainer.rules.l2
     xp = backend.xp
     sums = value_and_grad(trainer.net, trainer.loss)
-    noise = trainer.net.noise(
-        Stream(0), tuple(x.shape), trainer.dtype
-    )  # no layer is random, and none looks at all rows
+    # Without random numbers: lbfgs allows no dropout. Rows are independent: it allows no batch normalization.
+    noise = trainer.net.noise(Stream(0), tuple(x.shape), trainer.dtype)
 
-    def whole(x: Array, target: Array, weights: Array, vector: Array) -> tuple[Array, Array]:
+    def loss_and_gradient(x: Array, target: Array, weights: Array, vector: Array) -> tuple[Array, Array]:
         value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
         return value, layout.flat(grads)
 
     total = move(namespace(weights).sum(weights_of_rows(weights)), backend)
     trainer.compilation.decide(x.shape[0], x.shape[0], layout.size)
-    compiled = backend.compile.function(whole, trainer.compilation, (0, 1, 2))
+    compiled = backend.compile.function(loss_and_gradient, trainer.compilation, (0, 1, 2))
 
     def evaluate(vector: Array) -> tuple[Array, Array]:
         if backend.owns(x):
@@ -60,23 +59,22 @@ def objective(trainer: Trainer, data: Dataset) -> Callable[[Array], tuple[Array,
             for start in range(0, x.shape[0], count):
                 stop = min(start + count, x.shape[0])
                 rows, targets, row_weights = (rows_on_backend(array, start, stop, backend) for array in data)
-                block_value, block_gradient = whole(rows, targets, row_weights, vector)
+                block_value, block_gradient = loss_and_gradient(rows, targets, row_weights, vector)
                 value, g = value + block_value, g + block_gradient
         decayed = vector[: layout.decayed]
-        pull = l2 * decayed
-        penalty = xp.concat([pull, xp.zeros_like(vector[layout.decayed :])])
-        return (value + 0.5 * xp.sum(pull * decayed)) / total, (g + penalty) / total
+        shrinkage = l2 * decayed
+        penalty_gradient = xp.concat([shrinkage, xp.zeros_like(vector[layout.decayed :])])
+        return (value + 0.5 * xp.sum(shrinkage * decayed)) / total, (g + penalty_gradient) / total
 
     return evaluate
 
 
 def train(trainer: Trainer, data: Dataset, *, max_iter: int, max_fun: int, tol: float, verbose: bool) -> Solved:
-    """Minimise the objective from the trainer's parameters on, which become the result.
+    """Minimise the objective, starting at the trainer's parameters, which are then replaced by the result.
 
-    ``tol`` bounds the largest entry of the gradient.
-
-    ConvergenceWarning where that is not reached. Ctrl-C ends with the last iterate and a warning. ValueError where the
-    parameters are not finite.
+    Training ends when no entry of the gradient is larger than ``tol``. ConvergenceWarning where training ends
+    before that, for example at the limit of iterations. Ctrl-C ends training with the last iterate and a warning.
+    ValueError where the parameters are not finite.
     """
     function = objective(trainer, data)
     start, xp = trainer.state.params + 0, trainer.backend.xp
@@ -109,30 +107,30 @@ class Limits(NamedTuple):
 
 def _with_scipy(function: Callable, start: np.ndarray, layout: Layout, limits: Limits, report: Callable) -> Solved:
     """SciPy's L-BFGS-B on a float64 vector without the layout's padding, as scikit-learn runs it."""
-    inside = np.concatenate([np.arange(slot.start, slot.stop) for slot in layout.slots.values()])
+    used = np.concatenate([np.arange(slot.start, slot.stop) for slot in layout.slots.values()])
 
-    def whole(packed: np.ndarray) -> np.ndarray:
+    def padded(packed: np.ndarray) -> np.ndarray:
         vector = np.zeros_like(start)
-        vector[inside] = packed
+        vector[used] = packed
         return vector
 
     def values(packed: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, g = function(whole(packed))
-        return float(loss), g[inside].astype(np.float64)
+        loss, g = function(padded(packed))
+        return float(loss), g[used].astype(np.float64)
 
     def callback(intermediate_result: Any) -> None:
-        report(whole(intermediate_result.x), float(intermediate_result.fun))
+        report(padded(intermediate_result.x), float(intermediate_result.fun))
 
     result = scipy.optimize.minimize(
         values,
-        start[inside].astype(np.float64),
+        start[used].astype(np.float64),
         method="L-BFGS-B",
         jac=True,
         options={"maxfun": limits.max_fun, "maxiter": limits.max_iter, "gtol": limits.tol},
         callback=callback,
     )
     iterations = _check_optimize_result("lbfgs", result, limits.max_iter)
-    return Solved(whole(result.x), float(result.fun), iterations)
+    return Solved(padded(result.x), float(result.fun), iterations)
 
 
 def _on_device(function: Callable, start: Array, layout: Layout, limits: Limits, report: Callable) -> Solved:

@@ -1,4 +1,4 @@
-"""Targets of a regressor with gaps: what the fit gets in their place, and the score of what is there."""
+"""Targets of a regressor with gaps: their replacement for the fit, and the R2 of the observed entries."""
 
 from typing import Any
 
@@ -13,8 +13,9 @@ from mlpcore.training.missing import without_gaps
 
 
 def without_missing(y: Any) -> tuple[Any, np.ndarray | None]:
-    """y on the host with a number in the place of each gap (None, NaN, pandas' NA), and which entries (n, c) were
-    there, None for all; as `mlpcore.training.missing.without_gaps`. What is no table of numbers is left to the checks.
+    """y on the host with a number in place of each gap (None, NaN, pandas' NA), and the mask (n, c) of the other
+    entries, or None if there is no gap; see `mlpcore.training.missing.without_gaps`. Objects that are no tables of
+    numbers are left to scikit-learn's checks.
     """
     if y is None or issparse(y):
         return y, None
@@ -56,7 +57,7 @@ def r2_of_observed(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | N
 
 
 def _with_nan(y: Any) -> Any:
-    """An array of objects with NaN in the place of those that are missing; all else unchanged."""
+    """An array of objects with NaN in place of missing ones; anything else unchanged."""
     if isinstance(y, np.ma.MaskedArray):
         return y
     try:

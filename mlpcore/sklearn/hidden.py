@@ -16,18 +16,18 @@ class HiddenActivations:
     knows the names of the last hidden layer."""
 
     def transform(self, X: Any, layer: int = -1) -> Any:
-        """The activations of a hidden layer, (n, width): ``layer`` 0 is the first, -1 the last of the hidden ones.
+        """The activations (n, width) of a hidden layer; ``layer`` is its number, 0 for the first, -1 for the last.
 
         With `set_output` the result is a frame whose columns are named for the chosen layer; `get_feature_names_out`
-        gives the names of the last hidden layer.
+        gives the names of the last hidden layer. ValueError if there is no such layer.
         """
         estimator: Any = self
         estimator._check_fitted()
         number = hidden_layer(estimator, layer)
-        ends = [
-            i for i, layer_inside in enumerate(estimator._predictor.net.children) if isinstance(layer_inside, Linear)
-        ]
-        activations = estimator._outputs(X, _scores, "transform", ends[number + 1])
+        children = estimator._predictor.net.children
+        linear = [i for i, child in enumerate(children) if isinstance(child, Linear)]
+        # The output of a hidden layer is the input of the next `Linear`.
+        activations = estimator._outputs(X, _scores, "transform", linear[number + 1])
         prefix, width = type(self).__name__.lower(), activations.shape[1]
         named = SimpleNamespace(
             get_feature_names_out=lambda: np.array([f"{prefix}{i}" for i in range(width)], dtype=object),

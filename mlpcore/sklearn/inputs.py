@@ -17,8 +17,8 @@ from mlpcore.sklearn.casts import host_target, is_foreign, of_numbers
 from mlpcore.training.ingest import ingest_rows
 from mlpcore.typing import Array
 
-PLAIN = 1 << 14  # the most numbers of an X that is checked without scikit-learn
-FLOATS = (np.float64, np.float32)  # dtypes that are kept; all others become the first
+PLAIN = 1 << 14  # entries of the largest X for which a prediction skips scikit-learn's checks, see `_is_plain`
+FLOATS = (np.float64, np.float32)  # dtypes of X that are kept; all others are converted to the first
 
 
 def backend_for(estimator: Any, X: Any) -> Backend:
@@ -42,7 +42,8 @@ def dtype_of(x: Any, dtype: str | None) -> str:
 
 
 def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool) -> tuple[Any, Any]:
-    """``(x, y)`` checked: x a C-ordered array, CSR table, or array of its own library; y on the host, 1-D if possible.
+    """``(x, y)`` checked: x (n, features) is a C-ordered NumPy array, a CSR table, or an array of X's library on its
+    device; y is on the host, (n,) or (n, columns) with two columns or more.
 
     Sets (``reset``) or checks ``n_features_in_`` and ``feature_names_in_``.
     """
@@ -75,7 +76,7 @@ def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool)
 
 
 def rows(estimator: Any, X: Any) -> Any:
-    """X for a prediction, checked against the fit."""
+    """X for a prediction, checked: finite numbers in the columns of the fit."""
     if type(X) is np.ndarray and _is_plain(estimator, X):
         return X
     if is_foreign(X):
@@ -97,7 +98,7 @@ def _is_plain(estimator: Any, X: np.ndarray) -> bool:
 
 
 def foreign_rows(estimator: Any, X: Any, *, reset: bool) -> Array:
-    """An array of another library, checked to be a table of finite numbers, on its device; float64 stays float64."""
+    """X, an array of another library, checked to be a table of finite numbers. Device and float64 are kept."""
     backend = get_backend(library_of(X) or "numpy", device_of(X))
     dtype = dtype_of(X, None)
     with backend.scope(dtype):
@@ -113,7 +114,7 @@ def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
     numbers = to_host(sample_weight) if is_foreign(sample_weight) else of_numbers("sample_weight", sample_weight)
     weights = _check_sample_weight(numbers, np.empty((count, 1)), dtype=np.float64)
     if np.any(weights < 0):
-        raise ValueError(f"Negative values in data passed to `sample_weight`: the least is {weights.min():g}.")
+        raise ValueError(f"Negative values in data passed to `sample_weight`: the smallest is {weights.min():g}.")
     if not np.any(weights > 0):
         raise ValueError("Sample weights must contain at least one non-zero number.")
     return weights

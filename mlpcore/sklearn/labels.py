@@ -60,13 +60,16 @@ class Labels:
         return LINKS[self.kind]
 
     def encode(self, y: Any) -> np.ndarray:
-        """int32 class numbers (n,) for softmax, else 0 and 1 (n, outputs). Every label of y must be a class."""
+        """y encoded for the loss: int32 class numbers (n,) if multiclass, else int8 zeros and ones (n, outputs).
+
+        Every label of y must be a class.
+        """
         if self.kind == "multilabel-indicator":
             dense = y.toarray() if issparse(y) else np.asarray(y)
             return (dense != 0).astype(np.int8)
-        place = {label: number for number, label in enumerate(distinct(self.classes))}
+        class_numbers = {label: number for number, label in enumerate(distinct(self.classes))}
         values, positions = np.unique(y, return_inverse=True)
-        numbers = np.array([place[label] for label in distinct(values)], dtype=np.int32)[positions.reshape(-1)]
+        numbers = np.array([class_numbers[label] for label in distinct(values)], dtype=np.int32)[positions.reshape(-1)]
         if self.kind == "multiclass":
             return numbers
         return (numbers > 0).astype(np.int8)[:, None]
@@ -85,15 +88,16 @@ class Labels:
 
 
 def distinct(labels: np.ndarray) -> list[Any]:
-    """Labels as Python objects, which compare exactly for every dtype; dates stay NumPy objects."""
+    """The entries as Python objects, which compare exactly whatever the dtype; dates stay scalars of NumPy."""
     return list(labels) if labels.dtype.kind in "mM" else labels.tolist()
 
 
 def of_one_type(name: str, labels: Any) -> Any:
     """Host labels as an array of one type without missing labels; a sparse table unchanged.
 
-    Objects become strings, integers, booleans or floats. DataError for a missing label, with its row, for labels of
-    several types, and for other types. Objects that are no arrays are left to scikit-learn's checks.
+    Arrays of objects become arrays of strings, integers, booleans or floats. DataError for a missing label, with its
+    row, for labels of several types, and for labels of any other type. What is not an array is returned unchanged, for
+    scikit-learn's checks.
     """
     if issparse(labels):
         return labels
@@ -102,8 +106,8 @@ def of_one_type(name: str, labels: Any) -> Any:
     try:
         array = np.asarray(labels)
         if isinstance(labels, (list, tuple)) and array.dtype.kind not in "biu":
-            array = np.asarray(labels, dtype=object)  # NumPy would turn numbers next to strings into strings
-    except ValueError:  # no rectangle
+            array = np.asarray(labels, dtype=object)  # else NumPy converts numbers beside strings to strings
+    except ValueError:  # nested lists of different lengths
         return labels
     if array.dtype.kind in "STV":  # bytes, strings of variable width, records
         array = array.astype(object)
@@ -112,17 +116,17 @@ def of_one_type(name: str, labels: Any) -> Any:
 
 
 def _typed(name: str, labels: np.ndarray) -> np.ndarray:
-    """Object labels as an array of their own type."""
+    """An object array of labels as an array of their own dtype."""
     kinds = set(map(type, labels.flat))
     if all(issubclass(kind, str) for kind in kinds):
         return labels
-    said = ", ".join(sorted(kind.__name__ for kind in kinds))
+    type_names = ", ".join(sorted(kind.__name__ for kind in kinds))
     if not all(issubclass(kind, (Real, np.bool_)) and not issubclass(kind, np.timedelta64) for kind in kinds):
         raise DataError(
-            f"Unknown label type: {name} has labels of type {said}, expected texts, integers or booleans, all of one "
-            "kind; astype(str) makes them texts"
+            f"Unknown label type: {name} has labels of type {type_names}, expected strings, integers or booleans, "
+            "all of one type; astype(str) makes them strings"
         )
     array = np.array(labels.tolist())
     if array.dtype == object or array.tolist() != labels.tolist():
-        raise DataError(f"{name} has numbers as labels that no dtype of NumPy can hold; astype(str) makes them texts")
+        raise DataError(f"{name} has numbers as labels that no dtype of NumPy can hold; astype(str) makes them strings")
     return array

@@ -33,7 +33,8 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         stopping, log.loss_curve = continued_rule(stopping, estimator), list(getattr(estimator, "loss_curve_", ()))
         log.rows_seen = getattr(estimator, "t_", 0)
         log.validation_loss_curve = getattr(estimator, "validation_loss_curve_", None)
-    if first or estimator.compat is None:  # scikit-learn's warm start overwrites the best weights of the fit before
+    # In scikit-learn a warm start that finds no better weights ends with its last ones.
+    if first or estimator.compat is None:
         stopping.begin(model)
     data = start.data()
     if issparse(data[0]) and not getattr(model.trainer.run, "densifies", False):
@@ -52,7 +53,7 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
     )
     weights = weights_of_rows(weights_or_ones(problem))
     train(model, Batches(data, weights, rows, batch_size), draws, plan, rate, stopping, log)
-    goes_on = once or estimator.warm_start or estimator.compat == "sklearn"
+    keeps_state = once or estimator.warm_start or estimator.compat == "sklearn"
     attributes: dict[str, Any] = {
         "n_iter_": log.epochs,
         "t_": log.rows_seen,
@@ -62,7 +63,9 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         "validation_scores_": stopping.scores if stopping.early_stopping else None,
         "best_validation_score_": stopping.best_score if stopping.early_stopping else None,
         "_no_improvement_count": stopping.count,
-        "_optimizer": WarmStart(model if goes_on else None, draws if goes_on else None, rate.current, rate.factor),
+        "_optimizer": WarmStart(
+            model if keeps_state else None, draws if keeps_state else None, rate.current, rate.factor
+        ),
     }
     if log.loss_curve:
         attributes["loss_"] = log.loss_curve[-1]

@@ -15,7 +15,7 @@ from mlpcore.sklearn.sparse import rows_on_backend
 from mlpcore.trees import tree_map
 from mlpcore.typing import Array, Loss, Params, Tree
 
-ROWS = 2048  # rows of a forward pass, so that intermediate arrays stay in the cache
+ROWS = 2048  # rows of one forward pass: so few that intermediate arrays stay in the cache
 
 
 def tree_from(
@@ -92,9 +92,9 @@ class Predictor:
         return self._compiled[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        named = {"net": self.net, "loss": self.loss, "dtype": self.dtype}
-        named |= {"compilation": replace(self.compilation, sources=[])}
-        return named | {"others": on_host(tuple(self.others))}
+        state = {"net": self.net, "loss": self.loss, "dtype": self.dtype}
+        state |= {"compilation": replace(self.compilation, sources=[])}
+        return state | {"others": on_host(tuple(self.others))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state, backend=get_backend("numpy"), place=None)  # type: ignore[misc]  # pickle calls no __init__

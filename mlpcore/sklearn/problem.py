@@ -16,23 +16,24 @@ from mlpcore.typing import Dataset, Loss, Params
 
 
 class Problem(NamedTuple):
-    """What is to be learnt: x as the backend or as CSR takes it, the target as the loss takes it, both with all rows;
-    weights of rows, or of entries of the target, on the host or None; ``y`` as a score takes it. ``given`` is
-    validation data of the same kind."""
+    """The checked data of a fit, all rows, and the loss.
 
-    x: Any
-    target: np.ndarray
-    weights: np.ndarray | None
-    y: Any
+    ``validation`` is the checked validation data, if any was passed.
+    """
+
+    x: Any  # (n, features): an array of X's library, or a CSR table
+    target: np.ndarray  # as the loss encodes it, on the host: (n,) class numbers or (n, columns)
+    weights: np.ndarray | None  # of rows (n,) or of the entries of the target (n, columns), on the host; None: ones
+    y: Any  # as passed to scorers
     loss: Loss
-    targets: int  # columns, or classes
-    stratify: dict[str, Any]
-    columns: int  # of the target, as n_outputs_ counts them
+    targets: int  # target columns, or the number of classes, from which the loss derives the number of scores
+    stratify: dict[str, Any]  # arguments of `Draws.held_out` for the split of the validation rows
+    columns: int  # the value of n_outputs_
     validation: "Problem | None" = None
 
 
 class DeviceAndDtype(NamedTuple):
-    """Where and in what dtype a fit computes; ``name`` is library and device of X."""
+    """The backend and dtype of a fit; ``name`` holds the names of the library and the device of X."""
 
     backend: Backend
     dtype: str
@@ -40,7 +41,7 @@ class DeviceAndDtype(NamedTuple):
 
 
 class Start(NamedTuple):
-    """All that a solver begins with; ``tree`` are the first parameters, ``draws`` the random numbers of the fit."""
+    """The inputs of a solver; ``tree`` are the initial parameters, ``draws`` the random numbers of the fit."""
 
     estimator: Any
     problem: Problem
@@ -50,7 +51,7 @@ class Start(NamedTuple):
     draws: Draws
 
     def model(self, steps: int, seed: int) -> Model:
-        """A model to train for ``steps`` steps; the seed is that of the masks of dropout."""
+        """A model to train for ``steps`` steps; ``seed`` determines the dropout masks."""
         return Model(
             self.net,
             translation.reported(self.problem.loss, self.estimator.compat),
@@ -69,7 +70,7 @@ class Start(NamedTuple):
 
 
 def on_backend(problem: Problem, place: DeviceAndDtype) -> Dataset:
-    """The data of a problem on the backend; a sparse x on the host, and all that does not fit in device memory."""
+    """The data of a problem on the backend. A sparse x stays on the host; if x is too large for the device, all do."""
     backend, dtype = place.backend, place.dtype
     rows, outputs = problem.x.shape[0], problem.loss.outputs(problem.targets)
     if issparse(problem.x):

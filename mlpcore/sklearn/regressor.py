@@ -1,4 +1,4 @@
-"""MLPRegressor: scikit-learn's, on any backend, and with more losses."""
+"""MLPRegressor: scikit-learn's interface, on any backend and with more losses."""
 
 from typing import Any
 
@@ -25,11 +25,17 @@ from mlpcore.typing import Array, Loss, Tree
 class MLPRegressor(RegressorMixin, BaseMLP):
     """A multilayer perceptron that predicts numbers: scikit-learn's `MLPRegressor`, and more.
 
-    The arguments up to ``max_fun`` are scikit-learn's; those that follow are described at `MLPClassifier`. ``loss`` may
-    also be "absolute_error", "huber", "quantile" (levels 0.1, 0.5 and 0.9), "gaussian" (mean and variance), or a loss
-    of mlpcore such as ``Quantile((0.05, 0.95))``. ``predict`` returns the mean, or the median; `predict_quantiles` and
-    ``predict(X, return_std=True)`` return the uncertainty. A poisson loss is half the deviance. With
-    ``missing_targets="skip"`` entries of y that are NaN are left out, in fits and scores; "error" refuses them.
+    The arguments up to ``max_fun`` are scikit-learn's; those that follow are described in `MLPClassifier`, whose
+    ``scoring=None`` is R2 here.
+
+    loss: "squared_error" or "poisson" (half the deviance) as in scikit-learn; also "absolute_error", "huber",
+        "quantile" (levels 0.1, 0.5 and 0.9), "gaussian" (mean and variance), or a loss of mlpcore such as
+        ``Quantile((0.05, 0.95))``.
+    missing_targets: "error" refuses missing entries of y (NaN, None, pandas' NA); "skip" leaves them out of fits and
+        scores.
+
+    `predict` returns one number for each target column. `predict_quantiles`, for a quantile loss, and
+    ``predict(X, return_std=True)``, for "gaussian", also return the uncertainty.
 
     >>> from mlpcore.sklearn import MLPRegressor
     >>> X, y = [[-1.0], [0.0], [1.0], [2.0]], [1.0, 0.0, 1.0, 2.0]
@@ -95,24 +101,31 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> "MLPRegressor":
-        """Fit the regressor to the targets y, (n,) or (n, outputs), of the rows X.
+        """Fit the regressor to the rows X (n, features) and their targets y; returns the regressor.
+
+        y is (n,) or (n, outputs). ``sample_weight`` (n,) multiplies the losses of the rows.
 
         ``validation_data`` is (X, y) or (X, y, sample_weight). Its loss is recorded in ``validation_loss_curve_``, and
         early stopping uses it instead of held-out rows of X. It may also be passed as ``X_val``, ``y_val`` and
         ``sample_weight_val``, which a `Pipeline` with ``transform_input=["X_val"]`` transforms.
+
+        ValueError for arguments or data that cannot be used. A fit that raises an exception leaves the estimator
+        unchanged.
         """
         return self._fit(X, y, sample_weight, validation_rows(validation_data, X_val, y_val, sample_weight_val))
 
     @available_if(lambda self: self._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> "MLPRegressor":
-        """Train for one epoch over these rows."""
+        """Train for one epoch over these rows; arguments are as in `fit`, and solver="lbfgs" has no such method."""
         return self._fit(X, y, sample_weight, once=True)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """The expected value, or for a quantile loss the level nearest to the median: (n,) or (n, outputs).
+        """The point prediction, (n,) or (n, outputs): the mean, or for loss="absolute_error" the median.
 
-        With ``return_std`` returns ``(mean, standard deviation)``; needs ``loss="gaussian"``.
+        For a quantile loss it is the quantile whose level is nearest to 1/2.
+
+        With ``return_std`` returns ``(mean, standard deviation)``; ValueError if the loss is not "gaussian".
         """
         if return_std and not isinstance(_loss_of(self), GaussianNLL):
             self._check_fitted()
@@ -124,7 +137,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     @available_if(lambda self: isinstance(_loss_of(self), Quantile))
     def predict_quantiles(self, X: Any) -> Any:
-        """All quantiles of the loss, in ascending order: (n, levels) or (n, outputs, levels)."""
+        """The quantiles of all levels of the loss, ascending: (n, levels) or (n, outputs, levels).
+
+        Only estimators with a quantile loss have this method.
+        """
         quantiles = self._outputs(X, _predicted, "predict_quantiles")
         levels = len(self._predictor.loss.quantiles)
         shape = (quantiles.shape[0], levels) if self.n_outputs_ == 1 else (quantiles.shape[0], self.n_outputs_, levels)
@@ -167,10 +183,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         predicted = to_host(point(regression_loss(self.loss), prediction)).astype(np.float64)
         if not np.all(np.isfinite(predicted)):
             return float("nan")
-        shown = predicted if y.ndim == 2 else predicted[:, 0]
+        predicted = predicted if y.ndim == 2 else predicted[:, 0]
         if gaps.has_gaps(y) or (weights is not None and weights.ndim == 2):
-            return gaps.r2_of_observed(np.asarray(y, np.float64), shown, weights)
-        return float(r2_score(np.asarray(y, np.float64), shown, sample_weight=weights))
+            return gaps.r2_of_observed(np.asarray(y, np.float64), predicted, weights)
+        return float(r2_score(np.asarray(y, np.float64), predicted, sample_weight=weights))
 
 
 def _loss_of(estimator: MLPRegressor) -> Loss:
@@ -183,10 +199,10 @@ def _predicted(loss: Loss, z: Array) -> Tree:
 
 
 def _with_deviation(loss: Loss, z: Array) -> tuple[Array, Array]:
-    """Mean and standard deviation, from half the log-variance, so that it is right where the variance overflows."""
+    """Mean and standard deviation. The latter is ``exp`` of half the log-variance, as the variance may overflow."""
     return loss.predict(z)[0], loss.predict(0.5 * z)[1]
 
 
 def _flat(columns: Array) -> Array:
-    """(n,) where there is one column."""
+    """(n, 1) as (n,); more columns unchanged."""
     return columns[:, 0] if columns.shape[1] == 1 else columns

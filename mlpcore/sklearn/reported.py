@@ -15,7 +15,7 @@ from mlpcore.typing import Array, Loss, Tree
 
 
 class _Reported:
-    """Abstract base class: everything except the value is that of ``loss``."""
+    """Abstract base class: a loss with another value than ``loss``, but the same gradient, targets and predictions."""
 
     loss: Loss
 
@@ -42,9 +42,9 @@ class _Reported:
 
 @configuration
 class ClippedProbabilities(_Reported):
-    """A cross-entropy whose value uses probabilities clipped to ``[eps, 1 - eps]``, eps of the dtype.
+    """A cross-entropy whose value uses probabilities clipped to ``[eps, 1 - eps]``, where eps is that of the dtype.
 
-    So the loss of a row is at most ``-log(eps)``, 36 in float64. ``loss`` is SoftmaxCrossEntropy with labels, or
+    So every logarithm in it is at least ``log(eps)``, -36 in float64. ``loss`` is SoftmaxCrossEntropy with labels, or
     SigmoidCrossEntropy.
     """
 
@@ -58,10 +58,10 @@ class ClippedProbabilities(_Reported):
         if target.ndim == 1:
             labels = xp.arange(z.shape[-1], dtype=target.dtype, device=device_of(z))
             chosen = xp.astype(xp.expand_dims(target, axis=-1) == labels, z.dtype)
-            cells = chosen * xp.log(p)
+            terms = chosen * xp.log(p)
         else:
-            cells = target * xp.log(p) + (1 - target) * xp.log(1 - p)
-        return apply_weights(weights, -xp.sum(cells, axis=-1), z)[0]
+            terms = target * xp.log(p) + (1 - target) * xp.log(1 - p)
+        return apply_weights(weights, -xp.sum(terms, axis=-1), z)[0]
 
 
 @configuration

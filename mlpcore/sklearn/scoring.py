@@ -1,4 +1,4 @@
-"""Scores of held-out rows. Scorers get the estimator's classes where they would derive them from those rows."""
+"""Scores of held-out rows, in which some of the estimator's classes may be missing."""
 
 import math
 from collections.abc import Callable

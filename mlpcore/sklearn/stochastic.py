@@ -26,16 +26,15 @@ NOT_FINITE = (
 
 
 class Batches(NamedTuple):
-    """The training data of a fit: ``(x, target, weights)`` on the backend, the weights of the rows on the host, the
-    numbers of the rows to train on, and the batch size."""
+    """The training data of a fit, and the batch size."""
 
-    data: Dataset
-    weights: np.ndarray
-    rows: np.ndarray
+    data: Dataset  # ``(x, target, weights)`` of all n rows, on the backend
+    weights: np.ndarray  # (n,) the weights of the rows, on the host
+    rows: np.ndarray  # the numbers of the rows to train on
     batch_size: int
 
     def mean(self, result: EpochResult) -> float:
-        """The mean loss of the batches, weighted by their numbers of rows, without batches of weight 0."""
+        """The mean of an epoch's batch losses, weighted by batch size; batches whose rows all weigh 0 do not count."""
         sizes = np.full(len(result.losses), self.batch_size)
         sizes[-1] = result.order.size - self.batch_size * (len(sizes) - 1)
         starts = np.arange(len(sizes)) * self.batch_size
@@ -69,7 +68,7 @@ class FitPlan(NamedTuple):
 
     max_iter: int
     shuffle: bool
-    once: bool  # a partial_fit: one epoch, and no warning that it was the last
+    once: bool  # a partial_fit: one epoch, and no warning that training has not converged
     verbose: bool
     callbacks: Sequence[Any]
     validate: Callable[[Model], tuple[float, float | None]] | None
@@ -112,8 +111,8 @@ def train(
 ) -> None:
     """Train the model for ``plan.max_iter`` epochs, or until the stopping rule, a callback or Ctrl-C ends it.
 
-    ``log``, ``stopping`` and ``rate`` are updated. A loss that is not finite ends training with a ValueError, or, where
-    early stopping has kept weights, with these and a warning.
+    ``log``, ``stopping`` and ``rate`` are updated. A loss that is not finite ends training: with a warning and the best
+    weights if early stopping has kept any, else with a ValueError.
     """
     rows = batches.rows
     rules = EpochRules(rate, stopping, log, rows.size, plan.verbose)

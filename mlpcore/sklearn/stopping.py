@@ -10,7 +10,10 @@ SMALLEST = 1e-6  # the adaptive rate at which training ends
 
 class Rate:
     """The learning rate: constant, ``first / (rows seen + 1)^power`` set after every epoch ("invscaling"), or divided
-    by 5 whenever training stalls ("adaptive"). ``current`` is its value, ``factor`` that of changes by callbacks.
+    by 5 whenever training stalls ("adaptive").
+
+    ``current`` is the rate by the rule. The model's rate is ``current * factor``, where ``factor`` is the product of
+    the changes that callbacks have made.
     """
 
     def __init__(
@@ -21,11 +24,11 @@ class Rate:
         self._applied: float | None = None
 
     def apply(self, model: Model) -> None:
-        """Set the model's rate; a change that a callback made since the last time is kept as a factor."""
+        """Set the model's rate; a change that a callback made since the last call is multiplied into ``factor``."""
         if self._applied is not None and (seen := model.rate_scale) != self._applied:
             self.factor *= seen / self._applied
         model.rate_scale = self.current / self.first * self.factor
-        self._applied = model.rate_scale  # as its dtype holds it
+        self._applied = model.rate_scale  # rounded to the model's dtype
 
     def end_epoch(self, rows_seen: int) -> None:
         """Lower the rate by the rule."""

@@ -36,7 +36,7 @@ def hidden_sizes(estimator: Any) -> list[int]:
 
 
 def _for_each(name: str, value: Any, sizes: Sequence[int]) -> list[Any]:
-    """One value for every hidden layer, from a single one or from as many."""
+    """The values of all hidden layers: a single value is repeated, a list must have one for each layer."""
     if isinstance(value, str) or not hasattr(value, "__len__"):
         return [value] * len(sizes)
     if len(value) != len(sizes):
@@ -59,7 +59,10 @@ def activations(estimator: Any) -> list[Layer]:
 
 
 def initial_factors(estimator: Any) -> list[float]:
-    """The factor in the bound of the initial weights of every `Linear`; the last layer has that of the one before."""
+    """For every `Linear` the factor in the bound ``sqrt(factor / (in + out))`` of its initial weights.
+
+    It depends on the activation after the layer; the last layer has the factor of the one before.
+    """
     factors = [_LOGISTIC_FACTOR if layer == Sigmoid() else _FACTOR for layer in activations(estimator)]
     without_hidden = _LOGISTIC_FACTOR if estimator.activation == "logistic" else _FACTOR
     return [*factors, factors[-1] if factors else without_hidden]
@@ -143,7 +146,7 @@ _OPTIMIZERS = {
 
 
 def optimizer(estimator: Any, steps: int) -> Optimizer:
-    """The optimizer for a fit of ``steps`` updates; for lbfgs one that is never used."""
+    """The optimizer for a fit of ``steps`` updates; for lbfgs a placeholder that is never called."""
     solver = estimator.solver
     if solver == FULL_BATCH:
         return SGD(1.0)
@@ -161,8 +164,11 @@ def optimizer(estimator: Any, steps: int) -> Optimizer:
 
 
 def check_together(estimator: Any) -> None:
-    """ValueError for arguments that cannot be combined: lbfgs needs a deterministic objective of all rows, and an
-    optimizer of mlpcore has its own rate and decay."""
+    """ValueError for arguments that cannot be combined.
+
+    lbfgs needs a deterministic objective that is a sum over rows. An optimizer of mlpcore has its own learning rate and
+    weight decay.
+    """
     if not isinstance(estimator.solver, str):
         for name, default in (("weight_decay", None), ("learning_rate", "constant")):
             if (value := getattr(estimator, name)) != default:
@@ -184,5 +190,5 @@ def check_together(estimator: Any) -> None:
         if not ok:
             raise ValueError(
                 f"{name}={getattr(estimator, name)!r} cannot be used with solver='lbfgs', expected its default; "
-                "take a solver such as 'adam', or alpha as the penalty"
+                "use a solver such as 'adam', or alpha as the penalty"
             )

@@ -21,13 +21,13 @@ from mlpcore.sklearn.scoring import score, scorer_of
 from mlpcore.typing import Array, Loss
 
 NO_SCORE = (
-    "the score of early stopping (scoring={0!r}) is {2} on the {1} rows held out: such an epoch is not the best and "
-    "does not end training; choose another score, or other rows by validation_data"
+    "the score of early stopping (scoring={0!r}) is {2} on the {1} rows held out: an epoch with such a score is never "
+    "the best one and does not end training; choose another score, or pass other rows as validation_data"
 )
 
 
 class HeldOut(NamedTuple):
-    """Held-out rows: x, encoded target, weights of rows or entries (None: ones), and y as passed to scores; all but x
+    """Held-out rows: x, encoded target, weights of rows or entries (None: ones), and y as passed to scorers; all but x
     on the host."""
 
     x: Any
@@ -37,12 +37,12 @@ class HeldOut(NamedTuple):
 
     @classmethod
     def of(cls, problem: Any, rows: np.ndarray) -> "HeldOut":
-        """Some rows of a problem."""
+        """The rows of a problem with the numbers ``rows``."""
         weights = None if problem.weights is None else problem.weights[rows]
-        return cls(_taken(problem.x, rows), problem.target[rows], weights, problem.y[rows])
+        return cls(_take_rows(problem.x, rows), problem.target[rows], weights, problem.y[rows])
 
     def without_gaps(self, scoring: Any) -> "HeldOut":
-        """The rows whose targets are all there, with weights of rows, for a scorer; ValueError where there are none."""
+        """The rows without a gap in y, with row weights, for a scorer; ValueError if there is none."""
         held_out = self if self.weights is None else self._replace(weights=weights_of_rows(self.weights))
         if not has_gaps(self.y):
             return held_out
@@ -55,8 +55,8 @@ class HeldOut(NamedTuple):
         return HeldOut.of(held_out, rows)
 
 
-def _taken(x: Any, rows: np.ndarray) -> Any:
-    """Rows of a table of any library."""
+def _take_rows(x: Any, rows: np.ndarray) -> Any:
+    """The rows with the numbers ``rows`` of a table of any library."""
     if library_of(x) in (None, "numpy"):
         return x[rows]
     xp = namespace(x)
@@ -66,31 +66,31 @@ def _taken(x: Any, rows: np.ndarray) -> Any:
 def validator(
     estimator: Any, held_out: HeldOut, loss: Loss, place: Any
 ) -> Callable[[Model], tuple[float, float | None]]:
-    """The function ``model -> (loss, score)``; the score is None without early stopping.
+    """A function ``validate(model) -> (loss, score)`` on the held-out rows; the score is None without early stopping.
 
-    It warns once, at the first score that is NaN or negative infinity.
+    The first score that is NaN or negative infinity causes an UndefinedMetricWarning.
     """
     backend, dtype = place.backend, place.dtype
     rows = held_out.x.shape[0]
     weights = np.ones(rows) if held_out.weights is None else held_out.weights
     whole = float(weights_of_rows(weights).sum())
     on_device = backend.asarray(weights, dtype=backend.dtypes[dtype])
-    by_name = estimator.early_stopping and estimator.scoring not in (None, "loss")
-    scored = held_out.without_gaps(estimator.scoring) if by_name else held_out
-    scorer = scorer_of(estimator, scored.y, scored.weights) if by_name else None
+    uses_scorer = estimator.early_stopping and estimator.scoring not in (None, "loss")
+    scored = held_out.without_gaps(estimator.scoring) if uses_scorer else held_out
+    scorer = scorer_of(estimator, scored.y, scored.weights) if uses_scorer else None
     target: Any = None
     warned = False
 
-    def score_of(model: Model, z: Array, value: float) -> float:
+    def score_of(model: Model, z: Array, loss_value: float) -> float:
         if scorer is not None:
             if not bool(backend.xp.all(backend.xp.isfinite(z))):
                 return math.nan
-            return score(scorer, _seen(estimator, model, place), scored.x, scored.y, scored.weights)
+            return score(scorer, _snapshot(estimator, model, place), scored.x, scored.y, scored.weights)
         if estimator.scoring == "loss":
-            return -value
+            return -loss_value
         return estimator._score_of(loss.predict(z), held_out.y, held_out.weights)
 
-    def look(model: Model) -> tuple[float, float | None]:
+    def validate(model: Model) -> tuple[float, float | None]:
         nonlocal target, warned
         with backend.scope(dtype):
             z = in_blocks(model.trainer.score, held_out.x, backend, dtype)
@@ -106,19 +106,19 @@ def validator(
             warnings.warn(NO_SCORE.format(estimator.scoring, rows, score_value), UndefinedMetricWarning, stacklevel=7)
         return value, score_value
 
-    return look
+    return validate
 
 
-def _seen(estimator: Any, model: Model, place: Any) -> Any:
+def _snapshot(estimator: Any, model: Model, place: Any) -> Any:
     """A copy of the estimator with the model's current parameters, for a scorer."""
-    seen = copy.copy(estimator)
+    snapshot = copy.copy(estimator)
     state = model.trainer.state
     net: Sequential = model.net  # type: ignore[assignment]  # the one that `network` made
     coefs, intercepts, other_params = tree_parts(net, model.layout.view(state.params + 0, state.statistics))
-    seen.coefs_, seen.intercepts_ = coefs, intercepts
-    seen._predictor = Predictor(
+    snapshot.coefs_, snapshot.intercepts_ = coefs, intercepts
+    snapshot._predictor = Predictor(
         *(net, model.loss, other_params, place.backend, place.dtype, place.name), model.compiled
     )
-    seen.n_layers_ = len(coefs) + 1
-    vars(seen).pop("feature_names_in_", None)  # the rows are an array here
-    return seen
+    snapshot.n_layers_ = len(coefs) + 1
+    vars(snapshot).pop("feature_names_in_", None)  # the held-out rows are an array without column names
+    return snapshot

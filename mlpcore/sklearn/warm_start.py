@@ -17,10 +17,10 @@ from mlpcore.typing import Params
 
 @dataclass
 class WarmStart:
-    """The model with the optimizer's state, the random numbers, and the learning rate with the factor of callbacks.
+    """The model with its optimizer state, the random numbers, the learning rate, and the factor of callbacks on it.
 
-    The first two are None if the next fit starts from the beginning. The estimator's attribute is ``_optimizer``, as in
-    scikit-learn.
+    ``model`` and ``draws`` are None if the next fit starts with a new optimizer state and new random numbers. The
+    estimator keeps this object as ``_optimizer``, the name of the attribute in scikit-learn.
     """
 
     model: Model | None
@@ -31,9 +31,10 @@ class WarmStart:
 
 @contextmanager
 def rollback(before: WarmStart | None, draws_too: bool) -> Iterator[None]:
-    """Restore model and random numbers of an earlier fit if an exception is raised, as steps write into its vectors.
+    """Restore the model and random numbers of an earlier fit if an exception is raised.
 
-    The random numbers only if they belong to the estimator (``draws_too``), not a `RandomState` of the caller.
+    The model has to be copied before, because steps overwrite its arrays. The random numbers are restored only with
+    ``draws_too``, which is for a `RandomState` of the estimator's own, not the caller's.
     """
     model, draws = (None, None) if before is None else (before.model, before.draws)
     if model is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 EMPTY = {"", "na", "n/a", "nan", "null"}  # cells that mean "no value", whatever their case
-MISSING = EMPTY | {"none", "?"}  # the latter only among numbers; they may be labels
+MISSING = EMPTY | {"none", "?"}  # the last two only in columns of numbers; elsewhere they may be labels
 _MARKS = "' \u2019\u00a0\u202f"  # thousands separators besides comma and point: apostrophes and spaces
 _THOUSANDS = re.compile(rf"[+-]?\d{{1,3}}([,{_MARKS}]\d{{3}})+(\.\d+)?")
 _POINTED = re.compile(rf"[+-]?\d{{1,3}}([.{_MARKS}]\d{{3}})+(,\d+)?")

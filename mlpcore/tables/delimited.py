@@ -28,7 +28,7 @@ def guess_delimiter(lines: Sequence[str]) -> str:
 def read_rows(lines: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield ``(line, cells)`` for every row that is not empty, without spaces around cells and their quotes.
 
-    ``line`` is the number of the row's last line. csv.Error for a quote that is not closed.
+    ``line`` is the number, from 1, of the row's last line. csv.Error for a quote that is not closed.
     """
     spaces = " \r\n" if delimiter == "\t" else None  # a line of tabs is a row of empty cells
     # Not strict, to allow spaces after a closing quote. The added last line shows whether all quotes are closed.

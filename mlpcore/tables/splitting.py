@@ -21,6 +21,6 @@ def split(rows: int, share: float, seed: int, labels: np.ndarray | None = None) 
             sizes[group] += 1
             missing -= 1
     ordered = order[np.argsort(groups[order], kind="stable")]  # sorted by group
-    place = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)  # of a row in its group
-    held_out = ordered[place < np.repeat(sizes, counts)]
+    rank = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)  # of a row in its group
+    held_out = ordered[rank < np.repeat(sizes, counts)]
     return np.setdiff1d(np.arange(rows), held_out), np.sort(held_out)

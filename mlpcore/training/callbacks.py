@@ -1,4 +1,4 @@
-"""The library's own callbacks: stopping early, lowering the learning rate on a plateau; and the check of all."""
+"""The library's callbacks, EarlyStopping and ReduceOnPlateau, and the check of all callbacks of a fit."""
 
 import math
 from collections.abc import Iterable
@@ -10,31 +10,31 @@ from mlpcore.training.events import Report, Stop, has_state
 
 
 def check_callbacks(callbacks: Any, columns: Iterable[str]) -> tuple[Any, ...]:
-    """The callbacks of a fit whose history will have these columns; a ConfigurationError for what cannot work."""
+    """The callbacks as a tuple, for a fit whose history has these columns; ConfigurationError for an invalid one."""
     if not isinstance(callbacks, Iterable):
         raise ConfigurationError(f"fit: callbacks is {callbacks!r}, expected a list such as [EarlyStopping()]")
-    found, events = tuple(callbacks), ("on_fit_begin", "on_epoch_end", "on_fit_end")
-    for callback in found:
+    checked, events = tuple(callbacks), ("on_fit_begin", "on_epoch_end", "on_fit_end")
+    for callback in checked:
         if isinstance(callback, type) or not any(hasattr(callback, event) for event in events):
             raise ConfigurationError(
                 f"fit: the callback {callback!r} is never called, expected an object with a method {', '.join(events)}"
             )
         if isinstance(callback, Rule):
             check_monitor(callback, columns)
-        if has_state(callback) and sum(other is callback for other in found) > 1:
+        if has_state(callback) and sum(other is callback for other in checked) > 1:
             raise ConfigurationError(
                 f"fit: callbacks has the same {type(callback).__name__} twice, which would count every epoch twice; "
                 "make a second one, or leave it out"
             )
-    return found
+    return checked
 
 
 def check_monitor(rule: Any, columns: Iterable[str]) -> None:
-    """What the rule monitors is one of the columns."""
-    if rule.monitor not in (there := list(columns)):
-        hint = "" if "val_loss" in there else "; pass validation_data to fit for those that begin with val_"
+    """ConfigurationError unless ``rule.monitor`` is one of the columns."""
+    if rule.monitor not in (available := list(columns)):
+        hint = "" if "val_loss" in available else "; pass validation_data to fit for those that begin with val_"
         raise ConfigurationError(
-            f"{type(rule).__name__}: monitor is {rule.monitor!r}, expected one of {', '.join(there)}{hint}"
+            f"{type(rule).__name__}: monitor is {rule.monitor!r}, expected one of {', '.join(available)}{hint}"
         )
 
 
@@ -46,7 +46,7 @@ def direction(monitor: str, mode: str) -> str:
 
 
 class Rule:
-    """Abstract: waits for ``monitor`` to become better by more than ``min_delta``, up to ``patience`` epochs.
+    """Abstract: counts the epochs since ``monitor`` last became better by more than ``min_delta``.
 
     ``best`` is the best value so far, negated where larger is better.
     """
@@ -62,34 +62,34 @@ class Rule:
         self._model, self.best, self._waited = model, math.inf, 0
 
     def on_fit_begin(self, model: Any, epochs: int) -> None:
-        """Forget earlier fits."""
+        """Reset the best value and the count of epochs."""
         self._begin(model)
 
     def on_fit_end(self, model: Any) -> None:
-        """Let go of the model."""
+        """Drop the reference to the model."""
         self._model = None
 
     def arguments(self) -> dict[str, Any]:
-        """What a resumed fit must not change."""
+        """The arguments that a resumed fit must share with the fit that wrote the checkpoint."""
         mode = direction(self.monitor, self.mode)
         return {"monitor": self.monitor, "patience": self.patience, "min_delta": self.min_delta, "mode": mode}
 
     def state(self) -> dict[str, Any]:
-        """The best value so far, and the epochs since."""
+        """The best value so far, and the number of epochs since."""
         return {"best": self.best, "waited": self._waited}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with these; a ValueError for what `state` never gives."""
+        """Continue from a result of `state`; ValueError for anything that `state` cannot return."""
         best, waited = state["best"], state["waited"]
         if type(best) is not float or math.isnan(best) or type(waited) is not int or waited < 0:
             raise ValueError(f"best is {best!r} and waited {waited!r}, expected a number and a count of epochs")
         self.best, self._waited = best, waited
 
     def _improves(self, report: Report) -> bool:
-        """Note the epoch: whether it is the best so far."""
+        """Update best value and count with the epoch; whether the epoch is the best so far."""
         if report.model is not self._model:
             raise ConfigurationError(
-                f"{type(self).__name__} is at work in two fits at once, which would mix up what it counts; "
+                f"{type(self).__name__} is at work in two fits at once, which would mix up its counts; "
                 "make one for each"
             )
         check_monitor(self, report.values)
@@ -103,8 +103,8 @@ class Rule:
 class EarlyStopping(Rule):
     """Stop when ``monitor`` has not become better by more than ``min_delta`` for ``patience`` epochs.
 
-    The weights of the best epoch are kept as a copy and put back at the end of the fit (``restore_best=False`` leaves
-    the last ones). ``mode`` is "min", "max" or "auto" (losses and errors: min).
+    A copy of the weights of the best epoch is restored at the end of the fit (``restore_best=False`` keeps the last
+    weights). ``mode`` is "min", "max" or "auto" (losses and errors: min).
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class EarlyStopping(Rule):
         self.best_epoch, self._snapshot = 0, None
 
     def on_epoch_end(self, report: Report) -> Stop | None:
-        """Compare with the best so far."""
+        """Keep the weights of a new best epoch; Stop after ``patience`` epochs without one."""
         if self._improves(report):
             self.best_epoch = report.epoch
             self._snapshot = report.model.snapshot() if self.restore_best else None
@@ -136,14 +136,14 @@ class EarlyStopping(Rule):
         return Stop(f"{self.monitor} was best in epoch {self.best_epoch} and not since")
 
     def on_fit_end(self, model: Any) -> None:
-        """Put the best weights back."""
+        """Restore the best weights."""
         super().on_fit_end(model)
         if self._snapshot is not None:
             model.restore(self._snapshot)
             self._snapshot = None
 
     def arguments(self) -> dict[str, Any]:
-        """What a resumed fit must not change."""
+        """The arguments that a resumed fit must share with the fit that wrote the checkpoint."""
         return super().arguments() | {"restore_best": bool(self.restore_best)}
 
     def state(self) -> dict[str, Any]:
@@ -151,20 +151,20 @@ class EarlyStopping(Rule):
         return super().state() | {"best_epoch": self.best_epoch, "snapshot": self._snapshot}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with these; a ValueError for what `state` never gives, and for weights of another network."""
+        """As `Rule.restore`; DataError for weights of another network."""
         super().restore(state)
         epoch, snapshot = state["best_epoch"], state["snapshot"]
         if type(epoch) is not int or epoch < 0:
             raise ValueError(f"best_epoch is {epoch!r}, expected the number of an epoch")
         if snapshot is not None:
-            self._model.restore(snapshot)  # does it fit? The model itself is put in its place after this.
+            self._model.restore(snapshot)  # checks that it fits; the fit sets the state of the model afterwards
         self.best_epoch, self._snapshot = epoch, snapshot
 
 
 class ReduceOnPlateau(Rule):
     """Multiply the learning rate by ``factor`` when ``monitor`` has not improved for ``patience`` epochs.
 
-    The rate never falls below ``min_scale`` times what the optimizer's schedule says.
+    The rate never falls below ``min_scale`` times the rate of the optimizer (a number or its schedule).
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class ReduceOnPlateau(Rule):
         self.factor, self.min_scale = plain(factor), plain(min_scale)
 
     def on_epoch_end(self, report: Report) -> None:
-        """Lower the rate after a plateau, then wait anew."""
+        """Lower the rate after ``patience`` epochs without improvement, then count from 0."""
         if self._improves(report) or self._waited < self.patience:
             return
         scale = report.model.rate_scale
@@ -190,5 +190,5 @@ class ReduceOnPlateau(Rule):
         self._waited = 0
 
     def arguments(self) -> dict[str, Any]:
-        """What a resumed fit must not change."""
+        """The arguments that a resumed fit must share with the fit that wrote the checkpoint."""
         return super().arguments() | {"factor": self.factor, "min_scale": self.min_scale}

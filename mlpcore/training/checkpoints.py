@@ -1,8 +1,8 @@
-"""Checkpoints: the whole state of training in a file after every epoch, from which a killed fit goes on bit by bit.
+"""Checkpoints: files with the whole state of training after an epoch, from which a fit resumes with the same bits.
 
 The tensors have names: ``params.2.weight``, ``optimizer.first_moment.2.weight``, ``statistics.1.running_mean``,
-``optimizer.count``, ``callbacks.0.snapshot.params.2.weight``. They hold no padding, no layout and nothing of a library,
-so any backend goes on from them.
+``optimizer.count``, ``callbacks.0.snapshot.params.2.weight``. They contain no padding and depend on no layout or
+array library, so every backend can resume from them.
 """
 
 import dataclasses
@@ -26,17 +26,18 @@ from mlpcore.training.values import decode_tree, encode_tree
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import State
 
-# Beginnings of the names of tensors in files written before December 2026.
+# Prefixes of tensor names in files written before December 2026, and the present ones.
 OLD_TENSORS = {"optimizer.mean.": "optimizer.first_moment.", "optimizer.square.": "optimizer.second_moment."}
-# What values raise that are not what was written: those of a damaged file, or of another version of a callback.
+# Errors that values of a damaged file, or of another version of a callback, may cause.
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 class Checkpoints:
-    """The files of one fit. ``write`` is the path written to (None: nowhere), ``about`` what the fit was called with.
+    """Writes and reads the checkpoints of one fit. They are written to ``path``; None writes none.
 
-    A fit may be resumed where all of ``about`` is as it was (JSON values by name, nested), the ``weights`` of
-    `describe_weights` and, in their order, the kinds and arguments of those ``callbacks`` that have a state.
+    A fit can be resumed if these are equal in the file and here: ``about``, the model and arguments of the fit as JSON
+    values by name (`describe_fit`); ``weights`` (`describe_weights`); and, in their order, the types and arguments of
+    the ``callbacks`` that have a state.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Checkpoints:
         self._resumed: tuple[State, Position, list[Any], str] | None = None
 
     def save(self, history: History) -> None:
-        """Write the state, the progress, the history and the callbacks of this fit; nothing where no path was given."""
+        """Write state, progress, history and the states of callbacks to the path, if there is one."""
         if self.path is None:
             return
         trainer = self.trainer
@@ -73,9 +74,10 @@ class Checkpoints:
         write(self.path, "checkpoint", about, tensors)
 
     def resume(self, path: Path) -> History:
-        """Read a checkpoint, for `put` and `put_callbacks`; the history up to there. ModelFileError where it cannot be.
+        """Read and check a checkpoint; returns its history. `put` and `put_callbacks` then apply its state.
 
-        A missing file begins anew if it is the one written to, so that one command line starts and restarts.
+        If ``path`` is missing but is the path written to, the history is empty and the fit starts from the beginning,
+        so that the same command starts and resumes. ModelFileError if the file cannot be resumed from here.
         """
         same = self.path is not None and same_file(path, self.path)
         if same and not os.path.exists(path):
@@ -104,14 +106,14 @@ class Checkpoints:
         return history
 
     def put(self) -> None:
-        """Put the trainer where the checkpoint stands, if one is resumed."""
+        """Set the trainer to the state of the checkpoint, if one is resumed."""
         if self._resumed is not None:
             state, progress, *_ = self._resumed
             self.trainer.state = tree_map(lambda leaf: self.trainer.backend.asarray(np.copy(leaf)), state)
             self.trainer.progress = dataclasses.replace(progress)
 
     def put_callbacks(self) -> None:
-        """Put the callbacks and then the trainer where the checkpoint stands, if one is resumed."""
+        """Set the callbacks and then the trainer to the state of the checkpoint, if one is resumed."""
         if self._resumed is None:
             return
         _, _, states, who = self._resumed
@@ -125,9 +127,9 @@ class Checkpoints:
         self._resumed = None
 
     def _differences(self, about: dict[str, Any], who: str) -> Iterator[tuple[str, Any, Any]]:
-        """``(where, saved, own)`` for everything in which the fit that wrote the file was another one."""
+        """``(where, saved, own)`` for every difference between the fit that wrote the file and this one."""
         yield from differences(about.get("fit"), self.about)
-        if "callbacks" not in about:  # of a release whose checkpoints had neither weights nor callbacks
+        if "callbacks" not in about:  # in files of an early release, which had neither weights nor callbacks
             if self.stateful:
                 kinds = ", ".join(type(callback).__name__ for callback in self.stateful)
                 warnings.warn(f"{who} holds no state of callbacks: {kinds} begins anew", MlpcoreWarning, stacklevel=4)
@@ -136,15 +138,16 @@ class Checkpoints:
             if about["weights"]["together"] != self.weights["together"]:
                 yield from differences(about["weights"], self.weights)
             callbacks, own = about["callbacks"], [describe_callback(callback) for callback in self.stateful]
-            yield from differences([one["type"] for one in callbacks], [one["type"] for one in own], "callbacks")
-            for one, other in zip(callbacks, own, strict=True):
-                yield from differences(one, other, other["type"])
+            saved_types, types = ([callback["type"] for callback in described] for described in (callbacks, own))
+            yield from differences(saved_types, types, "callbacks")
+            for saved, current in zip(callbacks, own, strict=True):
+                yield from differences(saved, current, current["type"])
             yield from differences(len(about["states"]), len(own), "the number of states of callbacks")
         except _UNREADABLE as error:
             raise ModelFileError(f"{who}: weights or callbacks cannot be read: {error!r}") from None
 
     def _restored(self, tensors: dict[str, np.ndarray], who: str) -> State:
-        """The state as host arrays, if the tensors are exactly those that the trainer's state has."""
+        """The state as host arrays; ModelFileError unless names, shapes and dtypes are those of the trainer's state."""
         trainer = self.trainer
         host: State = tree_map(lambda leaf: np.array(trainer.backend.to_numpy(leaf)), trainer.state)
         expected = dict(named_state(host, self.layout))
@@ -157,7 +160,7 @@ class Checkpoints:
             if got != own:
                 raise ModelFileError(f"{who}: the tensor {name} is {got}, expected {own}")
         for name, leaf in expected.items():
-            leaf[...] = tensors[name]  # views: they fill the vectors, whose padding stays what the optimizer made it
+            leaf[...] = tensors[name]  # views into the flat vectors, whose padding keeps its initial values
         return host
 
 

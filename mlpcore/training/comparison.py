@@ -16,7 +16,8 @@ from mlpcore.training.callbacks import Rule
 def describe(value: Any) -> Any:
     """The JSON value of a configuration, for comparison only.
 
-    Of a foreign dataclass it holds what counts for its equality, of an array a digest, of other objects the name.
+    A dataclass that is not mlpcore's own becomes the fields that are compared, an array its digest, any other object
+    its name.
     """
 
     def foreign(value: Any, where: str) -> Any:
@@ -39,31 +40,31 @@ def describe(value: Any) -> Any:
 
 
 def describe_fit(specification: Specification, rows: int, batch_size: int, shuffle: bool) -> dict[str, Any]:
-    """All that a resumed fit must share with the one that wrote the checkpoint, but for weights and callbacks."""
+    """What a resumed fit must share with the fit that wrote the checkpoint, except weights and callbacks."""
     about = describe(specification) | {"rows": rows, "batch_size": batch_size, "shuffle": shuffle}
     return {name: value for name, value in about.items() if name not in ("metrics", "precision")}
 
 
-def describe_weights(class_weight: Any, of_rows: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
-    """The weights of a fit for comparison: those of the classes, of the rows, and both together."""
+def describe_weights(class_weight: Any, sample_weights: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """The weights of a fit for comparison: class weights, and digests of row weights without and with them."""
     if isinstance(class_weight, dict):
         class_weight = {str(label): float(plain(weight)) for label, weight in class_weight.items()}
-    rows = {"sample_weight": of_rows, "together": weights}
+    rows = {"sample_weight": sample_weights, "together": weights}
     return {"class_weight": class_weight} | {n: None if np.all(w == 1) else digest(w) for n, w in rows.items()}
 
 
 def describe_callback(callback: Any) -> dict[str, Any]:
-    """The kind of a callback with a state, and the arguments of one of the library's own."""
+    """The type of a callback with a state, and the arguments if it is the library's."""
     return {"type": type(callback).__name__} | (callback.arguments() if isinstance(callback, Rule) else {})
 
 
 def digest(array: np.ndarray) -> str:
-    """A short text that tells this host array from any other."""
+    """Dtype, shape and the first 64 bits of the SHA-256 of a host array, as text."""
     return f"{array.dtype} {array.shape} sha256 {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
 
 
 def differences(saved: Any, own: Any, where: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """``(where, saved, own)`` for every value that is not the same in both."""
+    """``(where, saved, own)`` for every value that differs between two JSON values."""
     if isinstance(saved, dict) and isinstance(own, dict) and type_name(saved) == type_name(own):
         for name in sorted((saved.keys() | own.keys()) - {"type"}):
             yield from differences(saved.get(name), own.get(name), f"{where}.{name}" if where else name)

@@ -1,4 +1,4 @@
-"""The epochs of a fit: each is trained, looked at on validation data, noted, shown to callbacks and kept on disk."""
+"""The loop over the epochs of a fit: training, validation, history, callbacks and checkpoints."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,10 +15,11 @@ from mlpcore.typing import Dataset
 
 
 class Plan(NamedTuple):
-    """What a fit trains on, checked and on the backend.
+    """The data of a fit, checked and on the backend, and how it trains on them.
 
-    ``order(epoch)`` are the numbers of its rows, ``epochs`` the most there are. ``evaluate`` gives what is measured
-    after an epoch, by name; None where there is no validation data. ``loss`` is the epoch's loss.
+    ``weights`` (n,) are the row weights on the host. ``order(epoch)`` returns the row numbers of an epoch in order,
+    ``epochs`` is the largest length of the history. ``evaluate()`` returns the validation values after an epoch by
+    name; it is None without validation data. ``loss(result)`` is the loss of an epoch in the history.
     """
 
     data: Dataset
@@ -33,12 +34,12 @@ class Plan(NamedTuple):
 def train(
     model: Any, plan: Plan, callbacks: Sequence[Any], history: History, checkpoints: Checkpoints | None = None
 ) -> bool:
-    """Train until the history has ``plan.epochs`` rows, or a callback or Ctrl-C ends it; whether Ctrl-C did.
+    """Train until the history has ``plan.epochs`` rows, or a callback or Ctrl-C stops it. Returns whether Ctrl-C did.
 
-    ``history`` holds the epochs done before a resume, and a fit that a callback has ended is over. Rules for stopping
-    and for the learning rate are callbacks too. A checkpoint is written after the callbacks of an epoch, none within
-    one. What callbacks with a state do to the model at the end of the fit they do again after a resume; where another
-    has changed it there, one more checkpoint is written.
+    ``history`` holds the epochs done before a resume; if its fit was stopped by a callback, nothing is trained. Rules
+    for stopping and for the learning rate are callbacks too. A checkpoint is written after the callbacks of each epoch,
+    never within an epoch. One more is written if in ``on_fit_end`` a callback without a state changed the model;
+    changes by callbacks with a state need none, as these callbacks make them again after a resume.
     """
     trainer, begun = model.trainer, list[Any]()
     try:
@@ -73,9 +74,9 @@ def train(
 def _begin(
     model: Any, callbacks: Sequence[Any], epochs: int, checkpoints: Checkpoints | None, begun: list[Any]
 ) -> None:
-    """Begin with every callback, and add it to ``begun``; in a resumed fit then put all where the checkpoint stands.
+    """Call ``on_fit_begin`` of every callback and add it to ``begun``; then apply the checkpoint of a resumed fit.
 
-    A state that a callback cannot take leaves the model as it was.
+    If a callback cannot restore its state, the model is left as it was before.
     """
     trainer = model.trainer
     before = trainer.state, trainer.progress
@@ -95,7 +96,7 @@ def _begin(
 
 
 def _end(model: Any, begun: Sequence[Any]) -> bool:
-    """End with every callback, whatever others raise; whether one without a state has changed the model."""
+    """Call ``on_fit_end`` of all callbacks, also after errors; whether one without a state changed the model."""
     changed = []
 
     def end(callback: Any) -> None:

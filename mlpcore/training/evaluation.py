@@ -1,4 +1,4 @@
-"""Measures of a model on rows: its mean loss, and its metrics by name."""
+"""The mean loss and the metrics of a model on given rows, and checks of validation data."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ Metric = Callable[..., Any]
 def evaluate(
     trainer: Trainer, metrics: Mapping[str, Metric], x: Array, target: Array, weights: Array
 ) -> dict[str, float]:
-    """The mean loss over the rows (without penalty) and every metric, by name; the data as `ingest` gives them."""
+    """The mean loss over the rows (without penalty) and every metric, by name; the data as returned by `ingest`."""
     xp, scores = trainer.backend.xp, trainer.score(x)
     target, weights = trainer.scores.on_backend(target), trainer.scores.on_backend(weights)
     total = xp.sum(weights_of_rows(weights))
@@ -32,7 +32,8 @@ def validation_rows(
 ) -> Dataset:
     """Checked validation data ``(x, target, weights)`` on the backend, or a DataError.
 
-    One row is given to the library's own metrics: so a target that they cannot measure is found before training.
+    The library's own metrics are computed for one row, so that a target that they do not support is found before
+    training.
     """
     x, y, *weights = check_validation_data(validation_data)
     try:
@@ -49,7 +50,7 @@ def validation_rows(
 
 
 def metric_value(name: str, value: Any) -> float:
-    """What a metric gave, from any library, as a number; a ConfigurationError where it is none."""
+    """The result of a metric, an array of any library, as a float; ConfigurationError unless it is one real number."""
     number = to_host(value)
     if number.size != 1 or number.dtype.kind not in "biuf":
         raise ConfigurationError(

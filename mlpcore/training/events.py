@@ -1,4 +1,4 @@
-"""What a callback is: the calls between epochs, and what it keeps for a checkpoint."""
+"""The protocol of callbacks: calls between epochs, and the state for a checkpoint."""
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -7,14 +7,17 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Stop(NamedTuple):
-    """Returned by a callback to end training after this epoch; ``reason`` lands in ``history.stopped``."""
+    """Returned by a callback to end training after this epoch; ``reason`` becomes ``history.stopped``."""
 
     reason: str
 
 
 class Report(NamedTuple):
-    """What a callback sees: the model, the number of the epoch (from 1, over all fits), how many this fit has, and the
-    epoch's row of the history."""
+    """What a callback gets after an epoch.
+
+    ``epoch`` is its number, counted from 1 over all fits of ``model``; ``epochs`` is the number of epochs of this fit;
+    ``values`` is the epoch's row of the history.
+    """
 
     model: Any
     epoch: int
@@ -23,48 +26,52 @@ class Report(NamedTuple):
 
 
 class Callback(Protocol):
-    """The calls a callback may offer; one that is missing is not made.
+    """The methods of a callback; each may be missing, and is then not called.
 
-    One with both ``state`` and ``restore`` goes on after a resume as if nothing had happened. Any other begins anew.
+    A callback with both ``state`` and ``restore`` continues from its state when a fit is resumed. Others start anew.
     """
 
     def on_fit_begin(self, model: Any, epochs: int) -> None:
-        """Before the first epoch of a fit; ``epochs`` are still to come, fewer than asked for after a resume."""
+        """Before the first epoch of a fit; ``epochs`` are still to be trained, without those before a resume."""
 
     def on_epoch_end(self, report: Report) -> Stop | None:
         """After every epoch; a Stop ends training."""
 
     def on_fit_end(self, model: Any) -> None:
-        """After the last epoch, also where training was interrupted or failed; not if its own ``on_fit_begin`` did."""
+        """After the last epoch, also if training was interrupted or failed, but not if its ``on_fit_begin`` did."""
 
     def state(self) -> Any:
-        """All that it keeps from epoch to epoch, for a checkpoint: numbers, texts, None, and arrays of any library, in
-        dicts, lists and tuples. Asked for after the epoch's calls of all callbacks."""
+        """The state that is kept from epoch to epoch, for a checkpoint.
+
+        It consists of numbers, strings, None and arrays of any library, in dicts, lists and tuples. Called after
+        ``on_epoch_end`` of all callbacks.
+        """
 
     def restore(self, state: Any) -> None:
-        """Take over what ``state`` gave, arrays as NumPy's; called after ``on_fit_begin``, in a resumed fit only.
+        """Continue from a result of ``state``, whose arrays are now NumPy's.
 
-        Afterwards the model is put where the checkpoint stands, whatever these two have done to it.
+        Called only in a resumed fit, after ``on_fit_begin``. Then the model gets the state of the checkpoint; changes
+        that these two methods made to it are lost.
         """
 
 
 def has_state(callback: Any) -> bool:
-    """Whether checkpoints hold what the callback keeps."""
+    """Whether the callback has a state that checkpoints contain."""
     return all(callable(getattr(callback, name, None)) for name in ("state", "restore"))
 
 
 def call(callbacks: Iterable[Any], event: str, *args: Any) -> list[Any]:
-    """Call the event's method of every callback that has one, up to the first that raises."""
+    """Call the method ``event`` of every callback that has it, up to the first that raises; returns the results."""
     return [getattr(callback, event)(*args) for callback in callbacks if hasattr(callback, event)]
 
 
 def call_every(callbacks: Iterable[Any], event: str, *args: Any) -> None:
-    """As `call`, but one that raises keeps no other from its turn."""
+    """As `call`, but also after a callback that raises; the last error is raised at the end."""
     every(partial(call, [callback], event, *args) for callback in callbacks)
 
 
 def every(actions: Iterable[Callable[[], Any]]) -> None:
-    """All actions in their order, also after one that raises; the last error is raised at the end."""
+    """Call all actions in order, also after one that raises; the last error is raised at the end."""
     with ExitStack() as stack:
         for action in reversed(list(actions)):
             stack.callback(action)

@@ -1,6 +1,6 @@
-"""Data frames and their columns, of any library: which are numbers by their declared types, and what the rest is told.
+"""Reads data frames and their columns as arrays of numbers, and raises errors for columns of other declared types.
 
-Read so are frames of pandas, Polars and Arrow, their columns, and what speaks Arrow's or the interchange protocol only.
+These are frames and columns of pandas, Polars and Arrow, and objects with Arrow's or the interchange protocol.
 """
 
 import math
@@ -21,10 +21,10 @@ Column = tuple[Any, Any]  # title and declared type
 
 
 def read_table(name: str, x: Any, labels: bool = False) -> tuple[np.ndarray, list[Any]]:
-    """``(array, titles)`` of a data frame, a column or lists; the titles are those of a frame's columns.
+    """``(array, titles)`` of a data frame, a column or lists; the titles are those of a frame's columns, else empty.
 
-    DataError for columns that are not numbers, and for what is no rectangle. With ``labels`` a column of categories
-    that are numbers is one of numbers.
+    DataError for columns that are not numbers, and for rows of different lengths. With ``labels`` a column of
+    categories is accepted if the categories are numbers.
     """
     table = readable(name, x)
     columns = columns_of(table)
@@ -40,9 +40,9 @@ def read_table(name: str, x: Any, labels: bool = False) -> tuple[np.ndarray, lis
 
 
 def readable(name: str, x: Any) -> Any:
-    """``x`` as NumPy can read it: mostly itself, else what pyarrow makes of it.
+    """``x`` as an object that NumPy can read: ``x`` itself, or a pyarrow object if only pyarrow can read it.
 
-    A DataError for a frame whose rows are not computed yet, and where pyarrow is needed and missing.
+    DataError for a lazy frame, and if pyarrow is needed but missing.
     """
     if hasattr(x, "__array__"):
         return x
@@ -54,7 +54,7 @@ def readable(name: str, x: Any) -> Any:
 
 
 def arrow(name: str, x: Any) -> Any:
-    """A frame or column that speaks a protocol of frames, as a table or an array of pyarrow."""
+    """A frame or column with Arrow's or the interchange protocol, as a table or an array of pyarrow."""
     try:
         pyarrow, interchange = import_module("pyarrow"), import_module("pyarrow.interchange")
     except ImportError as error:
@@ -63,12 +63,12 @@ def arrow(name: str, x: Any) -> Any:
         return interchange.from_dataframe(x)
     try:
         return pyarrow.table(x)
-    except (TypeError, ValueError):  # no columns with titles, so a single one
+    except (TypeError, ValueError):  # no table, so a single column
         return pyarrow.chunked_array(x) if hasattr(x, "__arrow_c_stream__") else pyarrow.array(x)
 
 
 def columns_of(x: Any) -> list[Column]:
-    """Title and type of every column of a frame; none for anything else, a column alone too."""
+    """Title and type of every column of a frame; empty for any other object, such as a single column."""
     types = getattr(getattr(x, "schema", None), "types", None)
     if types is not None:  # Arrow's
         return list(zip(x.schema.names, types, strict=True))
@@ -76,7 +76,7 @@ def columns_of(x: Any) -> list[Column]:
 
 
 def is_number(kind: Any, labels: bool = False) -> bool:
-    """Whether a declared type is one of real numbers or booleans; with ``labels`` also categories that are numbers."""
+    """Whether a declared type is a real number or boolean; with ``labels`` also categories that are numbers."""
     if labels:
         kind = getattr(getattr(kind, "categories", None), "dtype", kind)  # pandas'
         kind = getattr(kind, "value_type", kind) if str(kind).startswith("dictionary") else kind  # Arrow's
@@ -87,19 +87,19 @@ def is_number(kind: Any, labels: bool = False) -> bool:
 
 
 def refuse_others(name: str, columns: Sequence[Column], labels: bool = False) -> None:
-    """A DataError that names the columns which are no numbers, if there are any."""
+    """DataError if there are columns that are not numbers; it names them."""
     bad = [f"{title!r} ({kind})" for title, kind in columns if not is_number(kind, labels)]
     if bad:
         raise DataError(f"{name} has columns that are not numbers: {listed(bad)}; {ADVICE}")
 
 
 def listed(texts: Sequence[str]) -> str:
-    """The first of the texts, and whether there are more."""
+    """The first `SHOWN` texts, separated by commas, and ``...`` if there are more."""
     return ", ".join(texts[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")
 
 
 def numbers(x: Any, columns: Sequence[Column]) -> np.ndarray:
-    """A frame or anything else as NumPy reads it, gaps in columns of numbers as NaN."""
+    """A frame or another object as a NumPy array; missing values in columns of numbers become NaN."""
     host = np.asarray(x)
     kinds = [kind for _, kind in columns] or [getattr(x, "dtype", getattr(x, "type", None))]
     if host.dtype != object or not host.ndim or not all(map(is_number, kinds)):
@@ -112,9 +112,9 @@ def numbers(x: Any, columns: Sequence[Column]) -> np.ndarray:
 
 
 def refuse_missing(name: str, labels: Any, hint: str = "") -> None:
-    """A DataError that names the first row of host labels in which one is missing: None, NaN, NaT or pandas' NA.
+    """DataError if a host label is missing (None, NaN, NaT or pandas' NA); it names the first such row.
 
-    ``hint`` is added to what may be done about it.
+    ``hint`` is added to the advice of the message.
     """
     entries = np.asarray(labels, dtype=None if isinstance(labels, np.ndarray) else object)
     if entries.ndim == 0 or entries.dtype.kind not in "OfcMm":
@@ -135,7 +135,7 @@ def missing(entries: np.ndarray) -> np.ndarray:
 
 
 def _is_missing(label: Any) -> bool:
-    """Whether it is None, or unequal to itself; pandas' NA is neither equal nor unequal."""
+    """Whether a label is None or unequal to itself. Comparing pandas' NA gives no boolean: TypeError."""
     try:
         return label is None or bool(label != label)
     except TypeError:

@@ -1,4 +1,4 @@
-"""From a network and a loss to one function: the weighted loss of some rows and its gradient."""
+"""The weighted loss of a network on a batch of rows and its gradient, as one function of arrays."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,12 @@ Sums = tuple[Array, Array, Params, Params]  # value, weight, gradients, running 
 class ValueAndGrad:
     """The function ``(params, x, target, weights, noise, full_batch) -> (value, weight, grads, observed)``.
 
-    ``value = sum_i w_i loss_i`` (...), ``weight = sum_i w_i`` (), ``grads`` mirrors the parameters. All three are sums
-    over rows: those of the parts of a batch add up to those of the whole. ``observed`` holds new running statistics.
+    ``value = sum_i w_i loss_i`` (...), ``weight = sum_i w_i`` (), and ``grads`` is a tree like the parameters. All
+    three are sums over rows: if the layers are row-independent, those of the parts of a batch add up to those of the
+    whole. ``observed`` is the tree of new running statistics.
 
-    With weights of entries (n, c), ``value = sum_ij w_ij loss_ij``; the layers then see their means over the columns,
-    ``w_i = sum_j w_ij / c``, and ``weight`` is the sum of these.
+    With weights of entries (n, c), ``value = sum_ij w_ij loss_ij``. The row weights that layers see are then the means
+    over the columns, ``w_i = sum_j w_ij / c``, and ``weight`` is the sum of these.
     """
 
     net: Layer
@@ -36,5 +37,5 @@ class ValueAndGrad:
 
 
 def value_and_grad(net: Layer, loss: Loss) -> ValueAndGrad:
-    """The loss of a network on some rows and its gradient, as a function of parameters and rows."""
+    """The function `ValueAndGrad` of a network and a loss."""
     return ValueAndGrad(net, loss)

@@ -1,15 +1,15 @@
-"""What happened in training, epoch by epoch: readable as lists, drawable as curves."""
+"""History: the losses, metrics, learning rate and speed of every epoch."""
 
 from typing import Any
 
 
 class History:
-    """One row of numbers per epoch, in the order they were made.
+    """One row of numbers for each epoch, in order.
 
-    ``history["val_loss"]`` is the list of a column; ``loss``, ``val_loss``, ``learning_rate`` and
-    ``rows_per_second`` are there as attributes too, empty where no epoch has them. ``stopped`` says why training ended
-    before its last epoch, or is None. A metric's column is named like the metric with ``val_`` before it: metrics are
-    taken on the validation data.
+    ``history["val_loss"]`` is a column as a list. ``loss``, ``val_loss``, ``learning_rate`` and ``rows_per_second`` are
+    attributes too, which are empty if no epoch has the column. ``stopped`` says why training ended before its last
+    epoch, or is None. Metrics are computed on the validation data; the column of a metric is its name with the prefix
+    ``val_``.
     """
 
     def __init__(self, rows: list[dict[str, float]] | None = None, stopped: str | None = None) -> None:
@@ -24,7 +24,7 @@ class History:
         return f"History({len(self)} epochs; last: {last})"
 
     def __getitem__(self, column: str) -> list[float]:
-        """The column, for the epochs that have it; KeyError names the columns there are."""
+        """The column, for the epochs that have it; KeyError, with the existing columns, if there is none."""
         if column not in self.columns:
             raise KeyError(f"{column!r}; there are {', '.join(self.columns)}")
         return self._column(column)
@@ -39,7 +39,7 @@ class History:
 
     @property
     def loss(self) -> list[float]:
-        """The mean objective over each epoch's batches, taken while the weights moved."""
+        """The mean objective over each epoch's batches, each computed with the weights before its step."""
         return self._column("loss")
 
     @property
@@ -54,11 +54,11 @@ class History:
 
     @property
     def rows_per_second(self) -> list[float]:
-        """Rows trained on per second, validation not counted."""
+        """Rows per second in training, without the time of validation."""
         return self._column("rows_per_second")
 
     def plot(self, ax: Any = None) -> Any:
-        """The learning curves with matplotlib (extra ``plot``); returns the axes."""
+        """Draw the learning curves with matplotlib (extra ``plot``); returns the axes."""
         from mlpcore.plotting import plot_history
 
         return plot_history(self, ax)

@@ -1,4 +1,4 @@
-"""Ctrl-C while training: noted, and looked at between chunks of steps."""
+"""Ctrl-C in training sets a flag, which is read between chunks of steps."""
 
 import contextlib
 import signal
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Interruption:
-    """True once Ctrl-C was pressed; inside the context the press is noted instead of raised."""
+    """A flag that is true once Ctrl-C was pressed within the context `noted`, where it raises no KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.pressed = False
@@ -18,18 +18,18 @@ class Interruption:
 
     @contextlib.contextmanager
     def noted(self) -> Iterator["Interruption"]:
-        """Note SIGINT in the main thread, where Python delivers it; other threads never see one.
+        """Set the flag on SIGINT. Only the main thread can do so, as Python delivers signals there.
 
-        Where the program ignores it, or leaves it to the system, so it stays.
+        A handler that ignores SIGINT or is the system's default stays in place.
         """
         if threading.current_thread() is not threading.main_thread() or not callable(signal.getsignal(signal.SIGINT)):
             yield self
             return
 
-        def note(*_: Any) -> None:
+        def set_flag(*_: Any) -> None:
             self.pressed = True
 
-        before = signal.signal(signal.SIGINT, note)
+        before = signal.signal(signal.SIGINT, set_flag)
         try:
             yield self
         finally:

@@ -1,4 +1,4 @@
-"""L-BFGS: minimises a smooth function of one vector, which stays on its device; the host reads once an evaluation."""
+"""L-BFGS: minimises a smooth function of one vector on its device; the host reads a few numbers per evaluation."""
 
 import math
 from collections import deque
@@ -21,7 +21,7 @@ UNFINISHED = "unfinished"
 
 
 class Minimum(NamedTuple):
-    """Where a minimisation stands: the vector, the value there, what was done, and why it ended."""
+    """The state of a minimisation: vector and value, numbers of iterations and evaluations, and why it ended."""
 
     x: Array
     value: float
@@ -32,27 +32,27 @@ class Minimum(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """An evaluation: arrays on the device, and the numbers that were read together."""
+    """An evaluation of the function: arrays on the device, and numbers read by the host in one transfer."""
 
     x: Array
     gradient: Array
     step: float
     value: float
     slope: float  # of the value along the direction
-    slope_before: float  # the same at the point where the search began
-    largest: float  # of the absolute entries of the gradient
-    length: float  # of the gradient
-    scale: float  # the power of two that brings the gradient to where its squares can be added up, mostly 1
-    farthest: float  # of the absolute entries of the direction
+    slope_before: float  # the same at the start of the line search
+    largest: float  # largest absolute value of an entry of the gradient
+    length: float  # Euclidean length of the gradient
+    scale: float  # a power of two, mostly 1: the squares of scale * gradient can be summed
+    largest_direction: float  # largest absolute value of an entry of the direction
 
     @property
     def finite(self) -> bool:
-        """Whether all that was read at this point is finite."""
+        """Whether value, slope, largest entry and length of the gradient are finite."""
         return all(map(math.isfinite, (self.value, self.slope, self.largest, self.length)))
 
 
-class _Direction(NamedTuple):
-    """A vector, its largest absolute entry, and the power of two that serves its squares; arrays all of them."""
+class _Sized(NamedTuple):
+    """A vector, its largest absolute entry, and a power of two with which its squares can be summed; device arrays."""
 
     vector: Array
     largest: Array
@@ -60,15 +60,17 @@ class _Direction(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """A step s, the change y of the gradient along it, and both in a size for products: s a and y b with powers of two
-    a and b, mostly 1."""
+    """A step s and the change y of the gradient along it, scaled by powers of two a and b (mostly 1).
+
+    The scaling keeps products of ``s_sized = a s`` and ``y_sized = b y`` in the range of the dtype.
+    """
 
     s: Array
     s_sized: Array
     y_sized: Array
     b: float
     sy: float  # the product of s and y
-    sy_sized: float  # of s a and y b
+    sy_sized: float  # the product of s_sized and y_sized
 
 
 def minimize(
@@ -84,24 +86,25 @@ def minimize(
 ) -> Minimum:
     """Minimise ``function(x) -> (value, gradient)`` from the vector ``x`` (P,) by limited-memory BFGS.
 
-    The direction is ``-H g``, H being the inverse Hessian that the last ``memory`` pairs ``s = x' - x``, ``y = g' - g``
-    imply, by the two-loop recursion with ``s.y / y.y`` on the diagonal; `strong_wolfe` finds the step. Without pairs
-    it is ``-g``, and the first step tried has length 1.
+    The direction is ``-H g``, where H approximates the inverse Hessian from the last ``memory`` pairs ``s = x' - x``,
+    ``y = g' - g``, by the two-loop recursion with ``s.y / y.y`` on the diagonal. `strong_wolfe` finds the step. Without
+    pairs the direction is ``-g``, and the first step tried has length 1.
 
-    It has converged when ``max |g| <= tolerance``, or when an iteration has lowered the value by no more than
-    ``relative_decrease * max(|value|, |value before|, 1)``, which is taken as the rounding unit of the dtype where that
-    is larger, or when along the gradient itself nothing lower can be told from rounding. ``max_iterations`` and
-    ``max_evaluations`` are never exceeded. But for the last two these are the rules of SciPy's L-BFGS-B, with its
-    defaults. ``callback(minimum)`` is called after every iteration, and ends the minimisation by returning a `Stop`.
+    It has converged in three cases: ``max |g| <= tolerance``; an iteration has lowered the value by at most
+    ``relative_decrease * max(|value|, |value before|, 1)``, with the rounding unit of the dtype as the least
+    ``relative_decrease``; or along ``-g`` the value falls by no more than its rounding error. ``max_iterations`` and
+    ``max_evaluations`` are never exceeded. Except for the least ``relative_decrease`` and the third case, these are the
+    rules of SciPy's L-BFGS-B, with its defaults. ``callback(minimum)`` is called after every iteration, and ends the
+    minimisation by returning a `Stop`.
 
-    Where value or gradient are not finite, the step is shortened; a direction that does not lead down, or along which
-    nothing lower is found, clears the memory. No iteration ends higher than it began. From a start that is not finite
-    nothing is done, and the message says so.
+    If value or gradient are not finite, the step is shortened. If the direction is not a descent direction, or no lower
+    value is found along it, the pairs are dropped. No iteration raises the value. If value or gradient are not finite
+    at the start, nothing is done, and the message says so.
 
     ``function`` gets a new array every time. Every evaluation costs one small transfer to the host: value, slopes and
-    size of the gradient together; all vectors stay where ``x`` lies. Products of vectors whose squares would overflow
-    or vanish in their dtype are taken of multiples of them, and are float64 on the host. Errors: DataError if x is no
-    vector of floats.
+    size of the gradient together; all vectors stay on the device of ``x``. Vectors whose squares would overflow or
+    underflow are multiplied by powers of two before products are computed. Errors: DataError if x is no vector of
+    floats.
 
     Source: Nocedal & Wright (2006), "Numerical optimization", algorithms 7.4 and 7.5.
     """
@@ -113,7 +116,7 @@ def minimize(
     rounding = float(xp.finfo(x.dtype).eps)
     relative_decrease = max(relative_decrease, rounding)
     pairs: deque[_Pair] = deque(maxlen=memory)
-    # The caller's own array is never handed to the function, nor given back.
+    # + 0 copies: the caller's array is neither passed to the function nor returned.
     here = _evaluate(function, x + 0, 0.0)
     evaluations, iterations = 1, 0
 
@@ -125,7 +128,7 @@ def minimize(
     while here.largest > tolerance:
         if evaluations >= max_evaluations:
             return ended("the limit of evaluations is reached")
-        # Of the gradient times its power of two, which the steps take back.
+        # From the gradient times its scale; the steps are divided by that scale.
         direction = _sized(_direction(_times(here.scale, here.gradient), pairs))
         step = (1.0 if pairs else 1 / here.length) / here.scale
         best, outcome, spent = _search(function, here, direction, step, rounding, max_evaluations - evaluations)
@@ -152,9 +155,9 @@ def minimize(
 
 
 def _search(
-    function: Function, here: _Point, direction: _Direction, step: float, rounding: float, budget: int
+    function: Function, here: _Point, direction: _Sized, step: float, rounding: float, budget: int
 ) -> tuple[_Point, str, int]:
-    """The point that `strong_wolfe` finds or else the lowest it tried, the outcome, and the evaluations it took."""
+    """``(point, outcome, evaluations)``: the point that `strong_wolfe` found, else the lowest one tried."""
     best, steps = here, None
     for spent in range(1, budget + 1):
         last = _evaluate(function, here.x + step * direction.vector, step, direction, here)
@@ -173,9 +176,9 @@ def _search(
 
 
 def _evaluate(
-    function: Function, x: Array, step: float, direction: _Direction | None = None, before: _Point | None = None
+    function: Function, x: Array, step: float, direction: _Sized | None = None, before: _Point | None = None
 ) -> _Point:
-    """The function at x, and the one look of the host: eight numbers in one array."""
+    """Evaluate the function at x, and read eight numbers of the result in one transfer to the host."""
     xp = namespace(x)
     value, gradient = function(x)
     here = _sized(gradient)
@@ -192,16 +195,16 @@ def _evaluate(
         along.scale,
     )
     read = to_host(xp.stack([xp.astype(number, value.dtype) for number in numbers])).tolist()
-    height, slope, slope_before, largest, length, scale, farthest, along_scale = read
+    height, slope, slope_before, largest, length, scale, largest_direction, along_scale = read
     slope, slope_before = slope / scale, slope_before / (scale if before is None else before.scale)
     slopes = slope / along_scale, slope_before / along_scale
-    return _Point(x, gradient, step, height, *slopes, largest, length / scale, scale, farthest)
+    return _Point(x, gradient, step, height, *slopes, largest, length / scale, scale, largest_direction)
 
 
-def _sized(vector: Array) -> _Direction:
-    """The vector with its size."""
+def _sized(vector: Array) -> _Sized:
+    """The vector with its largest entry and scale."""
     largest = namespace(vector).max(namespace(vector).abs(vector))
-    return _Direction(vector, largest, square_scaling(largest, vector.shape[0])[0])
+    return _Sized(vector, largest, square_scaling(largest, vector.shape[0])[0])
 
 
 def _times(scale: float, vector: Array) -> Array:
@@ -209,9 +212,9 @@ def _times(scale: float, vector: Array) -> Array:
 
 
 def _pair(here: _Point, best: _Point, direction: Array, change: float) -> _Pair:
-    """The pair of an iteration; ``change`` is the product of the direction and the change of the gradient."""
+    """The pair of an iteration; ``change`` is the inner product of the direction and the change of the gradient."""
     s, sy = best.step * direction, best.step * change
-    a = float(square_scaling(np.float64(best.step * best.farthest), s.shape[0])[0])
+    a = float(square_scaling(np.float64(best.step * best.largest_direction), s.shape[0])[0])
     b = min(here.scale, best.scale)
     y_sized = _times(b, best.gradient) - _times(b, here.gradient)
     return _Pair(s, _times(a, s), y_sized, b, sy, a * sy * b)

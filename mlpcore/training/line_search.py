@@ -1,4 +1,4 @@
-"""How far to go along a direction: a step that meets the strong Wolfe conditions, from two numbers for each trial."""
+"""Line search: a step that meets the strong Wolfe conditions, from value and slope at each trial step."""
 
 import math
 from collections.abc import Generator
@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 DECREASE, CURVATURE = 1e-4, 0.9  # the usual pair for quasi-Newton directions: Nocedal & Wright (2006), sec. 3.1
 TRIES = 20  # evaluations in one search, as many as L-BFGS-B allows
-FARTHEST, NEAREST = 10.0, 1.1  # how much longer than the last step the next one may and must be, while none is too long
-RETREAT = 0.2  # the share of a step that is tried next where it led to a number that is not finite
-MARGIN = 0.1  # the share of the bracket at both ends where no trial is placed
+FARTHEST, NEAREST = 10.0, 1.1  # largest and least factor from one step to the next, while no step was too long
+RETREAT = 0.2  # the share of the bracket that is tried next if its upper end is not finite
+MARGIN = 0.1  # the share of the bracket at each end in which no trial is placed
 
 Search = Generator[float, tuple[float, float], str]
 FOUND, NO_STEP, ROUNDING = "found", "no step", "rounding"
 
 
 class Trial(NamedTuple):
-    """A step with the value there and its slope along the direction."""
+    """A step, with the value and its slope along the direction there."""
 
     step: float
     value: float
@@ -23,38 +23,39 @@ class Trial(NamedTuple):
 
 
 def strong_wolfe(value: float, slope: float, step: float, rounding: float) -> Search:
-    """Yields steps to try, first ``step``, and is sent (value, slope) there; the arguments of that name are those at 0.
+    """Yield steps to try, first ``step``, and receive (value, slope) there. ``value`` and ``slope`` are those at 0.
 
-    It returns FOUND when the step t just tried meets the strong Wolfe conditions::
+    Returns FOUND when the last step t meets the strong Wolfe conditions::
 
         value(t) <= value(0) + 1e-4 t slope(0)          |slope(t)| <= 0.9 |slope(0)|
 
-    ROUNDING when the gain that the slope promises in the bracket is below ``rounding * |value(0)|``, so that values can
-    no longer be told apart, and NO_STEP after 20 trials; in both cases the best step tried is the one of lowest value.
+    ROUNDING when the decrease that the slope predicts within the bracket is below ``rounding * |value(0)|``, where
+    values differ only by rounding; and NO_STEP after 20 trials. In both cases the caller takes the step of the lowest
+    value.
 
-    A number that is not finite counts as an infinite value: the step there was too long. Bracketing and zoom are one
-    loop, for an upper end not yet found is an upper end at infinity.
+    A value or slope that is not finite counts as an infinite value: that step was too long. Bracketing and zoom are one
+    loop: until the upper end of the bracket is found, it is at infinity.
 
     Source: Nocedal & Wright (2006), "Numerical optimization", algorithms 3.5 and 3.6, eq. 3.59 for the cubic,
-    whose minimiser is kept off the ends of the bracket. To halve a bracket that shrinks slowly was tried: it took more
-    trials, and found less.
+    whose minimiser is kept away from the ends of the bracket. Halving a bracket that shrinks slowly was tried: it took
+    more trials and found a step less often.
     """
     low, high = Trial(0.0, value, slope), None
     for _ in range(TRIES):
-        now = Trial(step, *(yield step))
-        finite = math.isfinite(now.value) and math.isfinite(now.slope)
-        if not finite or now.value > value + DECREASE * step * slope or (low.step > 0 and now.value >= low.value):
-            high = now if finite else Trial(step, math.inf, math.nan)
-        elif abs(now.slope) <= CURVATURE * -slope:
+        trial = Trial(step, *(yield step))
+        finite = math.isfinite(trial.value) and math.isfinite(trial.slope)
+        if not finite or trial.value > value + DECREASE * step * slope or (low.step > 0 and trial.value >= low.value):
+            high = trial if finite else Trial(step, math.inf, math.nan)
+        elif abs(trial.slope) <= CURVATURE * -slope:
             return FOUND
         else:
             beyond = math.inf if high is None else high.step
-            last, low = low, now
-            if now.slope * (beyond - now.step) >= 0:
+            last, low = low, trial
+            if trial.slope * (beyond - trial.step) >= 0:
                 high = last
             elif high is None:
-                at = _cubic(last, now)
-                step = min(max(at, NEAREST * now.step), FARTHEST * now.step) if at == at else FARTHEST * now.step
+                at = _cubic(last, trial)
+                step = min(max(at, NEAREST * trial.step), FARTHEST * trial.step) if at == at else FARTHEST * trial.step
                 continue
         assert high is not None
         if abs(high.step - low.step) * abs(low.slope) <= rounding * abs(value):

@@ -1,4 +1,4 @@
-"""The trainer: holds the state of training and moves it on, epoch by epoch, in chunks of steps."""
+"""The trainer: holds the state of training and advances it epoch by epoch, in chunks of steps."""
 
 import math
 import operator
@@ -26,13 +26,13 @@ from mlpcore.training.step import make_step
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Dataset, Layer, Loss, Noise, Optimizer, Params, State, Tree
 
-CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores between looks at the host
+CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores
 
 
 class EpochResult(NamedTuple):
-    """The mean objective over the epoch's rows, and its speed; ``whole`` is False after an interruption.
+    """The mean objective over the epoch's rows, and the speed; ``whole`` is False if the epoch was interrupted.
 
-    ``losses`` are the objectives of the steps and ``order`` the numbers of their rows, for other means.
+    ``losses`` are the objectives of the steps and ``order`` the row numbers, for callers that average otherwise.
     """
 
     loss: float
@@ -44,7 +44,7 @@ class EpochResult(NamedTuple):
 
 @dataclass
 class Position:
-    """How far a model has come: whole epochs, and steps begun. Orders and noise are functions of these numbers."""
+    """The numbers of complete epochs and of steps so far. Row orders and noise are functions of them."""
 
     epoch: int = 0
     step: int = 0
@@ -54,19 +54,19 @@ Progress = Position  # its name in pickles written before December 2026
 
 
 def _mean_weight(weights: np.ndarray, batch_size: int) -> float:
-    """The mean weight of rows in the order of their batches, those of batches left out that weigh nothing."""
+    """The mean weight of the rows, given in order, without those of batches whose weights are all zero."""
     starts = np.arange(0, weights.size, batch_size)
     sums, rows = np.add.reduceat(weights, starts), np.diff(starts, append=weights.size)
     return float(np.sum(sums) / max(np.sum(rows[sums > 0]), 1))
 
 
 class Trainer:
-    """The state of training on one backend, and all that moves it or asks it.
+    """Holds the state of training on one backend; trains, scores and predicts with it.
 
     ``params`` are the host parameters before the first step. ``state`` is the `mlpcore.typing.State` after the last
-    whole step; assigning one goes on from there. ``progress`` counts epochs and steps, ``layout`` says where the
-    parameters lie in the flat vectors of the state, and ``run`` does a chunk of steps, as `mlpcore.backends.run`
-    defines it. Orders and noise are functions of ``seed`` and ``progress``.
+    whole step; training continues from a state that is assigned. ``progress`` counts epochs and steps. ``layout`` says
+    where the parameters lie in the flat vectors of the state. ``run`` runs a chunk of steps (see
+    `mlpcore.backends.run`). Row orders and noise are functions of ``seed`` and ``progress``.
     """
 
     def __init__(
@@ -94,30 +94,30 @@ class Trainer:
 
     @property
     def vector(self) -> Array:
-        """The flat vector that predicts: the average where one is kept, else the parameters."""
+        """The flat vector for predictions: the average of the parameters if one is kept, else the parameters."""
         return self.state.params if self.rules.ema is None else self.state.average
 
     def score(self, x: Array, batch_size: int | None = None) -> Array:
-        """The raw scores (n, outputs) of the rows x (n, columns), in inference, so many rows at a time."""
-        return self._ask(self.scores.score, x, batch_size)
+        """The raw scores (n, outputs) of the rows x (n, columns) in inference, ``batch_size`` rows at a time."""
+        return self._infer(self.scores.score, x, batch_size)
 
     def predict(self, x: Array, batch_size: int | None = None) -> Tree:
-        """What the link of the loss makes of the scores of the rows x (n, columns)."""
-        return self._ask(self.scores.predict, x, batch_size)
+        """The link of the loss applied to the scores of the rows x (n, columns)."""
+        return self._infer(self.scores.predict, x, batch_size)
 
-    def _ask(self, function: Callable[..., Tree], x: Array, batch_size: int | None) -> Tree:
+    def _infer(self, function: Callable[..., Tree], x: Array, batch_size: int | None) -> Tree:
         with self.backend.scope(self.dtype):
             return function(self.vector, self.state.statistics, x, batch_size)
 
     def snapshot(self) -> dict[str, Array]:
-        """A copy of what predicts, arrays by name: parameters, average and running statistics."""
+        """A copy of the arrays that predictions depend on, by name: parameters, average and running statistics."""
         with self.backend.scope(self.dtype):
             return dict(named_state(tree_map(lambda leaf: leaf + 0, predicting(self.state)), self.layout))
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Put a copy of the snapshot back; optimizer state and progress stay as they are.
+        """Set parameters, average and running statistics to copies of those in a snapshot; nothing else changes.
 
-        Its arrays may be of any library; a DataError for a snapshot of another network.
+        The arrays may be of any library. DataError for a snapshot of another network.
         """
         with self.backend.scope(self.dtype):
             self.state = with_snapshot(
@@ -132,11 +132,12 @@ class Trainer:
         batch_size: int,
         stop: Interruption | bool = False,
     ) -> EpochResult:
-        """One pass over the rows of ``data`` that the epoch's order names, the last batch being as small as it must.
+        """Train one pass over the rows of ``data`` in the order of the epoch; the last batch may be smaller.
 
-        ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` are on
-        the host too. ``order(epoch)`` are the numbers of the rows. Between chunks of steps ``stop`` is looked at. A
-        non-finite loss or gradient is a NonFiniteError; the state stands at the last whole step before it.
+        ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` are the
+        same weights on the host. ``order(epoch)`` returns the row numbers of the epoch, in order. The epoch ends early
+        if ``stop`` is true after a chunk of steps. NonFiniteError for a non-finite loss or gradient; the state is then
+        that before the failed step.
         """
         began, rows = time.perf_counter(), 0
         weights = weights_of_rows(weights)
@@ -146,10 +147,10 @@ class Trainer:
         rows_in_order = order(self.progress.epoch)
         full = min(batch_size, rows_in_order.size)
         self.compilation.decide(rows_in_order.size, full, self.layout.size)
-        each = 1.0 if unweighted else _mean_weight(weights[rows_in_order], full)
-        # Running statistics alone are told what a full batch weighs, unless every batch is such a one.
-        told = self.layout.statistics and not (unweighted and rows_in_order.size % full == 0)
-        full_batch = np.asarray((full * each, (full - 1) * each), self.dtype) if told else ()
+        mean_weight = 1.0 if unweighted else _mean_weight(weights[rows_in_order], full)
+        # Only running statistics need the weight of a full batch, and only if some batches differ from it.
+        needed = self.layout.statistics and not (unweighted and rows_in_order.size % full == 0)
+        full_batch = np.asarray((full * mean_weight, (full - 1) * mean_weight), self.dtype) if needed else ()
         for chunk in self._chunks(rows_in_order, batch_size):
             losses += self._advance(data, chunk, full_batch).tolist()
             counts = [float(chunk.shape[1])] * chunk.shape[0]
@@ -159,14 +160,14 @@ class Trainer:
                 break
         whole = rows == rows_in_order.size
         self.progress.epoch += whole
-        # One sum over the steps, so that the cuts between chunks leave no trace in it.
+        # One exact sum over the steps, which does not depend on the division into chunks.
         weight, total = math.fsum(batch_weights), math.fsum(map(operator.mul, losses, batch_weights))
         return EpochResult(
             total / weight if weight else 0.0, rows / (time.perf_counter() - began), whole, losses, rows_in_order
         )
 
     def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-        """The order cut into chunks (steps, batch), of one length where that is possible, and the ragged last batch."""
+        """The order divided into chunks (steps, batch_size) of about equal length, then the smaller last batch."""
         steps = order.size // batch_size
         work = CHUNK_WORK * self.backend.extras.relative_speed
         most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.extras.max_chunk_steps))
@@ -178,9 +179,10 @@ class Trainer:
             yield order[None, steps * batch_size :]
 
     def _advance(self, data: Dataset, chunk: np.ndarray, full_batch: Tree = ()) -> np.ndarray:
-        """Run the chunk; the losses of its steps, as float64 on the host. ``full_batch`` is that of the batches.
+        """Run the chunk (steps, batch) of row numbers; the losses of its steps as float64 on the host.
 
-        A failed step has left the state whole, but an update that overflows is only seen here, when it is made.
+        NonFiniteError after a failed step, which has left the state as it was, and after an update that overflowed,
+        which is only detected once it is done.
         """
         first, stream = self.progress.step, Stream(self.seed, "noise")
 
@@ -189,10 +191,10 @@ class Trainer:
 
         stream = replace(stream, step=first)
         draw: Draw = StepNoise(noise, stream, chunk.shape[1], full_batch)
-        if not leaves(still := (noise(stream, 1), full_batch)):  # nothing is drawn: the empty tree serves every step
+        if not leaves(empty := (noise(stream, 1), full_batch)):  # no step needs arrays
 
             def draw(i: int) -> tuple[Noise, Tree]:
-                return still
+                return empty
 
         try:
             self.state, losses = self.run(self.state, data, chunk, draw)
@@ -201,8 +203,8 @@ class Trainer:
             if isinstance(error, ChunkError):
                 self.state, cause = error.state, error.__cause__ or error
                 self.progress.step += error.steps
-            if (known := self._explained(cause, chunk.shape[1], data.x.shape[1])) is not None:
-                raise known from cause
+            if (memory_error := self._memory_error(cause, chunk.shape[1], data.x.shape[1])) is not None:
+                raise memory_error from cause
             raise cause from cause.__cause__
         self.progress.step += chunk.shape[0]
         xp = self.backend.xp
@@ -218,11 +220,11 @@ class Trainer:
             raise infinite_loss(epoch, step)
         return host
 
-    def _explained(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
-        """The error to raise for one that tells of too little memory, None for any other."""
+    def _memory_error(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
+        """The OutOfMemoryError for an error of the device about too little memory, None for other errors."""
         if self.backend.extras.out_of_memory(error) is None:
             return None
-        forget_frames(error)  # first, since what they hold would count as used
+        forget_frames(error)  # first, as the arrays they hold would count as used
         lack, itemsize = self.backend.extras.out_of_memory(error), np.dtype(self.dtype).itemsize
         where = f"epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         assert lack is not None

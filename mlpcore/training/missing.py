@@ -1,4 +1,4 @@
-"""Targets with gaps: entries of y that are NaN get a number in their place, and take no part by their weight 0."""
+"""Targets with gaps: an entry of y that is NaN is replaced by a number, and gets weight 0."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,8 +18,8 @@ def takes_entries(loss: Loss) -> bool:
 
 
 def check_missing_targets(who: str, missing_targets: str, loss: Loss, metrics: Mapping[str, Any] | None = None) -> None:
-    """A ConfigurationError for another value than "error" and "skip", or for "skip" where the loss or a metric that is
-    to be measured cannot leave out entries."""
+    """ConfigurationError unless ``missing_targets`` is "error" or "skip", and for "skip" if the loss or one of the
+    ``metrics`` cannot leave out entries."""
     check_choice(who, CHOICES, missing_targets=missing_targets)
     if missing_targets != "skip":
         return
@@ -37,10 +37,11 @@ def check_missing_targets(who: str, missing_targets: str, loss: Loss, metrics: M
 
 
 def without_gaps(y: Array) -> tuple[Array, Array | None]:
-    """``(y, observed)``: y (n, c) or (n,) with a finite number for each NaN, and which entries (n, c) were not NaN.
+    """``(y, observed)``: y (n, c) or (n,) with a finite number in place of each NaN, and the mask (n, c) of the entries
+    that are not NaN.
 
-    ``observed`` is None where there is no NaN. The number is the largest target of the column, or of y where the column
-    has none: one that the loss accepts. DataError where every entry is NaN.
+    ``observed`` is None if there is no NaN. The number is the largest target of the column, or of y if the column has
+    none, so that the loss accepts it. DataError if every entry is NaN.
     """
     xp = namespace(y)
     if y.ndim not in (1, 2) or not xp.isdtype(y.dtype, "real floating") or 0 in y.shape:

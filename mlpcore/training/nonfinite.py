@@ -1,4 +1,4 @@
-"""The errors of training that left the finite numbers: what happened, where, and what to try."""
+"""The errors for a loss, gradient or update that is not finite."""
 
 from mlpcore.errors import NonFiniteError
 
@@ -12,7 +12,7 @@ def infinite_weights(epoch: int, step: int, dtype: str) -> NonFiniteError:
 
 
 def infinite_loss(epoch: int, step: int) -> NonFiniteError:
-    """The error for a step that was not done, since its loss or gradient was not finite."""
+    """The error for a step that was skipped because its loss or gradient was not finite."""
     return NonFiniteError(
         f"the loss or its gradient became infinite or NaN in epoch {epoch}, step {step}; the model keeps the weights "
         "from before that step. Try a smaller learning rate, clip_norm=1.0, or columns scaled to similar size "

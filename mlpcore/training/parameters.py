@@ -1,4 +1,4 @@
-"""Parameters on their way into a model and out: trees and snapshots checked against the network's, states by name."""
+"""Checks of parameter trees and snapshots against a network, and the arrays of a state by name."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,9 +14,9 @@ _KINDS = "a layer's parameters are a dict, a container's a tuple of its layers',
 
 
 def matched(given: Params, own: Params, layout: Layout, convert: Callable[[Any], Array]) -> Params:
-    """The tree ``given`` with converted leaves, which are finite and have the names and shapes of those of ``own``.
+    """The tree ``given`` with leaves converted by ``convert``; ``own`` is the tree of the network.
 
-    Anything else is a DataError; no leaf that was given is part of the result if ``convert`` copies.
+    DataError unless names and shapes are those of ``own`` and all numbers are finite.
     """
     expected = {name: tuple(leaf.shape) for name, leaf in named_leaves(own)}
     leaves = dict(named_leaves(given))
@@ -29,16 +29,16 @@ def matched(given: Params, own: Params, layout: Layout, convert: Callable[[Any],
         leaf, _ = read_array(f"params: {name}", leaves[name])
         if tuple(leaf.shape) != expected[name]:
             raise DataError(f"params: {name} has shape {tuple(leaf.shape)}, expected {expected[name]}")
-        made = convert(leaf)
-        if not bool(namespace(made).all(namespace(made).isfinite(made))):
-            raise DataError(f"params: {name} has NaN or infinity as {made.dtype}, expected finite numbers")
-        return made
+        converted = convert(leaf)
+        if not bool(namespace(converted).all(namespace(converted).isfinite(converted))):
+            raise DataError(f"params: {name} has NaN or infinity as {converted.dtype}, expected finite numbers")
+        return converted
 
     return tree_map(checked, layout.template)
 
 
 def fresh_state(tree: Params, layout: Layout, optimizer: Optimizer, backend: Backend, average: bool) -> State:
-    """The state on the backend before the first step, with these host parameters."""
+    """The state before the first step on the backend, with the host parameters ``tree``."""
     vector = backend.asarray(layout.flat(tree))
     xp = backend.xp
     count = xp.zeros_like(vector[..., 0], dtype=xp.int32)
@@ -54,7 +54,7 @@ def fresh_state(tree: Params, layout: Layout, optimizer: Optimizer, backend: Bac
 
 
 def named_state(state: State, layout: Layout) -> Iterator[tuple[str, Array]]:
-    """The arrays of a state by name, such as ``optimizer.first_moment.2.weight``; parts of vectors are views."""
+    """The arrays of a state by name, such as ``optimizer.first_moment.2.weight``; leaves of flat vectors are views."""
     names = _names(state)._replace(statistics=tuple(f"statistics.{name}" for name in layout.statistics))
     leaves = [leaf for _, leaf in named_leaves(state)]
     for (_, name), leaf in zip(named_leaves(names), leaves, strict=True):
@@ -65,7 +65,7 @@ def named_state(state: State, layout: Layout) -> Iterator[tuple[str, Array]]:
 
 
 def _names(node: Tree, prefix: str = "") -> Any:
-    """The tree of the leaves' names, the fields of named tuples being part of them."""
+    """The tree with every leaf replaced by its name, which contains the field names of named tuples."""
     if not isinstance(node, tuple):
         return prefix[:-1]
     fields = getattr(node, "_fields", range(len(node)))
@@ -74,14 +74,14 @@ def _names(node: Tree, prefix: str = "") -> Any:
 
 
 def predicting(state: State) -> State:
-    """The state without what only training needs: parameters, running statistics, and the average if one is kept."""
+    """The state reduced to parameters, running statistics and the average; fields that only training needs are ()."""
     return state._replace(optimizer=(), count=(), scale=(), skipped=())
 
 
 def with_snapshot(state: State, snapshot: Any, layout: Layout, convert: Callable[[Any], Array]) -> State:
-    """The state with the arrays of a snapshot in the place of what predicts; a DataError for one that does not fit.
+    """The state with parameters, running statistics and average from a snapshot; DataError if it does not fit.
 
-    ``convert`` makes a copy on the backend.
+    ``convert`` copies an array to the backend.
     """
     if not isinstance(snapshot, Mapping):
         raise DataError(f"restore: the snapshot is of type {type(snapshot).__name__}, expected what snapshot() gives")

@@ -1,4 +1,4 @@
-"""A model as plain data: for copies, for other backends, and for pickles between processes; no file format."""
+"""Converts a model to plain data and back, for copies, other backends and pickles between processes; no file format."""
 
 import contextlib
 from dataclasses import replace
@@ -14,7 +14,7 @@ from mlpcore.trees import Layout, tree_map
 
 
 def to_plain_data(model: Any) -> dict[str, Any]:
-    """The specification, and all numbers as host arrays; nothing of a device."""
+    """The specification of a model and its state as host arrays."""
     with model.backend.scope(model.dtype):
         state = tree_map(lambda leaf: np.array(model.backend.to_numpy(leaf)), model.trainer.state)
     return {
@@ -28,13 +28,13 @@ def to_plain_data(model: Any) -> dict[str, Any]:
 
 
 def from_plain_data(model: Any, data: dict[str, Any]) -> None:
-    """Make the (empty) model what `to_plain_data` was given, its state of training too.
+    """Initialise the empty ``model`` from a result of `to_plain_data`, including its state of training.
 
-    ``data["backend"]`` may be a Backend; one that is named but cannot be opened here becomes NumPy.
+    ``data["backend"]`` may also be a Backend. A named backend that is not available here is replaced, see `_nearest`.
     """
-    place, specification, state = data["backend"], data["specification"], data["state"]
-    backend = place if isinstance(place, Backend) else _nearest(*place)
-    if not isinstance(place, Backend) and specification.precision not in backend.compile.precisions:
+    target, specification, state = data["backend"], data["specification"], data["state"]
+    backend = target if isinstance(target, Backend) else _nearest(*target)
+    if not isinstance(target, Backend) and specification.precision not in backend.compile.precisions:
         specification = replace(specification, precision="highest")
     layout = Layout(parameter_shapes(specification.net, specification.dtype))
     params = layout.view(state.params, state.statistics)
@@ -48,7 +48,7 @@ def from_plain_data(model: Any, data: dict[str, Any]) -> None:
 
 
 def copied(model: Any, backend: Backend, asked: bool | str) -> Any:
-    """A copy of the model, its state of training too, on the backend and with ``compile=asked``."""
+    """A copy of the model, including its state of training, on the backend and with ``compile=asked``."""
     data = to_plain_data(model)
     copy = object.__new__(type(model))
     from_plain_data(copy, data | {"backend": backend, "compiled": (asked, data["compiled"][1])})
@@ -56,7 +56,7 @@ def copied(model: Any, backend: Backend, asked: bool | str) -> Any:
 
 
 def _nearest(name: str, device: str) -> Backend:
-    """The backend on that device, else on its usual one, else NumPy, also for a backend of a user's own."""
+    """The named backend on this device, else on its default device, else NumPy."""
     for choice in ((name, device), (name, None)):
         with contextlib.suppress(BackendUnavailable, ConfigurationError):
             return get_backend(*choice)

@@ -1,4 +1,4 @@
-"""Progress: what an epoch brought, as a live bar in a terminal and as plain lines elsewhere."""
+"""Progress: the numbers of each epoch, as a live bar in a terminal and as plain lines elsewhere."""
 
 import sys
 from typing import Any, TextIO
@@ -6,12 +6,12 @@ from typing import Any, TextIO
 from mlpcore.configuration import check_count
 from mlpcore.training.events import Report
 
-_SHARES = ("accuracy",)  # metrics from 0 to 1 that people read as per cent
+_SHARES = ("accuracy",)  # suffixes of metrics from 0 to 1 that are shown in per cent
 _SHOWN_ELSEWHERE = ("learning_rate", "rows_per_second")
 
 
 def said(values: dict[str, float]) -> str:
-    """An epoch's numbers in a line: losses and metrics in their order, then the speed.
+    """The numbers of an epoch in a line: losses and metrics in their order, then the speed.
 
     >>> said({"loss": 0.25, "rows_per_second": 51234.5, "val_loss": 0.5, "val_accuracy": 0.975})
     'loss 0.25  val_loss 0.5  val_accuracy 97.50 %  51,234 rows/s'
@@ -27,7 +27,7 @@ def _number(name: str, value: float) -> str:
 
 
 def encodable(text: str, stream: Any) -> str:
-    r"""The text as the stream takes it: ``\xe9`` and the like for characters that its encoding does not have."""
+    r"""The text with escapes such as ``\xe9`` for characters that the encoding of the stream lacks."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -35,9 +35,9 @@ def encodable(text: str, stream: Any) -> str:
 class Progress:
     """Shows every epoch's loss, validation loss and metrics, and rows per second.
 
-    In a terminal, and where rich is installed (extra ``ui``), this is one live line with a bar; elsewhere a plain line
-    for every ``every``-th epoch and for the last. ``file`` is the stream, by default ``sys.stderr`` as it is when a
-    fit begins, so that the results a program prints stay alone. Epochs are counted over all fits of the model.
+    In a terminal with rich installed (extra ``ui``), this is one live line with a bar; elsewhere a plain line for
+    every ``every``-th epoch and for the last. ``file`` is the stream, by default ``sys.stderr`` as it is when a fit
+    begins, so that standard output holds only the results of a program. Epochs are counted over all fits of the model.
     """
 
     def __init__(self, every: int = 1, file: TextIO | None = None) -> None:
@@ -66,7 +66,7 @@ class Progress:
             self._flush()
 
     def on_fit_end(self, model: Any) -> None:
-        """Leave the bar as it stands, or write the last epoch's line if it is not there yet."""
+        """Stop the bar, or write the line of the last epoch if it was not written yet."""
         self._stop()
         self._flush()
 
@@ -82,7 +82,7 @@ class Progress:
 
 
 def _bar(stream: TextIO, epochs: int) -> Any:
-    """A started bar of rich, or None where rich is missing or nobody watches."""
+    """A started bar of rich; None if rich is missing or the stream is no terminal."""
     if not stream.isatty():
         return None
     try:
@@ -95,7 +95,7 @@ def _bar(stream: TextIO, epochs: int) -> Any:
     console = Console(file=stream)
     if not console.is_terminal or console.is_dumb_terminal:
         return None
-    # Names of metrics are data: no markup in them. Text that does not fit a narrow window is cut off, never wrapped.
+    # Names of metrics may contain brackets, so markup is off. Text that does not fit the window is cut, not wrapped.
     has_ellipsis = encodable("\u2026", stream) == "\u2026"  # with an ellipsis, if the terminal has that character
     cut = Column(no_wrap=True, overflow="ellipsis" if has_ellipsis else "crop", ratio=1)
     bar = Bar(

@@ -1,4 +1,4 @@
-"""What a user gives for rows, targets and weights, read as an array of real numbers."""
+"""Reads the rows, targets and weights that a user passes as arrays of real numbers."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,9 +19,9 @@ def read_array(
 ) -> tuple[Array, Sequence[Any]]:
     """``(array, titles)``: x as an array of real numbers, and the titles of its columns if it is a data frame.
 
-    An array of any library stays what it is; one that lies on the device of ``backend`` becomes the backend's, without
-    a copy. Lists and data frames become NumPy. With ``labels`` a column of categories that are numbers is one of
-    numbers. DataError for objects, texts, complex numbers and masked arrays, which say ``name``.
+    An array of any library is returned unchanged, or without a copy as an array of ``backend`` if it lies on the device
+    of this backend. Lists and data frames become NumPy arrays. With ``labels`` a column of categories is accepted if
+    the categories are numbers. DataError, with ``name``, for objects, strings, complex numbers and masked arrays.
     """
     titles: Sequence[Any] = ()
     array = x if backend is None else share(x, backend)
@@ -38,7 +38,7 @@ def read_array(
 
 @lru_cache
 def _is_real(xp: Any, dtype: Any) -> bool:
-    """Whether numbers of this dtype are real; a dtype that a library does not know is not."""
+    """Whether a dtype is real; False for a dtype that the library's ``isdtype`` does not know."""
     try:
         return bool(xp.isdtype(dtype, ("bool", "integral", "real floating")))
     except TypeError:

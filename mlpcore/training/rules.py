@@ -1,4 +1,4 @@
-"""What a training step does to the gradient and the parameters besides the optimizer's own rule."""
+"""Penalty, clipping, weight decay and averaging: the parts of a training step besides the optimizer's update."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,12 @@ from mlpcore.typing import Array
 
 
 class Rules(NamedTuple):
-    """What a step does to the gradient besides the optimizer's own rule.
+    """The settings of a training step besides the optimizer's.
 
-    ``l2`` adds ``l2 / 2 * ||weight||^2`` to the summed loss of every step, so that its share in the mean is divided by
-    the weight of the batch, as scikit-learn's alpha is; ``clip_value`` cuts every entry of the mean gradient to
-    [-c, c]; ``clip_norm`` then shortens it to Euclidean length c; ``ema`` keeps a moving average of the parameters.
+    ``l2`` adds ``l2 / 2 * ||w||^2``, w being all leaves named ``weight``, to the summed loss of every step. The mean
+    objective divides this by the weight of the batch, as scikit-learn does with alpha. ``clip_value`` clips every entry
+    of the mean gradient to [-c, c]; ``clip_norm`` then scales the gradient to Euclidean length c if it is longer.
+    ``ema`` is the decay d of a moving average of the parameters (see `average`); None keeps no average.
     """
 
     l2: float = 0.0
@@ -26,15 +27,15 @@ def penalized(value: Array, g: Array, params: Array, length: int, l2: float) -> 
     """``value + l2/2 ||w||^2`` and ``g + l2 w`` for the prefix w of ``length`` entries, the weights."""
     xp = namespace(params)
     weights = params[..., :length]
-    pull = l2 * weights
-    slope = xp.concat([pull, xp.zeros_like(params[..., length:])], axis=-1)
-    return value + 0.5 * xp.sum(pull * weights, axis=-1), g + slope
+    penalty_gradient = l2 * weights
+    padded = xp.concat([penalty_gradient, xp.zeros_like(params[..., length:])], axis=-1)
+    return value + 0.5 * xp.sum(penalty_gradient * weights, axis=-1), g + padded
 
 
 def clipped(g: Array, top: Array, rules: Rules) -> Array:
-    """The gradient cut to a box, then to a ball; ``top`` is the size of its largest entry.
+    """The gradient (..., P) clipped by value, then by norm; ``top`` (...) is its largest absolute entry.
 
-    The length is that of the gradient times a power of two, as its squares may overflow, and so may the length itself.
+    The norm is computed from the gradient times a power of two, as its squares and the norm itself may overflow.
     """
     xp = namespace(g)
     if rules.clip_value is not None:
@@ -47,7 +48,7 @@ def clipped(g: Array, top: Array, rules: Rules) -> Array:
     one = xp.full_like(length, 1.0)
     long = length > rules.clip_norm * scale
     first, second = xp.where(long, scale, one), xp.where(long, rules.clip_norm / xp.where(long, length, one), one)
-    return (g * first[..., None]) * second[..., None]  # the product of both factors might underflow
+    return (g * first[..., None]) * second[..., None]  # one factor after the other, as their product might underflow
 
 
 def decayed(params: Array, length: int, factor: Array) -> Array:
@@ -56,9 +57,10 @@ def decayed(params: Array, length: int, factor: Array) -> Array:
 
 
 def average(params: Array, before: Array, count: Array, decay: float | None) -> Array:
-    """``a + (1 - d) / (1 - d^t) (p - a)``: the exponential average whose weights sum to one from the first step on.
+    """``a + (1 - d) / (1 - d^t) (p - a)``: the exponential moving average with bias correction.
 
-    ``before`` is a, and is kept where there is no decay.
+    ``before`` is a, p are the parameters, d is ``decay`` and t is ``count``. Its weights of all parameters so far sum
+    to one. With ``decay=None`` there is no average, and ``before`` is returned.
     """
     if decay is None:
         return before

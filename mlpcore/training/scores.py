@@ -1,4 +1,4 @@
-"""The network in inference: raw scores, and what the link of the loss makes of them, some rows at a time."""
+"""The network in inference: raw scores and predictions, a block of rows at a time."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,11 @@ from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Tree
 
 Statistics = tuple[Array, ...]  # of `mlpcore.typing.State`
-BLOCK_ROWS = 4096  # in a forward pass, where the caller does not say
+BLOCK_ROWS = 4096  # the default number of rows in a forward pass
 
 
 class Scores:
-    """Compiled functions of the flat vector of parameters, the running statistics, and rows x (n, columns)."""
+    """The functions ``score`` and ``predict`` of flat vector, running statistics and rows x (n, columns), compiled."""
 
     def __init__(self, net: Layer, loss: Loss, layout: Layout, backend: Backend, compilation: Compilation) -> None:
         def score(vector: Array, statistics: Statistics, x: Array) -> Array:
@@ -27,7 +27,7 @@ class Scores:
         )
 
     def _in_blocks(self, function: Callable[[Array, Statistics, Array], Tree]) -> Callable[..., Tree]:
-        """``in_blocks(vector, statistics, x, rows)`` calls the function for so many rows at a time."""
+        """``in_blocks(vector, statistics, x, rows)``, which calls the function for ``rows`` rows at a time."""
 
         def in_blocks(vector: Array, statistics: Statistics, x: Array, rows: int | None = None) -> Tree:
             rows, count = rows or BLOCK_ROWS, x.shape[0]
@@ -42,5 +42,5 @@ class Scores:
         return in_blocks
 
     def on_backend(self, x: Array) -> Array:
-        """The array on the backend: rows that its device has no room for come from the host a block at a time."""
+        """The array on the backend; data that do not fit on its device are copied block by block."""
         return x if self.backend.owns(x) else self.backend.asarray(x)

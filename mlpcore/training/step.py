@@ -17,12 +17,13 @@ from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, Params, State
 class TrainingStep:
     """The step ``(state, batch) -> (state, objective)``: gradient, penalty, clipping, decay, update, average.
 
-    The objective of the batch is ``(sum of weighted losses + penalty) / weight``. Where that, the gradient, a running
-    statistic, or the square of a (clipped) entry of the gradient that the optimizer takes (``squares``) is not finite,
-    it is NaN, the state stays as it was and this is counted in ``skipped``; from then on nothing changes until
-    somebody has looked and set ``skipped`` to 0. A batch of weight 0 is left out in silence.
+    The objective of the batch is ``(sum of weighted losses + penalty) / weight``. A step fails if the objective, the
+    gradient or a running statistic is not finite, or the square of a (clipped) entry of the gradient if the optimizer
+    takes squares. Then the objective is NaN, the state stays as it was, and ``skipped`` is increased by 1. While
+    ``skipped`` is not 0, steps do not change the rest of the state; the host reads it after a chunk and resets it.
+    A batch of weight 0 changes nothing, and is no failure.
 
-    ``gradients`` is what `mlpcore.training.gradients.value_and_grad` gives, or a function like it.
+    ``gradients`` is `mlpcore.training.gradients.ValueAndGrad` or a function with the same arguments and results.
     """
 
     gradients: Callable[..., Sums]
@@ -31,14 +32,14 @@ class TrainingStep:
     rules: Rules
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Array]:
-        """The proposed state where the step is to be done, else the old one with the new count in ``skipped``."""
+        """``(state, objective)``: the proposed state where ``ok``, else the old one with the new ``skipped``."""
         new, ok, objective = self.propose(state, batch)
         return tree_where(ok, new, state)._replace(skipped=new.skipped), objective
 
     def propose(
         self, state: State, batch: Batch, flat: Callable[[Params], Array] | None = None
     ) -> tuple[State, Array, Array]:
-        """``(new state, ok, objective)``: the state after the update, and whether the step is to be done, (...).
+        """``(new state, ok, objective)``: ``ok`` (...) says whether the new state replaces the old one.
 
         ``flat`` makes one vector of the tree of gradients; a backend may pass its own in place of `Layout.flat`.
         """
@@ -48,7 +49,7 @@ class TrainingStep:
         if rules.l2:
             value, g = penalized(value, g, state.params, layout.decayed, rules.l2)
         total = xp.where(weight > 0, weight, 1.0)
-        # The largest entry of the mean gradient: a sum would miss infinities that cancel, or come with the division.
+        # Tested by its largest entry. A sum could cancel infinities, and miss those that the division by total causes.
         objective, top = value / total, largest(g) / total
         statistics = layout.running(observed)
         finite = xp.isfinite(objective) & self._gradient_finite(top)
@@ -74,13 +75,13 @@ class TrainingStep:
         return new, ok, xp.where(failed, math.nan, objective)
 
     def _gradient_finite(self, top: Array) -> Array:
-        """Whether a gradient with this largest entry is finite, and its squares too where the optimizer takes them."""
+        """Whether a gradient with the largest entry ``top`` is finite, and its squares if the optimizer takes them."""
         xp = namespace(top)
         if not getattr(self.optimizer, "squares", False):
             return xp.isfinite(top)
         bounds = [clip for clip in (self.rules.clip_value, self.rules.clip_norm) if clip is not None]
-        left = xp.minimum(top, min(bounds)) if bounds else top  # the most that clipping leaves
-        return xp.isfinite(top) & xp.isfinite(left * left)
+        largest_clipped = xp.minimum(top, min(bounds)) if bounds else top  # a bound after clipping
+        return xp.isfinite(top) & xp.isfinite(largest_clipped * largest_clipped)
 
 
 def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rules: Rules) -> TrainingStep:

@@ -1,8 +1,8 @@
-"""Trees of numbers, texts and arrays as JSON values and tensors, and back: what callbacks keep in a checkpoint.
+"""Converts the states of callbacks, trees of numbers, strings and arrays, to JSON values and tensors and back.
 
-None, booleans, whole numbers, finite floats, texts and lists are themselves. Anything else is an object with one entry
-that says what it is: ``{"float": "inf"}``, ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``, ``{"array": name}``
-for a tensor beside the JSON text, and ``{"scalar": name}`` for a number of NumPy, whose dtype counts in arithmetic.
+None, booleans, integers, finite floats, strings and lists stay. Any other value becomes an object with one entry, whose
+key is the kind: ``{"float": "inf"}``, ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``, ``{"array": name}``
+for a tensor besides the JSON text, and ``{"scalar": name}`` for a NumPy scalar, which keeps its dtype.
 """
 
 import math
@@ -17,9 +17,9 @@ from mlpcore.files.tensors import DTYPES
 
 
 def encode_tree(value: Any, where: str, tensors: dict[str, np.ndarray], depth: int = 0) -> Any:
-    """The JSON value of a tree, whose arrays (of any library) are added to ``tensors`` under names from ``where`` on.
+    """The JSON value of a tree. Its arrays (of any library) are added to ``tensors``; their names begin with ``where``.
 
-    ConfigurationError for what `decode_tree` could not give back as it was, such as objects of other classes.
+    ConfigurationError for values that `decode_tree` could not restore, such as objects of other classes.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -38,7 +38,7 @@ def encode_tree(value: Any, where: str, tensors: dict[str, np.ndarray], depth: i
         items = [encode_tree(item, f"{where}.{i}", tensors, depth + 1) for i, item in enumerate(value)]
         return items if type(value) is list else {"tuple": items}
     if type(value) is dict:
-        # Names of tensors are ASCII: not every text has a form in UTF-8.
+        # Names of tensors are ASCII, as not every string can be encoded in UTF-8.
         names = [str(key).encode("ascii", "backslashreplace").decode() for key in value]
         pairs = zip(names, value.items(), strict=True)
         return {
@@ -54,9 +54,9 @@ def encode_tree(value: Any, where: str, tensors: dict[str, np.ndarray], depth: i
 
 
 def decode_tree(data: Any, tensors: dict[str, np.ndarray]) -> Any:
-    """The tree of a JSON value; its arrays are NumPy's, and taken out of ``tensors``.
+    """The tree of a JSON value; its arrays are NumPy arrays, removed from ``tensors``.
 
-    KeyError, TypeError, ValueError, RecursionError or AttributeError for what `encode_tree` never gives.
+    KeyError, TypeError, ValueError, RecursionError or AttributeError for a value that `encode_tree` cannot return.
     """
     if isinstance(data, list):
         return [decode_tree(item, tensors) for item in data]

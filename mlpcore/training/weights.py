@@ -1,4 +1,4 @@
-"""Weights: those that are given for rows, or for entries of the target, times those of the classes of the rows."""
+"""Weights of rows and of entries: checks of ``sample_weight``, gaps in y, and the product with class weights."""
 
 import math
 from typing import Any
@@ -17,9 +17,9 @@ from mlpcore.typing import Array, Loss
 def sample_weights(sample_weight: Any, rows: int, dtype: str, columns: int | None = None) -> np.ndarray:
     """Weights as a float64 host array: finite, not negative, not all zero; ones where none are given.
 
-    They are those of the rows (n,). Where ``columns`` is a number they may be those of entries of the target
-    (n, columns), and are returned so unless they are the same along each row. That they keep all this as ``dtype``, and
-    their sum too, is checked as well.
+    They are weights of rows (n,), or of the entries of the target (n, columns) if ``columns`` is a number; those that
+    are equal along each row are returned as row weights. DataError otherwise, and if rounded to ``dtype`` all weights
+    are zero or their sum is infinite.
     """
     if sample_weight is None:
         return np.ones(rows)
@@ -37,9 +37,9 @@ def sample_weights(sample_weight: Any, rows: int, dtype: str, columns: int | Non
 
 
 def observed_weights(weights: np.ndarray, observed: np.ndarray, dtype: str) -> np.ndarray:
-    """Host weights (n,) or (n, c), those of entries that were not observed (n, c) being 0.
+    """Host weights (n,) or (n, c), 0 for entries that are not observed; row weights if they are equal along each row.
 
-    They are those of rows where they are the same along each row. DataError where no weight is left.
+    DataError if no positive weight is left.
     """
     left = plain_weights((weights if weights.ndim == 2 else weights[:, None]) * observed)
     _check_total("sample_weight, left out where y is NaN,", left, dtype)
@@ -47,7 +47,7 @@ def observed_weights(weights: np.ndarray, observed: np.ndarray, dtype: str) -> n
 
 
 def plain_weights(weights: np.ndarray) -> np.ndarray:
-    """Weights of entries as those of rows where they are the same along each row, else unchanged."""
+    """Weights of entries that are equal along each row as row weights, all other weights unchanged."""
     alike = weights.ndim == 2 and bool(np.all(weights == weights[:, :1]))
     return np.ascontiguousarray(weights[:, 0]) if alike else weights
 
@@ -88,7 +88,7 @@ def times_class_weights(
 
 
 def _labels(target: np.ndarray, outputs: int) -> tuple[np.ndarray, int]:
-    """The label of every row, and the number of classes; a DataError where the target is no labels."""
+    """The label of every row, and the number of classes; DataError if the target does not consist of labels."""
     if target.ndim == 1 and target.dtype.kind in "iu":
         return target, outputs
     if target.ndim == 2 and target.shape[1] == 1 and np.all((target == 0) | (target == 1)):
@@ -99,7 +99,7 @@ def _labels(target: np.ndarray, outputs: int) -> tuple[np.ndarray, int]:
 
 
 def _check_total(name: str, weights: np.ndarray, dtype: str) -> None:
-    """Some row counts, and all of them together no more than the dtype can hold."""
+    """DataError unless, as ``dtype``, some weight is positive and the sum of all is finite."""
     with np.errstate(over="ignore", under="ignore"):
         rounded = weights_of_rows(weights.astype(dtype))
         total = np.sum(rounded)

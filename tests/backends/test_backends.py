@@ -527,6 +527,6 @@ def test_a_backend_that_was_made_keeps_its_device() -> None:
     backend = get_backend("numpy")
     assert get_backend(backend) is get_backend(backend, backend.device) is backend
     with pytest.raises(
-        errors.ConfigurationError, match="device is 'cuda:1', but the backend that was given is on 'cpu'"
+        errors.ConfigurationError, match="device is 'cuda:1', but the backend that was passed is on 'cpu'"
     ):
         get_backend(backend, "cuda:1")

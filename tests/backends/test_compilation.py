@@ -141,7 +141,7 @@ def test_a_resumed_fit_goes_on_as_the_killed_one(tmp_path: Path) -> None:
 def test_a_resume_that_goes_on_otherwise_says_so(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     path = tmp_path / "checkpoint"
     make().fit(X, Y, epochs=1, batch_size=10, checkpoint=path)
-    with pytest.warns(mc.MlpcoreWarning, match="was trained by C, and this goes on otherwise"):
+    with pytest.warns(mc.MlpcoreWarning, match="was trained with C, and training continues without"):
         make(compile=False).fit(X, Y, epochs=2, batch_size=10, resume=path)
     request.getfixturevalue("no_compiler")
     with pytest.warns(mc.MlpcoreWarning) as said:

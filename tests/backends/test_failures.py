@@ -293,7 +293,7 @@ def test_a_kernel_that_does_not_compile_is_one_error_with_the_remedy(cupy: Any) 
 
 def test_a_device_that_breaks_down_is_one_error_with_the_remedy(cupy: Any) -> None:
     error = cupy.cuda.runtime.CUDARuntimeError(700)
-    with pytest.raises(mc.DeviceError, match=r"cudaErrorIllegalAddress.*start it anew from a checkpoint"):
+    with pytest.raises(mc.DeviceError, match=r"cudaErrorIllegalAddress.*restart it from a checkpoint"):
         raising(make(on_cupy(cupy), mc.Linear(5, 3)), error).fit(X, Y, epochs=1, batch_size=16)
 
 

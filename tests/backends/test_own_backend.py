@@ -62,7 +62,7 @@ def test_what_a_backend_lacks_is_refused() -> None:
         make(backend=backend, dtype="float32", precision="bfloat16")
     with pytest.raises(mc.ConfigurationError, match="compile=True: this backend runs each operation at once"):
         make(backend=backend, compile=True)
-    with pytest.raises(mc.ConfigurationError, match="the backend that was given is on 'cpu'"):
+    with pytest.raises(mc.ConfigurationError, match="the backend that was passed is on 'cpu'"):
         make(backend=backend, device="cuda")
 
 

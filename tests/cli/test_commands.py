@@ -117,7 +117,9 @@ def test_values_come_out_in_the_units_of_the_target(capsys, prices):
     values = np.array(rows, dtype=float)[:, 0]
     assert code == 0 and head == ["prediction"]
     encoding = load_encoding("p.model")
-    expected = load("p.model").predict(encoding.scaler(SIZES)) * encoding.amounts.scale + encoding.amounts.mean
+    expected = (
+        load("p.model").predict(encoding.scaler(SIZES)) * encoding.target_scaler.scale + encoding.target_scaler.mean
+    )
     np.testing.assert_allclose(values, expected[:, 0], rtol=1e-14)
     error = np.sqrt(np.mean((values - PRICES) ** 2))
     assert error < 0.1 * PRICES.std()
@@ -143,7 +145,7 @@ def test_columns_and_targets_far_from_zero_keep_their_digits(capsys, folder, off
     assert f"root mean squared error {error:.6g} over" in said
     encoding, model = load_encoding("t.safetensors"), load("t.safetensors")
     scaled = (np.column_stack([columns["near"], columns["far"]]) - encoding.scaler.mean) / encoding.scaler.scale
-    exact = model.predict(scaled).astype("float64") * encoding.amounts.scale + encoding.amounts.mean
+    exact = model.predict(scaled).astype("float64") * encoding.target_scaler.scale + encoding.target_scaler.mean
     np.testing.assert_array_equal(values, exact[:, 0])
 
 

@@ -400,7 +400,7 @@ def test_the_command_shows_and_clears(
     folder.chmod(0o777)
     assert main(["cache", "show"]) == 0
     said = capsys.readouterr().out
-    assert "(not used: others may write there)" in said and "'no-such-compiler', is not found" in said
+    assert "(not used: other users may write there)" in said and "'no-such-compiler', is not found" in said
 
 
 def test_the_command_without_a_home(

@@ -283,7 +283,7 @@ REFUSED = {
         r"activation is GELU\(.*\), expected one of 'identity', 'logistic', 'tanh', 'relu'",
     ),
     "two": ({"activation": ["relu", "tanh"]}, r"activation is ReLU\(\), Tanh\(\), .* for all hidden layers"),
-    "batch": ({"normalization": "batch"}, r"has normalization, BatchNorm\(4\), which scikit-learn has not"),
+    "batch": ({"normalization": "batch"}, r"has normalization, BatchNorm\(4\), which scikit-learn does not have"),
     "huber": ({"loss": "huber"}, "loss is 'huber', expected one of 'squared_error'"),
     "own": ({"loss": mc.Quantile()}, r"loss is Quantile\(\), expected one of 'squared_error'"),
 }

@@ -72,7 +72,7 @@ def test_labels_that_are_no_one_kind(labels: Any) -> None:
         lambda: classifier().fit(X, LABELS, validation_data=(X, y)),
     ):
         with pytest.raises(
-            mc.DataError, match=r"^Unknown label type: (y|classes) has labels of type .*, expected texts"
+            mc.DataError, match=r"^Unknown label type: (y|classes) has labels of type .*, expected strings"
         ):
             act()
 

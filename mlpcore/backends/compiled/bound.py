@@ -15,26 +15,29 @@ from mlpcore.compiler.graph import Node
 from mlpcore.compiler.numpy_calls import NumpyCalls
 from mlpcore.compiler.program import BoundProgram
 
-# Multiplications of the largest product. Up to the first number OpenBLAS itself uses one thread; from the second on,
-# more threads are worth their synchronisation.
-TAKES_ONE, WORTH_MORE = 200_000, 16_000_000
+# Sizes of matrix products, in multiplications. Below the first OpenBLAS itself uses one thread; from the second on,
+# several threads save more time than their synchronisation takes.
+ONE_THREAD_BELOW, THREADS_FROM = 200_000, 16_000_000
 
 
 def blas_threads(bound: BoundProgram | NumpyCalls, multiplications: int) -> AbstractContextManager:
-    """The context of a call with this largest product: BLAS has one thread if more do not pay, or if tiles use them."""
+    """The context of a call: one BLAS thread if more do not pay for the largest product, or if threads run tiles."""
     tiled = isinstance(bound, BoundProgram) and bound.in_tiles
-    return single_threaded() if tiled or TAKES_ONE < multiplications < WORTH_MORE else nullcontext()
+    return single_threaded() if tiled or ONE_THREAD_BELOW < multiplications < THREADS_FROM else nullcontext()
 
 
 def bind(
     traced: TracedFunction, rows: int, inputs: dict[Node, np.ndarray], compilation: Compilation, fewer: bool = False
 ) -> BoundProgram | NumpyCalls:
-    """The function bound to its input arrays; with ``fewer``, compiled code can be called for fewer rows too."""
+    """The function bound to memory for ``rows`` rows and to its input arrays.
+
+    With ``fewer``, compiled code can also be called for fewer rows. It falls back to NumPy calls if the compiler fails.
+    """
     if compilation.compiles:
-        linked = blas.find()
-        assert linked is not None, "decided by `Compilation.decide`"
+        library = blas.find()
+        assert library is not None, "decided by `Compilation.decide`"
         try:
-            return BoundProgram(traced.program, rows, inputs, linked, fewer=fewer)
+            return BoundProgram(traced.program, rows, inputs, library, fewer=fewer)
         except CompilerError as error:
             compilation.fall_back(error)
     return NumpyCalls(traced.program, rows, inputs)

@@ -34,7 +34,7 @@ def device_jit(device: Device) -> Callable[..., Callable[..., Tree]]:
 
 @dataclass(eq=False)
 class DeviceFunction:
-    """A function, its traces and its bound programs."""
+    """A function, with its traces by shapes of arguments, and its bound programs by trace and number of rows."""
 
     function: Callable[..., Tree]
     compilation: Compilation

@@ -66,8 +66,10 @@ class DeviceSteps:
         return self.traced[key], source
 
     def _arguments(self, data: Data, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
-        """The abstract arguments: state, all data (of which only the shape of a row matters), row numbers, and the
-        inputs of the draws."""
+        """The abstract arguments: state, all data, row numbers, and the inputs of the draws.
+
+        The number of rows of all data does not matter to the step; 2 stands for it.
+        """
         state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.state)
         parts = tuple(AbstractArray((2, *array.shape[1:]), array.dtype) for array in data)
         return state, parts, AbstractArray((rows,), np.dtype("int64")), source.inputs(rows)
@@ -109,9 +111,9 @@ class DeviceSteps:
     ) -> tuple[State, Array]:
         """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
         assert self.state is not None
-        for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
-            if leaf is not place:  # the caller has changed the state since the last chunk
-                self.device.copy(leaf, place)
+        for own_leaf, leaf in zip(leaves(self.state), leaves(state), strict=True):
+            if leaf is not own_leaf:  # the caller has changed the state since the last chunk
+                self.device.copy(leaf, own_leaf)
         bound = self._bound(traced, order.shape[1])
         _, nodes, numbers, drawn = traced.inputs
         result: Any = traced.result
@@ -123,7 +125,7 @@ class DeviceSteps:
         draws = [(node, put(column.reshape(-1)), column[0].size)
                  for node, column in zip(leaves(drawn), columns, strict=True)]  # fmt: skip
         count = max(1, int(np.prod(result.shape, dtype=int)))
-        losses, moves = self.device.empty(steps * count, result.dtype), traced.program.makes(result)
+        losses, written_in_place = self.device.empty(steps * count, result.dtype), traced.program.makes(result)
 
         def progress(state: State) -> Progress:
             for i in range(steps):
@@ -131,10 +133,10 @@ class DeviceSteps:
                 for node, column, length in draws:
                     moved[node] = column[i * length : (i + 1) * length]
                 loss = losses[i * count : (i + 1) * count]
-                if moves:
+                if written_in_place:
                     moved[result] = loss
                 bound.call(moved)
-                if not moves:
+                if not written_in_place:
                     self.device.copy(bound.output(result).reshape(-1), loss)
                 yield state, loss, 1
 
@@ -142,7 +144,7 @@ class DeviceSteps:
 
 
 def _source(draw: Draw, rows: int) -> TracedNoise | HostNoise:
-    """The source of the draws of steps; `Untraceable` where the host would have to draw it."""
+    """The source of the draws of steps; `Untraceable` if the host would have to make them."""
     if isinstance(draw, StepNoise):
         return TracedNoise(draw)
     source = HostNoise(draw, rows)

@@ -15,7 +15,7 @@ from mlpcore.compiler.graph import N, RowsNeeded, Untraceable, has_rows
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
-BLOCK = 2048  # rows at a time, where rows are independent, so that intermediate arrays stay in the cache
+BLOCK = 2048  # rows of a call, if rows are independent: so few that intermediate arrays stay in the cache
 MAX_PROGRAMS = 8  # idle bound programs of a function; the least recently used is dropped
 
 
@@ -32,22 +32,22 @@ def jit(
 
 @dataclass(eq=False)
 class BoundFunction:
-    """A traced function bound to the arrays ``fixed``; it reads x from ``place``."""
+    """A traced function bound to the arrays ``fixed``; each call copies x into ``buffer``, which the program reads."""
 
     traced: TracedFunction
     bound: Any
     compiled: bool
     fixed: tuple
-    place: np.ndarray
+    buffer: np.ndarray
     rows: int
     largest_product: int  # multiplications, for ``rows`` rows
 
     def accepts(self, fixed: tuple, x: Array, compiled: bool) -> bool:
-        """Whether it is bound to these arrays and takes x."""
-        place = self.place
-        if compiled is not self.compiled or x.dtype != place.dtype or x.shape[1:] != place.shape[1:]:
+        """Whether it is bound to the arrays ``fixed`` and can be called for x."""
+        buffer = self.buffer
+        if compiled is not self.compiled or x.dtype != buffer.dtype or x.shape[1:] != buffer.shape[1:]:
             return False
-        if x.shape[:1] != place.shape[:1] and not (compiled and self.by_rows and x.shape[0] <= place.shape[0]):
+        if x.shape[:1] != buffer.shape[:1] and not (compiled and self.by_rows and x.shape[0] <= buffer.shape[0]):
             return False
         if all(map(operator.is_, fixed, self.fixed)):  # the common case: the same trees
             return True
@@ -63,18 +63,18 @@ class BoundFunction:
         """The result of the function for x."""
         if self.compiled and self.by_rows:
             rows = x.shape[0]
-            self.place[:rows] = x
+            self.buffer[:rows] = x
             with blas_threads(self.bound, self.largest_product * rows // self.rows):
                 self.bound.call(rows)
             return tree_map(lambda node: self.bound.output(node, rows).copy(), self.traced.result)
-        np.copyto(self.place, x)
+        np.copyto(self.buffer, x)
         with blas_threads(self.bound, self.largest_product):
             self.bound.call()
         return tree_map(lambda node: self.bound.output(node).copy(), self.traced.result)
 
 
 class CompiledFunction:
-    """A function, its traces and its bound programs."""
+    """A function, with its traces by shapes of arguments, and its bound programs."""
 
     def __init__(self, function: Callable[..., Tree], compilation: Compilation, rows: tuple[int, ...]) -> None:
         self.function, self.compilation, self.rows = function, compilation, rows
@@ -123,7 +123,7 @@ class CompiledFunction:
             traced = self._trace((*fixed, x))
         try:
             return None if traced is None else self._bind(traced, fixed, x)
-        except Untraceable:  # C lacks one of its functions
+        except Untraceable:  # C has no equivalent of one of its operations
             return None
 
     def _release(self, prepared: BoundFunction) -> None:
@@ -141,12 +141,12 @@ class CompiledFunction:
         compiled = self.compilation.compiles
         rows = leaves((*fixed, x)[self.rows[0]])[0].shape[0]
         if compiled and by_rows:
-            rows = 1 << (rows - 1).bit_length()  # so that one memory is used for many numbers of rows
-        place = aligned_zeros((rows, *x.shape[1:]) if by_rows else x.shape, x.dtype)
-        inputs = dict(zip(leaves(traced.inputs), [*leaves(fixed), place], strict=True))
+            rows = 1 << (rows - 1).bit_length()  # a power of two, so that the same memory serves many numbers of rows
+        buffer = aligned_zeros((rows, *x.shape[1:]) if by_rows else x.shape, x.dtype)
+        inputs = dict(zip(leaves(traced.inputs), [*leaves(fixed), buffer], strict=True))
         bound = bind(traced, rows, inputs, self.compilation, fewer=by_rows)
         product = traced.program.largest_product(rows)
-        return BoundFunction(traced, bound, self.compilation.compiles, fixed, place, rows, product)
+        return BoundFunction(traced, bound, self.compilation.compiles, fixed, buffer, rows, product)
 
 
 def traced_for(
@@ -161,10 +161,10 @@ def traced_for(
     It is traced for any number of rows, or for the actual one where the function computes with it. ``cache`` holds
     earlier results. ``words`` are further arguments of `TracedFunction`.
     """
-    at = {i % len(arguments) for i in rows}
+    with_rows = {i % len(arguments) for i in rows}
     exact = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), arguments)
     any_rows = tuple(
-        tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), tree) if i in at else tree
+        tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), tree) if i in with_rows else tree
         for i, tree in enumerate(exact)
     )
     for shapes in (any_rows, exact):

@@ -16,7 +16,7 @@ from mlpcore.typing import Noise, Tree
 
 @dataclass(frozen=True)
 class TracedNoise:
-    """Noise as operations of the step; its inputs are the number of the step and ``full_batch``."""
+    """Noise made by operations of the step itself; its inputs are the number of the step and ``full_batch``."""
 
     draws: StepNoise
     bytes_per_step = 0
@@ -30,19 +30,23 @@ class TracedNoise:
         """The noise of a step while it is traced, and ``full_batch``."""
         number, full_batch = inputs
         noise = self.draws.make(TracedStream(replace(self.draws.stream, step=0), number), rows)
-        if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):  # it would be the same in every step
+        # Other arrays would be constants of the trace: the same noise in every step.
+        if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):
             raise Untraceable("noise that is not made from its stream")
         return noise, full_batch
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
-        """The number of steps that have noise, their arguments stacked leaf by leaf, and the error that followed."""
+        """``(count, inputs, error)``: the inputs of the first ``count`` steps, stacked leaf by leaf.
+
+        ``error`` is what the draws of the step after these have raised, or None.
+        """
         numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draws.stream.step)
-        same = [np.repeat(leaf[None], len(steps), axis=0) for leaf in leaves(self.draws.full_batch)]
-        return len(steps), [numbers[:, None], *same], None
+        full_batch = [np.repeat(leaf[None], len(steps), axis=0) for leaf in leaves(self.draws.full_batch)]
+        return len(steps), [numbers[:, None], *full_batch], None
 
 
 class HostNoise:
-    """Draws of the host; their leaves are inputs of the step."""
+    """Noise drawn on the host; its leaves are inputs of the step."""
 
     def __init__(self, draw: Draw, rows: int) -> None:
         self.draw, self.rows = draw, rows
@@ -50,7 +54,7 @@ class HostNoise:
         self.bytes_per_step = sum(leaf.nbytes for leaf in leaves(self.first))
 
     def inputs(self, rows: Dim) -> Tree:
-        """The abstract arguments of a step; rows are the last axis but one of a leaf.
+        """The abstract arguments of a step; rows are the second last axis of a leaf.
 
         With a single row, an axis of rows cannot be told from another axis of length 1: `RowsNeeded`.
         """
@@ -70,7 +74,7 @@ class HostNoise:
         return inputs
 
     def stacks(self, steps: range) -> tuple[int, list[np.ndarray], BaseException | None]:
-        """As `TracedNoise.stacks`; steps before the one whose draws raise an error are run first."""
+        """As `TracedNoise.stacks`; draws may raise an error, which is returned, so that the steps before it can run."""
         if not leaves(self.first):
             return len(steps), [], None
         drawn: list[list[np.ndarray]] = []

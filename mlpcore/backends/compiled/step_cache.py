@@ -1,4 +1,4 @@
-"""A cache of traced steps in the process: a second model of the same configuration is not traced again."""
+"""A cache of traced steps: a second model of the same configuration in the process is not traced again."""
 
 import threading
 from collections import OrderedDict
@@ -52,7 +52,7 @@ def configuration_key(value: Any) -> Hashable:
     if value is None or kind in (bool, int, str):
         return kind, value
     if kind is float:
-        return kind, value.hex()  # 0.0 is not -0.0, and NaN is itself
+        return kind, value.hex()  # the text tells 0.0 from -0.0, and is equal for NaN
     if isinstance(value, np.dtype):
         return value
     if kind is dict:

@@ -1,4 +1,4 @@
-"""``compile`` for NumPy: the training step is traced once for each kind of batch; chunks run without Python."""
+"""``compile`` for NumPy: the training step is traced once for each kind of batch; compiled chunks run in C."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from mlpcore.errors import BackendUnavailable
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
 
-SECONDS = 0.05  # a call returns to Python, which handles signals, after the first step that ends later
-ROW_COUNTS = 4  # batch sizes with memory of their own: the full batch, the ragged last one, those of a second fit
+SECONDS = 0.05  # compiled code returns after the first step that ends later than this, so that Python handles signals
+ROW_COUNTS = 4  # bound programs that are kept, one for each batch size: full and last batches of two fits
 
 NoiseSource = TracedNoise | HostNoise
 
@@ -140,8 +140,8 @@ class CompiledSteps:
         return traced
 
     def _bind(self, traced: TracedFunction, exact: tuple[Tree, ...], rows: int) -> BoundStep:
-        places = [aligned_zeros(leaf.shape, leaf.dtype) for leaf in leaves(exact[1:])]
-        bound_inputs = dict(zip(leaves(traced.inputs), [*leaves(self.state), *places], strict=True))
+        buffers = [aligned_zeros(leaf.shape, leaf.dtype) for leaf in leaves(exact[1:])]
+        bound_inputs = dict(zip(leaves(traced.inputs), [*leaves(self.state), *buffers], strict=True))
         bound = bind(traced, rows, bound_inputs, self.compilation)
         if self.compilation.compiles and traced.program.source not in self.compilation.sources:
             self.compilation.sources.append(traced.program.source)
@@ -152,15 +152,15 @@ class CompiledSteps:
     ) -> tuple[State, np.ndarray]:
         """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
         assert self.state is not None
-        for place, leaf in zip(leaves(self.state), leaves(state), strict=True):
-            if leaf is not place:  # the caller has changed the state since the last chunk
-                np.copyto(place, leaf)
+        for own_leaf, leaf in zip(leaves(self.state), leaves(state), strict=True):
+            if leaf is not own_leaf:  # the caller has changed the state since the last chunk
+                np.copyto(own_leaf, leaf)
         counts: list[np.ndarray] = []
         try:
             return collect(
                 self.state, self._progress(prepared, self.state, data, order, source, counts), np.concatenate
             )
-        except ChunkError as error:  # the state is that after the steps that were counted where they were done
+        except ChunkError as error:  # steps of a call that was interrupted are counted in its array ``done``
             raise ChunkError(self.state, int(sum(count[0] for count in counts))) from error.__cause__
 
     def _progress(
@@ -194,9 +194,10 @@ class CompiledSteps:
 def _packed(
     data: Data, order: np.ndarray, noise_bytes: int
 ) -> Iterator[tuple[range, Sequence[np.ndarray], np.ndarray]]:
-    """Yield ranges of steps, packed arrays with their rows, and the row numbers of every step.
+    """Yield a range of steps, contiguous arrays with their rows, and the row numbers (steps, batch) in these arrays.
 
-    Ranges are short enough that their noise, and copies of rows from arrays that are not packed, take little memory.
+    If an array of ``data`` is not contiguous or not aligned, the rows of the range are copied. Ranges are so short that
+    noise and copies take `NOISE_BYTES` at most.
     """
     scattered = [not (array.flags.c_contiguous and array.flags.aligned) for array in data]
     row_bytes = sum(
@@ -219,6 +220,6 @@ def _fits(inputs: Tree, exact: Tree, rows: int) -> bool:
 
 
 def _aligned_copy(array: np.ndarray) -> np.ndarray:
-    place = aligned_zeros(array.shape, array.dtype)
-    place[...] = array
-    return place
+    copy = aligned_zeros(array.shape, array.dtype)
+    copy[...] = array
+    return copy

@@ -67,7 +67,7 @@ def create(device: Any = None) -> Backend:
         with cupy.cuda.Device(number):
             if host.size * kind.itemsize > BUFFER_BYTES and host.ndim:
                 return sent_whole(queue(), host, kind)
-            return cupy.asarray(host, dtype=kind)  # through pinned memory of CuPy's own
+            return cupy.asarray(host, dtype=kind)  # CuPy copies through its own pinned memory
 
     def owns(x: Any) -> bool:
         return isinstance(x, cupy.ndarray)
@@ -75,7 +75,7 @@ def create(device: Any = None) -> Backend:
     out_of_memory, explain = device_errors(cupy, number)
     ordered = stream_order(cupy, number)
     compilers = Compilers(run_prefetched(xp, asarray))
-    if not cupy.cuda.runtime.is_hip:  # printed kernels were compiled for no device of AMD's yet
+    if not cupy.cuda.runtime.is_hip:  # printed kernels have never been compiled for an AMD device
         printed = printed_device(cupy)
         compilers = Compilers(device_steps(compilers.steps, printed), device_jit(printed))
 
@@ -91,7 +91,7 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=owns,
         scope=lambda dtype: guarded(ordered(), explain),
-        # CuPy refuses matmul while a CUDA graph is captured, so a chunk of steps is a loop.
+        # A chunk is a loop over steps, no CUDA graph: CuPy refuses matmul while a graph is captured.
         compile=with_precisions(replace(compilers, steps=steps), precisions(cupy, number)),
         extras=DeviceExtras(
             out_of_memory=out_of_memory,

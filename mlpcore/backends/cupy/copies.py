@@ -1,4 +1,4 @@
-"""Copies between the host and a device of CuPy: pinned memory, a stream for copies, events; several arrays at once."""
+"""Copies between the host and a CUDA device: pinned memory, a stream for copies, events, several arrays at once."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -10,7 +10,7 @@ from mlpcore.typing import Array
 
 
 class CudaCopyQueue:
-    """CuPy's copy queue: a stream of its own for copies, beside the current stream, which computes."""
+    """CuPy's copy queue: a separate stream for copies. The current stream computes; marks are events."""
 
     def __init__(self, number: int) -> None:
         self.cupy, self.number = import_module("cupy"), number
@@ -20,11 +20,11 @@ class CudaCopyQueue:
             self.copying = self.cupy.cuda.Stream(non_blocking=True)
 
     def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Pinned memory, which the device reads without the host."""
+        """Pinned memory, from which the device copies while the host goes on."""
         return self.empty_pinned(shape, dtype)
 
     def device(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """An array of the device's pool."""
+        """An array from the memory pool of the device."""
         with self.cupy.cuda.Device(self.number):
             return self.cupy.empty(shape, dtype)
 
@@ -43,15 +43,15 @@ class CudaCopyQueue:
         return self._mark(self.cupy.cuda.get_current_stream())
 
     def copying_waits(self, mark: Any) -> None:
-        """On the device; the host goes on."""
+        """The copy stream waits on the device; the host goes on."""
         self.copying.wait_event(mark)
 
     def computing_waits(self, mark: Any) -> None:
-        """On the device; the host goes on."""
+        """The current stream waits on the device; the host goes on."""
         self.cupy.cuda.get_current_stream().wait_event(mark)
 
     def host_waits(self, mark: Any) -> None:
-        """Until the event has happened."""
+        """The host waits until the event has happened."""
         mark.synchronize()
 
     def _mark(self, stream: Any) -> Any:
@@ -59,11 +59,11 @@ class CudaCopyQueue:
 
 
 def read_together(cupy: Any) -> Callable[..., list[np.ndarray]]:
-    """``read(*arrays)``: the arrays on the host, sent there in one piece."""
+    """The function ``read(*arrays)``, which copies the arrays to the host in one transfer."""
 
     def read(*arrays: Any) -> list[np.ndarray]:
-        host = cupy.asnumpy(cupy.concatenate([cupy.ascontiguousarray(one).reshape(-1).view("u1") for one in arrays]))
-        parts = np.split(host, np.cumsum([one.nbytes for one in arrays])[:-1])
-        return [part.view(one.dtype).reshape(one.shape) for part, one in zip(parts, arrays, strict=True)]
+        packed = cupy.concatenate([cupy.ascontiguousarray(array).reshape(-1).view("u1") for array in arrays])
+        parts = np.split(cupy.asnumpy(packed), np.cumsum([array.nbytes for array in arrays])[:-1])
+        return [part.view(array.dtype).reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
     return read

@@ -1,7 +1,7 @@
-"""Products through cuBLAS, whose matrices lie column by column: prepared once, done in every step.
+"""Matrix products of row-major arrays by cuBLAS, which is column-major. A call is prepared once and run every step.
 
-CuPy's own product copies transposes in stacks, computes stacks in float32 whatever is asked for, and rounds a product
-of bfloat16 to bfloat16. The numbers that cuBLAS is called with are made here, by functions that need no device.
+CuPy's own product copies transposed matrices of a stack, computes stacks in float32 whatever precision is set, and
+rounds a product of bfloat16 factors to bfloat16. This module computes the arguments for cuBLAS, without a device.
 """
 
 import math
@@ -13,16 +13,16 @@ from mlpcore.typing import Array
 
 
 class Operand(NamedTuple):
-    """A row-major or column-major matrix as cuBLAS sees its memory: whether to transpose, and the leading dimension."""
+    """How cuBLAS reads a matrix."""
 
-    transpose: int
-    leading: int
+    transpose: int  # 1 to transpose it, else 0
+    leading: int  # the leading dimension, in entries
 
 
 def operand(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Operand | None:
-    """How a column-major routine reads the *transpose* of the matrix; None where it must be copied first.
+    """How a column-major routine reads the *transpose* of the matrix; None if the matrix must be copied first.
 
-    Memory that holds a matrix row by row holds its transpose column by column, and is taken as it is.
+    A row-major matrix is its transpose in column-major order, so it is read without transposing.
     """
     (rows, columns), (down, right) = shape, strides
     if (columns == 1 or right == itemsize) and (rows == 1 or (down >= columns * itemsize and down % itemsize == 0)):
@@ -33,35 +33,37 @@ def operand(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> 
 
 
 class Gemm(NamedTuple):
-    """The arguments of a strided batched product of column-major matrices; strides between matrices in entries."""
+    """The arguments of a strided batched product of column-major matrices; strides are in entries."""
 
     transposes: tuple[int, int]
     sizes: tuple[int, ...]  # rows and columns of the result, and the length of the sums
     leading: tuple[int, int, int]
-    matrices: tuple[Array, ...]  # first factor, second factor, result
-    strides: tuple[int, ...]
-    number: int
+    matrices: tuple[Array, ...]  # first factor, second factor, result: the first matrix of each stack
+    strides: tuple[int, ...]  # from a matrix to the next in its stack
+    number: int  # of matrices in a stack
 
 
 def prepared(a: Array, b: Array, out: Array, gemm: Callable[[Gemm], Callable[[], None]]) -> Callable[[], None]:
-    """What writes ``a @ b`` to the row-major ``out`` (..., m, n), as ``out.T = b.T @ a.T`` column by column.
+    """A function that writes ``a @ b`` to the row-major ``out``, as ``out.T = b.T @ a.T`` in column-major order.
 
-    ``gemm`` prepares a call of cuBLAS. Leading axes broadcast. A factor that is neither row-major nor column-major is
-    copied at each call.
+    a is (..., m, k), b (..., k, n), out (..., m, n); leading axes broadcast. ``gemm`` prepares a call of cuBLAS. A
+    factor that is neither row-major nor column-major is copied at each call.
     """
     xp, outer = namespace(out), out.shape[:-2]
     copies: list[tuple[Array, Array]] = []
 
     def readable(x: Array) -> tuple[Array, Operand]:
-        found = operand(x.shape[-2:], x.strides[-2:], x.itemsize)
-        if found is None:
+        layout = operand(x.shape[-2:], x.strides[-2:], x.itemsize)
+        if layout is None:
             copies.append((x, xp.empty_like(x)))
-            x, found = copies[-1][1], Operand(0, x.shape[-1])
-        return xp.broadcast_to(x, (*outer, *x.shape[-2:])), found
+            x, layout = copies[-1][1], Operand(0, x.shape[-1])
+        return xp.broadcast_to(x, (*outer, *x.shape[-2:])), layout
 
-    (first, one), (second, two) = readable(b), readable(a)
-    words = (one.transpose, two.transpose), (*out.shape[:-3:-1], a.shape[-1]), (one.leading, two.leading, out.shape[-1])
-    calls = [gemm(Gemm(*words, *batch)) for batch in batches(first, second, out)]
+    (first, first_layout), (second, second_layout) = readable(b), readable(a)
+    transposes = first_layout.transpose, second_layout.transpose
+    sizes = (*out.shape[:-3:-1], a.shape[-1])
+    leading = first_layout.leading, second_layout.leading, out.shape[-1]
+    calls = [gemm(Gemm(transposes, sizes, leading, *batch)) for batch in batches(first, second, out)]
 
     def run() -> None:
         for x, packed in copies:
@@ -73,7 +75,10 @@ def prepared(a: Array, b: Array, out: Array, gemm: Callable[[Gemm], Callable[[],
 
 
 def batches(*stacks: Array) -> Iterator[tuple[tuple[Array, ...], tuple[int, ...], int]]:
-    """Stacks of equally many matrices as batches: the first matrices, the entries from one to the next, the number."""
+    """Yield ``(matrices, strides, number)`` of strided batches that make up the stacks, which have equal leading axes.
+
+    There is one batch if the matrices of every stack lie at equal distances, else the stacks are split along axis 0.
+    """
     strides = tuple(stride for x in stacks if (stride := batch_stride(x)) is not None)
     if len(strides) == len(stacks):
         outer = stacks[0].shape[:-2]
@@ -84,7 +89,7 @@ def batches(*stacks: Array) -> Iterator[tuple[tuple[Array, ...], tuple[int, ...]
 
 
 def batch_stride(x: Array) -> int | None:
-    """How many entries lie between one matrix of a stack and the next; None where that differs."""
+    """The distance in entries from a matrix of a stack to the next; None if distances differ."""
     stride, count = 0, 1
     for length, step in reversed(list(zip(x.shape[:-2], x.strides[:-2], strict=True))):
         if length == 1:

@@ -1,4 +1,4 @@
-"""The errors of CuPy, its compiler, the CUDA runtime and the driver, and the memory that is free."""
+"""Recognises the errors of CuPy, its compiler, the CUDA runtime and the driver; measures free device memory."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,19 +8,20 @@ from mlpcore.backends.device_errors import OutOfMemory, device_error, memory_err
 from mlpcore.backends.library import first_line
 from mlpcore.errors import MlpcoreError
 
-SHORTAGE = ("out of memory", "Out of memory", "ALLOC_FAILED")  # of the runtime, of CuPy's pool, of cuBLAS
+# In the out-of-memory errors of the runtime, of CuPy's pool, and of cuBLAS.
+OUT_OF_MEMORY_TEXTS = ("out of memory", "Out of memory", "ALLOC_FAILED")
 
 
 def device_errors(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any], Callable[[BaseException], Any]]:
-    """``out_of_memory`` and ``explain`` for the errors of CuPy, its compiler, the runtime and the driver."""
+    """``out_of_memory(error)`` for `DeviceExtras` and ``explain(error)`` for `guarded`, for device ``number``."""
     place = f"cuda:{number}"
     broken = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
 
     def out_of_memory(error: BaseException) -> OutOfMemory | None:
-        # By name, as below, since asking for the class of cuBLAS's or the compiler's error would load that library.
+        # Some errors are recognised by name, here and below: importing their classes would load cuBLAS or the compiler.
         known = (cupy.cuda.memory.OutOfMemoryError, *broken)
         kinds = (*known, type(error)) if type(error).__name__ == "CUBLASError" else known
-        return out_of_memory_in(error, place, kinds, SHORTAGE, lambda: free_memory(cupy, number))
+        return out_of_memory_in(error, place, kinds, OUT_OF_MEMORY_TEXTS, lambda: free_memory(cupy, number))
 
     def explain(error: BaseException) -> MlpcoreError | None:
         lack = out_of_memory(error)
@@ -34,7 +35,7 @@ def device_errors(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any
             )
             return device_error(place, f"a kernel did not compile: {first_line(error)}", remedy)
         if isinstance(error, broken) or type(error).__name__ == "CUBLASError":
-            remedy = "after such an error the process cannot use the device any more: start it anew from a checkpoint"
+            remedy = "after such an error this process cannot use the device any more: restart it from a checkpoint"
             return device_error(place, f"the device failed: {first_line(error)}", remedy)
         return None
 
@@ -42,7 +43,7 @@ def device_errors(cupy: Any, number: int) -> tuple[Callable[[BaseException], Any
 
 
 def free_memory(cupy: Any, number: int) -> int:
-    """Bytes free on the device, those that CuPy's pool keeps for itself counted, within the limit that the pool has."""
+    """Bytes that CuPy can allocate: free memory of the device, within the pool's limit, and free blocks of the pool."""
     with cupy.cuda.Device(number):
         pool, free = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()[0]
         if limit := pool.get_limit():

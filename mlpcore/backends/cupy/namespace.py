@@ -3,14 +3,14 @@
 from types import ModuleType
 from typing import Any
 
-CONCATENATED = 8  # arrays that CuPy joins without sending a table of their addresses
+CONCATENATED = 8  # the most arrays that CuPy concatenates without sending a table of their addresses
 
 
 def without_host_reads(cupy: Any, compat: ModuleType) -> ModuleType:
-    """The standard's namespace for CuPy, without the functions that wait for the device or send it something.
+    """array-api-compat's namespace for CuPy, with ``clip``, ``sign`` and ``concat`` that do not stop the host.
 
-    The wrapper's ``clip`` and ``sign`` pick by masks, and so wait; CuPy's own ``concatenate`` of more than 8 arrays
-    sends a table of their addresses.
+    array-api-compat's ``clip`` and ``sign`` index by masks, and so wait for the device. CuPy's ``concatenate`` of more
+    than 8 arrays sends a table of their addresses.
     """
 
     def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
@@ -26,6 +26,6 @@ def without_host_reads(cupy: Any, compat: ModuleType) -> ModuleType:
             parts = [compat.concat(parts[i : i + CONCATENATED], axis=axis) for i in range(0, len(parts), CONCATENATED)]
         return compat.concat(parts, axis=axis)
 
-    made = ModuleType(compat.__name__)
-    vars(made).update(vars(compat) | {"clip": clip, "sign": sign, "concat": concat})
-    return made
+    module = ModuleType(compat.__name__)
+    vars(module).update(vars(compat) | {"clip": clip, "sign": sign, "concat": concat})
+    return module

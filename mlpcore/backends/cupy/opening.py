@@ -1,4 +1,4 @@
-"""Opening CuPy: the library, its wheel, the devices there are, and whether one of them computes."""
+"""Opens CuPy: imports it, finds its wheel and its devices, and checks that a device computes."""
 
 import os
 from functools import cache
@@ -17,36 +17,36 @@ def import_cupy() -> Any:
 
 
 def installed_wheels() -> str:
-    """The installed CuPy distributions, such as ``cupy-cuda13x 14.2.0``; of two, either may be the one imported."""
-    names = {(one.metadata["Name"] or "").lower(): one.version for one in distributions()}
+    """The installed CuPy distributions, such as ``cupy-cuda13x 14.2.0``; if there are two, either may be imported."""
+    names = {(wheel.metadata["Name"] or "").lower(): wheel.version for wheel in distributions()}
     return " and ".join(f"{name} {version}" for name, version in names.items() if name.startswith("cupy")) or "CuPy"
 
 
 def device_count(cupy: Any) -> int:
-    """The number of devices, at least one."""
+    """The number of devices, at least one; BackendUnavailable if there is none."""
     try:
-        count, said = cupy.cuda.runtime.getDeviceCount(), "the CUDA runtime finds none"
+        count, answer = cupy.cuda.runtime.getDeviceCount(), "the CUDA runtime finds none"
     except Exception as error:  # CUDARuntimeError, or what a missing library raises
-        count, said = 0, first_line(error)
+        count, answer = 0, first_line(error)
     if not count:
         wheels = installed_wheels()
         driver, runtime = (_version(cupy, name) for name in ("driverGetVersion", "runtimeGetVersion"))
         hidden = {name: os.environ[name] for name in HIDING if name in os.environ}
-        cause, remedy = cause_and_remedy(Situation(wheels, said, driver, runtime, hidden))
+        cause, remedy = cause_and_remedy(Situation(wheels, answer, driver, runtime, hidden))
         raise unavailable("cupy", f"{wheels} is installed, but no device can be used: {cause}", remedy)
     return count
 
 
 def _version(cupy: Any, name: str) -> int:
-    """The driver's or the runtime's version, 0 where it cannot be asked."""
+    """The version of the driver or the runtime, 0 if it cannot be read."""
     try:
         return getattr(cupy.cuda.runtime, name)()
-    except Exception:  # a missing library raises what it likes
+    except Exception:  # the class of the error depends on the missing library
         return 0
 
 
 def device_number(cupy: Any, device: Any) -> int:
-    """The number of a device that exists."""
+    """The number of ``device``; BackendUnavailable if there is no such device."""
     count = device_count(cupy)
     if device is None:
         return int(cupy.cuda.Device().id)
@@ -54,20 +54,20 @@ def device_number(cupy: Any, device: Any) -> int:
     if digits == "cuda" and not kind:
         return 0
     if kind not in ("", "cuda") or not digits.isdigit() or int(digits) >= count:
-        there = ", ".join(f"'cuda:{i}'" for i in range(count))
-        raise unavailable("cupy", f"there is no device {device!r}", f"expected one of {there}")
+        devices = ", ".join(f"'cuda:{i}'" for i in range(count))
+        raise unavailable("cupy", f"there is no device {device!r}", f"expected one of {devices}")
     return int(digits)
 
 
 @cache
 def check_device(number: int) -> None:
-    """One product and one kernel of CuPy's own: they load cuBLAS and the compiler, which a wheel may lack."""
+    """Compute a product and run a kernel of CuPy; BackendUnavailable if cuBLAS or the compiler cannot be loaded."""
     cupy = import_cupy()
     try:
         with cupy.cuda.Device(number):
             ones = cupy.ones((2, 2), dtype="float32")
             cupy.asnumpy(ones @ ones + 1)
-    except Exception as error:  # ImportError, CompileException, CUDARuntimeError, what the path finder raises
+    except Exception as error:  # ImportError, CompileException, CUDARuntimeError, or one of the search for CUDA
         wheel = installed_wheels().partition(" ")[0]
         remedy = f"pip install '{wheel}[ctk]' brings the CUDA libraries of this wheel"
         cause = f"a first product on cuda:{number} failed: {first_line(error)}"

@@ -1,4 +1,4 @@
-"""The precisions of products on CuPy."""
+"""The precisions of float32 products on CuPy."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -7,9 +7,10 @@ from mlpcore.backends.precision import Scope, switched
 
 
 def precisions(cupy: Any, number: int) -> dict[str, Scope]:
-    """True float32 whatever CUPY_TF32 says; TF32 and bfloat16 from Ampere on (capability 8.0), in printed programs.
+    """The contexts of the precisions: "highest", and from compute capability 8.0 (Ampere) also "tf32" and "bfloat16".
 
-    CuPy's own products are of true float32 in all of them. Its switch is private to it and belongs to the process.
+    All set CuPy's own products to true float32, whatever CUPY_TF32 says, by a private switch that is global to the
+    process: TF32 and bfloat16 are used in printed programs only.
     """
     core = cupy._core
 

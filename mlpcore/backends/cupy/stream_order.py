@@ -1,4 +1,4 @@
-"""Work on one CUDA stream after work on another: printed programs keep state and working memory between calls."""
+"""Orders work on different CUDA streams, because printed programs keep state and working memory between calls."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -6,8 +6,10 @@ from typing import Any
 
 
 def stream_order(cupy: Any, number: int) -> Callable[[], AbstractContextManager[None]]:
-    """A context for work on the current stream of device ``number``, which begins when what the last such context
-    enclosed is done, also where that was on another stream."""
+    """A function that makes a context for work on the current stream of device ``number``.
+
+    The work in a context begins when the work in the previous context is done, even if that was on another stream.
+    """
     last: list[tuple[int, Any]] = []  # the stream's handle, and an event after its work
 
     @contextmanager
@@ -20,7 +22,7 @@ def stream_order(cupy: Any, number: int) -> Callable[[], AbstractContextManager[
             try:
                 yield
             finally:
-                with suppress(cupy.cuda.runtime.CUDARuntimeError):  # a device that is broken said so before
+                with suppress(cupy.cuda.runtime.CUDARuntimeError):  # of a broken device, whose error was raised before
                     event.record(stream)
                     last[:] = [(stream.ptr, event)]
 

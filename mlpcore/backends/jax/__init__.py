@@ -43,13 +43,13 @@ def create(device: Any = None) -> Backend:
         if isinstance(x, jax.Array):
             if x.devices() != {place}:
                 raise misplaced("jax", x.device, place, "jax.device_put(x, device)")
-            # 64-bit arrays reach 32-bit models too, and are cast where JAX knows their type.
+            # x may have 64 bits even for a 32-bit model; JAX casts it only where 64-bit types are enabled.
             with _enable_x64(jax):
                 return x if dtype is None else x.astype(dtype)
         host = native(x)
         host = host if dtype is None else host.astype(dtype, copy=False)
         _check_integers(jax, host)
-        # A copy: JAX may take this memory for its own, and for constant.
+        # A copy: JAX may use the memory of the array without copying it, and assumes that it never changes.
         return jax.device_put(np.array(host), place)
 
     def out_of_memory(error: BaseException) -> OutOfMemory | None:
@@ -97,12 +97,12 @@ def create(device: Any = None) -> Backend:
 
 
 def _enable_x64(jax: Any) -> Any:
-    """The context in which 64-bit types exist, under the name it has since 0.8 or the one before."""
+    """The context that enables 64-bit types; JAX renamed it in 0.8."""
     return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64()
 
 
 def _check_integers(jax: Any, host: np.ndarray) -> None:
-    """Refuse integers that JAX would wrap into its 32 bits."""
+    """DataError for integers that JAX would wrap around to its 32 bits."""
     if host.dtype.kind in "iu" and host.size:
         kept = np.iinfo(jax.dtypes.canonicalize_dtype(host.dtype))
         if int(host.min()) < kept.min or int(host.max()) > kept.max:
@@ -113,7 +113,10 @@ def _check_integers(jax: Any, host: np.ndarray) -> None:
 
 
 def _precisions(jax: Any, gpu: bool) -> dict[str, Scope]:
-    """True float32, which the backend's scope sets; bfloat16, see `in_precision`; on GPUs TF32."""
+    """The contexts of the precisions. The backend's scope sets true float32; `in_precision` rounds to bfloat16.
+
+    GPUs also have TF32.
+    """
     scopes: dict[str, Scope] = {"highest": nullcontext, "bfloat16": nullcontext}
     if gpu:
         scopes["tf32"] = lambda: jax.default_matmul_precision("tensorfloat32")
@@ -121,34 +124,34 @@ def _precisions(jax: Any, gpu: bool) -> dict[str, Scope]:
 
 
 def _free_memory(place: Any) -> int | None:
-    """Bytes that JAX may still take on the device, None where it does not count them (the host)."""
-    counted = place.memory_stats()
-    return counted["bytes_limit"] - counted["bytes_in_use"] if counted and "bytes_limit" in counted else None
+    """Bytes that JAX can still allocate on the device, None where it does not count them (the host)."""
+    stats = place.memory_stats()
+    return stats["bytes_limit"] - stats["bytes_in_use"] if stats and "bytes_limit" in stats else None
 
 
 def _place(jax: Any, device: Any) -> Any:
-    """The device of that name; the first one of an array that lies on several."""
+    """The device ``device``; of a sharding over several devices the first. BackendUnavailable if there is none."""
     try:
         if device is None:
-            with jax.ensure_compile_time_eval():  # an array, also where a function is traced
+            with jax.ensure_compile_time_eval():  # no traced array, even within a traced function
                 return next(iter(jax.numpy.zeros(()).devices()))
         if isinstance(device, jax.Device):
             return device
         if isinstance(device, jax.sharding.Sharding):
-            return min(device.device_set, key=lambda one: one.id)
+            return min(device.device_set, key=lambda member: member.id)
         platform, _, number = str(device).partition(":")
-        devices, place = jax.devices(platform), int(number or 0)
-        if place >= len(devices):
+        devices, index = jax.devices(platform), int(number or 0)
+        if index >= len(devices):
             raise ValueError(f"the platform has {len(devices)}")
-        return devices[place]
+        return devices[index]
     except (RuntimeError, ValueError) as error:
         remedy = f"expected one of {_devices(jax)}; {INSTALL}"
         raise unavailable("jax", f"device {device!r} cannot be used: {first_line(error)}", remedy) from error
 
 
 def _devices(jax: Any) -> str:
-    """The names of the devices there are."""
+    """The names of all devices, as text."""
     try:
-        return ", ".join(repr(str(one)) for one in jax.devices())
+        return ", ".join(repr(str(device)) for device in jax.devices())
     except RuntimeError:
-        return "none, for no platform starts"
+        return "none, as JAX cannot start any platform"

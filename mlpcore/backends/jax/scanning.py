@@ -21,9 +21,10 @@ def scanned(
 ) -> Run:
     """``run(state, data, order, draw)`` as `run_eagerly` defines it, compiled once for every shape of its arguments.
 
-    The chunk first runs without the finite check, with its vectors split into leaves; if any step was not to be done
-    (something was not finite, or the batch weighs nothing) it runs again with the check. So the state is not donated.
-    Rows that all weigh 1 go without their weights: the program then has a constant in their place.
+    The chunk first runs without the finite check, with its vectors split into leaves. If a step should have been
+    skipped (a number was not finite, or all rows of the batch weigh 0), the chunk runs again with the check. For that
+    the state must be kept, so its buffers are not donated to XLA. If all rows weigh 1, the program has a constant in
+    place of the weights.
     """
 
     compilation = compilation or Compilation()
@@ -39,7 +40,7 @@ def scanned(
     def scan(advance: Callable, state: State, data: Data, order: Array, draws: Any) -> tuple[State, Array]:
         def body(state: State, step_inputs: tuple) -> tuple[State, Array]:
             rows, draws = step_inputs
-            # Rows are in range by construction, so nothing needs to be filled in for those outside.
+            # Row numbers are always in range; mode="clip" spares JAX the code for those that are not.
             x, target, *weights = (jnp.take(part, rows, axis=0, mode="clip") for part in data)
             return advance(state, Batch(x, target, weights[0] if weights else jnp.ones(rows.shape, x.dtype), *draws))
 
@@ -50,7 +51,7 @@ def scanned(
         return scan(step, *arguments)
 
     def join(vector: SplitVector) -> Array:
-        """The whole vector, part by part: XLA may need ten times as long for a concatenation of large ones."""
+        """The whole vector, written part by part: XLA may take ten times as long for a concatenation."""
         whole = jnp.zeros((*vector.shape[:-1], layout.size), vector.dtype)
         for part, slot in zip(vector.parts, vector.slots, strict=True):
             whole = jax.lax.dynamic_update_slice_in_dim(whole, part, slot.start, axis=-1)
@@ -60,13 +61,13 @@ def scanned(
     def optimistic(state: State, *arguments: Any) -> tuple[State, Array]:
         def advance(state: State, batch: Batch) -> tuple[State, Array]:
             new, ok, loss = step.propose(state, batch, flat=partial(split_vector.flat, layout))
-            # The loss alone says that a step was not to be done; where all were, none was skipped.
+            # A loss of NaN tells that the step should have been skipped. If there is none, no step was.
             return new._replace(skipped=state.skipped), jnp.where(ok, loss, jnp.nan)
 
         state, losses = scan(advance, map_vectors(partial(split_vector.split, layout), layout, state), *arguments)
         return map_vectors(join, layout, state), losses
 
-    splits = True  # whether the step works on split vectors, as far as is known
+    splits = True  # False once the step has failed with split vectors
     ones: Array | None = None  # the row weights that were last seen to be all 1
 
     def chunk(state: State, *arguments: Any) -> tuple[State, Array]:
@@ -76,7 +77,7 @@ def scanned(
                 new, losses = optimistic(state, *arguments)
                 if np.all(np.isfinite(losses)):
                     return new, losses
-            except Exception:  # whatever is wrong with the step shows when it runs with the check
+            except Exception:  # an error of the step itself is raised again by the run with the check
                 splits = False
         return guarded(state, *arguments)
 
@@ -88,7 +89,7 @@ def scanned(
         def progress(state: State) -> Progress:
             for steps, drawn in draw_chunks(order.shape[0], draw, asarray):
                 rows = order[steps].astype(np.int32)
-                # An error on the device is raised here, before the new state is taken.
+                # Waits for the device, so that its errors are raised before the old state is replaced.
                 state, losses = jax.block_until_ready(chunk(state, data, rows, drawn))
                 yield state, losses, rows.shape[0]
 
@@ -98,7 +99,7 @@ def scanned(
 
 
 def in_precision(jax: Any, function: Callable, compilation: Compilation | None) -> Callable:
-    """The function with its products in the precision that is asked for; TF32 is a switch of JAX's."""
+    """The function, with bfloat16 products if that is the precision; TF32 is set by a switch of JAX instead."""
     rounds = compilation is not None and compilation.precision == "bfloat16"
     return with_bfloat16_products(jax, function) if rounds else function
 

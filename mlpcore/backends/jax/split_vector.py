@@ -1,9 +1,9 @@
-"""A flat vector split into its leaves: gradients stay where products leave them, weights are no copies.
+"""A flat vector kept as its leaves, which saves copies of gradients into the vector and of weights out of it.
 
-A compiler of whole programs (XLA) pays a pass over memory for every concatenation and slice of a large vector, and the
-update of one leaf would wait for the gradients of all. A `SplitVector` stands in for the vector (..., P) while a step
-is traced: what a step does with vectors is elementwise, or a sum or an extreme over the last axis, or a slice between
-leaves, and all of these work on the parts. Anything else is a TypeError, upon which the step is traced with vectors.
+XLA compiles a concatenation or slice of a large vector to a pass over memory, and the update of one leaf would wait for
+the gradients of all. A `SplitVector` replaces the vector (..., P) while a step is traced. A step does elementwise
+operations on vectors, reductions over the last axis, and slices between leaves; all of these work on the parts. Any
+other operation is a TypeError, after which the step is traced with whole vectors.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from mlpcore.namespace import namespace
 from mlpcore.trees import Layout, Slot, named_leaves, tree_map
 from mlpcore.typing import Array, Params, State
 
-ELEMENTWISE = {"astype", "clip", "ones_like", "where", "zeros_like"}  # and what NumPy has as a ufunc of single numbers
+ELEMENTWISE = {"astype", "clip", "ones_like", "where", "zeros_like"}  # and NumPy's elementwise ufuncs
 REDUCTIONS = {"sum": "add", "max": "maximum", "min": "minimum", "all": "logical_and", "any": "logical_or"}
 
 
 class SplitVector(NDArrayOperatorsMixin):
-    """The ``parts`` of a vector, each (..., p), and the ``slots`` of a `Layout` that they fill; padding is left out.
+    """The ``parts`` of a vector, each (..., p), and their ``slots`` in a `Layout`. Padding is left out.
 
-    It meets split vectors of the same slots, numbers, and arrays without an axis along the vector: () or (..., 1).
+    Operations combine it with split vectors of the same slots, numbers, and arrays of shape () or (..., 1).
     """
 
     def __init__(self, parts: tuple[Array, ...], slots: tuple[Slot, ...]) -> None:
@@ -33,7 +33,7 @@ class SplitVector(NDArrayOperatorsMixin):
 
     @property
     def dtype(self) -> Any:
-        """That of the parts."""
+        """The dtype of the parts."""
         return self.parts[0].dtype
 
     @property
@@ -42,17 +42,17 @@ class SplitVector(NDArrayOperatorsMixin):
         return (*self.parts[0].shape[:-1], sum(part.shape[-1] for part in self.parts))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **options: Any) -> "SplitVector":
-        """The operators: NumPy's mixin makes a ufunc of each, of which the name is taken."""
+        """Python's operators: NumPy's mixin calls a ufunc for each, of which only the name is used."""
         return _call(ufunc.__name__ if method == "__call__" else method, *args, **options)
 
     def __getitem__(self, key: tuple) -> Any:
-        """``[..., start:stop]`` between leaves: the part that has these bounds, or a split vector of those inside."""
+        """``[..., start:stop]``: the part with these bounds, or the parts within as a split vector; none may be cut."""
         start, stop = key[-1].start or 0, key[-1].stop
         inside = [i for i, slot in enumerate(self.slots) if start <= slot.start and (stop is None or slot.stop <= stop)]
         straddled = [slot for slot in self.slots if any(slot.start < end < slot.stop for end in (start, stop or 0))]
         if straddled or not inside:
-            raise TypeError(f"a split vector is not sliced by {key}")
-        parts, slots = (tuple(every[i] for i in inside) for every in (self.parts, self.slots))
+            raise TypeError(f"a split vector cannot be sliced by {key}")
+        parts, slots = (tuple(entries[i] for i in inside) for entries in (self.parts, self.slots))
         whole_leaf = len(slots) == 1 and (slots[0].start, slots[0].stop) == (start, stop)
         return parts[0] if whole_leaf else SplitVector(parts, slots)
 
@@ -72,7 +72,7 @@ def _call(name: str, *args: Any, **options: Any) -> Any:
     xp = namespace(split[0].parts[0])
     function = partial(getattr(xp, name), **options)
     if name == "concat":
-        parts, slots = (tuple(one for arg in split for one in getattr(arg, field)) for field in ("parts", "slots"))
+        parts, slots = (tuple(entry for arg in split for entry in getattr(arg, field)) for field in ("parts", "slots"))
         return SplitVector(parts, slots)
     if name in REDUCTIONS and options.get("axis") == -1 and len(args) == 1:
         return reduce(getattr(xp, REDUCTIONS[name]), map(function, split[0].parts))
@@ -84,12 +84,12 @@ def _call(name: str, *args: Any, **options: Any) -> Any:
 
 
 def _is_scalar(arg: Any) -> bool:
-    """Whether the same number, or row of numbers, goes with every entry of a vector."""
+    """Whether the argument is a number or an array of shape () or (..., 1)."""
     return getattr(arg, "shape", ())[-1:] in ((), (1,))
 
 
 def flat(layout: Layout, tree: Params) -> SplitVector:
-    """The leaves of a parameter or gradient tree, as `Layout.flat` puts them into a vector."""
+    """The leaves of a parameter or gradient tree as a split vector, in place of `Layout.flat`."""
     named = dict(named_leaves(tree))
     slots = tuple(layout.slots.values())
 
@@ -101,7 +101,7 @@ def flat(layout: Layout, tree: Params) -> SplitVector:
 
 
 def split(layout: Layout, vector: Array) -> SplitVector:
-    """The vector, split."""
+    """A whole vector as a split vector of its slices."""
     slots = tuple(layout.slots.values())
     return SplitVector(tuple(vector[..., slot.start : slot.stop] for slot in slots), slots)
 
@@ -109,7 +109,7 @@ def split(layout: Layout, vector: Array) -> SplitVector:
 def map_vectors(function: Callable[[Any], Any], layout: Layout, state: State) -> State:
     """The state with ``function(vector)`` in the place of each of its vectors, whole or split.
 
-    A running statistic never is one, whatever its length.
+    Running statistics are left alone, even if one is as long as the vector.
     """
 
     def change(leaf: Any) -> Any:

@@ -1,4 +1,4 @@
-"""PyTorch on a CPU or a CUDA device: each operation runs at once, without its tape."""
+"""PyTorch on a CPU or a CUDA device: each operation runs at once, without autograd."""
 
 import sys
 from collections.abc import Iterator
@@ -24,7 +24,8 @@ from mlpcore.trees import Layout
 from mlpcore.typing import Step
 
 INSTALL = "pip install torch (builds for CUDA: https://pytorch.org)"
-SHORTAGE = ("out of memory", "can't allocate memory", "not enough memory")  # of CUDA, of the host on Linux, on Windows
+# In the out-of-memory errors of CUDA, of the host on Linux, and of the host on Windows.
+OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def status() -> str:
@@ -51,11 +52,11 @@ def create(device: Any = None) -> Backend:
             if x.device != place:
                 raise misplaced("torch", x.device, place, f"x.to({str(place)!r})")
             return x.detach().to(dtype=x.dtype if dtype is None else dtype)
-        # A tensor over memory that must not be written to is undefined behaviour in torch, so that is copied.
+        # Read-only arrays are copied: a tensor that shares their memory is undefined behaviour in torch.
         return torch.from_numpy(np.require(native(x), requirements="W")).to(device=place, dtype=dtype)
 
     def out_of_memory(error: BaseException) -> OutOfMemory | None:
-        return out_of_memory_in(error, place, (RuntimeError,), SHORTAGE, lambda: _free_memory(torch, place))
+        return out_of_memory_in(error, place, (RuntimeError,), OUT_OF_MEMORY_TEXTS, lambda: _free_memory(torch, place))
 
     def owns(x: Any) -> bool:
         return isinstance(x, torch.Tensor)
@@ -65,7 +66,7 @@ def create(device: Any = None) -> Backend:
 
     def compile_step(step: Step, layout: Layout, compilation: Compilation) -> Run:
         if compilation.asked is True:
-            namespace(torch.empty(0))  # the look-up is remembered: torch.compile warns of what it calls
+            namespace(torch.empty(0))  # fills a cache: torch.compile would warn about the look-up
             compilation.set("torch.compile", "compile=True")
             run = steps(torch.compile(step, dynamic=False), layout)
         else:
@@ -80,7 +81,7 @@ def create(device: Any = None) -> Backend:
         asarray=asarray,
         to_numpy=to_numpy,
         owns=owns,
-        # Not inference_mode: what is made there is refused by the tape of a user who goes on with predictions.
+        # Not inference_mode: a user's autograd rejects tensors from it, such as predictions.
         scope=lambda dtype: guarded(
             torch.no_grad(), lambda error: (lack := out_of_memory(error)) and memory_error(lack)
         ),
@@ -98,10 +99,13 @@ def create(device: Any = None) -> Backend:
 
 
 def _precisions(torch: Any, place: Any) -> dict[str, Scope]:
-    """True float32 whatever the user's switches say; products of bfloat16 into float32; TF32 on CUDA devices."""
+    """The contexts of the precisions: "highest" (true float32) and "bfloat16" everywhere, "tf32" on CUDA devices.
+
+    They override the user's switches.
+    """
     cuda = place.type == "cuda"
     switch = getattr(torch.backends.cuda if cuda else torch.backends.mkldnn, "matmul", None)
-    # Since 2.9 a name; before it a truth on CUDA devices, and nothing that could be set for the CPU alone.
+    # Since torch 2.9 the switch takes a name. Before, it is a bool on CUDA devices, and the CPU has none of its own.
     name, values = "fp32_precision", dict[str, Any](ieee="ieee", tf32="tf32")
     if not hasattr(switch, name):
         name, values = "allow_tf32", dict[str, Any](ieee=False, tf32=True)
@@ -121,15 +125,15 @@ def _precisions(torch: Any, place: Any) -> dict[str, Scope]:
 
 
 def _free_memory(torch: Any, place: Any) -> int | None:
-    """Bytes free on a CUDA device, those that torch keeps for itself counted; None for the host."""
+    """Bytes that torch can allocate on a CUDA device: free memory and free blocks of its pool; None for the host."""
     if place.type != "cuda":
         return None
-    kept = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
-    return torch.cuda.mem_get_info(place)[0] + kept
+    free_in_pool = torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
+    return torch.cuda.mem_get_info(place)[0] + free_in_pool
 
 
 def _place(torch: Any, device: Any) -> Any:
-    """The device as torch itself writes it on a tensor, after a first tensor was made there."""
+    """The ``torch.device`` of a first tensor made on ``device``; BackendUnavailable if that fails."""
     try:
         place = torch.empty(1, device="cpu" if device is None else device).device
     except Exception as error:  # AssertionError, RuntimeError or TypeError, depending on the build

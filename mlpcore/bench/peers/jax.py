@@ -15,11 +15,11 @@ def step(task: Task, device: str) -> Contender:
     jax = library("jax")
 
     def compiled(update: Callable) -> Callable:
-        def one(state: Any, total: Any, x: Any, y: Any, order: Any, i: Any) -> Any:
+        def step_and_add(state: Any, total: Any, x: Any, y: Any, order: Any, i: Any) -> Any:
             state, loss = update(state, x, y, jax.lax.dynamic_index_in_dim(order, i, keepdims=False))
             return state, total + loss
 
-        jitted = jax.jit(one, donate_argnums=(0, 1))
+        jitted = jax.jit(step_and_add, donate_argnums=(0, 1))
 
         def epoch(state: Any, x: Any, y: Any, order: np.ndarray) -> tuple[Any, Any]:
             placed, total = jax.numpy.asarray(order), jax.numpy.zeros((), x.dtype)
@@ -85,7 +85,7 @@ def _contender(jax: Any, task: Task, device: str, name: str, compiled: Callable)
 
 
 def _placed(jax: Any, host: np.ndarray, place: Any) -> Any:
-    """A copy in JAX's own memory, as the state is donated and the host's memory must not be."""
+    """A copy in JAX's own memory: the state is donated to XLA, which must not overwrite the host's array."""
     return jax.numpy.array(host, copy=True, device=place)
 
 
@@ -94,7 +94,7 @@ def _mathematics(jax: Any) -> tuple[Callable, Callable]:
     jnp = jax.numpy
 
     def affine(x: Any, weight: Any, bias: Any) -> Any:
-        return jnp.matmul(x, weight, precision="highest") + bias  # on GPUs the default is less than float32
+        return jnp.matmul(x, weight, precision="highest") + bias  # on GPUs the default is less precise than float32
 
     def forward(params: Any, x: Any) -> Any:
         for weight, bias in params[:-1]:

@@ -61,7 +61,7 @@ class KernelPrinter(ValuePrinter):
         return f"// {labels}\n{text}\n{self._function(second.name, body, second)}", [first, second]
 
     def _epilogue_lines(self, condition: str) -> list[str]:
-        """The scalars that the thread with the only result computes from it."""
+        """The lines in which the thread that has the single result computes the scalars of the epilogue."""
         if self.epilogue is None:
             return []
         printer = ValuePrinter(self.storage, self.epilogue)
@@ -83,6 +83,7 @@ class KernelPrinter(ValuePrinter):
     # --- rows
 
     def _rows(self) -> list[str]:
+        """The body of a kernel in which each row has threads of its own."""
         threads = self.layout.threads
         outer = length(self.loop, self.layout.outer)
         # Threads beyond the last row repeat its work, so that whole warps take part in shuffles, and store nothing.
@@ -130,15 +131,17 @@ class KernelPrinter(ValuePrinter):
                 self._store(member, f"v{member.node.number}", ["stores", *["t == 0"] * (self.layout.threads > 1)])
 
     def _enter(self, head: str, flat: str) -> None:
+        """Open the loop ``head`` over the inner indices, whose flat index is the variable ``flat``."""
         self.lines += [head, *(f"  {line}" for line in self._indices(self.layout.inner, flat))]
         self.read.append({})
 
     def _leave(self) -> None:
+        """Close the loop over the inner indices."""
         self.lines.append("}")
         self.read.pop()
 
     def _members(self, members: Sequence[Member]) -> None:
-        """The values at one index of these members and of all members that they depend on."""
+        """Print the values, at one inner index, of these members and of all members that they depend on."""
         required, pending = set(), list(members)
         inside = {member.node: member for member in self.entries}
         while pending:
@@ -157,6 +160,7 @@ class KernelPrinter(ValuePrinter):
     # --- sums
 
     def _sums(self) -> list[str]:
+        """The body of a kernel of sums over outer axes: the result, or one partial result for each chunk."""
         across = self.layout.threads
         outer, inner = length(self.loop, self.layout.outer), length(self.loop, self.layout.inner)
         self.lines = [
@@ -196,6 +200,7 @@ class KernelPrinter(ValuePrinter):
         ]
 
     def _combine(self) -> list[str]:
+        """The body of the second kernel, which adds up the partial results of all chunks."""
         across, outer = self.layout.threads, length(self.loop, self.layout.outer)
         lines = self._results("blockIdx.x")
         for member in self.reduced:

@@ -5,7 +5,7 @@ import re
 from mlpcore.compiler.cuda.schedule import BLOCK
 from mlpcore.compiler.preamble import FUNCTIONS
 
-# The integer types of CUDA C, by their bits.
+# The integer types of CUDA C by their number of bits.
 _WHOLE = {"8": "char", "16": "short", "32": "int", "64": "long long"}
 
 

@@ -107,8 +107,8 @@ class BoundDeviceProgram:
         """Allocate one block for all arrays that are not inputs; memory is reused by lifetimes."""
         storage, data = self.storage, self.program.tracer.data
         # A concatenation keeps its memory, as its constant operands are copied only once.
-        joined = {item for item in self.program.schedule.items if isinstance(item, Node) and item.kind == "concat"}
-        persistent = {storage.owner_of(node)[0] for node in (*storage.output_roots, *joined)}
+        concatenations = {i for i in self.program.schedule.items if isinstance(i, Node) and i.kind == "concat"}
+        persistent = {storage.owner_of(node)[0] for node in (*storage.output_roots, *concatenations)}
         owners = {storage.owner_of(root)[0] for root in storage.stored}
         last = len(self.program.schedule.items)
         spans, owners_in_block = [], []
@@ -129,9 +129,11 @@ class BoundDeviceProgram:
             self.arrays[owner] = self._block[offset : offset + count].view(owner.dtype)
 
     def _moves(self, *places: Place) -> bool:
+        """Whether a place lies in an array that is passed with each call."""
         return any(self.storage.owner_of(place.root)[0] in self.moving for place in places)
 
     def _view(self, place: Place, shape: tuple, moved: dict[Node, Array] | None = None) -> Array:
+        """A view of the entries at a place, in the arrays ``moved`` for moving nodes."""
         owner, start = self.storage.owner_of(place.root)
         array = (moved or {}).get(owner, self.arrays.get(owner))
         lengths = concrete(shape, self.rows)
@@ -143,13 +145,14 @@ class BoundDeviceProgram:
 
     # --- launches
 
-    def _launch(self, name: str, blocks: int, arrays: Sequence[Node | Array], words: Sequence[Any]) -> None:
+    def _launch(self, name: str, blocks: int, arrays: Sequence[Node | Array], scalars: Sequence[Any]) -> None:
+        """Add the launch of a kernel to the steps of a call."""
         if not blocks:
             return
         kernel = self.device.kernel(self.program.source, name)
         operands = tuple(self.arrays.get(array) if isinstance(array, Node) else array for array in arrays)
         varying = [(i, array) for i, array in enumerate(arrays) if isinstance(array, Node) and array in self.moving]
-        fixed = (*operands, *words)
+        fixed = (*operands, *scalars)
 
         def run(moved: dict[Node, Array]) -> None:
             arguments = fixed
@@ -183,7 +186,7 @@ class BoundDeviceProgram:
             )  # fmt: skip
 
     def _partial(self, node: Node, count: int) -> Array:
-        """Memory for the partial results of a sum; bool as int32."""
+        """Memory for the partial results of a reduction; bools are stored as int32."""
         return self.device.empty(count, np.dtype(np.int32) if node.dtype.kind == "b" else node.dtype)
 
     def _product(self, node: Node, _: int) -> None:
@@ -223,15 +226,15 @@ class BoundDeviceProgram:
         strides = packed(node.shape)
         for operand in node.inputs:
             offset = strides[axis].times(start) if start else Size(0)
-            inside = size((start, *node.shape[axis + 1 :])) if start else Size(0)
-            if self.storage.placed.get(self._root(operand), (None, Size(0))) != (node, inside):
+            placed_at = size((start, *node.shape[axis + 1 :])) if start else Size(0)
+            if self.storage.placed.get(self._root(operand), (None, Size(0))) != (node, placed_at):
                 self._copy(
                     self.storage.places[operand], operand.shape, self._view(Place(node, offset, strides), operand.shape)
                 )
             start += operand.shape[axis]
 
     def _copy(self, place: Place, shape: tuple, target: Array) -> None:
-        """Copy the entries at a place with every call; those of a constant only once, now."""
+        """Copy the entries at a place with every call; those of a constant are copied now, once."""
         if not target.size:
             return
         if place.root.kind == "constant":

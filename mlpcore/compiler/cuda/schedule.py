@@ -15,7 +15,8 @@ LONG = 1024  # rows with more entries are reduced by a whole block
 class DeviceSchedule(Schedule):
     """The schedule for a device: all reductions of a loop are over the same axes.
 
-    Loops over scalars are merged into the next one, where no item between reads their results: fewer launches.
+    A loop of scalars is merged into the next loop of scalars if no item between them reads its results, which saves a
+    launch.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -58,6 +59,7 @@ def reductions(members: Iterable[Member]) -> list[Member]:
 
 
 def _one_kernel(members: list[Member], axes: int) -> bool:
+    """Whether one kernel can compute these members of a loop with ``axes`` axes."""
     reduced = reductions(members)
     if not reduced:
         return True
@@ -93,8 +95,8 @@ def thread_layout(loop: Loop) -> ThreadLayout:
     outer, inner = tuple(a for a in axes if a not in reduced), tuple(a for a in axes if a in reduced)
     count = size(tuple(loop.axes[a] for a in outer))
     if reduced_members[0].late and reduced_members[0].node.name != "argmax":
-        across = 1 if axes[-1] in reduced else _power(count, WARP)
-        return ThreadLayout(outer, inner, across, True)
+        results = 1 if axes[-1] in reduced else _power(count, WARP)  # side by side in a block
+        return ThreadLayout(outer, inner, results, True)
     return ThreadLayout(outer, inner, _along(size(tuple(loop.axes[a] for a in inner))), False)
 
 
@@ -124,7 +126,7 @@ def _along(count: Size) -> int:
 
 
 def _power(count: Size, limit: int) -> int:
-    """The least power of two that is at least ``count``; at most ``most``, also where the count depends on rows."""
+    """The least power of two from ``count`` on, at most ``limit``; ``limit`` if the count depends on rows."""
     return limit if count.per_row else min(limit, 1 << max(0, count.fixed - 1).bit_length())
 
 

@@ -24,10 +24,10 @@ class DeviceStorage:
         self.output_roots = {self.places[output].root for output in schedule.graph.outputs}
         self.stored = self.output_roots | self._read_elsewhere()
         self.placed: dict[Node, tuple[Node, Size]] = placed_parts(schedule)
-        free = [(new, old) for new, old in pairs if self._alone(self.places[new].root)]
-        works = {node: (member.inner_depth,) for item in schedule.items if isinstance(item, Loop)
-                 for node, member in item.members.items()}  # fmt: skip
-        replaced = replaceable(schedule, works, free)
+        candidates = [(new, old) for new, old in pairs if self._in_one_thread(self.places[new].root)]
+        passes = {node: (member.inner_depth,) for item in schedule.items if isinstance(item, Loop)
+                  for node, member in item.members.items()}  # fmt: skip
+        replaced = replaceable(schedule, passes, candidates)
         self.placed |= {new: (old, Size(0)) for new, old in replaced.items()}
         self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
         self.touched = self._touched()
@@ -36,7 +36,7 @@ class DeviceStorage:
         """The node whose array holds the entries of a root, and the offset in it."""
         return owner_of(self.placed, root)
 
-    def _alone(self, root: Node) -> bool:
+    def _in_one_thread(self, root: Node) -> bool:
         """Whether every entry of a new value is read and written by the same thread, in one pass."""
         number = self.schedule.item_of.get(root)
         loop = None if number is None else self.schedule.items[number]
@@ -46,6 +46,7 @@ class DeviceStorage:
         return not rows and loop.members[root].inner_depth == len(loop.axes)
 
     def _read_elsewhere(self) -> set[Node]:
+        """The nodes that another item reads, and the results that only the end of a loop completes."""
         stored: set[Node] = set()
         for item in self.schedule.items:
             if isinstance(item, Node):
@@ -61,6 +62,7 @@ class DeviceStorage:
         return stored
 
     def _touched(self) -> dict[Node, tuple[int, int]]:
+        """The numbers of the first and the last item that read or write each array."""
         spans: dict[Node, tuple[int, int]] = {}
         for number, item in enumerate(self.schedule.items):
             nodes = list(nodes_of(item))

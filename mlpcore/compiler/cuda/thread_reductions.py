@@ -5,11 +5,12 @@ from mlpcore.compiler.formulas import HELD, combine, identity
 from mlpcore.compiler.schedule import Member
 
 
-def better(value: str, best: str, place: str, at: str) -> str:
+def better(value: str, best: str, index: str, best_index: str) -> str:
     """The condition that a value replaces the best one of an argmax: larger, or NaN, or equal with a lower index."""
     nan = f"({value} != {value})", f"({best} != {best})"
     equal = f"({value} == {best} || ({nan[0]} && {nan[1]}))"
-    return f"{at} < 0 || (!{nan[1]} && ({value} > {best} || {nan[0]})) || ({equal} && {place} < {at})"
+    larger = f"(!{nan[1]} && ({value} > {best} || {nan[0]}))"
+    return f"{best_index} < 0 || {larger} || ({equal} && {index} < {best_index})"
 
 
 def initial(member: Member) -> list[str]:
@@ -21,7 +22,7 @@ def initial(member: Member) -> list[str]:
 
 
 def reduce_row(member: Member, threads: int) -> list[str]:
-    """Combine the results of the threads of a row, so that all of them have it; in a block, of each of its warps."""
+    """Combine the results of the threads of a row, so that each has the sum; in a whole block, those of each warp."""
     node, name = member.node, f"v{member.node.number}"
     lanes = min(threads, WARP)
     if lanes == 1:
@@ -64,7 +65,7 @@ def reduce_warps(member: Member) -> list[str]:
 
 
 def reduce_block(member: Member, across: int) -> list[str]:
-    """Combine the results of the threads that share one sum, in the shared memory that the next sum uses again."""
+    """Combine the results of the threads that share one sum, in shared memory, which the next sum uses again."""
     name, node = f"v{member.node.number}", member.node
     array = f"{name}_all"
     first, second = f"{array}[threadIdx.x]", f"{array}[threadIdx.x + k * {across}]"

@@ -13,13 +13,13 @@ from mlpcore.compiler.schedule import Loop, Member, Strides, loop_strides
 
 
 class Gather(NamedTuple):
-    """A gather: the source, its strides along the loop without the gathered axis, the stride of that axis, and the
-    place and loop axes of the index array."""
+    """A gather: the place of its source, the source's strides along the loop without the gathered axis, the stride of
+    that axis, and the place and the loop axes of the array of indices."""
 
     source: Place
     strides: Strides
     step: Size
-    numbers: Place
+    indices: Place
     axes: tuple[int, ...]
 
 
@@ -111,18 +111,19 @@ class ValuePrinter:
 
     def _gather(self, member: Member) -> "Gather":
         node, axis = member.node, dict(member.node.attributes)["axis"]
-        source, numbers = (self.storage.places[operand] for operand in node.inputs)
+        source, indices = (self.storage.places[operand] for operand in node.inputs)
         count = node.inputs[1].ndim
         strides = (*source.strides[:axis], *[ZERO] * count, *source.strides[axis + 1 :])
         axes = member.axes[axis : axis + count]
-        return Gather(source, loop_strides(strides, member.axes, self.loop), source.strides[axis], numbers, axes)
+        return Gather(source, loop_strides(strides, member.axes, self.loop), source.strides[axis], indices, axes)
 
     def _gathered(self, member: Member) -> str:
-        source, strides, step, numbers, axes = self._gather(member)
+        source, strides, step, indices, axes = self._gather(member)
         name, _, index = self._at(source, strides).partition("[")
-        return f"{name}[(I){self._operand_at(member, numbers, axes)} * {step} + {index}"
+        return f"{name}[(I){self._operand_at(member, indices, axes)} * {step} + {index}"
 
     def _store(self, member: Member, value: str, conditions: Iterable[str]) -> None:
+        """Print the store of a value, under the conditions, if the member is stored in memory."""
         if member.node not in self.storage.stored:
             return
         axes = range(

@@ -15,7 +15,7 @@ BYTES = 16  # the largest vector load or store
 
 
 def width(storage: DeviceStorage, loop: Loop) -> int:
-    """The number of entries of a thread in such a kernel; 1 where no access is contiguous, or the loop reduces."""
+    """The number of consecutive indices of a thread; 1 for a loop without contiguous accesses or with reductions."""
     if not loop.axes or reductions(loop.members.values()):
         return 1
     for count in (4, 2):
@@ -74,11 +74,11 @@ class WidePrinter(ValuePrinter):
             if members is self.rows:
                 common, self.lines = self.lines, []
                 self.read.append({})
-        each = self.lines
-        if any(re.search(r"\bi\d+\b", line) for line in each):
-            each = [*(f"  {line}" for line in self._own_indices()), *each]
+        inner = self.lines
+        if any(re.search(r"\bi\d+\b", line) for line in inner):
+            inner = [*(f"  {line}" for line in self._own_indices()), *inner]
         self.read.pop()
-        loop = ["#pragma unroll", f"for (int k = 0; k < {width}; k++) {{", *each, "}"]
+        loop = ["#pragma unroll", f"for (int k = 0; k < {width}; k++) {{", *inner, "}"]
         return [*common, *self.loads, *loop, *self.stores]
 
     def _own_indices(self) -> list[str]:
@@ -139,9 +139,9 @@ class WidePrinter(ValuePrinter):
         return self.read[0][text]
 
     def _gathered(self, member: Member) -> str:
-        source, strides, _, numbers, axes = self._gather(member)
-        fixed = self._same(loop_strides(numbers.strides, axes, self.loop))
-        fixed = fixed and all(numbers.root is not member.node for member in self.entries)
+        source, strides, _, indices, axes = self._gather(member)
+        fixed = self._same(loop_strides(indices.strides, axes, self.loop))
+        fixed = fixed and all(indices.root is not member.node for member in self.entries)
         text = super()._gathered(member)
         if len(self.read) == 1 or not (self.whole and fixed and strides[-1] == ONE):
             return text

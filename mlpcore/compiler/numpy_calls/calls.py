@@ -25,7 +25,7 @@ class NumpyCalls:
         self.source = printer.text()
         exec(compile(self.source, "<NumPy calls>", "exec"), printer.scope)
         self._step = printer.scope["step"]
-        self._state = [inputs[old] for _, old in program.replaced]  # written over by a step
+        self._state = [inputs[old] for _, old in program.replaced]  # overwritten by a step
 
     def call(self) -> None:
         """Compute the outputs from the input arrays."""
@@ -33,7 +33,7 @@ class NumpyCalls:
             self._step()
 
     def run_steps(self, steps: Steps) -> None:
-        """Run the steps, or as many as there is time for."""
+        """Run the steps, or fewer where ``steps.seconds`` have passed."""
         before = [array.copy() for array in self._state]
         try:
             self._run(steps)
@@ -42,11 +42,11 @@ class NumpyCalls:
             raise
 
     def _repeat(self, steps: Steps, before: list[np.ndarray]) -> None:
-        """Compute the whole steps again from the state before them; where that fails too, none is done."""
-        whole = steps.order[: steps.done[0]]
+        """Compute the completed steps again from the state before the chunk; if that fails too, restore that state."""
+        completed = steps.order[: steps.done[0]]
         try:
             self._restore(before)
-            self._run(steps._replace(order=whole, seconds=math.inf))
+            self._run(steps._replace(order=completed, seconds=math.inf))
         except BaseException:
             self._restore(before)
             steps.done[0] = 0
@@ -61,10 +61,10 @@ class NumpyCalls:
         drawn = [(draw, arrays[node]) for node, draw in steps.draws.items()]
         with np.errstate(all="ignore"):
             for i, rows in enumerate(steps.order):
-                for array, place in batches:
-                    np.take(array, rows, 0, place, "clip")
-                for draw, place in drawn:
-                    np.copyto(place, draw[i])
+                for array, target in batches:
+                    np.take(array, rows, 0, target, "clip")
+                for draw, target in drawn:
+                    np.copyto(target, draw[i])
                 self._step()
                 steps.losses[i] = loss
                 steps.done[0] = i + 1

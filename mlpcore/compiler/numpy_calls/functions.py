@@ -9,7 +9,7 @@ from mlpcore.compiler.draws import draw_factors
 from mlpcore.compiler.formulas import STORED
 from mlpcore.compiler.graph import Node
 
-NAMES = {  # where NumPy's name is another
+NAMES = {  # NumPy's names that differ from the standard's
     "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan", "atan2": "arctan2",
     "atanh": "arctanh", "pow": "power", "bitwise_invert": "invert", "abs": "absolute", "round": "rint",
 }  # fmt: skip
@@ -19,7 +19,7 @@ IDENTITY = {"sum": 0.0, "prod": 1.0, "max": -math.inf, "min": math.inf}  # of fl
 PREDICATES = ("isfinite", "isinf", "isnan", "signbit")  # NumPy 2.4 writes wrong results into strided arrays
 ROUNDING = ("round", "ceil", "floor", "trunc")  # do not change integers
 
-# On NumPy's scalars, some ten times as fast as on arrays without axes.
+# Expressions of NumPy scalars, some ten times as fast as functions of arrays without axes.
 SCALAR = {
     "copy": "{0}", "positive": "{0}", "negative": "-{0}", "add": "{0} + {1}", "subtract": "{0} - {1}",
     "multiply": "{0} * {1}", "square": "{0} * {0}", "where": "{1} if {0} else {2}", "abs": "abs({0})",

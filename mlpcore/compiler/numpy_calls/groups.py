@@ -68,7 +68,7 @@ def is_choice(schedule: Schedule, node: Node) -> bool:
 
 
 def conditions(schedule: Schedule) -> dict[Node, Node]:
-    """The condition of every choice, and of every node that only the first operands of its choices need."""
+    """The condition of every choice, and of every node that is needed only for the first operands of its choices."""
     outputs = {schedule.places[output].root for output in schedule.graph.outputs}
     condition_of = {node: schedule.places[node.inputs[0]].root for node in schedule.nodes if is_choice(schedule, node)}
     choices = set(condition_of)
@@ -92,7 +92,7 @@ def sources(schedule: Schedule, node: Node) -> list[Place]:
     return [schedule.source(node, operand) for operand in node.inputs]
 
 
-def reads_in_step(schedule: Schedule, group: Group, target: Node, root: Node) -> bool:
+def reads_same_entry(schedule: Schedule, group: Group, target: Node, root: Node) -> bool:
     """Whether all nodes of a group that read the root read exactly the entry at the index of the target."""
     if group.loop is None:
         return False

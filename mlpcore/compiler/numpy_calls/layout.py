@@ -9,7 +9,7 @@ from mlpcore.compiler.places import ONE, ZERO, Place, packed
 from mlpcore.compiler.schedule import Loop, Member, Schedule
 
 TILE = 64 * 1024  # entries of an array in a tile, so that several arrays fit a second-level cache
-MOST_TILES = 1 << 16  # as every tile has its own views
+MOST_TILES = 1 << 16  # a limit, as every tile has views of its own
 TALL, NARROW = 16, 64  # with this many rows and columns, sums along rows are faster in column-major arrays
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mlpcore.compiler.graph import Node, Shape, long
 from mlpcore.compiler.memory import aligned_bytes, arena
-from mlpcore.compiler.numpy_calls.groups import Group, is_scalar, reads_in_step, sources
+from mlpcore.compiler.numpy_calls.groups import Group, is_scalar, reads_same_entry, sources
 from mlpcore.compiler.numpy_calls.placement import Placement
 from mlpcore.compiler.places import ZERO, Place, packed
 from mlpcore.compiler.program import Program
@@ -16,8 +16,8 @@ AxisSlice = tuple[int, int, int]  # axis, start, stop
 
 
 class ArrayMemory(Placement):
-    """An array for every node that needs one. ``inputs`` are the arrays of the inputs. Of ``local`` nodes memory holds
-    only one tile at a time."""
+    """An array for every node that needs one. ``inputs`` are the arrays of the inputs. The array of a ``local`` node
+    holds only one tile at a time."""
 
     def __init__(self, program: Program, order: Sequence[Group], rows: int, inputs: dict[Node, np.ndarray]) -> None:
         super().__init__(program, order, rows)
@@ -96,7 +96,7 @@ class ArrayMemory(Placement):
         if any(sharer in self.padded or self.last.get(sharer, -1) > self.position[node] for sharer in sharing):
             return False
         in_tiles = self.layout.tile_rows(group) is not None
-        return not in_tiles or all(reads_in_step(self.schedule, group, node, sharer) for sharer in sharing)
+        return not in_tiles or all(reads_same_entry(self.schedule, group, node, sharer) for sharer in sharing)
 
     def _spans(self) -> dict[Node, tuple[int, int]]:
         """The first and the last position at which each array is in use; in a loop in tiles the whole loop, except for

@@ -80,7 +80,7 @@ class Names:
         return self.bind(node.number, lambda tile: change(partials[self.tiles.index(tile or (0, 0))]))
 
     def value(self, node: Node, position: int) -> str:
-        """The expression of an operand of a scalar node."""
+        """The operand of a scalar node, as an expression."""
         operand = node.inputs[position]
         place: Place = self.schedule.source(node, operand)
         if is_scalar(place.root):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.memory import owner_of
-from mlpcore.compiler.numpy_calls.groups import Group, is_choice, is_scalar, reads_in_step, sources
+from mlpcore.compiler.numpy_calls.groups import Group, is_choice, is_scalar, reads_same_entry, sources
 from mlpcore.compiler.numpy_calls.layout import ArrayLayout
 from mlpcore.compiler.places import ZERO, Place, Size, packed
 from mlpcore.compiler.program import Program
@@ -61,7 +61,7 @@ class Placement:
         return alike and place.root.dtype == node.dtype and place == Place(place.root, ZERO, packed(node.shape))
 
     def _last_reads(self) -> dict[Node, int]:
-        """The last position at which a root is read; of outputs, past the end. A choice does not read kept state."""
+        """The last position at which each root is read, for outputs past the end. A choice does not read kept state."""
         last: dict[Node, int] = {}
         for node, position in self.position.items():
             places = sources(self.schedule, node)
@@ -108,4 +108,4 @@ class Placement:
         last, position, group = self.last.get(old, -1), self.position[node], self.group_of[node]
         if last > position or (last == position and node.kind != "elementwise"):
             return False
-        return self.layout.tile_rows(group) is None or reads_in_step(self.schedule, group, node, old)
+        return self.layout.tile_rows(group) is None or reads_same_entry(self.schedule, group, node, old)

@@ -20,14 +20,14 @@ class NumpyPrinter(ReductionPrinter):
     def text(self) -> str:
         """The text of the function ``step``."""
         for condition, members in groupby(self.memory.order, key=lambda group: group.condition):
-            self._under(condition, list(members))
+            self._branch(condition, list(members))
         for new in self.memory.old:
             if not self.memory.keeps_old(new):
                 self._copy_to_state(new)
         return "\n".join(["def step():", *(f"    {line}" for line in self.lines or ["pass"])]) + "\n"
 
-    def _under(self, condition: Node | None, members: list[Group]) -> None:
-        """The groups of a condition as a branch, at whose end new state is copied to the old."""
+    def _branch(self, condition: Node | None, members: list[Group]) -> None:
+        """Print the groups of a condition as a branch, at whose end new state is copied to the old."""
         before, self.lines = self.lines, []
         for group in members:
             self._group(group)
@@ -143,7 +143,7 @@ class NumpyPrinter(ReductionPrinter):
             self.emit(f"copyto({self.named(f'a{old.number}', target)}, {self.result(new)})")
 
     def _concatenation(self, node: Node) -> None:
-        """Copies of the operands that are not computed in their place; constants are copied now, once."""
+        """Copies of the operands that are not computed in the result's memory; constants are copied now, once."""
         axis, start, result = dict(node.attributes)["axis"], 0, self.memory.result(node)
         for i, operand in enumerate(node.inputs):
             place = self.places[operand]

@@ -60,11 +60,11 @@ def from_sklearn(fitted: Any) -> MLPClassifier | MLPRegressor:
         estimator.validation_loss_curve_ = None
         # If the solver was changed after the fit, there is no optimizer state for it.
         if type(getattr(fitted, "_optimizer", None)) is _OPTIMIZERS[estimator.solver]:
-            estimator._optimizer = _memory(fitted, estimator, loss)
+            estimator._optimizer = _warm_start(fitted, estimator, loss)
     return estimator
 
 
-def _memory(fitted: Any, estimator: Any, loss: Loss) -> WarmStart:
+def _warm_start(fitted: Any, estimator: Any, loss: Loss) -> WarmStart:
     """The state for a warm start: a model with scikit-learn's optimizer state, its random numbers and learning rate."""
     theirs, predictor = fitted._optimizer, estimator._predictor
     net, other_params = predictor.net, predictor.others

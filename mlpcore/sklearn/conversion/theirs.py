@@ -43,28 +43,28 @@ def to_sklearn(estimator: Any) -> Any:
     if is_classifier(estimator):
         converted._label_binarizer = _binarizer(estimator._labels)
         converted.classes_ = converted._label_binarizer.classes_
-    memory = getattr(estimator, "_optimizer", None)
-    draws = None if memory is None else memory.draws
+    warm_start = getattr(estimator, "_optimizer", None)
+    draws = None if warm_start is None else warm_start.draws
     random_state = converted.random_state
     converted._random_state = (
         check_random_state(random_state) if draws is None else same_random(random_state, draws.random)
     )
     if converted.solver == FULL_BATCH:
         return converted
-    # The same lists, as scikit-learn's early stopping leaves them, which then overwrites them in place.
+    # The lists themselves, not copies: after early stopping scikit-learn has the same, and overwrites them in place.
     converted._best_coefs, converted._best_intercepts = converted.coefs_, converted.intercepts_
     if (
-        memory is not None
-        and memory.model is not None
-        and type(memory.model.optimizer) is _OPTIMIZERS[converted.solver]
+        warm_start is not None
+        and warm_start.model is not None
+        and type(warm_start.model.optimizer) is _OPTIMIZERS[converted.solver]
     ):
-        converted._optimizer = _their_optimizer(converted, memory)
+        converted._optimizer = _their_optimizer(converted, warm_start)
     return converted
 
 
-def _their_optimizer(converted: Any, memory: WarmStart) -> Any:
-    """scikit-learn's optimizer in the state of mlpcore's."""
-    model = memory.model
+def _their_optimizer(converted: Any, warm_start: WarmStart) -> Any:
+    """scikit-learn's optimizer with the state of mlpcore's."""
+    model = warm_start.model
     assert model is not None
     with model.backend.scope(model.dtype):
         state = on_host(model.trainer.state)
@@ -94,7 +94,7 @@ def _their_optimizer(converted: Any, memory: WarmStart) -> Any:
         converted.power_t,
     )
     theirs = SGDOptimizer(params, *words)
-    theirs.learning_rate = memory.learning_rate
+    theirs.learning_rate = warm_start.learning_rate
     if state.optimizer:
         theirs.velocities = leaves(-state.optimizer.velocity)
     return theirs
@@ -108,22 +108,22 @@ def _their_arguments(estimator: Any, kind: type) -> dict[str, Any]:
     losses = ("squared_error", "poisson") if "loss" in kind().get_params() else ("squared_error",)
     if not isinstance(loss, str) or loss not in losses:
         raise ConfigurationError(f"to_sklearn: loss is {loss!r}, expected one of {', '.join(map(repr, losses))}")
-    lost = {name: value for name, value in _ours_alone(estimator).items() if value}
+    dropped = {name: value for name, value in _only_ours(estimator).items() if value}
     if not (isinstance(arguments["solver"], str) and arguments["solver"] in _THEIR_SOLVERS):
-        lost["solver"], arguments["solver"] = arguments["solver"], "adam"
+        dropped["solver"], arguments["solver"] = arguments["solver"], "adam"
     if not (isinstance(arguments["learning_rate"], str) and arguments["learning_rate"] in RATES):
-        lost["learning_rate"], arguments["learning_rate"] = arguments["learning_rate"], "constant"
-    if lost:
-        dropped = ", ".join(f"{name}={value!r}" for name, value in lost.items())
+        dropped["learning_rate"], arguments["learning_rate"] = arguments["learning_rate"], "constant"
+    if dropped:
+        names = ", ".join(f"{name}={value!r}" for name, value in dropped.items())
         warnings.warn(
-            f"to_sklearn: scikit-learn has no {dropped}; the predictions are the same, further training is not",
+            f"to_sklearn: scikit-learn has no {names}; the predictions are the same, further training is not",
             MlpcoreWarning,
             stacklevel=4,
         )
     return arguments | {"activation": activation}
 
 
-def _ours_alone(estimator: Any) -> dict[str, Any]:
+def _only_ours(estimator: Any) -> dict[str, Any]:
     """The arguments that scikit-learn lacks and that change training; a false value has no effect."""
     return {
         "class_weight": getattr(estimator, "class_weight", None),
@@ -141,13 +141,11 @@ def _their_activation(estimator: Any) -> str:
     layers = estimator._predictor.net.children
     if normalized := [layer for layer in layers if isinstance(layer, (BatchNorm, LayerNorm, RMSNorm))]:
         raise ConfigurationError(
-            f"to_sklearn: the network has normalization, {normalized[0]!r}, which scikit-learn has not"
+            f"to_sklearn: the network has normalization, {normalized[0]!r}, which scikit-learn does not have"
         )
     activations = [layer for layer in layers if not isinstance(layer, (Linear, Dropout))]
     hidden = len(estimator.coefs_) - 1
-    distinct = set(activations) | (
-        {Identity()} if len(activations) < hidden else set()
-    )  # no layer stands for the identity
+    distinct = set(activations) | ({Identity()} if len(activations) < hidden else set())  # the identity has no layer
     if not hidden:
         activation = estimator.activation
         return activation if isinstance(activation, str) and activation in _THEIR_ACTIVATIONS.values() else "relu"
