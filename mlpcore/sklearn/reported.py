@@ -70,8 +70,6 @@ class MeanOverOutputs(_Reported):
 
     loss: Loss
 
-    entry_weights = True
-
     def value(self, z: Array, target: Array, weights: Array) -> Array:
         """The value divided by the number of columns."""
         return self.loss.value_and_grad(z, target, weights)[0] / z.shape[-1]

@@ -88,6 +88,15 @@ def test_every_loss_and_what_stands_in_a_gap(loss: str, solver: str) -> None:
         assert model.loss_ == pytest.approx(value, rel=1e-9)
 
 
+def test_the_loss_curve_is_the_mean_of_the_batches() -> None:
+    """By their numbers of rows, as scikit-learn has it; the steps are too small to change anything."""
+    words: dict[str, Any] = {"alpha": 0.0, "shuffle": False, "batch_size": 32, "learning_rate_init": 1e-12}
+    model = regressor(**words, max_iter=1).fit(X, GAPPED)
+    squares = (model.predict(X) - GAPPED) ** 2 / 2
+    losses = [np.nanmean(squares[start : start + 32]) * 3 for start in range(0, 120, 32)]
+    assert model.loss_curve_ == pytest.approx([np.average(losses, weights=[32, 32, 32, 24])], rel=1e-8)
+
+
 def test_the_score_is_the_mean_of_the_columns_on_their_rows() -> None:
     model = regressor().fit(X, GAPPED)
     predicted = model.predict(X)
