@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,19 +25,18 @@ from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
 from mlpcore.summary import summary
-from mlpcore.training.comparison import describe_weights
 from mlpcore.training.evaluation import evaluate, validation_rows
 from mlpcore.training.explanations import input_gradient, integrated_gradients
-from mlpcore.training.fits import check_fit, check_fit_callbacks, new_fit
+from mlpcore.training.fits import check_fit, check_fit_callbacks, describe_data_weights, new_fit
 from mlpcore.training.history import History
 from mlpcore.training.ingest import ingest, ingest_rows, output_columns
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.loop import Trainer
+from mlpcore.training.missing import check_missing_targets
 from mlpcore.training.orders import in_order, shuffled
 from mlpcore.training.parameters import matched
 from mlpcore.training.pickling import copied, from_plain_data, to_plain_data
 from mlpcore.training.rules import Rules
-from mlpcore.training.weights import row_weights
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
@@ -194,6 +194,7 @@ class Model:
         shuffle: bool = True,
         sample_weight: Any = None,
         class_weight: dict[int, float] | str | None = None,
+        missing_targets: str = "error",
         validation_data: tuple | None = None,
         callbacks: Sequence[Any] = (),
         checkpoint: Path | None = None,
@@ -202,12 +203,15 @@ class Model:
         """Train for ``epochs`` passes over the rows; a further call continues where this one stopped.
 
         ``x`` is (n, columns) and ``y`` a target that the loss accepts: NumPy, CuPy, torch or JAX arrays, lists or data
-        frames; integers become ``dtype``. ``sample_weight`` (n,) are row weights. ``class_weight`` maps classes
-        (integers, or the 0 and 1 of one column) to weights, 1 for those left out, or is "balanced".
-        ``validation_data`` is (x, y) or (x, y, sample_weight), evaluated after each epoch. All arguments are checked
-        before the model changes (DataError). Ctrl-C ends training after the current chunk of steps with a
-        TrainingInterrupted warning; a loss or gradient that is not finite raises NonFiniteError. In both cases the
-        model stands at its last whole step.
+        frames; integers become ``dtype``. ``sample_weight`` are weights of rows (n,), or of the entries of y (n, c) for
+        every loss with a term for each column of y, which is all but SoftmaxCrossEntropy. With
+        ``missing_targets="skip"`` an entry of y that is NaN has weight 0; with "error" it is a DataError. The mean over
+        entries is ``sum(w * f) / (sum(w) / c)``, so that weights which are equal along each row are row weights.
+        ``class_weight`` maps classes (integers, or the 0 and 1 of one column) to weights, 1 for those left out, or is
+        "balanced". ``validation_data`` is (x, y) or (x, y, sample_weight), evaluated after each epoch;
+        ``missing_targets`` applies to its y too. All arguments are checked before the model changes (DataError). Ctrl-C
+        ends training after the current chunk of steps with a TrainingInterrupted warning; a loss or gradient that is
+        not finite raises NonFiniteError. In both cases the model stands at its last whole step.
 
         ``checkpoint`` is the path of a file to which the whole state of training is written after every epoch.
         ``resume`` is the path of such a file: the fit that wrote it continues. Make the same call on the same model,
@@ -221,19 +225,16 @@ class Model:
         """
         arguments = check_fit(epochs, batch_size, shuffle)
         callbacks = check_fit_callbacks(self, callbacks, validation_data is not None)
+        check_missing_targets("fit", missing_targets, self.loss, self.metrics if validation_data is not None else {})
         with self.backend.scope(self.dtype):
-            data, weights = ingest(self.trainer, x, y, sample_weight, class_weight)
+            data, weights = ingest(self.trainer, x, y, sample_weight, class_weight, missing_targets)
             held_out = None
             if validation_data is not None:
                 named = {name: self.metrics[name] for name in self.specification.metrics}
-                held_out = validation_rows(self.trainer, named, validation_data)
+                held_out = validation_rows(self.trainer, named, validation_data, missing_targets)
             rows = data.x.shape[0]
             order = shuffled(self.seed, rows, self.compiled.asked) if arguments.shuffle else in_order(rows)
-
-            def about_weights() -> dict[str, Any]:
-                sample_weights = weights if class_weight is None else row_weights(sample_weight, rows, self.dtype)
-                return describe_weights(class_weight, sample_weights, weights)
-
+            about_weights = partial(describe_data_weights, self, data, weights, sample_weight, class_weight)
             fit = new_fit(self, data, weights, order, arguments, held_out, callbacks, checkpoint, resume, about_weights)
             with Interruption().noted() as interruption:
                 interrupted = alone(fit.calls(interruption))
@@ -262,10 +263,17 @@ class Model:
             prediction = self.trainer.predict(rows, batch_size)
             return tree_map(lambda leaf: like(leaf, x, self.backend), prediction)
 
-    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
-        """The mean loss over the rows (without penalty), and the model's metrics by name."""
+    def evaluate(
+        self, x: Any, y: Any, *, sample_weight: Any = None, missing_targets: str = "error"
+    ) -> dict[str, float]:
+        """The mean loss over the rows (without penalty), and the model's metrics by name.
+
+        Weights and ``missing_targets`` are as those of `fit`.
+        """
+        check_missing_targets("evaluate", missing_targets, self.loss, self.metrics)
         with self.backend.scope(self.dtype):
-            return evaluate(self.trainer, self.metrics, *ingest(self.trainer, x, y, sample_weight)[0])
+            data, _ = ingest(self.trainer, x, y, sample_weight, missing_targets=missing_targets)
+            return evaluate(self.trainer, self.metrics, *data)
 
     def input_gradient(self, x: Any, output: int | None = None, *, batch_size: int | None = None) -> Array:
         """The derivatives (n, columns) of one score of every row by each of its inputs. The same library as ``x``.

@@ -4,6 +4,7 @@ import math
 
 from array_api_compat import device as device_of
 
+from mlpcore.errors import DataError
 from mlpcore.namespace import namespace
 from mlpcore.typing import Array
 
@@ -124,12 +125,25 @@ def square_scaling(largest: Array, terms: int, eps: float = 0.0) -> tuple[Array,
 
 
 def apply_weights(weights: Array, losses: Array, dz: Array) -> tuple[Array, Array]:
-    """``(sum_i w_i loss_i, w_i dz_i)`` for losses (..., n) and gradients (..., n, c).
+    """``(sum_i w_i loss_i, w_i dz_i)`` for weights (n,), losses (..., n) and gradients (..., n, c).
 
-    A row of weight 0 adds nothing, even if its loss or gradient is infinite or NaN.
+    With weights of entries (n, c) it is ``(sum_ij w_ij loss_ij, w_ij dz_ij)`` for losses (..., n, c) and gradients
+    (..., n, c), or (..., n, c, q) of q scores for each entry. A row or an entry of weight 0 adds nothing, even if its
+    loss or gradient is infinite or NaN. DataError for weights of entries with losses of rows.
     """
     xp = namespace(dz)
     present = weights > 0
-    value = xp.sum(xp.where(present, weights * losses, 0.0), axis=-1)
-    column = xp.expand_dims(weights, axis=-1)
-    return value, xp.where(xp.expand_dims(present, axis=-1), column * dz, 0.0)
+    if weights.ndim == 2 and losses.shape[-2:] != weights.shape:
+        raise DataError(
+            f"apply_weights: the weights have shape {tuple(weights.shape)} and the losses {tuple(losses.shape)}, "
+            "expected one loss for each weight"
+        )
+    value = xp.sum(xp.where(present, weights * losses, 0.0), axis=-1 if weights.ndim == 1 else (-2, -1))
+    for _ in range(dz.ndim - losses.ndim):
+        weights, present = xp.expand_dims(weights, axis=-1), xp.expand_dims(present, axis=-1)
+    return value, xp.where(present, weights * dz, 0.0)
+
+
+def weights_of_rows(weights: Array) -> Array:
+    """The weights (n,) of rows: themselves, or the means over the columns of weights of entries (n, c)."""
+    return weights if weights.ndim == 1 else namespace(weights).mean(weights, axis=-1)

@@ -21,9 +21,9 @@ class Training(NamedTuple):
     """What the forward pass of a layer gets in training besides parameters and x; in inference it gets None.
 
     ``noise`` is the result of the layer's method ``noise`` for this pass, ``row_weights`` (n,) are the weights of the
-    rows in the loss. Layers with running statistics compare the batch with a full one: for B rows in a full batch and
-    the mean row weight m, ``full_batch`` (2,) holds ``B m`` and ``(B - 1) m``. It is () if all batches are full and all
-    rows have equal weights.
+    rows in the loss, or the means over the columns of its weights of entries (n, c). Layers with running statistics
+    compare the batch with a full one: for B rows in a full batch and the mean row weight m, ``full_batch`` (2,) holds
+    ``B m`` and ``(B - 1) m``. It is () if all batches are full and all rows have equal weights.
 
     A container hands ``training.child(i)`` to its i-th child.
     """
@@ -75,7 +75,11 @@ class Layer(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """A loss of raw scores ``z`` (..., n, outputs), with its link; a row's loss is the sum over its outputs."""
+    """A loss of raw scores ``z`` (..., n, outputs), with its link; a row's loss is the sum over its outputs.
+
+    A loss that is a sum over the columns of a target (n, c) may have the attribute ``entry_weights = True``. It then
+    accepts weights (n, c) too, one for each entry of the target, and y may have gaps (``missing_targets="skip"``).
+    """
 
     def outputs(self, target_columns: int) -> int:
         """The number of columns of ``z`` for so many target columns (for class labels: for so many classes)."""
@@ -84,7 +88,10 @@ class Loss(Protocol):
         """The target, checked and encoded for scores of ``outputs`` columns; called once, before training."""
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
-        """The weighted sum over rows ``sum_i weights_i * loss_i`` (shape ``...``) and its gradient ``dz``."""
+        """The weighted sum over rows ``sum_i weights_i * loss_i`` (shape ``...``) and its gradient ``dz``.
+
+        With weights of entries, ``sum_ij weights_ij * loss_ij``.
+        """
 
     def predict(self, z: Array) -> Tree:
         """The link: from scores to probabilities, means or quantiles."""
@@ -129,13 +136,14 @@ class Batch(NamedTuple):
 
     x: Array  # (n, in)
     target: Array  # as the loss prepares it
-    weights: Array  # (n,)
+    weights: Array  # (n,) of rows, or (n, c) of the entries of the target
     noise: Noise = ()
     full_batch: Tree = ()  # see `Training`
 
 
 class Dataset(NamedTuple):
-    """Rows to train on or to measure: ``x`` (n, in), the target as the loss encodes it, and row ``weights`` (n,)."""
+    """Rows to train on or to measure: ``x`` (n, in), the target as the loss encodes it, and ``weights``: those of the
+    rows (n,), or of the entries of the target (n, c)."""
 
     x: Array
     target: Array

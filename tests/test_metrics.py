@@ -7,7 +7,7 @@ from libraries import Library
 
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.losses import GaussianNLL, Quantile, SoftmaxCrossEntropy
-from mlpcore.metrics import METRICS, get_metric
+from mlpcore.metrics import METRICS, get_metric, takes_weights
 
 ROWS = 40
 
@@ -112,6 +112,65 @@ def test_a_row_of_weight_zero_takes_no_part(name):
     prediction[0] = np.inf
     with np.errstate(invalid="ignore"):  # 0 * inf, which is then left out
         np.testing.assert_allclose(METRICS[name](target, prediction, weights), expected, rtol=1e-14)
+
+
+def entries(rng, shape):
+    """Weights of entries, some 0, and the last column without any."""
+    weights = rng.uniform(0.5, 2.0, size=shape) * (rng.uniform(size=shape) > 0.4)
+    weights[:, -1] = 0
+    return weights
+
+
+WITH_ENTRIES = {  # metric -> of target, prediction and weights of entries, in plain NumPy
+    "mean_squared_error": lambda t, p, w: np.average((t - p) ** 2, weights=w),
+    "mean_absolute_error": lambda t, p, w: np.average(np.abs(t - p), weights=w),
+    "root_mean_squared_error": lambda t, p, w: np.mean(
+        [
+            peers.root_mean_squared_error(t[w[:, j] > 0, j], p[w[:, j] > 0, j], sample_weight=w[w[:, j] > 0, j])
+            for j in np.flatnonzero(w.any(axis=0))
+        ]
+    ),
+    "r2": lambda t, p, w: np.mean(
+        [
+            peers.r2_score(t[w[:, j] > 0, j], p[w[:, j] > 0, j], sample_weight=w[w[:, j] > 0, j])
+            for j in np.flatnonzero(w.any(axis=0))
+        ]
+    ),
+    "accuracy": lambda t, p, w: np.average(
+        [np.all((a > 0.5)[u > 0] == (b > 0.5)[u > 0]) for a, b, u in zip(t, p, w, strict=True)],
+        weights=np.mean(w, axis=1),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITH_ENTRIES)
+def test_metrics_with_weights_of_entries(xp: Library, name):
+    rng = np.random.default_rng(6)
+    target, prediction, _ = (multilabel if name == "accuracy" else reals)(rng)
+    weights = entries(rng, target.shape) if name != "accuracy" else rng.integers(0, 3, size=target.shape).astype(float)
+    expected = WITH_ENTRIES[name](target, prediction, weights)
+    wild = np.where(weights > 0, prediction, 1e9)
+    with xp.scope("float64"):
+        got = xp.to_numpy(METRICS[name](*xp.put((target, np.stack([prediction, wild]), weights))))
+    np.testing.assert_allclose(got, [expected, expected], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_weights_of_entries_that_are_the_same_along_each_row_are_those_of_rows(name):
+    rng = np.random.default_rng(7)
+    for draw in ORACLES[name][2]:
+        target, prediction, _ = draw(rng)
+        weights = rng.integers(0, 3, size=ROWS).astype(float)
+        if target.ndim == 2:
+            same = np.repeat(weights[:, None], target.shape[1], axis=1)
+            got = METRICS[name](target, prediction, same)
+            np.testing.assert_allclose(got, METRICS[name](target, prediction, weights), rtol=1e-13)
+
+
+def test_which_metrics_look_at_weights():
+    assert all(takes_weights(metric) for metric in METRICS.values())
+    assert takes_weights(get_metric(lambda target, prediction, weights: 0.0)[1])
+    assert not takes_weights(get_metric(lambda target, prediction: 0.0)[1])
 
 
 def test_r2_of_a_single_row_and_of_a_constant_that_its_mean_misses():

@@ -27,8 +27,8 @@ def check_gradients(
     length 1, ``sum(grad * v)`` must be ``(f(+h v) - f(-h v)) / 2h`` to a relative error of 1e-6; a difference
     of the size of the rounding error of f is accepted too. Shapes, parameters, noise, row weights and targets
     are drawn from ``seed``: parameters near the initial ones, and for a loss every kind of target that its ``prepare``
-    accepts. ``x`` (n, in) is the input, or z for a loss: its library and device are then used, and it is converted
-    to float64.
+    accepts, and weights of entries if it takes them. ``x`` (n, in) is the input, or z for a loss: its library and
+    device are then used, and it is converted to float64.
 
     Kinks: a point counts only where four estimates of the slope (from the left, from the right, central with h and
     with h / 2) agree to the same 1e-6; where they do not, all is drawn anew, and a given ``x`` is shifted by
@@ -52,9 +52,13 @@ def check_gradients(
         return _check(layer_or_loss, "", stream, partial(layer_point, layer_or_loss, x))
     report: dict[str, float] = {}
     for kind, columns, prepared in prepared_targets(layer_or_loss, x, target, stream.child("target")):
-        point_at = partial(loss_point, layer_or_loss, x, columns, prepared)
-        errors = _check(layer_or_loss, f", target of {kind}", stream.child(kind), point_at)
-        report = {name: max(error, report.get(name, 0.0)) for name, error in errors.items()}
+        weighted = {"": (prepared.shape[0],)}
+        if getattr(layer_or_loss, "entry_weights", False):
+            weighted[" and weights of its entries"] = tuple(prepared.shape)
+        for words, shape in weighted.items():
+            point_at = partial(loss_point, layer_or_loss, x, columns, prepared, shape)
+            errors = _check(layer_or_loss, f", target of {kind}{words}", stream.child(kind), point_at)
+            report = {name: max(error, report.get(name, 0.0)) for name, error in errors.items()}
     return report
 
 

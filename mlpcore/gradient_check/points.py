@@ -44,11 +44,12 @@ def layer_point(layer: Layer, x: Array | None, draws: Stream) -> Point:
     return Point({"x": x, **trained}, summands, {"x": dx, **{f"params.{k}": g for k, g in named_leaves(grads)}})
 
 
-def loss_point(loss: Loss, z: Array | None, columns: int, target: Array, draws: Stream) -> Point:
+def loss_point(
+    loss: Loss, z: Array | None, columns: int, target: Array, weights_shape: tuple[int, ...], draws: Stream
+) -> Point:
     """A loss at the scores ``z`` or at drawn ones, for a prepared target and drawn weights."""
-    rows = target.shape[0]
-    z = _inputs((rows, columns), draws) if z is None else _shifted(z, draws)
-    weights = like(z, 0.5 + draws.child("weights").uniform((rows,)))
+    z = _inputs((target.shape[0], columns), draws) if z is None else _shifted(z, draws)
+    weights = like(z, 0.5 + draws.child("weights").uniform(weights_shape))
     target = like(z, target)
     _, dz = loss.value_and_grad(z, target, weights)
     return Point({"z": z}, lambda leaves: loss.value_and_grad(leaves["z"], target, weights)[0], {"z": dz})

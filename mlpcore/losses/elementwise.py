@@ -11,9 +11,11 @@ from mlpcore.typing import Array
 class ElementwiseLoss:
     """Abstract: a row's loss is ``sum_j f(z_j, t_j)`` over its columns, its gradient ``dz_j = f'(z_j, t_j)``.
 
-    A subclass defines ``pointwise(z, t) -> (f, f')``. Shapes: z and dz (..., n, c), target (n, c), weights (n,), value
-    (...). A target of shape (n,) is taken as one column.
+    A subclass defines ``pointwise(z, t) -> (f, f')``. Shapes: z and dz (..., n, c), target (n, c), weights (n,) of rows
+    or (n, c) of entries, value (...). A target of shape (n,) is taken as one column.
     """
+
+    entry_weights = True
 
     def pointwise(self, z: Array, t: Array) -> tuple[Array, Array]:
         """``f(z, t)`` and its derivative with respect to z, for every entry."""
@@ -28,9 +30,11 @@ class ElementwiseLoss:
         return real_columns(self, target, outputs, dtype)
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
-        """``sum_i w_i sum_j f(z_ij, t_ij)``, and ``w_i f'(z_ij, t_ij)``."""
+        """``sum_i w_i sum_j f(z_ij, t_ij)`` and ``w_i f'(z_ij, t_ij)``, or the same with ``w_ij``."""
         losses, dz = self.pointwise(z, target)
-        return apply_weights(weights, namespace(z).sum(losses, axis=-1), dz)
+        if weights.ndim == 1:
+            losses = namespace(z).sum(losses, axis=-1)
+        return apply_weights(weights, losses, dz)
 
     def predict(self, z: Array) -> Array:
         """The scores themselves: the link is the identity."""

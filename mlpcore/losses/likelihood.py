@@ -66,8 +66,11 @@ class GaussianNLL:
     variance; where a square or a gradient exceeds the largest number, it is infinite, never NaN. The prediction is the
     tuple (mean, variance), each (..., n, c).
 
-    Source: Nix & Weigend (1994), "Estimating the mean and variance of the target probability distribution".
+    A weight of an entry (n, c) is that of the whole term of its target. Source: Nix & Weigend (1994), "Estimating the
+    mean and variance of the target probability distribution".
     """
+
+    entry_weights = True
 
     def outputs(self, target_columns: int) -> int:
         """Two for each target column."""
@@ -86,8 +89,11 @@ class GaussianNLL:
         root = xp.exp(xp.where(error == 0, 0.0, -0.25 * log_variance))
         units = error * root * root
         half_square = 0.5 * units * units
-        dz = xp.concat([units * root * root, 0.5 - half_square], axis=-1)
-        return apply_weights(weights, xp.sum(0.5 * log_variance + half_square, axis=-1), dz)
+        losses, dmean, dlog_variance = 0.5 * log_variance + half_square, units * root * root, 0.5 - half_square
+        if weights.ndim == 2:
+            value, dmean = apply_weights(weights, losses, dmean)
+            return value, xp.concat([dmean, apply_weights(weights, losses, dlog_variance)[1]], axis=-1)
+        return apply_weights(weights, xp.sum(losses, axis=-1), xp.concat([dmean, dlog_variance], axis=-1))
 
     def predict(self, z: Array) -> tuple[Array, Array]:
         """``(mean, exp(s))``."""

@@ -24,7 +24,7 @@ class Quantile:
 
     ``quantiles``: q levels, strictly increasing between 0 and 1. In z (..., n, targets * q) the columns
     ``j q`` to ``j q + q - 1`` are the quantiles of target column j, in the order of ``quantiles``. The target is
-    (n, targets) real, or (n,) for one column.
+    (n, targets) real, or (n,) for one column. A weight of an entry (n, targets) is that of all levels of its target.
 
     Nothing in the loss keeps the quantiles of a row from crossing, so `predict` sorts them, which never increases
     their distance to the true ones. Sources: Koenker & Bassett (1978), "Regression quantiles"; sorting: Chernozhukov,
@@ -32,6 +32,8 @@ class Quantile:
     """
 
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
+
+    entry_weights = True
 
     def __post_init__(self) -> None:
         levels = self.quantiles
@@ -62,6 +64,9 @@ class Quantile:
         above, below = xp.maximum(error, 0.0), xp.maximum(-error, 0.0)
         losses = (1 - p) * above + p * below
         slope = (1 - p) * sign(above) - p * sign(below)
+        if weights.ndim == 2:
+            value, slope = apply_weights(weights, xp.sum(losses, axis=-1), slope)
+            return value, xp.reshape(slope, z.shape)
         return apply_weights(weights, xp.sum(losses, axis=(-2, -1)), xp.reshape(slope, z.shape))
 
     def predict(self, z: Array) -> Array:

@@ -22,7 +22,9 @@ def real_columns(who: Any, target: Array, columns: int, dtype: Any) -> Array:
     if not xp.isdtype(target.dtype, ("bool", "integral", "real floating")):
         raise DataError(f"{who!r}: y has dtype {target.dtype}, expected real numbers")
     if xp.isdtype(target.dtype, "real floating"):
-        refuse(who, ~xp.isfinite(target), "NaN or infinity", "finite numbers; remove or fill these rows")
+        bad = ~xp.isfinite(target)
+        hint = _skip(who) if bool(xp.any(bad)) and bool(xp.any(xp.isnan(target))) else ""
+        refuse(who, bad, "NaN or infinity", f"finite numbers; remove or fill these rows{hint}")
     cast = xp.astype(target, dtype)
     refuse(who, ~xp.isfinite(cast), f"numbers too large for {dtype}", "smaller ones; scale y")
     return cast
@@ -38,7 +40,13 @@ def refuse_missing(who: Any, labels: Array) -> None:
         row = int(xp.argmax(xp.astype(missing, xp.int32)))
         raise DataError(
             f"{who!r}: y has a missing label in row {row} (NaN); drop the rows without a label, or label them"
+            + _skip(who)
         )
+
+
+def _skip(who: Any) -> str:
+    """The advice to leave out the entries that are NaN, for a loss that can."""
+    return ", or leave out what is NaN by missing_targets='skip'" if getattr(who, "entry_weights", False) else ""
 
 
 def check_rows(who: Any, target: Array) -> None:

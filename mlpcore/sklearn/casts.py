@@ -43,7 +43,7 @@ def host_target(y: Any, *, numeric: bool) -> Any:
     if not numeric:
         return labels.of_one_type("y", y)
     if not issparse(y):
-        frames.refuse_missing("y", y)
+        frames.refuse_missing("y", y, ", or leave out what is missing by missing_targets='skip'")
     return of_numbers("y", y)
 
 

@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from mlpcore.backends import NAMES
 from mlpcore.layers import ELU, GELU, SELU, Identity, LeakyReLU, Mish, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from mlpcore.losses import AbsoluteError, GaussianNLL, HalfSquaredError, Huber, PoissonNLL, Quantile
+from mlpcore.training.missing import CHOICES
 from mlpcore.typing import Layer, Loss, Optimizer
 
 # scikit-learn's four first.
@@ -84,4 +85,7 @@ COMMON: dict[str, Any] = {
     "compat": [StrOptions({"sklearn"}), None],
 }
 CLASSIFIER: dict[str, Any] = COMMON | {"class_weight": [StrOptions({"balanced"}), dict, list, None]}
-REGRESSOR: dict[str, Any] = COMMON | {"loss": [StrOptions(set(REGRESSION_LOSSES)), Loss]}
+REGRESSOR: dict[str, Any] = COMMON | {
+    "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss],
+    "missing_targets": [StrOptions(set(CHOICES))],
+}

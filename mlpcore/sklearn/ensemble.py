@@ -21,7 +21,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.compiler.pool import threads
 from mlpcore.errors import MlpcoreWarning
 from mlpcore.sklearn.fitting import fit
-from mlpcore.sklearn.problem import DeviceAndDtype, Problem, row_weights
+from mlpcore.sklearn.problem import DeviceAndDtype, Problem, weights_or_ones
 from mlpcore.sklearn.unseen import unseen_predictions
 from mlpcore.sklearn.warm_start import rollback
 from mlpcore.training.interruption import Interruption
@@ -154,9 +154,10 @@ def samples(estimator: Any) -> list[np.ndarray]:
 
 
 def _bootstrapped(problem: Problem, seed: int) -> Problem:
-    """The problem with the weights of its rows multiplied by how often each was drawn."""
-    rows = problem.x.shape[0]
-    weights = row_weights(problem) * np.bincount(bootstrap_rows(seed, rows), minlength=rows)
+    """The problem with the weights of its rows, or of their entries, multiplied by how often each row was drawn."""
+    rows, weights = problem.x.shape[0], weights_or_ones(problem)
+    counts = np.bincount(bootstrap_rows(seed, rows), minlength=rows)
+    weights = weights * (counts if weights.ndim == 1 else counts[:, None])
     if not weights.any():
         raise ValueError("bootstrap=True drew no row with a weight above 0 for a member; drop the rows of weight 0")
     return problem._replace(weights=weights)

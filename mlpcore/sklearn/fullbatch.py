@@ -12,6 +12,7 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from mlpcore.backends.transfer import move
 from mlpcore.namespace import namespace
+from mlpcore.numerics import weights_of_rows
 from mlpcore.random import Stream
 from mlpcore.sklearn.sparse import rows_at_a_time, rows_on_backend
 from mlpcore.sklearn.stochastic import NOT_FINITE
@@ -33,8 +34,8 @@ class Solved(NamedTuple):
 def objective(trainer: Trainer, data: Dataset) -> Callable[[Array], tuple[Array, Array]]:
     """The function of the flat vector ``(..., P)``: the loss of all rows with its penalty, and its gradient.
 
-    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step. A sparse x, and data on the host, are
-    moved to the backend in blocks of rows, whose sums are added up.
+    ``(sum_i w_i loss_i + l2/2 ||weight||^2) / sum_i w_i``, as in a training step, with weights of entries too. A sparse
+    x, and data on the host, are moved to the backend in blocks of rows, whose sums are added up.
     """
     x, target, weights = data
     backend, layout, l2 = trainer.backend, trainer.layout, trainer.rules.l2
@@ -47,7 +48,7 @@ def objective(trainer: Trainer, data: Dataset) -> Callable[[Array], tuple[Array,
         value, _, grads, _ = sums(layout.view(vector), x, target, weights, noise)
         return value, layout.flat(grads)
 
-    total = move(namespace(weights).sum(weights), backend)
+    total = move(namespace(weights).sum(weights_of_rows(weights)), backend)
     trainer.compilation.decide(x.shape[0], x.shape[0], layout.size)
     compiled = backend.compile.function(loss_and_gradient, trainer.compilation, (0, 1, 2))
 

@@ -62,7 +62,10 @@ class PredictionIntervals:
         return bounds[0] if len(bounds) == 1 else xp.stack(bounds, axis=1)
 
     def _calibrate(self, problem: Any) -> None:
-        """Keep the residuals of the held-out rows (m, outputs), each column ascending; none if no row was held out."""
+        """Keep the residuals of the held-out rows (m, outputs), each column ascending; none if no row was held out.
+
+        Residuals of gaps and of weight 0 are NaN, and so the last of their column.
+        """
         estimator: Any = self
         vars(estimator).pop("_residuals", None)
         members, held_out = networks(estimator), problem.validation or problem
@@ -72,11 +75,11 @@ class PredictionIntervals:
         if any(rows is None for rows in unseen):
             return
         residuals = np.abs(held_out.target - unseen_predictions(members, held_out, unseen))
-        known = np.isfinite(residuals).all(axis=1)
-        if held_out.weights is not None:
-            known &= held_out.weights > 0
+        if (weights := held_out.weights) is not None:
+            residuals[~(np.broadcast_to(weights.reshape(len(weights), -1), residuals.shape) > 0)] = np.nan
+        known = np.isfinite(residuals).any(axis=1)
         if known.any():
-            estimator._residuals = np.sort(residuals[known], axis=0)
+            estimator._residuals = np.sort(np.where(np.isfinite(residuals), residuals, np.nan)[known], axis=0)
 
 
 def _checked_coverage(coverage: Any) -> float:
@@ -102,10 +105,13 @@ def _method(method: Any, held_out: bool, loss: Any) -> str:
 
 
 def _quantiles(residuals: np.ndarray, coverage: float) -> list[float]:
-    """For every column of ascending residuals (m, outputs) the k-th, ``k = ceil((m + 1) coverage)``."""
-    rows = residuals.shape[0]
-    rank = math.ceil(round((rows + 1) * coverage, 9))  # rounded, because 100 * 0.55 is above 55
-    if rank > rows:
-        least = math.ceil(round(coverage / (1 - coverage), 9))
-        raise ValueError(f"coverage={coverage!r} needs {least} held-out rows or more, the fit had {rows}")
-    return residuals[rank - 1].tolist()
+    """For every column of ascending residuals (m, outputs) the k-th of its m numbers; see `predict_interval`."""
+    chosen = []
+    for column in residuals.T:
+        rows = int(np.sum(~np.isnan(column)))
+        rank = math.ceil(round((rows + 1) * coverage, 9))  # rounded, because 100 * 0.55 is above 55
+        if rank > rows:
+            least = math.ceil(round(coverage / (1 - coverage), 9))
+            raise ValueError(f"coverage={coverage!r} needs {least} held-out rows or more, the fit had {rows}")
+        chosen.append(float(column[rank - 1]))
+    return chosen

@@ -8,9 +8,10 @@ from scipy.sparse import issparse
 
 from mlpcore.layers import Dropout
 from mlpcore.model import Model
+from mlpcore.numerics import weights_of_rows
 from mlpcore.sklearn import translation
 from mlpcore.sklearn.draws import Draws
-from mlpcore.sklearn.problem import Problem, Start, row_weights
+from mlpcore.sklearn.problem import Problem, Start, weights_or_ones
 from mlpcore.sklearn.sparse import densified
 from mlpcore.sklearn.stochastic import Batches, FitLog, FitPlan, train
 from mlpcore.sklearn.stopping import Rate, StoppingRule, continued_rule
@@ -50,7 +51,8 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         callbacks=check_callbacks(callbacks, columns),
         validate=validate,
     )
-    train(model, Batches(data, row_weights(problem), rows, batch_size), draws, plan, rate, stopping, log)
+    weights = weights_of_rows(weights_or_ones(problem))
+    train(model, Batches(data, weights, rows, batch_size), draws, plan, rate, stopping, log)
     keeps_state = once or estimator.warm_start or estimator.compat == "sklearn"
     attributes: dict[str, Any] = {
         "n_iter_": log.epochs,

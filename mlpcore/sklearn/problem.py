@@ -23,7 +23,7 @@ class Problem(NamedTuple):
 
     x: Any  # (n, features): an array of X's library, or a CSR table
     target: np.ndarray  # as the loss encodes it, on the host: (n,) class numbers or (n, columns)
-    weights: np.ndarray | None  # (n,) on the host; None: ones
+    weights: np.ndarray | None  # of rows (n,) or of the entries of the target (n, columns), on the host; None: ones
     y: Any  # as passed to scorers
     loss: Loss
     targets: int  # target columns, or the number of classes, from which the loss derives the number of scores
@@ -81,9 +81,9 @@ def on_backend(problem: Problem, place: DeviceAndDtype) -> Dataset:
         x = stored_rows(problem.x, backend, dtype)
         storage = backend if backend.owns(x) else get_backend("numpy")
     target = ingest_target(problem.target, rows, problem.loss, outputs, storage, dtype)
-    return Dataset(x, target, storage.asarray(row_weights(problem), dtype=storage.dtypes[dtype]))
+    return Dataset(x, target, storage.asarray(weights_or_ones(problem), dtype=storage.dtypes[dtype]))
 
 
-def row_weights(problem: Problem) -> np.ndarray:
-    """The weights of the rows, ones where none were given."""
+def weights_or_ones(problem: Problem) -> np.ndarray:
+    """The weights of a problem, ones for the rows where it has none."""
     return np.ones(problem.x.shape[0]) if problem.weights is None else problem.weights

@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
 from mlpcore.backends.transfer import to_host
 from mlpcore.losses import GaussianNLL, PoissonNLL, Quantile
 from mlpcore.namespace import namespace
-from mlpcore.sklearn import inputs
+from mlpcore.sklearn import gaps, inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
 from mlpcore.sklearn.combining import mean_and_deviation, networks
 from mlpcore.sklearn.constraints import REGRESSOR
@@ -18,6 +19,8 @@ from mlpcore.sklearn.intervals import PredictionIntervals
 from mlpcore.sklearn.points import expected, point, with_deviation
 from mlpcore.sklearn.problem import Problem
 from mlpcore.sklearn.translation import regression_loss
+from mlpcore.training.missing import check_missing_targets
+from mlpcore.training.weights import observed_weights
 from mlpcore.typing import Array, Loss, Tree
 
 
@@ -30,6 +33,8 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
     loss: "squared_error" or "poisson" (half the deviance) as in scikit-learn; also "absolute_error", "huber",
         "quantile" (levels 0.1, 0.5 and 0.9), "gaussian" (mean and variance), or a loss of mlpcore such as
         ``Quantile((0.05, 0.95))``.
+    missing_targets: "error" refuses missing entries of y (NaN, None, pandas' NA); "skip" leaves them out of fits and
+        scores.
 
     `predict` returns one number for each target column. `predict_quantiles`, for a quantile loss,
     ``predict(X, return_std=True)``, for "gaussian" or an ensemble, and `predict_interval` also return the uncertainty.
@@ -41,6 +46,7 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
     """
 
     _parameter_constraints: dict = REGRESSOR
+    missing_targets = "error"  # of estimators pickled before there was the argument
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
         device=None,
         dtype=None,
         compile="auto",
+        missing_targets="error",
         dropout=0.0,
         normalization=None,
         weight_decay=None,
@@ -156,14 +163,34 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
         shape = (quantiles.shape[0], levels) if self.n_outputs_ == 1 else (quantiles.shape[0], self.n_outputs_, levels)
         return namespace(quantiles).reshape(quantiles, shape)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2, as scikit-learn's ``score``. With ``missing_targets="skip"`` that of each column on the rows that have a
+        target there, then the mean over the columns with two such rows or more.
+        """
+        filled, observed = gaps.without_missing(y) if self.missing_targets == "skip" else (y, None)
+        if observed is None:
+            return float(super().score(X, y, sample_weight))
+        predicted = to_host(self.predict(X)).astype(np.float64)
+        check_consistent_length(predicted, filled)
+        weights = inputs.checked_weights(sample_weight, predicted.shape[0])
+        if filled.shape[1:] != predicted.shape[1:]:
+            filled = filled.reshape(predicted.shape)
+        return gaps.r2_of_observed(gaps.with_gaps(filled, observed), predicted, weights)
+
     def _problem(
         self, X: Any, y: Any, sample_weight: Any, *, once: bool, first: bool, training: Problem | None = None
     ) -> Problem:
+        loss, observed = regression_loss(self.loss), None
+        if self.missing_targets == "skip":
+            check_missing_targets(type(self).__name__, "skip", loss)
+            y, observed = gaps.without_missing(y)
         x, y = inputs.training_rows(self, X, y, numeric=True, reset=first)
         weights = inputs.checked_weights(sample_weight, x.shape[0])
         target = y if y.ndim == 2 else y[:, None]
         columns = target.shape[1]
-        return Problem(x, target, weights, y, regression_loss(self.loss), columns, {}, columns)
+        if observed is not None:
+            weights = observed_weights(np.ones(x.shape[0]) if weights is None else weights, observed, "float64")
+        return Problem(x, target, weights, gaps.with_gaps(y, observed), loss, columns, {}, columns)
 
     def _link(self) -> str:
         return "exp" if isinstance(regression_loss(self.loss), PoissonNLL) else "identity"
@@ -182,6 +209,8 @@ def _r2(predicted: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
     if not np.all(np.isfinite(predicted)):
         return float("nan")
     predicted = predicted if y.ndim == 2 else predicted[:, 0]
+    if gaps.has_gaps(y) or (weights is not None and weights.ndim == 2):
+        return gaps.r2_of_observed(np.asarray(y, np.float64), predicted, weights)
     return float(r2_score(np.asarray(y, np.float64), predicted, sample_weight=weights))
 
 

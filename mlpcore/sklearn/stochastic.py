@@ -29,7 +29,7 @@ class Batches(NamedTuple):
     """The training data of a fit, and the batch size."""
 
     data: Dataset  # ``(x, target, weights)`` of all n rows, on the backend
-    weights: np.ndarray  # (n,) the same weights on the host
+    weights: np.ndarray  # (n,) the weights of the rows, on the host
     rows: np.ndarray  # the numbers of the rows to train on
     batch_size: int
 

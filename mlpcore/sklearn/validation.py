@@ -14,6 +14,8 @@ from mlpcore.backends.transfer import library_of
 from mlpcore.layers import Sequential
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
+from mlpcore.numerics import weights_of_rows
+from mlpcore.sklearn.gaps import has_gaps
 from mlpcore.sklearn.predictor import Predictor, in_blocks, tree_parts
 from mlpcore.sklearn.scoring import score, scorer_of
 from mlpcore.typing import Array, Loss
@@ -25,7 +27,8 @@ NO_SCORE = (
 
 
 class HeldOut(NamedTuple):
-    """Held-out rows: x, encoded target, weights (None: ones), and y as passed to scorers; all but x on the host."""
+    """Held-out rows: x, encoded target, weights of rows or entries (None: ones), and y as passed to scorers; all but x
+    on the host."""
 
     x: Any
     target: np.ndarray
@@ -37,6 +40,19 @@ class HeldOut(NamedTuple):
         """The rows of a problem with the numbers ``rows``."""
         weights = None if problem.weights is None else problem.weights[rows]
         return cls(_take_rows(problem.x, rows), problem.target[rows], weights, problem.y[rows])
+
+    def without_gaps(self, scoring: Any) -> "HeldOut":
+        """The rows without a gap in y, with row weights, for a scorer; ValueError if there is none."""
+        held_out = self if self.weights is None else self._replace(weights=weights_of_rows(self.weights))
+        if not has_gaps(self.y):
+            return held_out
+        rows = np.flatnonzero(~np.any(np.isnan(self.y.reshape(self.y.shape[0], -1)), axis=1))
+        if not rows.size:
+            raise ValueError(
+                f"scoring={scoring!r} needs rows without gaps in y, and none of the {self.y.shape[0]} rows held out is "
+                "one; expected None or 'loss'"
+            )
+        return HeldOut.of(held_out, rows)
 
 
 def _take_rows(x: Any, rows: np.ndarray) -> Any:
@@ -57,9 +73,11 @@ def validator(
     backend, dtype = place.backend, place.dtype
     rows = held_out.x.shape[0]
     weights = np.ones(rows) if held_out.weights is None else held_out.weights
+    whole = float(weights_of_rows(weights).sum())
     on_device = backend.asarray(weights, dtype=backend.dtypes[dtype])
     uses_scorer = estimator.early_stopping and estimator.scoring not in (None, "loss")
-    scorer = scorer_of(estimator, held_out.y, held_out.weights) if uses_scorer else None
+    scored = held_out.without_gaps(estimator.scoring) if uses_scorer else held_out
+    scorer = scorer_of(estimator, scored.y, scored.weights) if uses_scorer else None
     target: Any = None
     warned = False
 
@@ -67,7 +85,7 @@ def validator(
         if scorer is not None:
             if not bool(backend.xp.all(backend.xp.isfinite(z))):
                 return math.nan
-            return score(scorer, _snapshot(estimator, model, place), held_out.x, held_out.y, held_out.weights)
+            return score(scorer, _snapshot(estimator, model, place), scored.x, scored.y, scored.weights)
         if estimator.scoring == "loss":
             return -loss_value
         return estimator._score_of(loss.predict(z), held_out.y, held_out.weights)
@@ -78,9 +96,7 @@ def validator(
             z = in_blocks(model.trainer.score, held_out.x, backend, dtype)
             if target is None:
                 target = loss.prepare(backend.asarray(held_out.target), z.shape[-1], backend.dtypes[dtype])
-            total = (
-                loss.value_and_grad(z, target, on_device)[0] / float(weights.sum()) if weights.any() else float("nan")
-            )
+            total = loss.value_and_grad(z, target, on_device)[0] / whole if weights.any() else float("nan")
             value = float(backend.to_numpy(total)) if weights.any() else total
             if not estimator.early_stopping:
                 return value, None

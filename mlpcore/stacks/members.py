@@ -12,12 +12,10 @@ from mlpcore.backends.transfer import to_host
 from mlpcore.errors import DataError
 from mlpcore.files.writing import Path
 from mlpcore.model import Model
-from mlpcore.training.comparison import describe_weights
 from mlpcore.training.evaluation import validation_rows
 from mlpcore.training.fits import check_fit_callbacks
 from mlpcore.training.ingest import ingest
 from mlpcore.training.orders import Order, in_order, shared_order, shuffled
-from mlpcore.training.weights import row_weights
 from mlpcore.typing import Dataset
 
 
@@ -29,15 +27,15 @@ class MemberData(NamedTuple):
     held_out: Dataset | None
     sample_weight: Any
 
-    def about_weights(self, class_weight: Any, dtype: str) -> dict[str, Any]:
-        """The description of the weights for a checkpoint."""
-        rows = self.data.x.shape[0]
-        of_rows = self.weights if class_weight is None else row_weights(self.sample_weight, rows, dtype)
-        return describe_weights(class_weight, of_rows, self.weights)
-
 
 def ingest_members(
-    models: Sequence[Model], x: Any, y: Any, sample_weight: Any, class_weight: Any, validation_data: tuple | None
+    models: Sequence[Model],
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    missing_targets: str,
+    validation_data: tuple | None,
 ) -> list[MemberData]:
     """The data of every member. The rows are held once, and all else too for members with equal losses and weights.
 
@@ -55,11 +53,13 @@ def ingest_members(
             continue
         of_member = sample_weight if weights is None else weights[i]
         rows = x[i, ...] if own_rows else members[0].data.x if members else x
-        data, row_weights_ = ingest(model.trainer, rows, y, of_member, class_weight)
+        data, row_weights_ = ingest(model.trainer, rows, y, of_member, class_weight, missing_targets)
         held_out = None
         if validation_data is not None:
             named = {name: model.metrics[name] for name in model.specification.metrics}
-            held_out = alike.held_out if alike else validation_rows(model.trainer, named, validation_data)
+            held_out = (
+                alike.held_out if alike else validation_rows(model.trainer, named, validation_data, missing_targets)
+            )
         members.append(MemberData(data, row_weights_, held_out, of_member))
     return members
 

@@ -19,9 +19,10 @@ from mlpcore.stacks.ensemble import stacked
 from mlpcore.stacks.files import load_models, save_models
 from mlpcore.stacks.members import ingest_members, member_callbacks, member_file, member_orders, member_rows
 from mlpcore.stacks.memory import check_memory
-from mlpcore.training.fits import Fit, check_fit, new_fit
+from mlpcore.training.fits import Fit, check_fit, describe_data_weights, new_fit
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
+from mlpcore.training.missing import check_missing_targets
 from mlpcore.typing import Tree
 
 NOT_FINITE = "not finite"  # why a member stopped, in its history
@@ -107,6 +108,7 @@ class Stack(Sequence[Model]):
         rows: Sequence[Any] | None = None,
         sample_weight: Any = None,
         class_weight: dict[int, float] | str | None = None,
+        missing_targets: str = "error",
         validation_data: tuple | None = None,
         callbacks: Sequence[Any] | Callable[[Model], Sequence[Any]] = (),
         checkpoint: Path | None = None,
@@ -127,8 +129,11 @@ class Stack(Sequence[Model]):
         the memory of all members exceeds that of the device or machine, see `mlpcore.stacks.memory`.
         """
         first, arguments = self.models[0], check_fit(epochs, batch_size, shuffle)
+        check_missing_targets(
+            "Stack.fit", missing_targets, first.loss, first.metrics if validation_data is not None else {}
+        )
         with first.backend.scope(first.dtype), ThreadPoolExecutor(1) as drawer:
-            members = ingest_members(self.models, x, y, sample_weight, class_weight, validation_data)
+            members = ingest_members(self.models, x, y, sample_weight, class_weight, missing_targets, validation_data)
             count, columns = members[0].data.x.shape
             own_rows = member_rows(rows, count, len(self))
             if shared_order and rows is not None:
@@ -141,7 +146,9 @@ class Stack(Sequence[Model]):
             for i, (model, own, order) in enumerate(zip(self.models, members, orders, strict=True)):
                 called = member_callbacks(model, callbacks, validation_data is not None)
                 files = member_file(checkpoint, i), member_file(resume, i)
-                about_weights = partial(own.about_weights, class_weight, model.dtype)
+                about_weights = partial(
+                    describe_data_weights, model, own.data, own.weights, own.sample_weight, class_weight
+                )
                 fits.append(
                     new_fit(model, own.data, own.weights, order, arguments, own.held_out, called, *files, about_weights)
                 )

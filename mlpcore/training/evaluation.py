@@ -5,6 +5,7 @@ from typing import Any
 
 from mlpcore.backends.transfer import to_host
 from mlpcore.errors import ConfigurationError, DataError
+from mlpcore.numerics import weights_of_rows
 from mlpcore.training.ingest import check_validation_data, ingest
 from mlpcore.training.loop import Trainer
 from mlpcore.typing import Array, Dataset
@@ -18,26 +19,29 @@ def evaluate(
     """The mean loss over the rows (without penalty) and every metric, by name; the data as returned by `ingest`."""
     xp, scores = trainer.backend.xp, trainer.score(x)
     target, weights = trainer.scores.on_backend(target), trainer.scores.on_backend(weights)
-    values = {"loss": trainer.loss.value_and_grad(scores, target, weights)[0] / xp.sum(weights)}
+    total = xp.sum(weights_of_rows(weights))
+    values = {"loss": trainer.loss.value_and_grad(scores, target, weights)[0] / total}
     if metrics:
         prediction = trainer.loss.predict(scores)
         values |= {name: metric(target, prediction, weights) for name, metric in metrics.items()}
     return {name: metric_value(name, value) for name, value in values.items()}
 
 
-def validation_rows(trainer: Trainer, library_metrics: Mapping[str, Metric], validation_data: Any) -> Dataset:
+def validation_rows(
+    trainer: Trainer, library_metrics: Mapping[str, Metric], validation_data: Any, missing_targets: str = "error"
+) -> Dataset:
     """Checked validation data ``(x, target, weights)`` on the backend, or a DataError.
 
     The library's own metrics are computed for one row, so that a target that they do not support is found before
     training.
     """
-    arrays = check_validation_data(validation_data)
+    x, y, *weights = check_validation_data(validation_data)
     try:
-        held_out, _ = ingest(trainer, *arrays)
+        held_out, _ = ingest(trainer, x, y, weights[0] if weights else None, missing_targets=missing_targets)
         x, target, weights = held_out
         if library_metrics:
             prediction = trainer.predict(x[:1, :])
-            first_target, first_weight = map(trainer.scores.on_backend, (target[:1, ...], weights[:1]))
+            first_target, first_weight = map(trainer.scores.on_backend, (target[:1, ...], weights[:1, ...]))
             for metric in library_metrics.values():
                 metric(first_target, prediction, first_weight)
     except DataError as error:

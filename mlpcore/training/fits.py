@@ -11,11 +11,12 @@ from mlpcore.configuration import check_choice, check_count, plain
 from mlpcore.files.writing import Path
 from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints
-from mlpcore.training.comparison import describe_fit
+from mlpcore.training.comparison import describe_fit, describe_weights
 from mlpcore.training.epochs import Plan, training
 from mlpcore.training.evaluation import evaluate
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
+from mlpcore.training.weights import entry_columns, sample_weights
 from mlpcore.typing import Dataset
 
 
@@ -38,6 +39,17 @@ def check_fit_callbacks(model: Any, callbacks: Sequence[Any], validated: bool) -
     """The callbacks, if they can be called and what they watch is measured; ``validated`` with validation data."""
     measured = tuple(f"val_{name}" for name in ("loss", *model.metrics)) if validated else ()
     return check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
+
+
+def describe_data_weights(
+    model: Any, data: Dataset, weights: np.ndarray, sample_weight: Any, class_weight: Any
+) -> dict[str, Any]:
+    """The description of the weights of a fit for a checkpoint."""
+    of_samples = weights
+    if class_weight is not None:
+        columns = entry_columns(model.loss, data.target)
+        of_samples = sample_weights(sample_weight, data.x.shape[0], model.dtype, columns)
+    return describe_weights(class_weight, of_samples, weights)
 
 
 class Fit(NamedTuple):

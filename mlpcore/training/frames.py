@@ -111,17 +111,27 @@ def numbers(x: Any, columns: Sequence[Column]) -> np.ndarray:
     return numbers
 
 
-def refuse_missing(name: str, labels: Any) -> None:
-    """DataError if a host label is missing (None, NaN, NaT or pandas' NA); it names the first such row."""
+def refuse_missing(name: str, labels: Any, hint: str = "") -> None:
+    """DataError if a host label is missing (None, NaN, NaT or pandas' NA); it names the first such row.
+
+    ``hint`` is added to the advice of the message.
+    """
     entries = np.asarray(labels, dtype=None if isinstance(labels, np.ndarray) else object)
     if entries.ndim == 0 or entries.dtype.kind not in "OfcMm":
         return
-    missing = np.vectorize(_is_missing, otypes=[bool])(entries) if entries.dtype == object else np.isnan(entries)
-    for row, *column in np.argwhere(missing)[:1]:
+    for row, *column in np.argwhere(missing(entries))[:1]:
         label = entries[(row, *column)]
         raise DataError(
-            f"{name} has a missing label in row {row} ({label}); drop the rows without a label, or label them"
+            f"{name} has a missing label in row {row} ({label}); drop the rows without a label, or label them{hint}"
         )
+
+
+def missing(entries: np.ndarray) -> np.ndarray:
+    """Which entries are missing, of an array of objects or of numbers."""
+    are: np.ndarray = (
+        np.vectorize(_is_missing, otypes=[bool])(entries) if entries.dtype == object else np.isnan(entries)
+    )
+    return are
 
 
 def _is_missing(label: Any) -> bool:

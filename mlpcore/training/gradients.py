@@ -6,6 +6,7 @@ from array_api_compat import device as device_of
 
 from mlpcore.layers.containers import observe
 from mlpcore.namespace import namespace
+from mlpcore.numerics import weights_of_rows
 from mlpcore.typing import Array, Layer, Loss, Noise, Params, Training, Tree
 
 Sums = tuple[Array, Array, Params, Params]  # value, weight, gradients, running statistics
@@ -18,6 +19,9 @@ class ValueAndGrad:
     ``value = sum_i w_i loss_i`` (...), ``weight = sum_i w_i`` (), and ``grads`` is a tree like the parameters. All
     three are sums over rows: if the layers are row-independent, those of the parts of a batch add up to those of the
     whole. ``observed`` is the tree of new running statistics.
+
+    With weights of entries (n, c), ``value = sum_ij w_ij loss_ij``. The row weights that layers see are then the means
+    over the columns, ``w_i = sum_j w_ij / c``, and ``weight`` is the sum of these.
     """
 
     net: Layer
@@ -27,10 +31,11 @@ class ValueAndGrad:
         self, params: Params, x: Array, target: Array, weights: Array, noise: Noise, full_batch: Tree = ()
     ) -> Sums:
         """One pass forward and one backward."""
-        z, cache = self.net.forward(params, x, Training(noise, weights, full_batch))
+        row_weights = weights_of_rows(weights)
+        z, cache = self.net.forward(params, x, Training(noise, row_weights, full_batch))
         value, dz = self.loss.value_and_grad(z, target, weights)
         _, grads = self.net.backward(params, cache, dz, need_dx=False)
-        return value, namespace(weights).sum(weights), grads, observe(self.net, params, cache)
+        return value, namespace(weights).sum(row_weights), grads, observe(self.net, params, cache)
 
 
 def value_and_grad(net: Layer, loss: Loss) -> ValueAndGrad:

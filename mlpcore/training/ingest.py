@@ -18,8 +18,9 @@ from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
 from mlpcore.training.frames import listed, refuse_missing
 from mlpcore.training.loop import Trainer
+from mlpcore.training.missing import without_gaps
 from mlpcore.training.reading import read_array
-from mlpcore.training.weights import row_weights, times_class_weights
+from mlpcore.training.weights import entry_columns, observed_weights, sample_weights, times_class_weights
 from mlpcore.typing import Array, Dataset, Layer, Loss
 
 CHECKED_NUMBERS = 1 << 24  # at a time, so that the check of a large table needs little memory
@@ -31,18 +32,26 @@ def ingest(
     y: Any,
     sample_weight: Any = None,
     class_weight: dict[int, float] | str | None = None,
+    missing_targets: str = "error",
 ) -> tuple[Dataset, np.ndarray]:
-    """The checked data for a trainer, on the backend chosen by `data_backend`, and the row weights (n,), host float64.
+    """The checked data for a trainer, on the backend chosen by `data_backend`, and the weights, float64 on the host.
 
-    DataError for invalid data. To be called within the scope of the trainer's backend.
+    The weights are those of the rows (n,), or of the entries of y (n, c) if they differ within a row. With
+    ``missing_targets="skip"`` an entry of y that is NaN has weight 0. DataError for invalid data. To be called within
+    the scope of the trainer's backend.
     """
     backend, dtype = trainer.backend, trainer.dtype
     rows = ingest_rows("x", x, backend, dtype)
     outputs = output_columns(trainer.net, rows)
     storage = backend if backend.owns(rows) else get_backend("numpy")
     with storage.scope(dtype):
-        target = ingest_target(y, rows.shape[0], trainer.loss, outputs, storage, dtype)
-        weights = row_weights(sample_weight, rows.shape[0], dtype)
+        array, observed = read_target(y, rows.shape[0], storage), None
+        if missing_targets == "skip":
+            array, observed = without_gaps(array)
+        target = trainer.loss.prepare(array, outputs, storage.dtypes[dtype])
+        weights = sample_weights(sample_weight, rows.shape[0], dtype, entry_columns(trainer.loss, target))
+        if observed is not None:
+            weights = observed_weights(weights, storage.to_numpy(observed), dtype)
         if class_weight is not None:
             weights = times_class_weights(weights, class_weight, storage.to_numpy(target), outputs, dtype)
         return Dataset(rows, target, storage.asarray(weights, dtype=storage.dtypes[dtype])), weights
@@ -107,6 +116,11 @@ def output_columns(net: Layer, x: Array) -> int:
 
 def ingest_target(y: Any, rows: int, loss: Loss, outputs: int, backend: Backend, dtype: str) -> Array:
     """The target of ``rows`` rows, encoded by the loss for scores of ``outputs`` columns, on the backend."""
+    return loss.prepare(read_target(y, rows, backend), outputs, backend.dtypes[dtype])
+
+
+def read_target(y: Any, rows: int, backend: Backend) -> Array:
+    """The target of ``rows`` rows, not encoded yet, on the backend."""
     try:
         array, _ = read_array("y", y, backend, labels=True)
     except DataError:
@@ -115,7 +129,7 @@ def ingest_target(y: Any, rows: int, loss: Loss, outputs: int, backend: Backend,
     if array.ndim == 0 or array.shape[0] != rows:
         raise DataError(f"y has shape {tuple(array.shape)}, expected {rows} rows like x")
     # Moved in their own dtype, as labels are integers; the loss converts real targets to the model's dtype.
-    return loss.prepare(move(array, backend), outputs, backend.dtypes[dtype])
+    return move(array, backend)
 
 
 def check_validation_data(validation_data: Any) -> tuple[Any, ...]:

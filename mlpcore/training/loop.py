@@ -15,6 +15,7 @@ from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
 from mlpcore.errors import OutOfMemoryError
+from mlpcore.numerics import weights_of_rows
 from mlpcore.random import Stream
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
@@ -135,10 +136,10 @@ class Trainer:
     ) -> EpochResult:
         """Train one pass over the rows of ``data`` in the order of the epoch; the last batch may be smaller.
 
-        ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` (n,) are
-        the same weights on the host. ``order(epoch)`` returns the row numbers of the epoch, in order. The epoch ends
-        early if ``stop`` is true after a chunk of steps. NonFiniteError for a non-finite loss or gradient; the state
-        is then that before the failed step.
+        ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` are the
+        same weights on the host. ``order(epoch)`` returns the row numbers of the epoch, in order. The epoch ends early
+        if ``stop`` is true after a chunk of steps. NonFiniteError for a non-finite loss or gradient; the state is then
+        that before the failed step.
         """
         return alone(self.epoch_calls(data, weights, order, batch_size, stop))
 
@@ -152,6 +153,7 @@ class Trainer:
     ) -> Calls[EpochResult]:
         """As `epoch`, with the calls of compiled code handed out, to be done beside those of other networks."""
         began, rows = time.perf_counter(), 0
+        weights = weights_of_rows(weights)
         unweighted = bool(np.all(weights == 1))
         losses: list[float] = []
         batch_weights: list[float] = []

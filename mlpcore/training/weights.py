@@ -1,4 +1,4 @@
-"""Row weights: checks of ``sample_weight``, and their product with class weights."""
+"""Weights of rows and of entries: checks of ``sample_weight``, gaps in y, and the product with class weights."""
 
 import math
 from typing import Any
@@ -8,24 +8,53 @@ import numpy as np
 from mlpcore.backends.transfer import to_host
 from mlpcore.configuration import plain
 from mlpcore.errors import DataError
+from mlpcore.numerics import weights_of_rows
+from mlpcore.training.missing import takes_entries
 from mlpcore.training.reading import read_array
+from mlpcore.typing import Array, Loss
 
 
-def row_weights(sample_weight: Any, rows: int, dtype: str) -> np.ndarray:
-    """Row weights as a float64 host array: finite, not negative, not all zero; ones where none are given.
+def sample_weights(sample_weight: Any, rows: int, dtype: str, columns: int | None = None) -> np.ndarray:
+    """Weights as a float64 host array: finite, not negative, not all zero; ones where none are given.
 
-    DataError otherwise, and if rounded to ``dtype`` all weights are zero or their sum is infinite.
+    They are weights of rows (n,), or of the entries of the target (n, columns) if ``columns`` is a number; those that
+    are equal along each row are returned as row weights. DataError otherwise, and if rounded to ``dtype`` all weights
+    are zero or their sum is infinite.
     """
     if sample_weight is None:
         return np.ones(rows)
     weights = np.asarray(to_host(read_array("sample_weight", sample_weight)[0]), dtype=np.float64)
-    if weights.shape != (rows,):
-        raise DataError(f"sample_weight has shape {weights.shape}, expected ({rows},) like the rows of x")
-    bad = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
-    if bad.size:
-        raise DataError(f"sample_weight is {weights[bad[0]]} in row {bad[0]}, expected finite numbers of 0 or more")
+    if weights.shape not in ((rows,), (rows, columns)):
+        entries = "" if columns is None else f", or ({rows}, {columns}) like the entries of y"
+        if columns is None and weights.ndim == 2:
+            entries = "; weights of entries need a loss with a term for each column of y, such as SquaredError"
+        raise DataError(f"sample_weight has shape {weights.shape}, expected ({rows},) like the rows of x{entries}")
+    for row, *column in np.argwhere(~np.isfinite(weights) | (weights < 0))[:1]:
+        where = f"in row {row}" + "".join(f", column {number}" for number in column)
+        raise DataError(f"sample_weight is {weights[(row, *column)]} {where}, expected finite numbers of 0 or more")
     _check_total("sample_weight", weights, dtype)
-    return weights
+    return plain_weights(weights)
+
+
+def observed_weights(weights: np.ndarray, observed: np.ndarray, dtype: str) -> np.ndarray:
+    """Host weights (n,) or (n, c), 0 for entries that are not observed; row weights if they are equal along each row.
+
+    DataError if no positive weight is left.
+    """
+    left = plain_weights((weights if weights.ndim == 2 else weights[:, None]) * observed)
+    _check_total("sample_weight, left out where y is NaN,", left, dtype)
+    return left
+
+
+def plain_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights of entries that are equal along each row as row weights, all other weights unchanged."""
+    alike = weights.ndim == 2 and bool(np.all(weights == weights[:, :1]))
+    return np.ascontiguousarray(weights[:, 0]) if alike else weights
+
+
+def entry_columns(loss: Loss, target: Array) -> int | None:
+    """The columns of the target as the loss prepared it, None for a loss that takes weights of rows only."""
+    return int(target.shape[1]) if takes_entries(loss) and target.ndim == 2 else None
 
 
 def times_class_weights(
@@ -72,7 +101,7 @@ def _labels(target: np.ndarray, outputs: int) -> tuple[np.ndarray, int]:
 def _check_total(name: str, weights: np.ndarray, dtype: str) -> None:
     """DataError unless, as ``dtype``, some weight is positive and the sum of all is finite."""
     with np.errstate(over="ignore", under="ignore"):
-        rounded = weights.astype(dtype)
+        rounded = weights_of_rows(weights.astype(dtype))
         total = np.sum(rounded)
     if not np.any(rounded > 0):
         raise DataError(f"{name} makes every row's weight zero (as {dtype}), expected at least one positive weight")

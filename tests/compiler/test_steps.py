@@ -45,10 +45,10 @@ FORMS = {
 WIDE_FORMS = [pytest.param(FORMS[name], id=name) for name in ("one", "stack")]
 
 
-def batches(net: Any, case: str, form: Form) -> list[Batch]:
-    made = []
+def batches(net: Any, case: str, form: Form, entries: bool) -> list[Batch]:
+    made, arrays = [], members.entry_arrays if entries else members.loss_arrays
     for i, rows in enumerate(SIZES):
-        _, target, weights = members.loss_arrays(case, rows, form.dtype, seed=i)
+        _, target, weights = arrays(case, rows, form.dtype, seed=i)
         first = () if form.stack is None else (form.stack,)
         x = Stream(i, "x").normal((*first, rows, WIDTH)).astype(form.dtype)
         noise = net.noise(Stream(3, "noise", step=i), x.shape, form.dtype)
@@ -64,15 +64,16 @@ def assert_like_eager(
     optimizer: Any = MOMENTUM,
     rules: Rules = NO_RULES,
     bound: float = 1e-11,
+    entries: bool = False,
 ) -> None:
-    """In place, over full and ragged batches."""
+    """In place, over full and ragged batches, with weights of rows or of ``entries``."""
     params, *_ = members.layer_arrays(net, WIDTH, ROWS, form.dtype, members=form.stack)
     layout = Layout(params if form.stack is None else tree_map(lambda leaf: leaf[0], params))
     state = fresh_state(params, layout, optimizer, get_backend("numpy"), bool(rules.ema))
     if form.stack is not None:  # a rate for each network
         state = state._replace(scale=np.linspace(0.5, 1.5, form.stack).astype(form.dtype))
     step = make_step(net, members.LOSSES[case][0], optimizer, layout, rules)
-    steps, held = batches(net, case, form), tree_map(np.array, state)
+    steps, held = batches(net, case, form, entries), tree_map(np.array, state)
 
     def abstract(leaf: Any) -> AbstractArray:
         return AbstractArray(tuple(N if dim == ROWS else dim for dim in np.shape(leaf)), np.asarray(leaf).dtype)
@@ -105,6 +106,12 @@ def test_every_layer(name: str, printer: str, form: str) -> None:
 def test_every_loss(case: str, printer: str, form: Form) -> None:
     net = network(mc.Tanh(), outputs=members.LOSSES[case][0].outputs(3))
     assert_like_eager(printer, form, net, case, mc.SGD(0.05))
+
+
+@pairwise(case=members.ENTRIES, printer=TILED, form=WIDE_FORMS)
+def test_every_loss_with_weights_of_entries(case: str, printer: str, form: Form) -> None:
+    net = network(mc.BatchNorm(4), outputs=members.LOSSES[case][0].outputs(3))
+    assert_like_eager(printer, form, net, case, mc.SGD(0.05), ALL_RULES, entries=True)
 
 
 @pairwise(name=members.OPTIMIZERS, printer=TILED, form=WIDE_FORMS)

@@ -28,6 +28,9 @@ PLAIN = mc.Sequential(mc.Linear(3, 4), mc.Tanh(), mc.Linear(4, 2))
 
 EVERYTHING: dict[str, Any] = {"l2": 0.01, "clip_norm": 0.5, "clip_value": 0.2, "ema": 0.9, "seed": 3}
 FIT: dict[str, Any] = {"batch_size": 5, "validation_data": (X[:9], Y[:9])}  # 22 rows: four whole batches, one of two
+THERE = Stream(8, "there").uniform(Y.shape) > 0.3  # some rows have no target, some have one
+GAPPED = np.where(THERE, Y, np.nan)
+SKIP: dict[str, Any] = {"missing_targets": "skip"}
 EAGER = replace(mc.get_backend("numpy"), compile=Compilers(run_eagerly(mc.get_backend("numpy").xp, np.asarray)))
 
 

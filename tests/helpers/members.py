@@ -78,6 +78,9 @@ LOSSES: dict[str, tuple[Any, str]] = {
     "SoftmaxCrossEntropy, smoothed": (ls.SoftmaxCrossEntropy(label_smoothing=0.1), "labels"),
 }
 
+# Those that take weights of the entries of the target.
+ENTRIES = [case for case, (loss, _) in LOSSES.items() if getattr(loss, "entry_weights", False)]
+
 SCHEDULES: dict[str, Any] = {
     "StepDecay": sch.StepDecay(0.1, 2, 0.5),
     "ExponentialDecay": sch.ExponentialDecay(0.1, 5, 0.5),
@@ -181,6 +184,16 @@ def loss_arrays(
     weights = 0.5 + stream.child("weights").uniform((rows,))
     weights[2:3] = 0
     return z.astype(dtype), target, weights.astype(dtype)
+
+
+def entry_arrays(
+    case: str, rows: int, dtype: str, seed: int = 0, columns: int = 3
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `loss_arrays`, with weights of the entries of the target, about a third of them zero."""
+    z, target, _ = loss_arrays(case, rows, dtype, seed, columns)
+    draws = Stream(seed, "entries")
+    weights = (0.5 + draws.child("size").uniform(target.shape)) * (draws.child("there").uniform(target.shape) > 0.3)
+    return z, target, weights.astype(dtype)
 
 
 def member(stream: Stream, j: int) -> Stream:

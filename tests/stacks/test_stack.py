@@ -401,3 +401,20 @@ def test_copies_of_callbacks_are_each_members_own() -> None:
     before = copy.deepcopy(vars(stopping))
     mc.Stack(seeded(2)).fit(X, Y, validation_data=(X, Y), callbacks=[stopping], **FIT)
     assert vars(stopping) == before
+
+
+@WAYS
+def test_targets_with_gaps(way: bool) -> None:
+    """Gaps are those of all members; weights of entries may be each member's own."""
+    y = np.where(Stream(4).uniform(Y.shape) < 0.3, np.nan, Y)
+    check([make(seed=i, compile=way) for i in range(3)], y=y, missing_targets="skip")
+    weights = 0.5 + Stream(1).uniform((3, ROWS, 2))
+    models = [make(seed=i, compile=way) for i in range(3)]
+    expected = [copy.copy(model) for model in models]
+    for model, own in zip(expected, weights, strict=True):
+        model.fit(X, Y, sample_weight=own, **FIT)
+    mc.Stack(models).fit(X, Y, sample_weight=weights, **FIT)
+    for model, other in zip(models, expected, strict=True):
+        assert_same(state_of(model), state_of(other))
+    with pytest.raises(mc.ConfigurationError, match=r"Stack.fit: missing_targets is 'some'"):
+        mc.Stack(models).fit(X, Y, missing_targets="some")

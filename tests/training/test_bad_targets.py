@@ -16,7 +16,8 @@ def series(values: Any) -> Any:
     return optional("pandas").Series(values)
 
 
-END = "drop the rows without a label, or label them$"
+END = "drop the rows without a label, or label them"
+HINT = "(, or leave out what is NaN by missing_targets='skip')?$"  # where the loss can
 REALS: dict[str, tuple[Callable[[], Any], str]] = {
     "too few rows": (lambda: Y[:5], r"^y has shape \(5, 2\), expected 22 rows like x$"),
     "a number": (lambda: 1.0, r"^y has shape \(\), expected 22 rows like x$"),
@@ -30,9 +31,10 @@ REALS: dict[str, tuple[Callable[[], Any], str]] = {
     "three axes": (lambda: Y[:, :, None], r"y has shape \(22, 2, 1\), expected \(n, 2\)"),
     "NaN": (
         lambda: changed(Y, (3, 1), NAN),
-        r"^HalfSquaredError\(\): y holds NaN or infinity in column 1, expected finite",
+        r"^HalfSquaredError\(\): y holds NaN or infinity in column 1, expected finite numbers; "
+        "remove or fill these rows, or leave out what is NaN by missing_targets='skip'$",
     ),
-    "infinity": (lambda: changed(Y, (3, 0), INF), "y holds NaN or infinity in column 0"),
+    "infinity": (lambda: changed(Y, (3, 0), INF), "y holds NaN or infinity in column 0, .* fill these rows$"),
     "masked": (lambda: np.ma.MaskedArray(Y, mask=Y > 1), "^y is a masked array"),
     "strings": (lambda: Y.astype(str), f"^y has dtype <U32, {KINDS}"),
     "complex": (lambda: Y.astype(complex), f"^y has dtype complex128, {KINDS}"),
@@ -55,7 +57,7 @@ CLASSES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a label that is missing": (
         lambda: changed(LABELS.astype(float), 3, NAN),
-        rf"^SoftmaxCrossEntropy\(\): y has a missing label in row 3 \(NaN\); {END}",
+        rf"^SoftmaxCrossEntropy\(\): y has a missing label in row 3 \(NaN\); {END}$",
     ),
     "texts": (lambda: np.array(["a", "b", "c"])[LABELS], f"^y has dtype <U1, {KINDS}"),
     "texts in a data frame": (
@@ -133,9 +135,13 @@ def test_rows_that_do_not_match() -> None:
 
 # --- weights
 
+SHAPES = r"expected \(22,\) like the rows of x, or \(22, 2\) like the entries of y$"
 WEIGHTS: dict[str, tuple[Callable[[], Any], str]] = {
-    "too few": (lambda: np.ones(5), r"^sample_weight has shape \(5,\), expected \(22,\) like the rows of x$"),
-    "a column": (lambda: np.ones((ROWS, 1)), r"^sample_weight has shape \(22, 1\), expected \(22,\)"),
+    "too few": (lambda: np.ones(5), f"^sample_weight has shape .5,., {SHAPES}"),
+    "a row": (lambda: np.ones((1, 2)), f"^sample_weight has shape .1, 2., {SHAPES}"),
+    "a column too many": (lambda: np.ones((ROWS, 3)), f"^sample_weight has shape .22, 3., {SHAPES}"),
+    "three axes": (lambda: np.ones((ROWS, 2, 1)), f"^sample_weight has shape .22, 2, 1., {SHAPES}"),
+    "a column": (lambda: np.ones((ROWS, 1)), f"^sample_weight has shape .22, 1., {SHAPES}"),
     "a number": (lambda: 2.0, r"^sample_weight has shape \(\), expected \(22,\)"),
     "negative": (
         lambda: changed(np.ones(ROWS), 7, -2.0),
@@ -146,6 +152,15 @@ WEIGHTS: dict[str, tuple[Callable[[], Any], str]] = {
         "^sample_weight is nan in row 7, expected finite numbers of 0 or more$",
     ),
     "infinite": (lambda: changed(np.ones(ROWS), 0, INF), "^sample_weight is inf in row 0"),
+    "a negative entry": (
+        lambda: changed(np.ones((ROWS, 2)), (7, 1), -2.0),
+        "^sample_weight is -2.0 in row 7, column 1, expected finite numbers of 0 or more$",
+    ),
+    "an entry that is NaN": (
+        lambda: changed(np.ones((ROWS, 2)), (3, 0), NAN),
+        "^sample_weight is nan in row 3, column 0, expected finite",
+    ),
+    "all entries zero": (lambda: np.zeros((ROWS, 2)), "^sample_weight makes every row's weight zero"),
     "all zero": (
         lambda: np.zeros(ROWS),
         "^sample_weight makes every row's weight zero .*, expected at least one positive",
@@ -169,6 +184,15 @@ def test_weights_that_cannot_be_used(case: str, call: str) -> None:
     }
     said = said.replace("^", "^validation_data: ") if call == "validation_data" else said
     refused(model, acts[call], mc.DataError, said)
+
+
+def test_weights_of_entries_for_labels() -> None:
+    model, said = (
+        classifier(),
+        r"^sample_weight has shape .22, 3., expected .22,. like the rows of x; weights of entries",
+    )
+    refused(model, lambda: model.fit(X, LABELS, sample_weight=np.ones((ROWS, 3))), mc.DataError, said)
+    refused(model, lambda: model.evaluate(X, LABELS, sample_weight=np.ones((ROWS, 3))), mc.DataError, said)
 
 
 @pytest.mark.parametrize(
@@ -250,5 +274,8 @@ def test_a_missing_label_is_named_by_its_row(gap: str, words: bool, loss: str) -
     others = [] if loss == "squares" and not words else [y.tolist(), pandas.Series(y).convert_dtypes()]
     for given in (y, y[:, None], pandas.Series(y), *others):
         refused(
-            model, lambda given=given: model.fit(X, given), mc.DataError, rf"y has a missing label in row 5 \(.*{END}"
+            model,
+            lambda given=given: model.fit(X, given),
+            mc.DataError,
+            rf"y has a missing label in row 5 \(.*{END}{HINT}",
         )

@@ -134,6 +134,7 @@ def _only_ours(estimator: Any) -> dict[str, Any]:
     """The arguments that scikit-learn lacks and that change training; a false value has no effect."""
     return {
         "class_weight": getattr(estimator, "class_weight", None),
+        "missing_targets": "skip" if getattr(estimator, "missing_targets", "error") == "skip" else None,
         "dropout": estimator.dropout if np.any(estimator.dropout) else 0,
         "weight_decay": estimator.weight_decay,
         "clip_norm": estimator.clip_norm,
