@@ -151,7 +151,7 @@ class Interrupting(Recorder):
             press = self.begun == 3
         if press:
             signal.raise_signal(signal.SIGINT)
-        assert self.goes_on.wait(60)
+        assert self.goes_on.wait(20)
         return super().fit(x, y)
 
 
