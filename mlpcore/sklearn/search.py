@@ -30,9 +30,9 @@ class StackedSearchCV(GridSearchCV):
     The arguments, the methods and the fitted attributes (``cv_results_``, ``best_estimator_``, ``best_score_``,
     ``best_params_``, ``best_index_``, ``scorer_``, ``n_splits_``, ``refit_time_``, ``multimetric_``) are those of
     scikit-learn's `GridSearchCV`, or with ``n_iter`` of its `RandomizedSearchCV`, and so are the scores. Compiled steps
-    use one thread each and release Python's lock: nothing is pickled, the threads read one X, and a network that
-    differs from an earlier one in numbers only is not traced again. The last fit, that of ``best_estimator_``, uses all
-    threads.
+    use one thread each and release Python's lock: nothing is pickled, the threads read one X, the fits of a candidate
+    share its traced step, and candidates that differ in numbers only share the compiled code. The last fit, that of
+    ``best_estimator_``, uses all threads.
 
     estimator: `MLPClassifier`, `MLPRegressor`, a `Pipeline` with one of them, which is fitted in every fold, or any
         estimator of scikit-learn. Estimators that hold Python's lock gain no time.
@@ -56,11 +56,11 @@ class StackedSearchCV(GridSearchCV):
     thread it ends the running fit, as in `GridSearchCV`. Before Python 3.14 the filters of warnings are the process's:
     a warning that is to be ignored may in rare cases be shown.
 
-    >>> import numpy as np
-    >>> from mlpcore.sklearn import MLPRegressor, StackedSearchCV
-    >>> x = np.linspace(-1, 1, 60).reshape(-1, 1)
-    >>> net = MLPRegressor(8, solver="lbfgs", max_iter=50, tol=0.1, random_state=0)
-    >>> search = StackedSearchCV(net, {"alpha": [0.0001, 100.0]}, cv=3).fit(x[::-1], x[:, 0] ** 3)
+    >>> from mlpcore.sklearn import MLPClassifier, StackedSearchCV
+    >>> X = [[i / 30] for i in range(30)]
+    >>> y = ["high" if row > [0.5] else "low" for row in X]
+    >>> net = MLPClassifier(4, solver="lbfgs", random_state=0)
+    >>> search = StackedSearchCV(net, {"alpha": [0.0001, 1000.0]}, cv=3).fit(X, y)
     >>> search.best_params_, search.cv_results_["rank_test_score"].tolist()
     ({'alpha': 0.0001}, [1, 2])
     """
