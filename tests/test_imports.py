@@ -48,6 +48,7 @@ OTHERS = {
     "safetensors": {"files"},
     "sklearn": {"sklearn", "cli"},
     "scipy": {"sklearn"},  # which scikit-learn brings
+    "joblib": {"sklearn"},  # likewise
     "matplotlib": {"plotting"},
     "rich": {"cli", "training"},
     "threadpoolctl": {"bench"},

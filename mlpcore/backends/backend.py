@@ -48,7 +48,8 @@ class Compilers:
 
     A `Run` may have a method ``calls`` beside: a generator that hands out its calls of compiled code
     (`mlpcore.backends.calls`); ``together(calls)`` does those of several runs. ``one_thread()`` is a context in which
-    compiled code uses the calling thread only, for callers that train several models on threads of their own.
+    compiled code uses the calling thread only, for callers that train several models on ``threads()`` threads of their
+    own; 1 where that saves no time, or where the library's switches, which are the process's, do not allow it.
     """
 
     steps: Callable[[Step, Layout, Compilation], Run]
@@ -56,6 +57,7 @@ class Compilers:
     precisions: tuple[str, ...] = ("highest",)
     together: Together = one_by_one
     one_thread: Callable[[], AbstractContextManager[None]] = nullcontext
+    threads: Callable[[], int] = lambda: 1
 
 
 @dataclass(frozen=True)

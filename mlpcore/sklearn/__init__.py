@@ -17,5 +17,6 @@ from mlpcore.sklearn.classifier import MLPClassifier
 from mlpcore.sklearn.conversion.ours import from_sklearn
 from mlpcore.sklearn.display import LearningCurve
 from mlpcore.sklearn.regressor import MLPRegressor
+from mlpcore.sklearn.search import StackedSearchCV
 
-__all__ = ["LearningCurve", "MLPClassifier", "MLPRegressor", "from_sklearn"]
+__all__ = ["LearningCurve", "MLPClassifier", "MLPRegressor", "StackedSearchCV", "from_sklearn"]

@@ -18,7 +18,6 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from mlpcore.backends.backend import Backend
-from mlpcore.compiler.pool import threads
 from mlpcore.errors import MlpcoreWarning
 from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem, weights_or_ones
@@ -122,10 +121,10 @@ def _side_by_side(jobs: Sequence[Callable[[], Any]], backend: Backend) -> list[A
             return None
 
     with Interruption().shared() as interruption:
-        if backend.name != "numpy":
+        workers = min(len(jobs), backend.compile.threads())
+        if workers == 1:
             results = [run(job) for job in jobs]
         else:
-            workers = min(len(jobs), threads())
             with backend.compile.one_thread(), ThreadPoolExecutor(workers, "mlpcore-member") as pool:
                 futures = [pool.submit(copy_context().run, run, job) for job in jobs]
             results = [future.result() for future in futures]

@@ -1,10 +1,8 @@
 """Compiled functions in row tiles on several threads: the values of NumPy, the bits of one thread."""
 
-import ctypes
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from compiled import FORCED, CompiledStep, call, compiled_step, needs_compiler, network_step
 from processes import holds_in_child, needs_fork, output, start
+from tiles import threads_of_tiles
 
 import mlpcore as mc
 from mlpcore.compiler import blas, pool
@@ -190,20 +189,6 @@ def test_the_number_of_threads_can_be_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert pool.threads() == 3
     monkeypatch.delenv("MLPCORE_NUM_THREADS")
     assert 1 <= pool.threads() <= (os.cpu_count() or 1)
-
-
-def threads_of_tiles() -> set[int]:
-    """The threads that run the tiles of a phase."""
-    seen: set[int] = set()
-
-    @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
-    def phase(_: Any, tile: int) -> None:
-        seen.add(threading.get_ident())
-        time.sleep(0.005)
-
-    run = ctypes.CFUNCTYPE(None, type(phase), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(pool.address() or 0)
-    run(phase, None, 20, 2)
-    return seen
 
 
 def test_callers_with_threads_of_their_own_use_no_others() -> None:
