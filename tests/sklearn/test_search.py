@@ -137,7 +137,7 @@ def test_groups_and_weights() -> None:
     plain = StackedSearchCV(classifier(), grid, cv=GroupKFold(5)).fit(X, LABELS, groups=groups)
     assert not np.array_equal(plain.predict_proba(X), search.predict_proba(X))
     with config_context(enable_metadata_routing=True):
-        net = classifier().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        net = classifier().set_fit_request(sample_weight=True, groups=False).set_score_request(sample_weight=True)
         routed = compared(net, grid, fit=fit, cv=GroupKFold(5))
     np.testing.assert_array_equal(routed.predict_proba(X), search.predict_proba(X))
     with pytest.raises(ValueError, match="The 'groups' parameter should not be None"):
