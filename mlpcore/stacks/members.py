@@ -15,7 +15,7 @@ from mlpcore.model import Model
 from mlpcore.training.evaluation import validation_rows
 from mlpcore.training.fits import check_fit_callbacks
 from mlpcore.training.ingest import ingest
-from mlpcore.training.orders import Order, in_order, shared_order, shuffled
+from mlpcore.training.orders import Order, in_order, shared_order, shuffled_many
 from mlpcore.typing import Dataset
 
 
@@ -99,12 +99,12 @@ def member_orders(
     Members with ``rows`` of their own have these, in the order that is drawn for so many.
     """
     if shared:
-        order = shuffled(models[0].seed, count, models[0].compiled.asked, drawer)
+        order = shuffled_many(models[0].seed, count, models[0].compiled.asked, drawer)
         return [shared_order(order) if shuffle else in_order(count)] * len(models)
 
     def order_of(model: Model, own: np.ndarray | None) -> Order:
         size = count if own is None else own.size
-        order = shuffled(model.seed, size, model.compiled.asked, drawer) if shuffle else in_order(size)
+        order = shuffled_many(model.seed, size, model.compiled.asked, drawer) if shuffle else in_order(size)
         return order if own is None else lambda epoch: own[order(epoch)]
 
     return [order_of(model, own) for model, own in zip(models, rows, strict=True)]

@@ -42,6 +42,14 @@ def shuffled(seed: int, rows: int, compile: bool | str = "auto", drawer: Executo
     return order
 
 
+def shuffled_many(seed: int, rows: int, compile: bool | str, drawer: Executor) -> Order:
+    """As `shuffled`, for one of many networks: short orders are drawn when needed, as a thread saves less than it costs."""
+    if rows >= MANY_ROWS:
+        return shuffled(seed, rows, compile, drawer)
+    stream = Stream(seed, "order")
+    return lambda epoch: replace(stream, step=epoch).order(rows)
+
+
 def shared_order(order: Order) -> Order:
     """The same order for several networks that are trained side by side: each is drawn once."""
     return lru_cache(maxsize=2)(order)
