@@ -12,11 +12,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier as Theirs
 
+import mlpcore as mc
 from mlpcore.bench.measure import alternate, repeat
 from mlpcore.sklearn import MLPClassifier, StackedSearchCV
 
@@ -50,6 +52,91 @@ def search(arguments: argparse.Namespace) -> None:
         print(f"{name:44} best score {one.best_score_:.4f}, {one.best_params_}")
 
 
+def digits(arguments: argparse.Namespace) -> None:
+    """64 networks 64-100-10 on the digits in batches of 200, in float32, against 64 fits of scikit-learn, 2 processes."""
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).astype(np.float32)
+    net = mc.Sequential(mc.Linear(64, 100), mc.ReLU(), mc.Linear(100, 10))
+    fit = {"epochs": arguments.epochs, "batch_size": 200}
+    stack, alone = (_models(arguments.networks, net, mc.SoftmaxCrossEntropy()) for _ in range(2))
+    words = {"batch_size": 200, "max_iter": arguments.epochs, "tol": 0.0, "n_iter_no_change": 10**6}
+    theirs = [Theirs((100,), random_state=seed, **words) for seed in range(arguments.networks)]
+    workers = Parallel(arguments.jobs)
+    runs = {
+        "mc.Stack": partial(mc.Stack(stack).fit, x, y, **fit),
+        "the same fits, one after the other": lambda: [model.fit(x, y, **fit) for model in alone],
+        f"scikit-learn, {arguments.jobs} processes": lambda: workers(delayed(_fit)(one, x, y) for one in theirs),
+    }
+    shown(runs, arguments.rounds)
+
+
+def tiny(arguments: argparse.Namespace) -> None:
+    """1,000 networks 8-16-1 on 2,000 rows in batches of 32 with Adam, against JAX's vmap over a scan of steps."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2000, 8)).astype(np.float32)
+    y = np.sin(x[:, :1])
+    net = mc.Sequential(mc.Linear(8, 16), mc.Tanh(), mc.Linear(16, 1))
+    fit = {"epochs": arguments.epochs, "batch_size": 32}
+    stack, alone = (_models(arguments.networks, net, mc.SquaredError()) for _ in range(2))
+    runs = {
+        "mc.Stack": partial(mc.Stack(stack).fit, x, y, **fit),
+        "the same fits, one after the other": lambda: [model.fit(x, y, **fit) for model in alone],
+        "JAX, vmap over a scan": partial(_jax_stack(arguments.networks, x, y, 32), arguments.epochs),
+    }
+    shown(runs, arguments.rounds)
+
+
+def _models(count: int, net: Any, loss: Any) -> list[mc.Model]:
+    return [mc.Model(net, loss, mc.Adam(1e-3), seed=seed, compile=True) for seed in range(count)]
+
+
+def _fit(estimator: Any, x: np.ndarray, y: np.ndarray) -> None:
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    estimator.fit(x, y)
+
+
+def _jax_stack(count: int, x: np.ndarray, y: np.ndarray, batch: int) -> Callable[[int], None]:
+    """The function ``train(epochs)`` of networks 8-16-1 in JAX, each with its own order; a ragged batch is left out."""
+    import jax
+    from jax import numpy as jnp
+
+    random, steps = np.random.default_rng(0), x.shape[0] // batch
+    sizes = ((8, 16), (16, 1))
+    bounds = [(6 / sum(size)) ** 0.5 for size in sizes]
+    weights = [random.uniform(-b, b, (count, *size)) for b, size in zip(bounds, sizes, strict=True)]
+    params = [(jnp.asarray(w, jnp.float32), jnp.zeros((count, w.shape[-1]))) for w in weights]
+    rows, targets = jnp.asarray(x), jnp.asarray(y)
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        (w1, b1), (w2, b2) = params
+        return jnp.mean((jnp.tanh(x @ w1 + b1) @ w2 + b2 - y) ** 2)
+
+    def step(state: Any, numbers: Any) -> Any:
+        params, first, second, count = state
+        grads = jax.grad(loss)(params, rows[numbers], targets[numbers])
+        count = count + 1
+        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, grads)
+        second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, grads)
+        sizes = 1 - 0.9**count, 1 - 0.999**count
+        params = jax.tree.map(
+            lambda p, m, v: p - 1e-3 * (m / sizes[0]) / (jnp.sqrt(v / sizes[1]) + 1e-8), params, first, second
+        )
+        return (params, first, second, count), None
+
+    run = jax.jit(jax.vmap(lambda state, order: jax.lax.scan(step, state, order)[0]))
+    state = (params, *(jax.tree.map(jnp.zeros_like, params) for _ in range(2)), jnp.zeros(count))
+
+    def train(epochs: int) -> None:
+        nonlocal state
+        for _ in range(epochs):
+            order = np.argsort(random.random((count, x.shape[0])), axis=1)[:, : steps * batch]
+            state = run(state, jnp.asarray(order.reshape(count, steps, batch)))
+        jax.block_until_ready(state)
+
+    train(1)
+    return train
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -60,6 +147,13 @@ def main() -> None:
     work.add_argument("--jobs", type=int, default=2, help="processes of GridSearchCV")
     work.add_argument("--auto", dest="compile", action="store_const", const="auto", default=True, help="compile='auto'")
     work.add_argument("--rounds", type=int, default=3)
+    for run, networks, epochs in ((digits, 64, 50), (tiny, 1000, 10)):
+        work = works.add_parser(run.__name__, help=run.__doc__)
+        work.set_defaults(run=run)
+        work.add_argument("--networks", type=int, default=networks)
+        work.add_argument("--epochs", type=int, default=epochs)
+        work.add_argument("--jobs", type=int, default=2, help="processes of scikit-learn")
+        work.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     arguments.run(arguments)

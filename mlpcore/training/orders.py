@@ -43,7 +43,7 @@ def shuffled(seed: int, rows: int, compile: bool | str = "auto", drawer: Executo
 
 
 def shuffled_many(seed: int, rows: int, compile: bool | str, drawer: Executor) -> Order:
-    """As `shuffled`, for one of many networks: short orders are drawn when needed, as a thread saves less than it costs."""
+    """As `shuffled`, for one of many networks: short orders are drawn when needed, which takes less than a thread."""
     if rows >= MANY_ROWS:
         return shuffled(seed, rows, compile, drawer)
     stream = Stream(seed, "order")
