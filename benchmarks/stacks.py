@@ -53,7 +53,7 @@ def search(arguments: argparse.Namespace) -> None:
 
 
 def digits(arguments: argparse.Namespace) -> None:
-    """64 networks 64-100-10 on the digits in batches of 200, in float32, against 64 fits of scikit-learn, 2 processes."""
+    """64 networks 64-100-10 on the digits in batches of 200, against fits of scikit-learn in processes."""
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype(np.float32)
     net = mc.Sequential(mc.Linear(64, 100), mc.ReLU(), mc.Linear(100, 10))
