@@ -48,7 +48,8 @@ class StackedSearchCV(GridSearchCV):
     after the other, whatever ``n_jobs`` is: one fit fills the device, and switches of the library are the process's.
 
     Many short fits pay for a compilation that one of them would not: ``compile=True`` of our estimators prints C, where
-    "auto" may choose NumPy calls, which hold Python's lock.
+    "auto" may choose NumPy calls, which hold Python's lock. Where the steps of an epoch take less than a millisecond,
+    threads wait for the lock most of the time, and `GridSearchCV` with ``n_jobs`` processes may be faster.
 
     An estimator whose ``random_state`` is an integer or a `RandomState` gets the same numbers in every fit, as each has
     a copy. With None, all fits draw from NumPy's global random numbers, in an order that depends on the threads. Ctrl-C
