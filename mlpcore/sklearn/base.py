@@ -1,6 +1,7 @@
 """The base class of both estimators: fits that succeed or change nothing, predictions, conversion, and pickling."""
 
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -182,10 +183,10 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        arguments = [a for a in signature(type(self)).parameters.values() if a.default is not a.empty]
+        state = {a.name: a.default for a in arguments} | state  # arguments that an older release lacked
         if "_runtime" in state:  # the name of the predictor in pickles written before December 2026
             state["_predictor"] = state.pop("_runtime")
-        state.setdefault("validation_split", None)  # missing in pickles of that time
         super().__setstate__(state)
 
     def __sklearn_tags__(self) -> Any:

@@ -52,6 +52,8 @@ def test_lbfgs_solves_each_column_on_its_own_rows(backend: str) -> None:
     """A linear model without penalty is least squares, weighted.
 
     L-BFGS ends where the objective, of second order in the parameters, falls by 2e-9 of its value."""
+    if backend in ("torch", "jax"):
+        optional(backend)
     model = regressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, tol=1e-12, max_iter=500, backend=backend)
     model.fit(X, GAPPED, sample_weight=WEIGHTS)
     rows, least = np.c_[X, np.ones(120)], 0.0
@@ -118,6 +120,8 @@ def test_the_score_is_the_mean_of_the_columns_on_their_rows() -> None:
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 def test_early_stopping_scores_what_is_there(backend: str) -> None:
+    if backend in ("torch", "jax"):
+        optional(backend)
     held, there = X[80:], GAPPED[80:]
     words: dict[str, Any] = {"early_stopping": True, "max_iter": 1, "backend": backend}
     model = regressor(**words).fit(X[:80], GAPPED[:80], validation_data=(held, there, WEIGHTS[80:]))
