@@ -61,7 +61,7 @@ def test_scikit_learns_own_tests(tmp_path: Path, compat: str) -> None:
 
 @pytest.mark.long
 def test_the_contract_under_dispatch(tmp_path: Path) -> None:
-    found = outcomes(tmp_path, str(HERE / "test_contract.py"), SCIPY_ARRAY_API="1")
+    found = outcomes(tmp_path, "--long", str(HERE / "test_contract.py"), SCIPY_ARRAY_API="1")
     assert [name for name, outcome in found.items() if outcome == "failed"] == []
     # Those of two namespaces need torch too.
     dispatched = [name for name in found if "array_namespace=array_api_strict" in name]
