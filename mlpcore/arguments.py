@@ -10,7 +10,7 @@ from mlpcore.layers.containers import lacks, last_layer
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.metrics import Metric, get_metric
 from mlpcore.training.rules import Rules
-from mlpcore.typing import Layer, Loss, Optimizer
+from mlpcore.typing import Layer, Loss, Optimizer, follows
 
 _EXAMPLES = {
     "net": "a layer like Sequential(Linear(2, 3), ReLU())",
@@ -24,7 +24,7 @@ _LINK_LAYERS: dict[type, type] = {SoftmaxCrossEntropy: Softmax, SigmoidCrossEntr
 def check_arguments(net: Any, loss: Any, optimizer: Any, dtype: Any, seed: Any, rules: Rules) -> None:
     """Raise a ConfigurationError that names the first argument that is invalid or does not fit the others."""
     for role, value, kind in (("net", net, Layer), ("loss", loss, Loss), ("optimizer", optimizer, Optimizer)):
-        if isinstance(value, type) or not isinstance(value, kind):
+        if not follows(value, kind):
             missing = lacks(value) if role == "net" else ""
             raise ConfigurationError(f"Model: {role} is {value!r}{missing}, expected {_EXAMPLES[role]}")
     _check_ending(net, loss)

@@ -6,7 +6,7 @@ Notation: ``n`` rows, ``...`` the leading axes of a stack of networks (none for 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 from mlpcore.random import Stream
 
@@ -37,7 +37,6 @@ class Training(NamedTuple):
         return self._replace(noise=self.noise[i])
 
 
-@runtime_checkable
 class Layer(Protocol):
     """A frozen configuration with pure functions: hashable, comparable, printable.
 
@@ -73,7 +72,6 @@ class Layer(Protocol):
         """
 
 
-@runtime_checkable
 class Loss(Protocol):
     """A loss of raw scores ``z`` (..., n, outputs), with its link; a row's loss is the sum over its outputs.
 
@@ -107,7 +105,6 @@ class Initializer(Protocol):
 Schedule = Callable[[Array], Array]  # the number of updates done so far (float array) -> learning rate
 
 
-@runtime_checkable
 class Optimizer(Protocol):
     """A published update rule on one flat vector ``(..., P)``; its docstring says which variant it is.
 
@@ -129,6 +126,19 @@ class Optimizer(Protocol):
 
     def update(self, grads: Array, state: Any, params: Array, rate: Array) -> tuple[Array, tuple[Tree, ...]]:
         """``(params, state)`` after one update; ``rate`` is ``(...)``. A pure function: nothing is overwritten."""
+
+
+def missing_members(value: object, protocol: type) -> list[str]:
+    """The methods and properties of a protocol that an object does not have."""
+    return [name for name in vars(protocol) if not name.startswith("_") and not hasattr(value, name)]
+
+
+def follows(value: object, protocol: type) -> bool:
+    """Whether an object that is no class has all methods and properties of a protocol.
+
+    Unlike isinstance, which since Python 3.12 ignores attributes that come from ``__getattr__``.
+    """
+    return not isinstance(value, type) and not missing_members(value, protocol)
 
 
 class Batch(NamedTuple):

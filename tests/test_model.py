@@ -246,3 +246,27 @@ def test_a_copy_goes_on_like_the_model_and_shares_nothing_with_it() -> None:
     assert_same(state_of(model), before)
     model.fit(X, Y, epochs=2, batch_size=5)
     assert_same(state_of(copy), state_of(model))
+
+
+class Passed:
+    """Passes on all that another object has."""
+
+    def __init__(self, other: Any) -> None:
+        self.other = other
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "other":
+            raise AttributeError(name)
+        return getattr(self.other, name)
+
+
+def test_objects_that_pass_on_their_methods_are_layers_losses_and_optimizers() -> None:
+    net = mc.Sequential(Passed(PLAIN.layers[0]), mc.Residual(Passed(mc.Tanh())), *PLAIN.layers[2:])
+    model, other = make(net, Passed(mc.SquaredError()), Passed(mc.Adam(0.01))), make(PLAIN, mc.SquaredError())
+    model.fit(X, Y, epochs=1)
+    other.fit(X, Y, epochs=1)
+    assert model.predict(X).shape == other.predict(X).shape
+    assert max(mc.check_gradients(Passed(mc.SquaredError())).values()) < 1e-6
+    for value in (Passed(mc.Adam(0.01)), mc.SquaredError, None):
+        with pytest.raises(mc.ConfigurationError, match=r"Model: loss is .*, expected a loss like"):
+            make(PLAIN, value or Passed(None))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from mlpcore.gradient_check.points import layer_point, like, loss_point
 from mlpcore.gradient_check.targets import prepared_targets
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Layer, Loss
+from mlpcore.typing import Array, Layer, Loss, follows
 
 DIRECTIONS = 3  # that every leaf must pass
 DRAWS = 60  # of points at most, as those at a kink do not count
@@ -37,7 +38,7 @@ def check_gradients(
     Returns the largest relative error of each leaf. GradientCheckError names the leaf and both numbers; it is also
     raised if gradients do not have the names and shapes of the parameters, or if no smooth point is found.
     """
-    if isinstance(layer_or_loss, type) or not isinstance(layer_or_loss, (Layer, Loss)):
+    if not (follows(layer_or_loss, Layer) or follows(layer_or_loss, Loss)):
         raise ConfigurationError(
             f"check_gradients: {layer_or_loss!r} is neither a layer nor a loss; pass an object such as ReLU()"
         )
@@ -46,18 +47,18 @@ def check_gradients(
             f"check_gradients: x has the shape {tuple(x.shape)}, expected two axes, (rows, columns)"
         )
     stream = Stream(seed, "gradient_check")
-    if isinstance(layer_or_loss, Layer):
+    if follows(layer_or_loss, Layer):
         if target is not None:
             raise ConfigurationError(f"check_gradients: {layer_or_loss!r} is a layer, which takes no target")
-        return _check(layer_or_loss, "", stream, partial(layer_point, layer_or_loss, x))
-    report: dict[str, float] = {}
-    for kind, columns, prepared in prepared_targets(layer_or_loss, x, target, stream.child("target")):
+        return _check(layer_or_loss, "", stream, partial(layer_point, cast(Layer, layer_or_loss), x))
+    loss, report = cast(Loss, layer_or_loss), dict[str, float]()
+    for kind, columns, prepared in prepared_targets(loss, x, target, stream.child("target")):
         weighted = {"": (prepared.shape[0],)}
-        if getattr(layer_or_loss, "entry_weights", False):
+        if getattr(loss, "entry_weights", False):
             weighted[" and weights of its entries"] = tuple(prepared.shape)
         for words, shape in weighted.items():
-            point_at = partial(loss_point, layer_or_loss, x, columns, prepared, shape)
-            errors = _check(layer_or_loss, f", target of {kind}{words}", stream.child(kind), point_at)
+            point_at = partial(loss_point, loss, x, columns, prepared, shape)
+            errors = _check(loss, f", target of {kind}{words}", stream.child(kind), point_at)
             report = {name: max(error, report.get(name, 0.0)) for name, error in errors.items()}
     return report
 

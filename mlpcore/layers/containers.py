@@ -5,7 +5,7 @@ from typing import Any
 from mlpcore.configuration import configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training
+from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training, follows, missing_members
 
 
 class Container:
@@ -46,9 +46,8 @@ def children(layer: Layer) -> tuple[Layer, ...]:
 
 def lacks(value: object) -> str:
     """For an error message: which methods of a layer the value lacks; empty if it has all or none of them."""
-    methods = [name for name in vars(Layer) if not name.startswith("_")]
-    missing = [name for name in methods if not hasattr(value, name)]
-    return f" (it has no {', '.join(missing)})" if 0 < len(missing) < len(methods) else ""
+    missing, all_members = missing_members(value, Layer), missing_members(None, Layer)
+    return f" (it has no {', '.join(missing)})" if 0 < len(missing) < len(all_members) else ""
 
 
 def last_layer(layer: Layer) -> Layer:
@@ -72,7 +71,7 @@ class Sequential(Container):
     def __init__(self, *layers: Layer) -> None:
         object.__setattr__(self, "layers", layers)
         for layer in layers:
-            if not isinstance(layer, Layer) or isinstance(layer, type):
+            if not follows(layer, Layer):
                 raise ConfigurationError(
                     f"Sequential: {layer!r} is not a layer{lacks(layer)}; write Sequential(Linear(2, 3), ReLU())"
                 )
@@ -142,7 +141,7 @@ class Residual(Container):
     layer: Layer
 
     def __post_init__(self) -> None:
-        if not isinstance(self.layer, Layer) or isinstance(self.layer, type):
+        if not follows(self.layer, Layer):
             raise ConfigurationError(
                 f"Residual: {self.layer!r} is not a layer{lacks(self.layer)}; write Residual(Sequential(...))"
             )

@@ -16,7 +16,7 @@ from mlpcore.schedules import CosineDecay, OneCycle, PolynomialDecay
 from mlpcore.sklearn.constraints import ACTIVATIONS, FULL_BATCH, RATES, REGRESSION_LOSSES
 from mlpcore.sklearn.reported import ClippedProbabilities, MeanOverOutputs
 from mlpcore.training.rules import Rules
-from mlpcore.typing import Layer, Loss, Optimizer
+from mlpcore.typing import Layer, Loss, Optimizer, follows
 
 LINK_LOSSES: dict[str, Loss] = {"softmax": SoftmaxCrossEntropy(), "logistic": SigmoidCrossEntropy()}
 _NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm}
@@ -50,7 +50,7 @@ def activations(estimator: Any) -> list[Layer]:
     for activation in _for_each("activation", estimator.activation, hidden_sizes(estimator)):
         if isinstance(activation, str) and activation in ACTIVATIONS:
             layers.append(ACTIVATIONS[activation])
-        elif isinstance(activation, Layer) and not isinstance(activation, type):
+        elif follows(activation, Layer):
             layers.append(activation)
         else:
             names = ", ".join(ACTIVATIONS)
