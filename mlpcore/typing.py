@@ -6,7 +6,7 @@ Notation: ``n`` rows, ``...`` the leading axes of a stack of networks (none for 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mlpcore.random import Stream
 
@@ -37,6 +37,7 @@ class Training(NamedTuple):
         return self._replace(noise=self.noise[i])
 
 
+@runtime_checkable
 class Layer(Protocol):
     """A frozen configuration with pure functions: hashable, comparable, printable.
 
@@ -72,6 +73,7 @@ class Layer(Protocol):
         """
 
 
+@runtime_checkable
 class Loss(Protocol):
     """A loss of raw scores ``z`` (..., n, outputs), with its link; a row's loss is the sum over its outputs.
 
@@ -105,6 +107,7 @@ class Initializer(Protocol):
 Schedule = Callable[[Array], Array]  # the number of updates done so far (float array) -> learning rate
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """A published update rule on one flat vector ``(..., P)``; its docstring says which variant it is.
 
