@@ -11,7 +11,6 @@ import numpy as np
 from mlpcore.arguments import check_arguments, named_metrics
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.calls import alone
 from mlpcore.backends.compilation import CHOICES, C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
@@ -25,12 +24,12 @@ from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
 from mlpcore.summary import summary
+from mlpcore.training.epochs import train
 from mlpcore.training.evaluation import evaluate, validation_rows
 from mlpcore.training.explanations import input_gradient, integrated_gradients
 from mlpcore.training.fits import check_fit, check_fit_callbacks, describe_data_weights, new_fit
 from mlpcore.training.history import History
 from mlpcore.training.ingest import ingest, ingest_rows, output_columns
-from mlpcore.training.interruption import Interruption
 from mlpcore.training.loop import Trainer
 from mlpcore.training.missing import check_missing_targets
 from mlpcore.training.orders import in_order, shuffled
@@ -236,9 +235,7 @@ class Model:
             order = shuffled(self.seed, rows, self.compiled.asked) if arguments.shuffle else in_order(rows)
             about_weights = partial(describe_data_weights, self, data, weights, sample_weight, class_weight)
             fit = new_fit(self, data, weights, order, arguments, held_out, callbacks, checkpoint, resume, about_weights)
-            with Interruption().noted() as interruption:
-                interrupted = alone(fit.calls(interruption))
-            if interrupted:
+            if train(*fit):
                 warnings.warn(
                     f"training was interrupted in epoch {self.trainer.progress.epoch + 1}; the model stands at its "
                     "last whole step, and fit goes on from there",

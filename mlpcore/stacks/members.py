@@ -53,14 +53,14 @@ def ingest_members(
             continue
         of_member = sample_weight if weights is None else weights[i]
         rows = x[i, ...] if own_rows else members[0].data.x if members else x
-        data, row_weights_ = ingest(model.trainer, rows, y, of_member, class_weight, missing_targets)
+        data, weights_of_rows = ingest(model.trainer, rows, y, of_member, class_weight, missing_targets)
         held_out = None
         if validation_data is not None:
             named = {name: model.metrics[name] for name in model.specification.metrics}
             held_out = (
                 alike.held_out if alike else validation_rows(model.trainer, named, validation_data, missing_targets)
             )
-        members.append(MemberData(data, row_weights_, held_out, of_member))
+        members.append(MemberData(data, weights_of_rows, held_out, of_member))
     return members
 
 
