@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mlpcore.losses import GaussianNLL
+from mlpcore.losses.mixture import mean_and_deviation
 from mlpcore.namespace import namespace
-from mlpcore.sklearn.combining import mean_and_deviation, networks
+from mlpcore.sklearn.combining import networks
 from mlpcore.sklearn.points import expected, with_deviation
 from mlpcore.sklearn.unseen import unseen_predictions
 from mlpcore.typing import Array

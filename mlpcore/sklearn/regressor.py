@@ -10,10 +10,11 @@ from sklearn.utils.metaestimators import available_if
 
 from mlpcore.backends.transfer import to_host
 from mlpcore.losses import GaussianNLL, PoissonNLL, Quantile
+from mlpcore.losses.mixture import mean_and_deviation
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import gaps, inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
-from mlpcore.sklearn.combining import mean_and_deviation, networks
+from mlpcore.sklearn.combining import networks
 from mlpcore.sklearn.constraints import REGRESSOR
 from mlpcore.sklearn.intervals import PredictionIntervals
 from mlpcore.sklearn.points import expected, point, with_deviation

@@ -10,7 +10,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.errors import ConfigurationError
 from mlpcore.files.writing import Path
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
-from mlpcore.losses.mixture import mixture, spread
+from mlpcore.losses.mixture import mean_and_deviation, mixture
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
 from mlpcore.onnx import to_onnx
@@ -64,8 +64,10 @@ class Ensemble(Sequence[Model]):
 
         For a GaussianNLL it is that of the mixture: the root of the variance that `predict` gives.
         """
-        variance = spread(self._members(x, batch_size))
-        return namespace(variance).sqrt(variance)
+        members = self._members(x, batch_size)
+        if isinstance(members[0], tuple):
+            members = [(mean, namespace(mean).sqrt(variance)) for mean, variance in members]
+        return mean_and_deviation(members)[1]
 
     def quantiles(self, x: Any, levels: Sequence[float] = (0.05, 0.5, 0.95), batch_size: int | None = None) -> Array:
         """Quantiles (levels, n, outputs) of the members' predictions; of their means for a GaussianNLL.
