@@ -6,7 +6,6 @@ from typing import Any
 
 from array_api_compat import device as device_of
 
-from mlpcore.backends.backend import Backend
 from mlpcore.errors import ConfigurationError
 from mlpcore.files.writing import Path
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
@@ -14,12 +13,12 @@ from mlpcore.losses.mixture import mean_and_deviation, mixture
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
 from mlpcore.onnx import to_onnx
-from mlpcore.stacks.files import load_models, save_models
+from mlpcore.stacks.collection import Models
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
 
-class Ensemble(Sequence[Model]):
+class Ensemble(Models):
     """k trained models whose predictions are averaged, for example the members of a `Stack`: ``mc.Ensemble(stack)``.
 
     The models may differ in everything but the kind of their loss; their predictions must have one shape. For a
@@ -31,26 +30,13 @@ class Ensemble(Sequence[Model]):
     """
 
     def __init__(self, models: Iterable[Model]) -> None:
-        self.models = tuple(models)
-        if not self.models:
-            raise ConfigurationError("Ensemble: there is no model, expected at least one")
+        super().__init__(models)
         for i, model in enumerate(self.models):
-            if not isinstance(model, Model):
-                raise ConfigurationError(
-                    f"Ensemble: member {i} is of type {type(model).__name__}, expected mlpcore.Model"
-                )
             if type(model.loss) is not type(self.models[0].loss):
                 raise ConfigurationError(
                     f"Ensemble: member {i} has the loss {model.loss!r} and member 0 {self.models[0].loss!r}, whose "
                     "predictions do not mean the same"
                 )
-
-    def __len__(self) -> int:
-        return len(self.models)
-
-    def __getitem__(self, i: Any) -> Any:
-        """Member i, or for a slice the ensemble of these members."""
-        return Ensemble(self.models[i]) if isinstance(i, slice) else self.models[i]
 
     def __repr__(self) -> str:
         return f"Ensemble({len(self)} models, {self.models[0].loss!r})"
@@ -105,15 +91,6 @@ class Ensemble(Sequence[Model]):
         else:
             chosen = xp.argmax(members, axis=-1)[..., None] == xp.arange(members.shape[-1], device=device_of(members))
         return xp.mean(xp.astype(chosen, members.dtype), axis=0)
-
-    def save(self, path: Path) -> None:
-        """Write all members to one safetensors file, whole or not at all, as `Model.save` does one."""
-        save_models(path, "ensemble", self.models)
-
-    @classmethod
-    def load(cls, path: Path, backend: str | Backend = "numpy", device: Any = None) -> "Ensemble":
-        """The ensemble that `save` wrote, on any backend; errors as of `mlpcore.load`."""
-        return cls(load_models(path, "ensemble", backend, device))
 
     def to_onnx(self, path: Path | None = None, *, classes: Sequence[Any] | None = None) -> Any:
         """All members and the mean of their predictions as one ONNX model, see `mlpcore.onnx.to_onnx`."""

@@ -2,21 +2,20 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.backend import Backend
 from mlpcore.backends.calls import Calls, side_by_side
 from mlpcore.errors import ConfigurationError, MlpcoreWarning, NonFiniteError, TrainingInterrupted
 from mlpcore.files.writing import Path
 from mlpcore.model import Model
 from mlpcore.stacks.architecture import architecture, first_difference
+from mlpcore.stacks.collection import Models
 from mlpcore.stacks.ensemble import stacked
-from mlpcore.stacks.files import load_models, save_models
 from mlpcore.stacks.members import ingest_members, member_callbacks, member_file, member_orders, member_rows
 from mlpcore.stacks.memory import check_memory
 from mlpcore.training.fits import Fit, check_fit, describe_data_weights, new_fit
@@ -28,7 +27,7 @@ from mlpcore.typing import Tree
 NOT_FINITE = "not finite"  # why a member stopped, in its history
 
 
-class Stack(Sequence[Model]):
+class Stack(Models):
     """k models of one architecture, loss and kind of optimizer, trained side by side.
 
     Members may differ in every number of their configuration: the seed (so in initial weights, row order and masks),
@@ -48,13 +47,9 @@ class Stack(Sequence[Model]):
     """
 
     def __init__(self, models: Iterable[Model]) -> None:
-        self.models = tuple(models)
-        if not self.models:
-            raise ConfigurationError("Stack: there is no model, expected at least one")
+        super().__init__(models)
         seen: set[int] = set()
         for i, model in enumerate(self.models):
-            if not isinstance(model, Model):
-                raise ConfigurationError(f"Stack: member {i} is of type {type(model).__name__}, expected mlpcore.Model")
             if id(model) in seen:
                 raise ConfigurationError(f"Stack: member {i} is the same object as another; use copy.copy(model)")
             seen.add(id(model))
@@ -81,16 +76,6 @@ class Stack(Sequence[Model]):
             else:
                 groups.append((about, [model]))
         return [cls(members) for _, members in groups]
-
-    def __len__(self) -> int:
-        return len(self.models)
-
-    def __getitem__(self, i: Any) -> Any:
-        """Member i, or for a slice the stack of these members."""
-        return Stack(self.models[i]) if isinstance(i, slice) else self.models[i]
-
-    def __iter__(self) -> Iterator[Model]:
-        return iter(self.models)
 
     def __repr__(self) -> str:
         first = self.models[0]
@@ -178,15 +163,6 @@ class Stack(Sequence[Model]):
         """The mean loss and the metrics of every member, as `Model.evaluate` gives them: arrays (k,) by name."""
         values = [model.evaluate(x, y, sample_weight=sample_weight) for model in self.models]
         return {name: np.array([value[name] for value in values]) for name in values[0]}
-
-    def save(self, path: Path) -> None:
-        """Write all members to one safetensors file, whole or not at all, as `Model.save` does one."""
-        save_models(path, "stack", self.models)
-
-    @classmethod
-    def load(cls, path: Path, backend: str | Backend = "numpy", device: Any = None) -> "Stack":
-        """The stack that `save` wrote, on any backend; errors as of `mlpcore.load`."""
-        return cls(load_models(path, "stack", backend, device))
 
 
 def _until_not_finite(fit: Fit, interruption: Interruption) -> Calls[bool]:
