@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,15 @@ def tree_parts(net: Sequential, tree: Params) -> tuple[list[Array], list[Array],
     linear = [leaf for layer, leaf in zip(net.children, tree, strict=True) if isinstance(layer, Linear)]
     other_params = [leaf for layer, leaf in zip(net.children, tree, strict=True) if not isinstance(layer, Linear)]
     return [leaf["weight"] for leaf in linear], [leaf["bias"] for leaf in linear], other_params
+
+
+class _Outputs(NamedTuple):
+    function: Callable[[Loss, Array], Tree]
+    loss: Loss
+    layers: Sequential
+
+    def __call__(self, params: Params, rows: Array) -> Tree:
+        return self.function(self.loss, self.layers.forward(params[: len(self.layers.children)], rows)[0])
 
 
 class Predictor:
@@ -85,10 +94,7 @@ class Predictor:
         key = (function, depth)
         if key not in self._compiled:
             layers = Sequential(*self.net.children[:depth])
-            self._compiled[key] = self.backend.compile.function(
-                lambda params, rows: function(self.loss, layers.forward(params[: len(layers.children)], rows)[0]),
-                self.compilation,
-            )
+            self._compiled[key] = self.backend.compile.function(_Outputs(function, self.loss, layers), self.compilation)
         return self._compiled[key]
 
     def __getstate__(self) -> dict[str, Any]:

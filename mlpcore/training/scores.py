@@ -1,6 +1,7 @@
 """The network in inference: raw scores, predictions, and derivatives of a score by x, a block of rows at a time."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
@@ -12,6 +13,30 @@ Statistics = tuple[Array, ...]  # of `mlpcore.typing.State`
 BLOCK_ROWS = 4096  # the default number of rows in a forward pass
 
 
+class _Score(NamedTuple):
+    net: Layer
+    layout: Layout
+
+    def __call__(self, vector: Array, statistics: Statistics, x: Array) -> Array:
+        return self.net.forward(self.layout.view(vector, statistics), x)[0]
+
+
+class _Prediction(NamedTuple):
+    score: _Score
+    loss: Loss
+
+    def __call__(self, vector: Array, statistics: Statistics, x: Array) -> Tree:
+        return self.loss.predict(self.score(vector, statistics, x))
+
+
+class _InputGradient(NamedTuple):
+    gradient: InputGradient
+    layout: Layout
+
+    def __call__(self, vector: Array, statistics: Statistics, rows: Array) -> Array:
+        return self.gradient(self.layout.view(vector, statistics), rows)
+
+
 class Scores:
     """Compiled functions of the flat vector, the running statistics and rows x (n, columns).
 
@@ -19,21 +44,10 @@ class Scores:
     """
 
     def __init__(self, net: Layer, loss: Loss, layout: Layout, backend: Backend, compilation: Compilation) -> None:
-        def score(vector: Array, statistics: Statistics, x: Array) -> Array:
-            return net.forward(layout.view(vector, statistics), x)[0]
-
-        def predict(vector: Array, statistics: Statistics, x: Array) -> Tree:
-            return loss.predict(score(vector, statistics, x))
-
-        gradient = InputGradient(net)
-
-        def input_gradient(vector: Array, statistics: Statistics, rows: Array) -> Array:
-            return gradient(layout.view(vector, statistics), rows)
-
-        self.backend = backend
+        self.backend, score = backend, _Score(net, layout)
         self.score, self.predict, self.input_gradient = (
             self._in_blocks(backend.compile.function(function, compilation))
-            for function in (score, predict, input_gradient)
+            for function in (score, _Prediction(score, loss), _InputGradient(InputGradient(net), layout))
         )
 
     def _in_blocks(self, function: Callable[[Array, Statistics, Array], Tree]) -> Callable[..., Tree]:

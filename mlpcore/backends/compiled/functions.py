@@ -10,6 +10,7 @@ import numpy as np
 
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
+from mlpcore.backends.compiled.step_cache import cached_trace, function_key
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable, has_rows
 from mlpcore.trees import leaves, tree_map
@@ -159,7 +160,7 @@ def traced_for(
     """The function traced for arguments of these shapes and dtypes, or the exception that says why it cannot be traced.
 
     It is traced for any number of rows, or for the actual one where the function computes with it. ``cache`` holds
-    earlier results. ``words`` are further arguments of `TracedFunction`.
+    earlier results; functions of one configuration share theirs. ``words`` are further arguments of `TracedFunction`.
     """
     with_rows = {i % len(arguments) for i in rows}
     exact = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), arguments)
@@ -171,7 +172,9 @@ def traced_for(
         key = str(shapes)
         if key not in cache:
             try:
-                cache[key] = TracedFunction(function, shapes, **words)
+                about = function_key(function)
+                shared = None if about is None else (about, key, *words.items())
+                cache[key] = cached_trace(shared, lambda shapes=shapes: TracedFunction(function, shapes, **words))
             except MemoryError:
                 raise
             except Exception as error:  # an error of the function itself is raised again by the eager call

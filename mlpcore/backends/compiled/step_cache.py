@@ -1,8 +1,9 @@
-"""A cache of traced steps: a second model of the same configuration in the process is not traced again."""
+"""A cache of traced functions: a second model of the same configuration in the process is not traced again."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from mlpcore.compiler.function import TracedFunction
 from mlpcore.trees import leaves
 from mlpcore.typing import Tree
 
-CACHE_SIZE = 32  # traced steps; the least recently used is dropped. One takes some 100 kB
+CACHE_SIZE = 64  # traced functions; the least recently used is dropped. That of a step takes some 100 kB
 _cache: OrderedDict[Hashable, TracedFunction] = OrderedDict()
 _lock = threading.Lock()
 
@@ -37,8 +38,13 @@ def cached_trace(key: Hashable, trace: Callable[[], TracedFunction]) -> TracedFu
 
 def step_key(step: Any, noise: Tree) -> Hashable:
     """The key of a step; None where there is none, for example with noise, which depends on a seed."""
+    return None if leaves(noise) else function_key(step)
+
+
+def function_key(function: Any) -> Hashable:
+    """The key of a function that is an object of this library with a configuration; None where there is none."""
     try:
-        return None if leaves(noise) else configuration_key(step)
+        return configuration_key(function)
     except Unknown:
         return None
 
@@ -46,14 +52,15 @@ def step_key(step: Any, noise: Tree) -> Hashable:
 def configuration_key(value: Any) -> Hashable:
     """The types and values of an object of this library; objects with equal keys compute the same.
 
-    `Unknown` for arrays, functions and objects of other classes: a user's own layer may depend on anything.
+    `Unknown` for arrays, and for functions and objects that are not of this library: a user's own layer may depend on
+    anything.
     """
     kind = type(value)
     if value is None or kind in (bool, int, str):
         return kind, value
     if kind is float:
         return kind, value.hex()  # the text tells 0.0 from -0.0, and is equal for NaN
-    if isinstance(value, np.dtype):
+    if isinstance(value, np.dtype) or (kind is FunctionType and _ours(value) and value.__closure__ is None):
         return value
     if kind is dict:
         return kind, *((name, configuration_key(item)) for name, item in value.items())
@@ -64,5 +71,5 @@ def configuration_key(value: Any) -> Hashable:
     raise Unknown(f"{kind.__name__} {value!r}")
 
 
-def _ours(kind: type) -> bool:
+def _ours(kind: type | FunctionType) -> bool:
     return kind.__module__.partition(".")[0] == __package__.partition(".")[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mlpcore as mc
-from mlpcore.backends.compiled import steps
+from mlpcore.backends.compiled import functions, steps
 from mlpcore.backends.compiled.step_cache import CACHE_SIZE, Unknown, _cache, cached_trace, configuration_key
 from mlpcore.trees import leaves
 
@@ -18,14 +18,16 @@ NET = mc.Sequential(mc.Linear(3, 4), mc.Tanh(), mc.Linear(4, 2))
 
 @pytest.fixture
 def traces(monkeypatch):
-    """A list that grows by one for every step that is traced."""
-    made, original = [], steps.TracedFunction
+    """A list that grows by one for everything that is traced."""
+    made = []
 
-    def counted(*arguments, **words):
-        made.append(arguments)
-        return original(*arguments, **words)
+    class Counted(steps.TracedFunction):
+        def __init__(self, *arguments, **words):
+            made.append(arguments)
+            super().__init__(*arguments, **words)
 
-    monkeypatch.setattr(steps, "TracedFunction", counted)
+    for module in (steps, functions):
+        monkeypatch.setattr(module, "TracedFunction", Counted)
     _cache.clear()
     yield made
     _cache.clear()
@@ -85,7 +87,15 @@ class Scaled(mc.Tanh):
         return y * FACTOR, cache
 
 
+class OwnLoss(mc.SquaredError):
+    """A user's loss, which does so too."""
+
+    def predict(self, z):
+        return FACTOR * z
+
+
 FACTOR = 1.0
+LARGER = mc.Sequential(mc.Linear(3, 5), mc.Tanh(), mc.Linear(5, 2))
 
 
 def test_a_users_layer_is_traced_for_every_model(traces, monkeypatch):
@@ -93,6 +103,22 @@ def test_a_users_layer_is_traced_for_every_model(traces, monkeypatch):
     before = trained(net)
     monkeypatch.setitem(globals(), "FACTOR", 3.0)
     assert not np.array_equal(trained(net), before)
+
+
+def test_predictions_of_equal_configurations_are_traced_once(traces):
+    one, other, larger = (mc.Model(net, mc.SoftmaxCrossEntropy(), seed=1, compile=True) for net in (NET, NET, LARGER))
+    expected = one.predict(X), larger.predict(X)
+    count = len(traces)
+    np.testing.assert_array_equal(other.predict(X), expected[0])
+    assert len(traces) == count > 0
+    assert expected[1].shape == expected[0].shape and not np.array_equal(expected[0], expected[1])
+
+
+def test_a_users_loss_is_traced_for_the_predictions_of_every_model(traces, monkeypatch):
+    models = [mc.Model(NET, OwnLoss(), compile=True) for _ in range(2)]
+    before = models[0].predict(X)
+    monkeypatch.setitem(globals(), "FACTOR", 3.0)
+    np.testing.assert_array_equal(models[1].predict(X), 3 * before)
 
 
 @pytest.mark.parametrize("one, other", [(0.0, -0.0), (1, 1.0), (1, True), ((1,), (1.0,)), ({"a": 1}, {"b": 1})])
