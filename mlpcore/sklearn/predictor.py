@@ -1,8 +1,8 @@
 """The network of a fitted estimator on a backend: predicts in blocks of rows, and is pickled without its device."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +40,8 @@ def tree_parts(net: Sequential, tree: Params) -> tuple[list[Array], list[Array],
     return [leaf["weight"] for leaf in linear], [leaf["bias"] for leaf in linear], other_params
 
 
-class _Outputs(NamedTuple):
+@dataclass(frozen=True)
+class _Outputs:
     function: Callable[[Loss, Array], Tree]
     loss: Loss
     layers: Sequential

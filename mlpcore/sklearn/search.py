@@ -1,25 +1,36 @@
 """StackedSearchCV: scikit-learn's searches for arguments, with all fits of all folds side by side in one process."""
 
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs, parallel_config
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
-from sklearn.utils._param_validation import Interval
+from sklearn import get_config
+from sklearn.base import clone
+from sklearn.model_selection import (
+    GridSearchCV,
+    ParameterGrid,
+    ParameterSampler,
+    RandomizedSearchCV,
+    cross_val_predict,
+)
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from mlpcore.backends import get_backend
-from mlpcore.backends.backend import Backend
 from mlpcore.backends.transfer import library_of
-from mlpcore.sklearn.base import BaseMLP
+from mlpcore.sklearn.grids import backends_of, backends_of_grid, listed
+from mlpcore.sklearn.halving import best_of_last_stage, check_constant_splits, halve
 
 HOST = "numpy"
 CONSTRAINTS = {
     **GridSearchCV._parameter_constraints,
     "n_iter": [Interval(Integral, 1, None, closed="left"), None],
+    "halving": [Interval(Integral, 2, None, closed="left"), None],
+    "out_of_fold": [StrOptions({"predict", "predict_proba", "predict_log_proba"}), None],
     "random_state": ["random_state"],
 }
 
@@ -39,7 +50,16 @@ class StackedSearchCV(GridSearchCV):
     param_grid: A dict of argument name to a list of values, or a list of such dicts. With ``n_iter``, distributions may
         take the place of lists: objects with a method ``rvs``, such as those of `scipy.stats`.
     n_iter: The number of candidates that are drawn from ``param_grid``; None for all its combinations.
-    scoring, refit, cv, verbose, pre_dispatch, error_score, return_train_score: As in scikit-learn.
+    halving: A number, such as 3, for successive halving: all candidates train for few epochs, and that part of them
+        with the best scores goes on to a stage of as many times the epochs, up to ``max_iter`` of the estimator. The
+        fits of a stage start anew, as in scikit-learn's `HalvingGridSearchCV`; ``cv_results_`` has the rows of all
+        stages, with their number under ``iter`` and ``max_iter`` under ``n_resources``. The best candidate is one of
+        the last stage. None: all candidates train for ``max_iter`` epochs.
+    out_of_fold: "predict", "predict_proba" or "predict_log_proba": the attribute ``out_of_fold_prediction_`` then has
+        what this method of the best candidate returns for every row when trained on the folds without it, as
+        scikit-learn's `cross_val_predict`. The splits must hold out each row once. It takes a fit more for each split.
+    scoring, refit, cv, verbose, pre_dispatch, error_score, return_train_score: As in scikit-learn. With ``halving`` or
+        ``out_of_fold``, which need the same splits twice, a ``cv`` that shuffles needs an integer as random_state.
     n_jobs: The number of threads; None for as many as the cores (``MLPCORE_NUM_THREADS``), 1 for one fit after the
         other, each with all threads. A surrounding `joblib.parallel_config` is not heeded.
     random_state: The seed, or a `RandomState`, with which candidates are drawn where there is ``n_iter``.
@@ -74,6 +94,8 @@ class StackedSearchCV(GridSearchCV):
         param_grid,
         *,
         n_iter=None,
+        halving=None,
+        out_of_fold=None,
         scoring=None,
         n_jobs=None,
         refit=True,
@@ -97,6 +119,8 @@ class StackedSearchCV(GridSearchCV):
             return_train_score=return_train_score,
         )
         self.n_iter = n_iter
+        self.halving = halving
+        self.out_of_fold = out_of_fold
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> "StackedSearchCV":
@@ -109,8 +133,26 @@ class StackedSearchCV(GridSearchCV):
         ValueError for arguments that cannot be used, and where all fits fail. A fit that fails gets ``error_score`` and
         causes a `FitFailedWarning`; with ``error_score="raise"`` its error is raised.
         """
+        for name in ("halving", "out_of_fold"):
+            if getattr(self, name) is not None:
+                check_constant_splits(self.cv, name)
         with parallel_config(**self._threads(X)):
-            return super().fit(X, y, **params)
+            super().fit(X, y, **params)
+            self.__dict__.pop("out_of_fold_prediction_", None)
+            if self.out_of_fold is not None:
+                self.out_of_fold_prediction_ = self._out_of_fold(X, y, params)
+        return self
+
+    def _out_of_fold(self, X: Any, y: Any, params: dict[str, Any]) -> np.ndarray:
+        """The predictions of the best candidate for every row by the fit of the split that holds it out."""
+        if not hasattr(self, "best_params_"):
+            raise ValueError("StackedSearchCV: out_of_fold needs a best candidate; with several metrics, set refit")
+        best, groups = clone(self.estimator).set_params(**clone(self.best_params_, safe=False)), None
+        if not get_config()["enable_metadata_routing"]:
+            groups = params.pop("groups", None)
+        words = {"cv": self.cv, "n_jobs": self.n_jobs, "pre_dispatch": self.pre_dispatch, "method": self.out_of_fold}
+        with self._one_thread():
+            return cross_val_predict(best, X, y, groups=groups, params=params, **words)
 
     @property
     def param_distributions(self) -> Any:
@@ -119,17 +161,37 @@ class StackedSearchCV(GridSearchCV):
 
     def _run_search(self, evaluate_candidates: Any, *, callback_ctx: Any = None) -> None:
         self._check_distributions()
-        search = GridSearchCV if self.n_iter is None else RandomizedSearchCV
-        extra = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # scikit-learn 1.9 and later
+        with self._one_thread():
+            if self.halving is not None:
+                candidates = [*(ParameterGrid(self.param_grid) if self.n_iter is None else self._drawn())]
+                metric = f"mean_test_{self.refit if isinstance(self.refit, str) else 'score'}"
+                halve(candidates, self.estimator, self.halving, metric, evaluate_candidates)
+            else:
+                search = GridSearchCV if self.n_iter is None else RandomizedSearchCV
+                extra = {} if callback_ctx is None else {"callback_ctx": callback_ctx}  # scikit-learn 1.9 and later
+                search._run_search(self, evaluate_candidates, **extra)
+
+    def _drawn(self) -> ParameterSampler:
+        """The candidates, drawn from the distributions."""
+        return ParameterSampler(self.param_grid, self.n_iter, random_state=self.random_state)
+
+    def _select_best_index(self, refit: Any, refit_metric: str, results: dict[str, Any]) -> int:
+        """The best candidate, of the last stage where there are several; a ``refit`` function sees all stages."""
+        select = partial(GridSearchCV._select_best_index, refit, refit_metric)
+        return select(results) if self.halving is None or callable(refit) else best_of_last_stage(results, select)
+
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """The context of fits on several threads: compiled code uses one each."""
         several = effective_n_jobs(self.n_jobs) > 1
         # scikit-learn sets Python's warning filters in every thread. They are the process's, so that threads may leave
         # those of another behind.
         with get_backend(HOST).compile.one_thread() if several else nullcontext(), warnings.catch_warnings():
-            search._run_search(self, evaluate_candidates, **extra)
+            yield
 
     def _check_distributions(self) -> None:
         """ValueError for a distribution without ``n_iter``."""
-        for grid in _listed(self.param_grid) if self.n_iter is None else ():
+        for grid in listed(self.param_grid) if self.n_iter is None else ():
             for name, values in grid.items() if isinstance(grid, dict) else ():
                 if hasattr(values, "rvs"):
                     raise ValueError(
@@ -139,38 +201,7 @@ class StackedSearchCV(GridSearchCV):
 
     def _threads(self, X: Any) -> dict[str, Any]:
         """The arguments of `joblib.parallel_config`."""
-        names = {*_backends(self.estimator), *_backends_of(self.param_grid)} - {"auto"}
+        names = {*backends_of(self.estimator), *backends_of_grid(self.param_grid)} - {"auto"}
         if names <= {HOST} and library_of(X) in (None, HOST):
             return {"backend": "threading", "n_jobs": get_backend(HOST).compile.threads()}
         return {"backend": "sequential"}
-
-
-def _listed(param_grid: Any) -> list[Any]:
-    """The dicts of a grid; none of another object, which scikit-learn refuses."""
-    return [param_grid] if isinstance(param_grid, dict) else param_grid if isinstance(param_grid, list) else []
-
-
-def _backends_of(param_grid: Any) -> Iterator[str]:
-    """Yield the backends that the values of a grid name."""
-    for grid in _listed(param_grid):
-        for name, values in grid.items() if isinstance(grid, dict) else ():
-            listed = values if isinstance(values, Iterable) and not isinstance(values, str) else ()
-            for value in listed:
-                if name.rpartition("__")[2] == "backend":
-                    yield from _named(value)
-                yield from _backends(value)
-
-
-def _backends(estimator: Any) -> Iterator[str]:
-    """Yield the backends of the estimators of this library in ``estimator``."""
-    if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
-        return
-    for part in (estimator, *estimator.get_params(deep=True).values()):
-        if isinstance(part, BaseMLP):
-            yield from _named(part.backend)
-
-
-def _named(backend: Any) -> Iterator[str]:
-    """Yield the name of a backend; nothing for another object, which the estimator refuses."""
-    if isinstance(backend, (str, Backend)):
-        yield backend if isinstance(backend, str) else backend.name

@@ -1,7 +1,7 @@
 """The network in inference: raw scores, predictions, and derivatives of a score by x, a block of rows at a time."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import Compilation
@@ -13,7 +13,8 @@ Statistics = tuple[Array, ...]  # of `mlpcore.typing.State`
 BLOCK_ROWS = 4096  # the default number of rows in a forward pass
 
 
-class _Score(NamedTuple):
+@dataclass(frozen=True)
+class _Score:
     net: Layer
     layout: Layout
 
@@ -21,7 +22,8 @@ class _Score(NamedTuple):
         return self.net.forward(self.layout.view(vector, statistics), x)[0]
 
 
-class _Prediction(NamedTuple):
+@dataclass(frozen=True)
+class _Prediction:
     score: _Score
     loss: Loss
 
@@ -29,7 +31,8 @@ class _Prediction(NamedTuple):
         return self.loss.predict(self.score(vector, statistics, x))
 
 
-class _InputGradient(NamedTuple):
+@dataclass(frozen=True)
+class _InputGradient:
     gradient: InputGradient
     layout: Layout
 

@@ -226,7 +226,7 @@ def test_clone_pickle_and_arguments() -> None:
     search = StackedSearchCV(classifier(), {"alpha": ALPHAS}, n_iter=3, cv=3, random_state=1)
     assert search.get_params(deep=False).keys() == {
         *GridSearchCV(classifier(), {}).get_params(deep=False),
-        *("n_iter", "random_state"),
+        *("n_iter", "random_state", "halving", "out_of_fold"),
     }
     fresh = clone(search).set_params(estimator__alpha=0.5, n_iter=None)
     assert fresh.get_params()["estimator__alpha"] == 0.5 and search.get_params()["estimator__alpha"] == 1e-4

@@ -4,6 +4,7 @@ import operator
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ def traced_for(
             try:
                 about = function_key(function)
                 shared = None if about is None else (about, key, *words.items())
-                cache[key] = cached_trace(shared, lambda shapes=shapes: TracedFunction(function, shapes, **words))
+                cache[key] = cached_trace(shared, partial(TracedFunction, function, shapes, **words))
             except MemoryError:
                 raise
             except Exception as error:  # an error of the function itself is raised again by the eager call
