@@ -385,6 +385,23 @@ def test_a_model_on_streaming_rows_has_the_same_bits(place: str, monkeypatch: py
 
 
 @pytest.mark.parametrize("place", PLACES)
+def test_a_stack_on_streaming_rows_has_the_same_bits(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    resident, streaming_ = both(place, monkeypatch, 5)
+    streaming_ = with_extras(streaming_, free_memory=lambda: 1 << 30)  # enough for the members, not for the data
+    monkeypatch.setattr(streaming, "DATA_FRACTION", 0.0)
+    stacks = [
+        mc.Stack([make(NET, backend=backend, seed=seed, optimizer=mc.Adam(0.01 + 0.01 * seed)) for seed in range(3)])
+        for backend in (with_extras(resident, free_memory=lambda: None), streaming_)
+    ]
+    words: dict[str, Any] = {"rows": [np.arange(20), np.arange(2, ROWS), np.arange(ROWS)], "validation_data": (X, Y)}
+    fits = [list(map(untimed, stack.fit(X, Y, epochs=3, batch_size=5, **words))) for stack in stacks]
+    assert fits[0] == fits[1]
+    for one, other in zip(*stacks, strict=True):
+        assert_same(state_of(other), state_of(one))
+    np.testing.assert_array_equal(stacks[1].predict(X), stacks[0].predict(X))
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_labels_weights_and_metrics_stream_too(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backends = both(place, monkeypatch, 4)
     weights = 0.5 + Stream(4).uniform((ROWS,))

@@ -2,6 +2,7 @@
 
 import copy
 import signal
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -340,6 +341,26 @@ def test_memory_is_checked_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- predictions, checkpoints, files
+
+
+def test_rows_in_a_file_are_read_where_they_lie(tmp_path: Any) -> None:
+    """A table that is larger than memory is no array of the stack; it trains as one in memory, bit for bit."""
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", random.normal(size=(200_000, 20)).astype(np.float32))
+    x, y = np.load(tmp_path / "x.npy", mmap_mode="r"), random.normal(size=(200_000, 1)).astype(np.float32)
+    net = mc.Sequential(mc.Linear(20, 4), mc.Tanh(), mc.Linear(4, 1))
+    words: dict[str, Any] = {"epochs": 1, "batch_size": 2000, "rows": [np.arange(100_000), np.arange(50_000, 200_000)]}
+    tracemalloc.start()
+    try:
+        stack = mc.Stack(seeded(2, net, dtype="float32"))
+        stack.fit(x, y, **words)
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes
+    finally:
+        tracemalloc.stop()
+    in_memory = mc.Stack(seeded(2, net, dtype="float32"))
+    in_memory.fit(np.array(x), y, **words)
+    for one, other in zip(stack, in_memory, strict=True):
+        assert_same(state_of(one), state_of(other))
 
 
 def test_predictions_and_evaluation_are_those_of_the_members() -> None:
