@@ -4,6 +4,7 @@ from mlpcore.losses.crossentropy import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.losses.likelihood import GaussianNLL, PoissonNLL
 from mlpcore.losses.quantile import Quantile
 from mlpcore.losses.regression import AbsoluteError, HalfSquaredError, Huber, SquaredError
+from mlpcore.losses.standardized import StandardizedTarget
 
 __all__ = [
     "HalfSquaredError",
@@ -15,5 +16,6 @@ __all__ = [
     "GaussianNLL",
     "SigmoidCrossEntropy",
     "SoftmaxCrossEntropy",
+    "StandardizedTarget",
 ]
 LOSSES = tuple(globals()[name] for name in __all__)

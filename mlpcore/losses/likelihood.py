@@ -100,6 +100,16 @@ class GaussianNLL:
         mean, log_variance = _halves(z)
         return mean, namespace(z).exp(log_variance)
 
+    def deviation(self, z: Array) -> Array:
+        """The standard deviation ``exp(s / 2)``, which may be finite where the variance overflows."""
+        return namespace(z).exp(0.5 * _halves(z)[1])
+
+    def in_units(self, z: Array, mean: Array, scale: Array) -> Array:
+        """Scores of targets ``mean + scale t``, for scores z of targets t."""
+        xp = namespace(z)
+        m, log_variance = _halves(z)
+        return xp.concat([mean + scale * m, 2 * xp.log(scale) + log_variance], axis=-1)
+
 
 def _halves(z: Array) -> tuple[Array, Array]:
     """The first and the second half of the columns."""

@@ -74,6 +74,12 @@ class Quantile:
         xp = namespace(z)
         return xp.reshape(xp.sort(self._by_target(z), axis=-1), z.shape)
 
+    def in_units(self, z: Array, mean: Array, scale: Array) -> Array:
+        """Scores of targets ``mean + scale t``, for scores z of targets t."""
+        xp = namespace(z)
+        values = xp.expand_dims(mean, axis=-1) + xp.expand_dims(scale, axis=-1) * self._by_target(z)
+        return xp.reshape(values, z.shape)
+
     def _by_target(self, z: Array) -> Array:
         """(..., n, targets * q) -> (..., n, targets, q)."""
         levels = len(self.quantiles)

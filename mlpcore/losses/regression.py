@@ -7,8 +7,16 @@ from mlpcore.numerics import sign
 from mlpcore.typing import Array
 
 
+class _Value(ElementwiseLoss):
+    """Abstract: a score is a value of the target."""
+
+    def in_units(self, z: Array, mean: Array, scale: Array) -> Array:
+        """Scores of targets ``mean + scale t``, for scores z of targets t."""
+        return mean + scale * z
+
+
 @configuration
-class HalfSquaredError(ElementwiseLoss):
+class HalfSquaredError(_Value):
     """Half the squared distance: ``loss = sum_j (z_j - t_j)^2 / 2``, ``dz = z - t``.
 
     z (..., n, c), target (n, c) real, or (n,) for one column. The prediction is z, an estimate of the mean of t.
@@ -22,7 +30,7 @@ class HalfSquaredError(ElementwiseLoss):
 
 
 @configuration
-class SquaredError(ElementwiseLoss):
+class SquaredError(_Value):
     """The squared distance: ``loss = sum_j (z_j - t_j)^2``, ``dz = 2 (z - t)``.
 
     z (..., n, c), target (n, c) real, or (n,) for one column. Its mean over rows and columns is called the mean
@@ -36,7 +44,7 @@ class SquaredError(ElementwiseLoss):
 
 
 @configuration
-class AbsoluteError(ElementwiseLoss):
+class AbsoluteError(_Value):
     """The absolute distance: ``loss = sum_j |z_j - t_j|``, ``dz = sign(z - t)``, which is 0 at the kink z = t.
 
     z (..., n, c), target (n, c) real, or (n,) for one column. The prediction is z, an estimate of the median of t.
@@ -49,7 +57,7 @@ class AbsoluteError(ElementwiseLoss):
 
 
 @configuration
-class Huber(ElementwiseLoss):
+class Huber(_Value):
     """Half the squared distance up to ``delta``, linear beyond, with a continuous derivative.
 
     With r = z - t::

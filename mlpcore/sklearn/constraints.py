@@ -88,4 +88,5 @@ CLASSIFIER: dict[str, Any] = COMMON | {"class_weight": [StrOptions({"balanced"})
 REGRESSOR: dict[str, Any] = COMMON | {
     "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss],
     "missing_targets": [StrOptions(set(CHOICES))],
+    "standardize_target": ["boolean"],
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from mlpcore.losses import GaussianNLL
 from mlpcore.losses.mixture import mean_and_deviation
+from mlpcore.losses.standardized import original
 from mlpcore.namespace import namespace
 from mlpcore.sklearn.combining import networks
 from mlpcore.sklearn.points import expected, with_deviation
@@ -93,7 +94,7 @@ def _method(method: Any, held_out: bool, loss: Any) -> str:
     """The method to use; ValueError where it is unknown or the fit does not allow it."""
     if method not in METHODS:
         raise ValueError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
-    gaussian = isinstance(loss, GaussianNLL)
+    gaussian = isinstance(original(loss), GaussianNLL)
     allowed = {"conformal": held_out, "gaussian": gaussian, "auto": held_out or gaussian}
     if not allowed[method]:
         needs = {

@@ -11,13 +11,14 @@ from sklearn.utils.metaestimators import available_if
 from mlpcore.backends.transfer import to_host
 from mlpcore.losses import GaussianNLL, PoissonNLL, Quantile
 from mlpcore.losses.mixture import mean_and_deviation
+from mlpcore.losses.standardized import StandardizedTarget, original
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import gaps, inputs
 from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
 from mlpcore.sklearn.combining import networks
 from mlpcore.sklearn.constraints import REGRESSOR
 from mlpcore.sklearn.intervals import PredictionIntervals
-from mlpcore.sklearn.points import expected, point, with_deviation
+from mlpcore.sklearn.points import expected, point, standardized, with_deviation
 from mlpcore.sklearn.problem import Problem
 from mlpcore.sklearn.translation import regression_loss
 from mlpcore.training.missing import check_missing_targets
@@ -34,6 +35,10 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
     loss: "squared_error" or "poisson" (half the deviance) as in scikit-learn; also "absolute_error", "huber",
         "quantile" (levels 0.1, 0.5 and 0.9), "gaussian" (mean and variance), or a loss of mlpcore such as
         ``Quantile((0.05, 0.95))``.
+    standardize_target: True trains on targets with mean 0 and standard deviation 1 in each column, so that prices in
+        thousands are learnt as fast as shares. Predictions are in the units of y; ``loss_curve_``, ``alpha`` and the
+        delta of "huber" refer to the standardized target. Later fits that continue this one keep its mean and
+        deviation. Not for "poisson", whose targets are counts.
     missing_targets: "error" refuses missing entries of y (NaN, None, pandas' NA); "skip" leaves them out of fits and
         scores.
 
@@ -47,7 +52,6 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
     """
 
     _parameter_constraints: dict = REGRESSOR
-    missing_targets = "error"  # of estimators pickled before there was the argument
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
         dtype=None,
         compile="auto",
         missing_targets="error",
+        standardize_target=False,
         dropout=0.0,
         normalization=None,
         weight_decay=None,
@@ -160,7 +165,7 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
         Only estimators with a quantile loss have this method.
         """
         quantiles = self._outputs(X, _predicted, "predict_quantiles")
-        levels = len(self._predictor.loss.quantiles)
+        levels = len(original(self._predictor.loss).quantiles)  # type: ignore[attr-defined]  # a Quantile
         shape = (quantiles.shape[0], levels) if self.n_outputs_ == 1 else (quantiles.shape[0], self.n_outputs_, levels)
         return namespace(quantiles).reshape(quantiles, shape)
 
@@ -191,7 +196,22 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
         columns = target.shape[1]
         if observed is not None:
             weights = observed_weights(np.ones(x.shape[0]) if weights is None else weights, observed, "float64")
+        if training is not None:
+            loss = training.loss
+        elif self.standardize_target:
+            loss = self._standardized(loss, target, weights, first)
         return Problem(x, target, weights, gaps.with_gaps(y, observed), loss, columns, {}, columns)
+
+    def _standardized(self, loss: Loss, target: np.ndarray, weights: np.ndarray | None, first: bool) -> Loss:
+        """The loss in units of the target's deviation, in a fit that continues another in those of that fit."""
+        if not hasattr(loss, "in_units"):
+            raise ValueError(
+                f"standardize_target=True needs a loss whose predictions are values of y, got loss={self.loss!r}"
+            )
+        earlier = None if first else networks(self)[0]._predictor.loss
+        if isinstance(earlier, StandardizedTarget):
+            return StandardizedTarget(loss, earlier.mean, earlier.scale)
+        return standardized(loss, target, weights)
 
     def _link(self) -> str:
         return "exp" if isinstance(regression_loss(self.loss), PoissonNLL) else "identity"
@@ -217,7 +237,7 @@ def _r2(predicted: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
 
 def _loss_of(estimator: MLPRegressor) -> Loss:
     """The loss of the last fit, or before a fit that of the arguments."""
-    return estimator._predictor.loss if hasattr(estimator, "_predictor") else regression_loss(estimator.loss)
+    return original(estimator._predictor.loss if hasattr(estimator, "_predictor") else regression_loss(estimator.loss))
 
 
 def _predicted(loss: Loss, z: Array) -> Tree:

@@ -10,6 +10,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.files.writing import Path
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.losses.mixture import mean_and_deviation, mixture
+from mlpcore.losses.standardized import original
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
 from mlpcore.onnx import to_onnx
@@ -32,7 +33,7 @@ class Ensemble(Models):
     def __init__(self, models: Iterable[Model]) -> None:
         super().__init__(models)
         for i, model in enumerate(self.models):
-            if type(model.loss) is not type(self.models[0].loss):
+            if type(original(model.loss)) is not type(original(self.models[0].loss)):
                 raise ConfigurationError(
                     f"Ensemble: member {i} has the loss {model.loss!r} and member 0 {self.models[0].loss!r}, whose "
                     "predictions do not mean the same"

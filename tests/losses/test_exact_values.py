@@ -29,6 +29,7 @@ from mlpcore.losses import (
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     SquaredError,
+    StandardizedTarget,
 )
 
 REAL = [[0.0], [1.0], [-3.5], [1e4]]
@@ -43,6 +44,7 @@ EXTREMES = [  # loss, columns of z, targets (float columns, or labels), exact va
     (PoissonNLL(), 1, [[0.0], [1.0], [2.5], [1e4]], exact_poisson),
     (PoissonNLL("deviance"), 1, [[0.0], [1.0], [2.5], [1e4]], exact_poisson),
     (GaussianNLL(), 2, [*REAL, [20.0], [-100.0]], exact_gaussian),
+    (StandardizedTarget(HalfSquaredError(), (1.0,), (4.0,)), 1, REAL, exact_half_squared),
     (SigmoidCrossEntropy(), 1, SHARES, exact_sigmoid),
     (SigmoidCrossEntropy(), 2, [[0.0, 1.0], [1.0, 0.25]], exact_sigmoid),
     (SoftmaxCrossEntropy(), 2, [0, 1, [0.25, 0.75]], exact_softmax),

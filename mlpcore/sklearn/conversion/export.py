@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mlpcore.files.writing import Path
 from mlpcore.losses import GaussianNLL, Quantile
+from mlpcore.losses.standardized import original
 from mlpcore.onnx import network_to_onnx
 from mlpcore.onnx import to_onnx as model_to_onnx
 from mlpcore.sklearn.conversion.shared import copies
@@ -50,8 +51,8 @@ def to_onnx(estimator: Any, path: Path | None = None) -> Any:
 def _regressed(loss: Loss, prediction: Tree) -> dict[str, Array]:
     """The outputs of a regressor by name, from the prediction of its loss."""
     outputs = {"variable": point(loss, prediction)}
-    if isinstance(loss, GaussianNLL):
+    if isinstance(original(loss), GaussianNLL):
         outputs["variance"] = prediction[1]
-    if isinstance(loss, Quantile):
+    if isinstance(original(loss), Quantile):
         outputs["quantiles"] = prediction
     return outputs

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mlpcore.errors import ConfigurationError, MlpcoreWarning
 from mlpcore.layers import BatchNorm, Dropout, Identity, LayerNorm, Linear, ReLU, RMSNorm, Sigmoid, Tanh
+from mlpcore.losses import StandardizedTarget
 from mlpcore.optimizers import SGD, Adam
 from mlpcore.sklearn.combining import is_ensemble
 from mlpcore.sklearn.constraints import FULL_BATCH, RATES
@@ -47,6 +48,10 @@ def to_sklearn(estimator: Any) -> Any:
     converted = kind(**_their_arguments(estimator, kind))
     take_over(estimator, converted)
     converted.coefs_, converted.intercepts_ = copies(estimator.coefs_), copies(estimator.intercepts_)
+    if isinstance(loss := estimator._predictor.loss, StandardizedTarget):  # the last layer gives the units of y
+        converted.coefs_[-1] *= np.asarray(loss.scale, converted.coefs_[-1].dtype)
+        converted.intercepts_[-1] *= np.asarray(loss.scale, converted.intercepts_[-1].dtype)
+        converted.intercepts_[-1] += np.asarray(loss.mean, converted.intercepts_[-1].dtype)
     if is_classifier(estimator):
         converted._label_binarizer = _binarizer(estimator._labels)
         converted.classes_ = converted._label_binarizer.classes_
@@ -63,6 +68,7 @@ def to_sklearn(estimator: Any) -> Any:
     if (
         warm_start is not None
         and warm_start.model is not None
+        and not isinstance(loss, StandardizedTarget)
         and type(warm_start.model.optimizer) is _OPTIMIZERS[converted.solver]
     ):
         converted._optimizer = _their_optimizer(converted, warm_start)
@@ -134,6 +140,7 @@ def _only_ours(estimator: Any) -> dict[str, Any]:
     """The arguments that scikit-learn lacks and that change training; a false value has no effect."""
     return {
         "class_weight": getattr(estimator, "class_weight", None),
+        "standardize_target": getattr(estimator, "standardize_target", False),
         "missing_targets": "skip" if getattr(estimator, "missing_targets", "error") == "skip" else None,
         "dropout": estimator.dropout if np.any(estimator.dropout) else 0,
         "weight_decay": estimator.weight_decay,
