@@ -1,5 +1,7 @@
 """Checks X, y and sample weights as scikit-learn does, and chooses the backend and dtype of a fit."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.namespace import namespace
 from mlpcore.sklearn.casts import host_target, is_foreign, of_numbers
+from mlpcore.training import frames
 from mlpcore.training.ingest import ingest_rows
 from mlpcore.typing import Array
 
@@ -58,17 +61,18 @@ def training_rows(estimator: Any, X: Any, y: Any, *, numeric: bool, reset: bool)
         y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype="numeric" if numeric else None, input_name="y")
         check_consistent_length(x, y)
     else:
-        x, y = validate_data(
-            estimator,
-            of_numbers("X", X),
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=numeric,
-            dtype=FLOATS,
-            order="C",
-            reset=reset,
-        )
+        with _naming_columns(X):
+            x, y = validate_data(
+                estimator,
+                of_numbers("X", X),
+                y,
+                accept_sparse=["csr", "csc"],
+                multi_output=True,
+                y_numeric=numeric,
+                dtype=FLOATS,
+                order="C",
+                reset=reset,
+            )
         x = x.tocsr() if issparse(x) else x
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y.toarray() if issparse(y) else y, warn=True)
@@ -81,8 +85,30 @@ def rows(estimator: Any, X: Any) -> Any:
         return X
     if is_foreign(X):
         return foreign_rows(estimator, X, reset=False)
-    x = validate_data(estimator, of_numbers("X", X), accept_sparse=["csr", "csc"], dtype=FLOATS, reset=False)
+    with _naming_columns(X):
+        x = validate_data(estimator, of_numbers("X", X), accept_sparse=["csr", "csc"], dtype=FLOATS, reset=False)
     return x.tocsr() if issparse(x) else x
+
+
+@contextmanager
+def _naming_columns(X: Any) -> Iterator[None]:
+    """A context in which scikit-learn's error for NaN or infinity in X also names the columns, and says what to do."""
+    try:
+        yield
+    except ValueError as error:
+        kind, bad = ("infinity", np.isinf) if "infinity" in str(error) else ("NaN", np.isnan)
+        if not str(error).startswith("Input X contains") or issparse(X):
+            raise
+        table = frames.readable("X", X)
+        columns = np.flatnonzero(bad(np.asarray(table).astype(np.float64)).any(axis=0))
+        if not columns.size:  # numbers too large for their dtype
+            raise
+        titles = [repr(title) for title, _ in frames.columns_of(table)] or range(np.shape(table)[1])
+        names = frames.listed([str(titles[i]) for i in columns])
+        raise ValueError(
+            f"Input X contains {kind} in column {names}; drop these rows, or fill the gaps first, for example with "
+            "sklearn.impute.SimpleImputer(add_indicator=True) in a pipeline"
+        ) from error
 
 
 def _is_plain(estimator: Any, X: np.ndarray) -> bool:

@@ -16,6 +16,7 @@ from optional import optional
 sklearn = optional("sklearn")
 
 import scipy.sparse as sp  # noqa: E402
+from sklearn.base import clone  # noqa: E402
 from sklearn.preprocessing import LabelBinarizer  # noqa: E402
 
 import mlpcore  # noqa: E402
@@ -287,3 +288,26 @@ def test_many_rows_are_those_of_few(count: int) -> None:
         for rows in (many, sp.csr_matrix(many), many.astype("float32")):
             tolerance = 1e-12 if rows.dtype == np.float64 else 1e-4
             np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=tolerance)
+
+
+FRAMES, TITLES = ("pandas", "polars", "pyarrow"), ("age", "fare", "height")
+
+
+@pytest.mark.filterwarnings("ignore:X has feature names")
+@pytest.mark.parametrize("library", ["lists", "numpy", "objects", *FRAMES])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_columns_that_are_not_finite_are_named(library: str, number: float) -> None:
+    """With their titles, in fits and predictions, and nothing else."""
+    table = X[:20, :3].astype(np.float64)
+    fitted = MLPClassifier(max_iter=2, random_state=0).fit(table, LABELS[:20] % 2)
+    table[4, 1], table[5, 2] = number, -np.inf if np.isnan(number) else np.nan
+    if library in FRAMES:
+        module, columns = optional(library), {name: table[:, i] for i, name in enumerate(TITLES)}
+        rows = module.table(columns) if library == "pyarrow" else module.DataFrame(columns)
+    else:
+        rows = {"lists": table.tolist(), "numpy": table, "objects": table.astype(object)}[library]
+    place = 1 if np.isnan(number) else 2
+    where = f"in column {repr(TITLES[place]) if library in FRAMES else place}; drop these rows, or fill the gaps first"
+    for call in (lambda: clone(fitted).fit(rows, LABELS[:20] % 2), lambda: fitted.predict(rows)):
+        with pytest.raises(ValueError, match=f"Input X contains NaN {where}"):
+            call()
