@@ -11,6 +11,7 @@ import numpy as np
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.random import Stream
+from mlpcore.typing import Initializer
 
 __all__ = [
     "GlorotUniform",
@@ -19,6 +20,10 @@ __all__ = [
     "HeNormal",
     "LeCunUniform",
     "LeCunNormal",
+    "Normal",
+    "Uniform",
+    "Signs",
+    "Repeated",
     "Orthogonal",
     "Zeros",
     "Constant",
@@ -95,6 +100,62 @@ class LeCunNormal:
     def __call__(self, rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> np.ndarray:
         """A float64 array of this shape."""
         return _normal(rng, shape, 1 / fans[0])
+
+
+@configuration
+class Normal:
+    """``N(0, std^2)``, whatever the fans are."""
+
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number(self, std=self.std, above=0)
+
+    def __call__(self, rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> np.ndarray:
+        """A float64 array of this shape."""
+        return rng.normal(shape) * self.std
+
+
+@configuration
+class Uniform:
+    """``U(-bound, bound)``, whatever the fans are. torch's Linear has the bound ``1 / sqrt(fan_in)``."""
+
+    bound: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_number(self, bound=self.bound, above=0)
+
+    def __call__(self, rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> np.ndarray:
+        """A float64 array of this shape."""
+        return (rng.uniform(shape) * 2 - 1) * self.bound
+
+
+@configuration
+class Signs:
+    """1 or -1, each with probability 1/2."""
+
+    def __call__(self, rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> np.ndarray:
+        """A float64 array of this shape."""
+        return np.where(rng.mask(shape, 0.5), 1.0, -1.0)
+
+
+@configuration
+class Repeated:
+    """Draws of ``rule``, each for several entries of the last axis: for as many as ``groups`` says, in this order.
+
+    For columns that belong together, such as those of one category; () stands for groups of one. ConfigurationError if
+    the sum of the groups is not the length of the axis.
+    """
+
+    rule: Initializer = Signs()
+    groups: tuple[int, ...] = ()
+
+    def __call__(self, rng: Stream, shape: tuple[int, ...], fans: tuple[int, int]) -> np.ndarray:
+        """A float64 array of this shape."""
+        groups = self.groups or (1,) * shape[-1]
+        if sum(groups) != shape[-1]:
+            raise ConfigurationError(f"{self!r}: got the shape {shape}, expected a last axis of {sum(groups)}")
+        return np.repeat(self.rule(rng, (*shape[:-1], len(groups)), fans), groups, axis=-1)
 
 
 @configuration

@@ -14,8 +14,8 @@ def summary(net: Layer, dtype: str, title: str) -> str:
 
     ``columns`` is the output width of a layer, ``?`` where it depends on the unknown width of x. ``parameters`` counts
     trained parameters, without running statistics. ``FLOPs`` are those of the forward matrix products for one row:
-    ``2 * in * out`` for each weight, a multiplication and an addition counting as two. For a container both count only
-    what it has besides its children.
+    ``2 * in * out`` for each weight, a multiplication and an addition counting as two; a layer that `Members` share is
+    counted once. For a container both count only what it has besides its children.
     """
     rows = [["layer", "columns", "parameters", "FLOPs per row"], *_rows(net, "", None, 0)]
     total, flops = _size(net)
@@ -52,7 +52,7 @@ def _size(layer: Layer) -> tuple[int, int]:
     trained = [
         (name, leaf) for name, leaf in named_leaves(parameter_shapes(layer, "float32")) if not is_statistic(name)
     ]
-    matrices = [leaf.size for name, leaf in trained if leaf_key(name) == "weight" and len(leaf.shape) == 2]
+    matrices = [leaf.size for name, leaf in trained if leaf_key(name) == "weight" and len(leaf.shape) > 1]
     return sum(leaf.size for _, leaf in trained), 2 * sum(matrices)
 
 

@@ -45,6 +45,9 @@ class Layer(Protocol):
     ``observe(params, cache)``, which returns their new values. A layer made of layers has ``children``, a tuple of
     them, and ``with_children(children)``, the same layer with other children; its ``output_width`` and ``init`` call
     those of the children. `mlpcore.Container` is a base class for such layers.
+
+    A layer may have ``leaf_factors(leaf, rate, decay)``. It returns the factors of the learning rate and of the weight
+    decay for its leaves of this name, and those of its children, from the factors that they have without it.
     """
 
     @property
@@ -104,7 +107,7 @@ class Initializer(Protocol):
         """A float64 host array of this shape, drawn from ``rng``; ``fans`` are the layer's (fan_in, fan_out)."""
 
 
-Schedule = Callable[[Array], Array]  # the number of updates done so far (float array) -> learning rate
+Schedule = Callable[[Array], Array]  # the number of updates done so far (float array) -> learning rate, or decay
 
 
 @runtime_checkable
@@ -112,8 +115,8 @@ class Optimizer(Protocol):
     """A published update rule on one flat vector ``(..., P)``; its docstring says which variant it is.
 
     ``weight_decay`` is decoupled: before the update the step multiplies the leaves named ``weight`` by
-    ``1 - rate * weight_decay``. An optimizer that squares the gradient also has the attribute ``squares = True``:
-    then a step whose squares are not finite fails.
+    ``1 - rate * weight_decay``, and other leaves too where `mlpcore.layers.Rates` says so. An optimizer that squares
+    the gradient also has the attribute ``squares = True``: then a step whose squares are not finite fails.
     """
 
     @property
@@ -121,8 +124,8 @@ class Optimizer(Protocol):
         """A number, or a function of the number of updates done."""
 
     @property
-    def weight_decay(self) -> float:
-        """The coefficient of decoupled weight decay; 0 for none."""
+    def weight_decay(self) -> float | Schedule:
+        """The coefficient of decoupled weight decay, 0 for none, or a function of the number of updates done."""
 
     def init(self, params: Array) -> tuple[Tree, ...]:
         """The state before the first update, for parameters of this shape."""

@@ -38,12 +38,13 @@ APART = {(a, b) for a in {"backends", "compiler"} for b in MATHEMATICS} | {(b, "
 LATE = {("training", "plotting"), ("model", "plotting")}
 
 PLAIN = {"schedules", "losses", "optimizers", "layers"}
-PLAIN_MODULES = {"training.gradients", "training.step", "training.rules", "numerics"}
+PLAIN_MODULES = {"training.gradients", "training.step", "training.rules", "training.factors", "numerics"}
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
 HOST_NUMPY |= {"stacks", "compiler", "sklearn", "cli", "plotting", "bench", "onnx"}
-HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm"}  # init and noise are host arrays
+# init and noise are host arrays, and fit reads them
+HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm", "layers.members", "layers.robust"}
 OTHERS = {
     "safetensors": {"files"},
     "sklearn": {"sklearn", "cli"},

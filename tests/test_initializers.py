@@ -17,14 +17,20 @@ from mlpcore.initializers import (
     HeUniform,
     LeCunNormal,
     LeCunUniform,
+    Normal,
     Orthogonal,
+    Repeated,
+    Signs,
+    Uniform,
     Zeros,
 )
 from mlpcore.layers import Linear
 from mlpcore.random import Stream
+from mlpcore.typing import Initializer
 
 MEMBERS = [kind(0.25) if kind is Constant else kind() for kind in INITIALIZERS]
 RANDOM = [rule for rule in MEMBERS if not isinstance(rule, (Zeros, Constant))]
+SPREAD = [rule for rule in RANDOM if not isinstance(rule, (Signs, Repeated))]
 FANS = (300, 200)
 VARIANCES = {
     GlorotUniform: 2 / (300 + 200),
@@ -33,6 +39,10 @@ VARIANCES = {
     HeNormal: 2 / 300,
     LeCunUniform: 1 / 300,
     LeCunNormal: 1 / 300,
+    Normal: 1,
+    Uniform: 1 / 3,
+    Signs: 1,
+    Repeated: 1,  # of signs
     Orthogonal: 1 / 300,  # 200 columns of length 1 and 300 entries
 }
 
@@ -43,7 +53,7 @@ def weight(rule, stream=Stream(5, "weight"), fans=FANS):  # noqa: B008  # a Stre
 
 def test_the_list_holds_every_initializer():
     made = {value for value in vars(initializers).values() if isinstance(value, type) and "__call__" in vars(value)}
-    assert made - {configuration} == set(INITIALIZERS)
+    assert made - {configuration, Initializer} == set(INITIALIZERS)
 
 
 @pytest.mark.parametrize("rule", MEMBERS, ids=repr)
@@ -55,7 +65,7 @@ def test_shape_dtype_and_repeatability(rule):
         np.testing.assert_array_equal(made, weight(rule, fans=fans))
 
 
-@pytest.mark.parametrize("rule", RANDOM, ids=repr)
+@pytest.mark.parametrize("rule", SPREAD, ids=repr)
 def test_another_stream_gives_other_numbers(rule):
     assert np.mean(weight(rule) == weight(rule, Stream(6, "weight"))) < 0.01
 
@@ -68,11 +78,11 @@ def test_mean_and_variance(rule):
     assert abs(np.mean(made * made) / variance - 1) < 5 * math.sqrt(2 / made.size)
 
 
-@pytest.mark.parametrize("rule", RANDOM, ids=repr)
+@pytest.mark.parametrize("rule", SPREAD, ids=repr)
 def test_uniform_ones_are_bounded_and_the_others_have_tails_of_normals(rule):
     made, deviation = weight(rule), math.sqrt(VARIANCES[type(rule)])
     largest = np.max(np.abs(made)) / deviation
-    if isinstance(rule, (GlorotUniform, HeUniform, LeCunUniform)):
+    if isinstance(rule, (GlorotUniform, HeUniform, LeCunUniform, Uniform)):
         assert 0.999 * math.sqrt(3) < largest <= math.sqrt(3)
     else:
         assert 3.5 < largest < 6
@@ -110,12 +120,35 @@ def test_orthogonal_refuses_a_bias():
         Linear(2, 3, bias_init=Orthogonal()).init(Stream(0), "float32")
 
 
+def test_signs_are_signs_and_another_stream_gives_others():
+    made, other = weight(Signs()), weight(Signs(), Stream(6, "weight"))
+    assert set(np.unique(made)) == {-1.0, 1.0}
+    assert abs(np.mean(made == other) - 0.5) < 5 * 0.5 / math.sqrt(made.size)
+
+
+def test_repeated_draws_are_the_same_within_a_group():
+    made = weight(Repeated(Normal(), (1, 3, 2)), fans=(4, 6))
+    drawn = weight(Normal(), fans=(4, 3))
+    np.testing.assert_array_equal(made, drawn[:, [0, 1, 1, 1, 2, 2]])
+    with pytest.raises(ConfigurationError, match=r"got the shape \(2, 5\), expected a last axis of 6"):
+        weight(Repeated(Normal(), (1, 3, 2)), fans=(2, 5))
+
+
 def test_constants():
     np.testing.assert_array_equal(weight(Zeros()), np.zeros(FANS))
     np.testing.assert_array_equal(Constant(0.25)(Stream(0), (3,), (2, 3)), [0.25] * 3)
 
 
-@pytest.mark.parametrize("wrong", [lambda: Constant(math.nan), lambda: Orthogonal(0.0), lambda: Orthogonal("big")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Constant(math.nan),
+        lambda: Orthogonal(0.0),
+        lambda: Orthogonal("big"),
+        lambda: Normal(0.0),
+        lambda: Uniform(-1.0),
+    ],
+)
 def test_values_that_cannot_work(wrong):
     with pytest.raises(ConfigurationError, match="expected a finite number"):
         wrong()

@@ -47,10 +47,11 @@ def prepared_targets(loss: Loss, z: Array | None, target: Array | None, stream: 
 
 def _target_columns(z: Array | None, target: Array | None) -> list[int]:
     """Columns to try: those of the given target (for labels, the classes too), or every number that may belong to z."""
+    of_scores = [] if z is None else list(range(z.shape[-1], 0, -1))
     if target is None:
-        return [3, 1] if z is None else list(range(z.shape[-1], 0, -1))
+        return of_scores or [3, 1]
     xp = namespace(target)
     columns = [1 if target.ndim == 1 else target.shape[-1]]
     if columns == [1] and xp.isdtype(target.dtype, "integral"):
-        columns = [int(xp.max(target)) + 1 if z is None else z.shape[-1], 1]
+        columns = of_scores or [int(xp.max(target)) + 1, 1]
     return columns

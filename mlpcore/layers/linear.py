@@ -1,9 +1,9 @@
-"""The fully connected layer: one matrix product and a bias."""
+"""The fully connected layer, one matrix product and a bias: Linear, and NTKLinear, whose weights have size 1."""
 
 from typing import Any
 
 from mlpcore.configuration import check_count, configuration
-from mlpcore.initializers import GlorotUniform, Zeros
+from mlpcore.initializers import GlorotUniform, Normal, Zeros
 from mlpcore.layers.normalization import check_columns
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
@@ -64,3 +64,27 @@ class Linear:
         if self.bias:
             grads["bias"] = namespace(dy).sum(dy, axis=-2)
         return (dy @ params["weight"].mT if need_dx else None), grads
+
+
+@configuration
+class NTKLinear(Linear):
+    """Linear in the neural tangent parametrisation: ``y = c x @ weight + bias`` with ``c = 1 / sqrt(in_features)``.
+
+    The weights are standard normals at first, for any number of columns. So an optimizer whose steps do not depend on
+    the size of the gradient, such as Adam, changes y by as much in a wide layer as in a narrow one::
+
+        dx = c dy @ weight.T        dweight = c x.T @ dy        dbias = sum(dy over the rows)
+
+    Source: Jacot, Gabriel & Hongler (2018), "Neural tangent kernel: convergence and generalization in neural networks".
+    """
+
+    weight_init: Initializer = Normal(1.0)
+
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """``(c x) @ weight + bias``; the cache is ``c x``."""
+        return Linear.forward(self, params, x * self.in_features**-0.5)
+
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
+        """The gradients above."""
+        dx, grads = Linear.backward(self, params, cache, dy, need_dx=need_dx)
+        return (dx * self.in_features**-0.5 if need_dx else None), grads

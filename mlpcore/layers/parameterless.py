@@ -1,4 +1,4 @@
-"""The base class of layers without parameters, whose output has the shape of x, for any number of columns."""
+"""The base class of layers without parameters."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from mlpcore.typing import Noise, Params
 
 
 class Parameterless:
-    """Abstract: a row-independent layer without parameters whose output has the shape of its input.
+    """Abstract: a row-independent layer without parameters; by default any number of columns, as many in y as in x.
 
     A subclass defines ``forward`` and ``backward`` (see `mlpcore.typing.Layer`), and ``noise`` if it draws.
     """

@@ -2,6 +2,7 @@
 
 from mlpcore.losses.crossentropy import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.losses.likelihood import GaussianNLL, PoissonNLL
+from mlpcore.losses.members import MembersLoss
 from mlpcore.losses.quantile import Quantile
 from mlpcore.losses.regression import AbsoluteError, HalfSquaredError, Huber, SquaredError
 from mlpcore.losses.standardized import StandardizedTarget
@@ -16,6 +17,7 @@ __all__ = [
     "GaussianNLL",
     "SigmoidCrossEntropy",
     "SoftmaxCrossEntropy",
+    "MembersLoss",
     "StandardizedTarget",
 ]
 LOSSES = tuple(globals()[name] for name in __all__)

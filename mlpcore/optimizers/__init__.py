@@ -3,7 +3,8 @@
 In every formula p is the parameters, g the gradient, t the number of the update (from 1), products and roots go entry
 by entry, and all averages start at zero unless said otherwise. Every optimizer takes ``weight_decay``, which is
 decoupled (Loshchilov & Hutter 2019): before the update the training step multiplies the leaves named ``weight`` by
-``1 - rate * weight_decay``, so the update rules do not contain it. ``eps`` must be positive: it avoids 0/0 for
+``1 - rate * weight_decay``, so the update rules do not contain it. It is a number, or a schedule as the learning rate
+may be. ``eps`` must be positive: it avoids 0/0 for
 parameters that have had no gradient yet. It should be well above the root of the smallest number of the dtype (1e-19
 in float32), below which squares are 0.
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from mlpcore.configuration import check_number, configuration
 from mlpcore.namespace import namespace
-from mlpcore.schedules.rate import check_rate
+from mlpcore.schedules.rate import check_decay, check_rate
 from mlpcore.typing import Array, Schedule
 
 
@@ -30,14 +30,15 @@ class Adagrad:
     learning_rate: float | Schedule = 1e-2
     initial_accumulator: float = 0.0
     eps: float = 1e-10
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
 
     squares = True
 
     def __post_init__(self) -> None:
         check_rate(self)
         check_number(self, eps=self.eps, above=0)
-        check_number(self, initial_accumulator=self.initial_accumulator, weight_decay=self.weight_decay, least=0)
+        check_number(self, initial_accumulator=self.initial_accumulator, least=0)
+        check_decay(self)
 
     def init(self, params: Array) -> AdagradState:
         """The initial accumulator everywhere."""

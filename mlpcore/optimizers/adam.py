@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from mlpcore.configuration import check_choice, check_number, configuration
 from mlpcore.namespace import namespace
-from mlpcore.schedules.rate import check_rate
+from mlpcore.schedules.rate import check_decay, check_rate
 from mlpcore.typing import Array, Schedule
 
 
@@ -22,7 +22,7 @@ def check_moments(owner: Any) -> None:
     check_rate(owner)
     check_number(owner, beta1=owner.beta1, beta2=owner.beta2, least=0, below=1)
     check_number(owner, eps=owner.eps, above=0)
-    check_number(owner, weight_decay=owner.weight_decay, least=0)
+    check_decay(owner)
 
 
 def adam_init(params: Array) -> AdamState:
@@ -76,7 +76,7 @@ class Adam:
     beta2: float = 0.999
     eps: float = 1e-8
     eps_on: str = "corrected"
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
 
     squares = True
 
@@ -113,7 +113,7 @@ class AdamW:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
-    weight_decay: float = 0.01
+    weight_decay: float | Schedule = 0.01
 
     squares = True
 

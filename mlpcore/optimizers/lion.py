@@ -5,7 +5,7 @@ from typing import NamedTuple
 from mlpcore.configuration import check_number, configuration
 from mlpcore.namespace import namespace
 from mlpcore.numerics import sign
-from mlpcore.schedules.rate import check_rate
+from mlpcore.schedules.rate import check_decay, check_rate
 from mlpcore.typing import Array, Schedule
 
 
@@ -31,12 +31,12 @@ class Lion:
     learning_rate: float | Schedule = 1e-4
     beta1: float = 0.9
     beta2: float = 0.99
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
 
     def __post_init__(self) -> None:
         check_rate(self)
         check_number(self, beta1=self.beta1, beta2=self.beta2, least=0, below=1)
-        check_number(self, weight_decay=self.weight_decay, least=0)
+        check_decay(self)
 
     def init(self, params: Array) -> LionState:
         """An average of zero."""

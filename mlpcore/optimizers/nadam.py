@@ -38,7 +38,7 @@ class NAdam:
     beta2: float = 0.999
     eps: float = 1e-8
     momentum_decay: float = 4e-3
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
 
     squares = True
 

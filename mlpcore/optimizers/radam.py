@@ -53,7 +53,7 @@ class RAdam:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
 
     squares = True
 

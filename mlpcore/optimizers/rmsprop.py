@@ -5,7 +5,7 @@ from typing import NamedTuple
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
-from mlpcore.schedules.rate import check_rate
+from mlpcore.schedules.rate import check_decay, check_rate
 from mlpcore.typing import Array, Schedule
 
 
@@ -34,7 +34,7 @@ class RMSprop:
     alpha: float = 0.99
     eps: float = 1e-8
     momentum: float = 0.0
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
 
     squares = True
 
@@ -42,7 +42,8 @@ class RMSprop:
         check_rate(self)
         check_number(self, alpha=self.alpha, least=0, below=1)
         check_number(self, eps=self.eps, above=0)
-        check_number(self, momentum=self.momentum, weight_decay=self.weight_decay, least=0)
+        check_number(self, momentum=self.momentum, least=0)
+        check_decay(self)
         if self.momentum > 1:
             raise ConfigurationError(f"RMSprop: momentum is {self.momentum!r}, expected a number from 0 to 1")
 

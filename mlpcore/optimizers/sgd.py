@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from mlpcore.configuration import check_choice, check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.namespace import namespace
-from mlpcore.schedules.rate import check_rate
+from mlpcore.schedules.rate import check_decay, check_rate
 from mlpcore.typing import Array, Schedule
 
 
@@ -38,11 +38,12 @@ class SGD:
     momentum: float = 0.0
     nesterov: bool = False
     rate_on: str = "velocity"
-    weight_decay: float = 0.0
+    weight_decay: float | Schedule = 0.0
 
     def __post_init__(self) -> None:
         check_rate(self)
-        check_number(self, momentum=self.momentum, weight_decay=self.weight_decay, least=0)
+        check_number(self, momentum=self.momentum, least=0)
+        check_decay(self)
         check_choice(self, (False, True), nesterov=self.nesterov)
         check_choice(self, ("velocity", "gradient"), rate_on=self.rate_on)
         if self.momentum > 1:

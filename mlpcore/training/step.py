@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mlpcore.namespace import namespace
 from mlpcore.numerics import largest
 from mlpcore.schedules.rate import rate_at
+from mlpcore.training.factors import USUAL, Factors, factors_of, of_entries
 from mlpcore.training.gradients import Sums, value_and_grad
 from mlpcore.training.rules import Rules, average, clipped, decayed, penalized
 from mlpcore.trees import Layout, tree_where
@@ -30,6 +31,7 @@ class TrainingStep:
     optimizer: Optimizer
     layout: Layout
     rules: Rules
+    factors: Factors = USUAL
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Array]:
         """``(state, objective)``: the proposed state where ``ok``, else the old one with the new ``skipped``."""
@@ -60,10 +62,10 @@ class TrainingStep:
 
         count = xp.astype(state.count, state.params.dtype)
         rate = rate_at(self.optimizer.learning_rate, count) * state.scale
-        params = state.params
-        if self.optimizer.weight_decay:
-            params = decayed(params, layout.decayed, 1 - rate * self.optimizer.weight_decay)
-        params, moments = self.optimizer.update(clipped(g / total, top, rules), state.optimizer, params, rate)
+        before = self._decayed(state.params, rate, count)
+        params, moments = self.optimizer.update(clipped(g / total, top, rules), state.optimizer, before, rate)
+        if self.factors.rates:
+            params = before + of_entries(self.factors.rates, layout, params) * (params - before)
         new = state._replace(
             params=params,
             statistics=statistics,
@@ -73,6 +75,16 @@ class TrainingStep:
             skipped=state.skipped + xp.astype(failed, state.skipped.dtype),
         )
         return new, ok, xp.where(failed, math.nan, objective)
+
+    def _decayed(self, params: Array, rate: Array, count: Array) -> Array:
+        """The parameters after weight decay: ``p *= 1 - rate * weight_decay``, with the factors of the leaves."""
+        decay = self.optimizer.weight_decay
+        if not decay:
+            return params
+        share = rate * (decay(count) if callable(decay) else decay)
+        if not self.factors.decays:
+            return decayed(params, self.layout.decayed, 1 - share)
+        return params * (1 - share[..., None] * of_entries(self.factors.decays, self.layout, params))
 
     def _gradient_finite(self, top: Array) -> Array:
         """Whether a gradient with the largest entry ``top`` is finite, and its squares if the optimizer takes them."""
@@ -86,4 +98,4 @@ class TrainingStep:
 
 def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rules: Rules) -> TrainingStep:
     """The training step of a network with this loss."""
-    return TrainingStep(value_and_grad(net, loss), optimizer, layout, rules)
+    return TrainingStep(value_and_grad(net, loss), optimizer, layout, rules, factors_of(net, layout))

@@ -114,6 +114,13 @@ def test_every_loss_with_weights_of_entries(case: str, printer: str, form: Form)
     assert_like_eager(printer, form, net, case, mc.SGD(0.05), ALL_RULES, entries=True)
 
 
+@pairwise(printer=TILED, form=FORMS)
+def test_factors_of_leaves_and_a_decay_that_changes(printer: str, form: str) -> None:
+    inner = (mc.Rates(mc.Scale(4), 6.0, decay=6.0), mc.Tanh())
+    net = mc.Rates(network(*inner), 0.1, decay=0.0, leaves=("bias",))
+    assert_like_eager(printer, FORMS[form], net, optimizer=mc.AdamW(0.05, weight_decay=mc.CosineDecay(0.3, 4)))
+
+
 @pairwise(name=members.OPTIMIZERS, printer=TILED, form=WIDE_FORMS)
 def test_every_optimizer_with_all_rules(name: str, printer: str, form: Form) -> None:
     net = network(mc.GELU(), mc.Dropout(0.3))

@@ -17,10 +17,13 @@ from mlpcore.random import Stream
 from mlpcore.trees import is_statistic, named_leaves, tree_map
 from mlpcore.typing import Training
 
+EDGES = ((-1.0, 0.2, 1.0), (0.0, 1.0), (-2.0, -1.0, 0.0, 0.5), (0.5, 0.75), (-1.0, 1.0), (-0.5, 0.0, 0.5))
+
 # Every case is a function of its number of input columns.
 LAYERS: dict[str, Callable[[int], Any]] = {
     "Linear": lambda w: nn.Linear(w, 3),
     "Linear without bias": lambda w: nn.Linear(w, 2, bias=False),
+    "NTKLinear": lambda w: nn.NTKLinear(w, 3),
     "Identity": lambda w: nn.Identity(),
     "ReLU": lambda w: nn.ReLU(),
     "LeakyReLU": lambda w: nn.LeakyReLU(),
@@ -40,6 +43,21 @@ LAYERS: dict[str, Callable[[int], Any]] = {
     "LayerNorm": lambda w: nn.LayerNorm(w),
     "RMSNorm": lambda w: nn.RMSNorm(w),
     "BatchNorm": lambda w: nn.BatchNorm(w),
+    "Parametric": lambda w: nn.Parametric(nn.SELU(), w),
+    "Scale": lambda w: nn.Scale(w),
+    "Scale and shift": lambda w: nn.Scale(w, init.Normal(), bias=True),
+    "RobustClip": lambda w: nn.RobustClip((0.25, -1.0, 3.0, 0.5, 0.0, 0.0)[:w], (0.5, 2.0, 0.0, 1.0, 3.0, 1.0)[:w]),
+    "PeriodicEmbedding": lambda w: nn.PeriodicEmbedding(w, 3, 2, 0.5),
+    "PiecewiseLinearEmbedding": lambda w: nn.PiecewiseLinearEmbedding(EDGES[:w], 2),
+    "Embedding": lambda w: nn.Embedding((1, 3, 2, 2, 1, 2)[:w], 2),
+    "OneHot": lambda w: nn.OneHot((3, 1, 2, 4, 1, 1)[:w]),
+    "Columns": lambda w: nn.Columns(w // 2, w),
+    "Concat": lambda w: nn.Concat(nn.Identity(), nn.Sequential(nn.Columns(0, 1), nn.OneHot((3,))), nn.Linear(w, 2)),
+    "Rates": lambda w: nn.Rates(nn.Linear(w, 3), 0.5, leaves=("bias",)),
+    "Members": lambda w: nn.Members(
+        nn.Scale(w, init.Signs()), nn.Linear(w, 3), nn.Tanh(), nn.Dropout(0.2), nn.Linear(3, 2), count=3, own=(0, 4)
+    ),
+    "Members that share nothing": lambda w: nn.Members(nn.Linear(w, 2), nn.LayerNorm(2), count=2, own=(0, 1)),
     "Sequential of nothing": lambda w: nn.Sequential(),
     "Sequential": lambda w: nn.Sequential(nn.Linear(w, 4), nn.Tanh(), nn.Linear(4, 2)),
     "Residual": lambda w: nn.Residual(nn.Linear(w, w)),
@@ -79,6 +97,9 @@ LOSSES: dict[str, tuple[Any, str]] = {
     "SoftmaxCrossEntropy": (ls.SoftmaxCrossEntropy(), "labels"),
     "SoftmaxCrossEntropy of probabilities": (ls.SoftmaxCrossEntropy(), "probabilities"),
     "SoftmaxCrossEntropy, smoothed": (ls.SoftmaxCrossEntropy(label_smoothing=0.1), "labels"),
+    "MembersLoss": (ls.MembersLoss(ls.SquaredError(), 3), "reals"),
+    "MembersLoss of labels": (ls.MembersLoss(ls.SoftmaxCrossEntropy(), 2), "labels"),
+    "MembersLoss of means and variances": (ls.MembersLoss(ls.GaussianNLL(), 3), "reals"),
 }
 
 # Those that take weights of the entries of the target.
@@ -125,6 +146,7 @@ UPDATES: dict[str, Any] = OPTIMIZERS | {
 
 INITIALIZERS: dict[str, Any] = {
     **{made.__name__: made() for made in init.INITIALIZERS if made is not init.Constant},
+    "Repeated": init.Repeated(init.Normal(), (2, 3)),
     "Orthogonal, scaled": init.Orthogonal(2**0.5),
     "Constant": init.Constant(0.5),
 }

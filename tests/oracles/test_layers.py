@@ -1,5 +1,6 @@
 """Every layer against torch's module of the same name with its defaults: value, gradients and running statistics."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,27 @@ from mlpcore.layers import (
     LAYERS,
     SELU,
     BatchNorm,
+    Columns,
+    Concat,
     Dropout,
+    Embedding,
     Identity,
     LayerNorm,
     LeakyReLU,
     Linear,
+    Members,
     Mish,
+    NTKLinear,
+    OneHot,
+    Parametric,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+    Rates,
     ReLU,
     Residual,
     RMSNorm,
+    RobustClip,
+    Scale,
     Sequential,
     Sigmoid,
     SiLU,
@@ -63,6 +76,107 @@ class Masked(nn.Dropout):
         return x * self.noise if self.training else super().forward(x)
 
 
+class Formula(nn.Module):
+    """A function of x and of parameters by name; torch differentiates it."""
+
+    def __init__(self, function: Any, **shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.function = function
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+
+    def forward(self, x: Any) -> Any:
+        return self.function(x, **dict(self.named_parameters()))
+
+
+class Branches(nn.Module):
+    """Concat in torch."""
+
+    def __init__(self, *branches: Any) -> None:
+        super().__init__()
+        self.branches = nn.Sequential(*branches)
+
+    def children(self) -> Any:
+        return self.branches.children()
+
+    def forward(self, x: Any) -> Any:
+        return torch.cat([branch(x) for branch in self.branches], dim=-1)
+
+
+def periodic(x: Any, frequency: Any, phase: Any, weight: Any, bias: Any) -> Any:
+    """Column by column, with torch's products."""
+    columns = []
+    for j in range(x.shape[1]):
+        u = torch.cos(2 * math.pi * x[:, j : j + 1] * frequency[j] + phase[j])
+        columns.append(u @ weight[j] + bias[j])
+    return torch.cat(columns, dim=-1)
+
+
+EDGES = tuple((-1.0 - 0.1 * j, *np.linspace(-0.5, 0.5, j + 1).tolist(), 1.2) for j in range(WIDTH))
+
+
+def piecewise(x: Any, weight: Any, slope: Any, bias: Any) -> Any:
+    """Column by column and bin by bin."""
+    columns = []
+    for j, edges in enumerate(EDGES):
+        y = x[:, j : j + 1] * slope[j] + bias[j]
+        for b in range(len(edges) - 1):
+            part = (x[:, j : j + 1] - edges[b]) / (edges[b + 1] - edges[b])
+            part = part if b == 0 else part.clamp(min=0)
+            part = part if b == len(edges) - 2 else part.clamp(max=1)
+            y = y + part * weight[j, b]
+        columns.append(y)
+    return torch.cat(columns, dim=-1)
+
+
+LEVELS = (1, 2, 3, 4, 2, 1)
+
+
+def numbers(x: Any) -> Any:
+    """The category numbers of x, 0 where it is no level."""
+    known = (x >= 1) & (x <= torch.tensor(LEVELS, dtype=x.dtype))
+    return torch.where(known, torch.round(x), torch.zeros_like(x)).long()
+
+
+def embedding(x: Any, weight: Any) -> Any:
+    """torch's embedding of each column in its part of the table."""
+    tables = weight.split([count + 1 for count in LEVELS])
+    categories = numbers(x)
+    parts = [nn.functional.embedding(categories[:, j], table) for j, table in enumerate(tables)]
+    return torch.cat(parts, dim=-1) + 0 * x.sum(dim=-1, keepdim=True)
+
+
+def one_hot(x: Any) -> Any:
+    """By torch's one_hot, with signs for one and two levels."""
+    parts, exact = [], torch.where(x == torch.round(x), x, torch.zeros_like(x))
+    categories = numbers(exact)
+    for j, count in enumerate(LEVELS):
+        hot = nn.functional.one_hot(categories[:, j], count + 1).to(x.dtype)
+        sign = {1: hot[:, 1:] - hot[:, :1], 2: hot[:, 1:2] - hot[:, 2:]}
+        parts.append(sign.get(count, hot[:, 1:]))
+    return torch.cat(parts, dim=-1) + 0 * x.sum(dim=-1, keepdim=True)
+
+
+def robust(x: Any) -> Any:
+    s = (x - torch.arange(WIDTH, dtype=x.dtype)) * 0.5
+    return s / torch.sqrt(1 + (s / 3) ** 2)
+
+
+class Ensembled(nn.Module):
+    """TabM-mini in torch: one member after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = Formula(None, scale=(3, WIDTH))
+        self.shared = nn.Linear(WIDTH, 4)
+        self.act = nn.Tanh()
+        self.head = Formula(None, weight=(3, 4, 2), bias=(3, 2))
+
+    def forward(self, x: Any) -> Any:
+        hidden = [self.act(self.shared(x * self.own.scale[i])) for i in range(3)]
+        return torch.cat([h @ self.head.weight[i] + self.head.bias[i] for i, h in enumerate(hidden)], dim=-1)
+
+
 CASES = [
     (Linear(WIDTH, 4), lambda: nn.Linear(WIDTH, 4)),
     (Linear(WIDTH, 4, bias=False), lambda: nn.Linear(WIDTH, 4, bias=False)),
@@ -89,6 +203,35 @@ CASES = [
     (RMSNorm(WIDTH, eps=0.1), lambda: nn.RMSNorm(WIDTH, eps=0.1)),
     (BatchNorm(WIDTH), lambda: nn.BatchNorm1d(WIDTH)),
     (BatchNorm(WIDTH, momentum=0.4, eps=0.1), lambda: nn.BatchNorm1d(WIDTH, momentum=0.4, eps=0.1)),
+    (
+        NTKLinear(WIDTH, 4),
+        lambda: Formula(lambda x, weight, bias: x @ weight / math.sqrt(WIDTH) + bias, weight=(WIDTH, 4), bias=(4,)),
+    ),
+    (Scale(WIDTH), lambda: Formula(lambda x, scale: x * scale, scale=(WIDTH,))),
+    (
+        Scale(WIDTH, bias=True),
+        lambda: Formula(lambda x, scale, bias: x * scale + bias, scale=(WIDTH,), bias=(WIDTH,)),
+    ),
+    (
+        Parametric(Mish(), WIDTH),
+        lambda: Formula(lambda x, share: x + share * (nn.functional.mish(x) - x), share=(WIDTH,)),
+    ),
+    (Parametric(ReLU(), WIDTH), lambda: Formula(lambda x, share: nn.functional.prelu(x, 1 - share), share=(WIDTH,))),
+    (RobustClip(tuple(map(float, range(WIDTH))), (0.5,) * WIDTH), lambda: Formula(robust)),
+    (
+        PeriodicEmbedding(WIDTH, 5, 3),
+        lambda: Formula(periodic, frequency=(WIDTH, 5), phase=(WIDTH, 5), weight=(WIDTH, 5, 3), bias=(WIDTH, 3)),
+    ),
+    (
+        PiecewiseLinearEmbedding(EDGES, 2),
+        lambda: Formula(piecewise, weight=(WIDTH, WIDTH + 1, 2), slope=(WIDTH, 2), bias=(WIDTH, 2)),
+    ),
+    (Embedding(LEVELS, 3), lambda: Formula(embedding, weight=(sum(LEVELS) + WIDTH, 3))),
+    (OneHot(LEVELS), lambda: Formula(one_hot)),
+    (Columns(1, 4), lambda: Formula(lambda x: x[:, 1:4])),
+    (Concat(Tanh(), Linear(WIDTH, 2)), lambda: Branches(nn.Tanh(), nn.Linear(WIDTH, 2))),
+    (Rates(Linear(WIDTH, 4), 0.1), lambda: nn.Sequential(nn.Linear(WIDTH, 4))),
+    (Members(Scale(WIDTH), Linear(WIDTH, 4), Tanh(), Linear(4, 2), count=3, own=(0, 3)), Ensembled),
     (Residual(Linear(WIDTH, WIDTH)), lambda: Around(nn.Linear(WIDTH, WIDTH))),
     # LayerNorm stands first: after the others it would enlarge their rounding errors wherever a row is nearly constant.
     (
@@ -175,6 +318,8 @@ def compare(layer, make, x, dy, *, training, weights=None):
 
 def draw(layer, dtype, scale=1.5):
     x = (scale * Stream(4, "x").normal((ROWS, WIDTH))).astype(dtype)
+    if isinstance(layer, (OneHot, Embedding)):
+        x = np.round(x)
     dy = Stream(4, "dy").normal((ROWS, layer.output_width(WIDTH))).astype(dtype)
     return x, dy
 
@@ -201,7 +346,7 @@ def test_kinks_and_far_out(layer, make, dtype):
     numbers = [0.0, -0.0, 1e-30, -1e-30, 50, -50, 110, -110, 800, -800, 1e4, -1e4]
     x = np.repeat(np.asarray(numbers, dtype=dtype)[:, None], WIDTH, axis=1)
     x[:, 1:3] *= -1  # rows with differences, for Softmax
-    compare(layer, make, x, np.ones_like(x), training=False)
+    compare(layer, make, x, np.ones((len(x), layer.output_width(WIDTH)), dtype), training=False)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -12,6 +12,7 @@ from mlpcore.losses import (
     GaussianNLL,
     HalfSquaredError,
     Huber,
+    MembersLoss,
     PoissonNLL,
     Quantile,
     SigmoidCrossEntropy,
@@ -79,6 +80,11 @@ def softmax(smoothing):
     return lambda z, t: functional.cross_entropy(z, t, reduction="none", label_smoothing=smoothing)
 
 
+def mean_of_members(rows, count):
+    """The mean of the losses of the members, whose scores lie side by side."""
+    return lambda z, t: torch.stack([rows(part, t) for part in z.chunk(count, dim=-1)]).mean(dim=0)
+
+
 CASES = [  # loss, target columns (classes), target, the losses of the rows by torch
     (HalfSquaredError(), 3, reals, lambda z, t: 0.5 * columnwise(functional.mse_loss)(z, t)),
     (SquaredError(), 3, reals, columnwise(functional.mse_loss)),
@@ -96,6 +102,8 @@ CASES = [  # loss, target columns (classes), target, the losses of the rows by t
     (SoftmaxCrossEntropy(), 4, shares, softmax(0.0)),
     (SoftmaxCrossEntropy(label_smoothing=0.1), 4, labels, softmax(0.1)),
     (SoftmaxCrossEntropy(label_smoothing=0.1), 4, shares, softmax(0.1)),
+    (MembersLoss(SoftmaxCrossEntropy(label_smoothing=0.1), 3), 4, labels, mean_of_members(softmax(0.1), 3)),
+    (MembersLoss(SquaredError(), 2), 3, reals, mean_of_members(columnwise(functional.mse_loss), 2)),
 ]
 
 
