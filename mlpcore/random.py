@@ -32,6 +32,10 @@ class Stream:
         """An independent stream, with ``name`` appended to the path: for layer 2, or for its weight."""
         return replace(self, path=f"{self.path}.{name}" if self.path else str(name))
 
+    def count(self) -> np.ndarray:
+        """``step`` as a float64 array without axes: the number of steps done, for schedules."""
+        return np.asarray(float(self.step))
+
     def bits(self, n: int) -> np.ndarray:
         """``n`` words of 64 random bits."""
         # NumPy increments the counter before it encrypts, so the counter starts one below that of block 0.

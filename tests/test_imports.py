@@ -29,7 +29,13 @@ FLOORS = [
     {"cli", "sklearn", "plotting", "__init__"},
     {"__main__"},
 ]
-SIDEWAYS = {("layers", "initializers"), ("optimizers", "schedules"), ("cli", "plotting"), ("cli", "__init__")}
+SIDEWAYS = {
+    ("layers", "initializers"),
+    ("layers", "schedules"),
+    ("optimizers", "schedules"),
+    ("cli", "plotting"),
+    ("cli", "__init__"),
+}
 SIDEWAYS |= {("__init__", "plotting"), ("sklearn", "__init__"), ("sklearn", "plotting")}
 # The two ways meet at the top only: the mathematics never sees a backend or the compiler, nor these the mathematics.
 MATHEMATICS = {"initializers", "schedules", "losses", "optimizers", "layers", "metrics", "gradient_check"}

@@ -53,8 +53,8 @@ FACTORS = PHILOX + "".join(_FACTORS.replace("KIND", kind) for kind in ("float", 
 class TracedStream:
     """`mlpcore.random.Stream` while a step is traced: ``step``, the step's number, is a traced array (1,) of uint64.
 
-    `factors` becomes an operation. Every other method raises `Untraceable`; such noise is drawn on the host before the
-    chunk runs.
+    `factors` becomes an operation. Methods that are not defined here raise `Untraceable`; such noise is drawn on the
+    host before the chunk runs.
     """
 
     stream: Stream
@@ -64,11 +64,19 @@ class TracedStream:
         """The independent stream of a child, by name."""
         return replace(self, stream=self.stream.child(name))
 
-    def factors(self, shape: tuple[Dim, ...], keep: float, dtype: str) -> TracedArray:
-        """As `Stream.factors`."""
-        member = 0 if len(shape) > 2 else self.stream.member
-        tracer, key = self.step.tracer, [*self.stream.key(), member, round(keep * 65536)]
-        operands = (tracer.asarray(np.array(key, np.uint64)).node, self.step.node)
+    def count(self) -> TracedArray:
+        """As `Stream.count`, but (1,)."""
+        return self.step.tracer.astype(self.step, np.dtype("float64"))
+
+    def factors(self, shape: tuple[Dim, ...], keep: float | TracedArray, dtype: str) -> TracedArray:
+        """As `Stream.factors`; ``keep`` may be a traced array (1,)."""
+        tracer, key = self.step.tracer, [*self.stream.key(), 0 if len(shape) > 2 else self.stream.member]
+        if isinstance(keep, TracedArray):
+            threshold = tracer.astype(tracer.round(keep * 65536.0), np.dtype("uint64"))
+            words = tracer.concat([tracer.asarray(np.array(key, np.uint64)), threshold])
+        else:
+            words = tracer.asarray(np.array([*key, round(keep * 65536)], np.uint64))
+        operands = (words.node, self.step.node)
         return tracer.wrap(tracer.graph.add("factors", "draw", operands, tuple(shape), dtype, label()))
 
     def __getattr__(self, name: str) -> Any:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from mlpcore.configuration import check_number, configuration
+from mlpcore.configuration import configuration
 from mlpcore.layers.parameterless import Parameterless
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Noise, Params, Training
+from mlpcore.schedules.rate import check_schedule
+from mlpcore.typing import Array, Cache, Noise, Params, Schedule, Training
 
 
 @configuration
@@ -14,20 +15,22 @@ class Dropout(Parameterless):
 
     ``noise`` has the shape of x. Each entry is ``1 / keep`` with probability ``keep``, else 0, so that its expectation
     is 1. The draws are 16-bit numbers: ``keep = round(65536 (1 - rate)) / 65536``, which is ``1 - rate`` to 1/131072. A
-    rate so near 1 that nothing would be kept is a ConfigurationError.
+    rate so near 1 that nothing would be kept is a ConfigurationError. ``rate`` may be a schedule: a function of the
+    number of steps done, with values from 0 to below 1.
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), "Dropout: a simple way to prevent neural
     networks from overfitting", sec. 4; scaled in training, as at the end of sec. 10.
     """
 
-    rate: float = 0.5
+    rate: float | Schedule = 0.5
 
     def __post_init__(self) -> None:
-        check_number(self, rate=self.rate, least=0, below=1 - 2.0**-17)
+        check_schedule(self, "rate", least=0, below=1 - 2.0**-17)
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """The factors for x of ``shape`` (n, w), or (k, n, w) where network j of a stack draws as ``member`` j."""
-        return stream.child("mask").factors(shape, 1 - self.rate, dtype)
+        rate = self.rate(stream.count()) if callable(self.rate) else self.rate
+        return stream.child("mask").factors(shape, 1 - rate, dtype)
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``x * noise``; x itself in inference."""

@@ -5,16 +5,26 @@ first), to the rate of the next one, of the same shape and dtype. All horizons a
 may stand in the place of a schedule: the constant rate. So may any function of ``count`` in Array API code.
 """
 
-from mlpcore.schedules.decay import CosineDecay, ExponentialDecay, InverseScaling, PolynomialDecay, StepDecay
+from mlpcore.schedules.cycles import CosLog
+from mlpcore.schedules.decay import (
+    CosineDecay,
+    ExponentialDecay,
+    FlatCosine,
+    InverseScaling,
+    PolynomialDecay,
+    StepDecay,
+)
 from mlpcore.schedules.warmup import OneCycle, WarmUp
 
 __all__ = [
     "StepDecay",
     "ExponentialDecay",
     "CosineDecay",
+    "FlatCosine",
     "PolynomialDecay",
     "InverseScaling",
     "WarmUp",
     "OneCycle",
+    "CosLog",
 ]
 SCHEDULES = tuple(globals()[name] for name in __all__)

@@ -1,4 +1,7 @@
-"""Schedules that only fall: in steps, exponentially, by a power law, or along a curve that ends at a horizon."""
+"""Schedules that only fall: in steps, exponentially, by a power law, or along a curve that ends at a horizon.
+
+They serve as learning rates, as weight decays, and as rates of `mlpcore.layers.Dropout`.
+"""
 
 import math
 
@@ -84,6 +87,33 @@ class CosineDecay:
     def __call__(self, count: Array) -> Array:
         """The rate after ``count`` updates."""
         return half_cosine(self.initial, self.final, remaining(count, self.steps))
+
+
+@configuration
+class FlatCosine:
+    """``initial`` for the share ``flat`` of the steps, then half a cosine down to 0 at ``count = steps``.
+
+    With ``u = (count / steps - flat) / (1 - flat)``::
+
+        u <= 0:  initial        after:  initial (1 + cos(pi u)) / 2        from the horizon on:  0
+
+    "flat_cos" of Holzmüller, Grinsztajn & Steinwart (2024), "Better by default: strong pre-tuned MLPs and boosted trees
+    on tabular data", there for weight decay and dropout.
+    """
+
+    initial: float
+    steps: int
+    flat: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_number(self, initial=self.initial, above=0)
+        check_count(self, steps=self.steps)
+        check_number(self, flat=self.flat, least=0, below=1)
+
+    def __call__(self, count: Array) -> Array:
+        """The value after ``count`` updates."""
+        left = namespace(count).minimum(remaining(count, self.steps) / (1 - self.flat), 1.0)
+        return half_cosine(self.initial, 0.0, left)
 
 
 @configuration

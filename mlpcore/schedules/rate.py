@@ -1,4 +1,4 @@
-"""Checks learning rates and weight decays, which are numbers or schedules, and computes their values."""
+"""Checks fields that are numbers or schedules, such as learning rates and weight decays, and computes their values."""
 
 from typing import Any
 
@@ -8,24 +8,23 @@ from mlpcore.namespace import namespace
 from mlpcore.typing import Array, Schedule
 
 
+def check_schedule(owner: Any, name: str, **bounds: float) -> None:
+    """A ConfigurationError unless the field is a schedule, or a number within bounds as those of `check_number`."""
+    value = getattr(owner, name)
+    if isinstance(value, type) or (not callable(value) and not isinstance(value, (int, float))):
+        raise ConfigurationError(f"{type(owner).__name__}: {name} is {value!r}, expected a number or a schedule")
+    if not callable(value):
+        check_number(owner, **{name: value}, **bounds)
+
+
 def check_rate(owner: Any) -> None:
     """A ConfigurationError unless ``owner.learning_rate`` is a positive number or a schedule."""
-    if not _is_schedule(owner, "learning_rate"):
-        check_number(owner, learning_rate=owner.learning_rate, above=0)
+    check_schedule(owner, "learning_rate", above=0)
 
 
 def check_decay(owner: Any) -> None:
     """A ConfigurationError unless ``owner.weight_decay`` is a number of at least 0 or a schedule."""
-    if not _is_schedule(owner, "weight_decay"):
-        check_number(owner, weight_decay=owner.weight_decay, least=0)
-
-
-def _is_schedule(owner: Any, name: str) -> bool:
-    """Whether the field is a function, not a number; ConfigurationError if it is neither."""
-    value = getattr(owner, name)
-    if isinstance(value, type) or (not callable(value) and not isinstance(value, (int, float))):
-        raise ConfigurationError(f"{type(owner).__name__}: {name} is {value!r}, expected a number or a schedule")
-    return callable(value)
+    check_schedule(owner, "weight_decay", least=0)
 
 
 def rate_at(learning_rate: float | Schedule, count: Array) -> Array:

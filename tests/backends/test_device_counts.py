@@ -30,7 +30,10 @@ def test_the_table_has_all_cases() -> None:
 
 def test_few_operations_in_a_step() -> None:
     assert sum(TABLE["784-256-128-10"]["step"].values()) <= 19
-    small = [name for name, case in CASES.items() if len(case.net.layers) <= 3 and "nested" not in name]
+    larger = ("nested", "Members", "layer Embedding")  # several layers in one, or products for every column
+    small = [
+        name for name, case in CASES.items() if len(case.net.layers) <= 3 and not any(word in name for word in larger)
+    ]
     assert max(sum(TABLE[name]["step"].values()) for name in small) <= 24
 
 

@@ -123,3 +123,17 @@ def test_factors_have_the_bits_of_the_host(shape: tuple[int, ...], dtype: str, s
     other = np.empty(shape, dtype)
     draw_factors(other, np.array([*stream.key(), stream.member, round(0.7 * 65536)], np.uint64), np.array([step]))
     np.testing.assert_array_equal(other, expected)
+
+
+@pytest.mark.parametrize("step", [0, 6, 9])
+def test_factors_of_a_rate_that_changes_have_the_bits_of_the_host(step: int, printer: str) -> None:
+    layer, stream = mc.Dropout(mc.FlatCosine(0.5, 10)), Stream(3, "3", step=step)
+
+    def factors(xp: Any, number: Any) -> list[Any]:
+        return [layer.noise(TracedStream(replace(stream, step=0), number), (33, 20), "float32")]
+
+    (found,) = call(factors, [np.array([step], np.uint64)], [(1,)], 1, printer)
+    expected = layer.noise(stream, (33, 20), "float32")
+    np.testing.assert_array_equal(found, expected)
+    kept = {0: 0.5, 6: 1 - 0.5 * np.cos(np.pi * 0.1) ** 2, 9: 1 - 0.5 * np.sin(np.pi * 0.1) ** 2}[step]
+    np.testing.assert_allclose(np.max(expected), 1 / kept, rtol=1e-4)

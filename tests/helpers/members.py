@@ -40,6 +40,7 @@ LAYERS: dict[str, Callable[[int], Any]] = {
     "Tanh": lambda w: nn.Tanh(),
     "Softmax": lambda w: nn.Softmax(),
     "Dropout": lambda w: nn.Dropout(0.3),
+    "Dropout of a schedule": lambda w: nn.Dropout(sch.FlatCosine(0.5, 10)),
     "LayerNorm": lambda w: nn.LayerNorm(w),
     "RMSNorm": lambda w: nn.RMSNorm(w),
     "BatchNorm": lambda w: nn.BatchNorm(w),
@@ -114,6 +115,8 @@ SCHEDULES: dict[str, Any] = {
     "WarmUp": sch.WarmUp(0.1, 3),
     "WarmUp of a schedule": sch.WarmUp(sch.CosineDecay(0.1, 10), 3, 0.01),
     "OneCycle": sch.OneCycle(0.1, 10),
+    "FlatCosine": sch.FlatCosine(0.1, 10),
+    "CosLog": sch.CosLog(0.1, 10),
 }
 
 OPTIMIZERS: dict[str, Any] = {

@@ -7,6 +7,7 @@ import pytest
 from single_layer import STREAM, normal, run
 
 from mlpcore.layers import Dropout
+from mlpcore.schedules import FlatCosine
 from mlpcore.typing import Training
 
 
@@ -43,3 +44,10 @@ def test_dropout_of_a_stack_draws_by_member():
         np.testing.assert_array_equal(stacked[member], alone)
     assert np.any(stacked[0] != stacked[1])
     assert Dropout().noise(STREAM, (0, 8, 5), "float32").shape == (0, 8, 5)
+
+
+def test_the_rate_may_be_a_schedule_of_the_step():
+    for step, rate in ((0, 0.5), (5, 0.5), (10, 0.0)):
+        stream = replace(STREAM, step=step)
+        found = Dropout(FlatCosine(0.5, 10)).noise(stream, (30, 20), "float64")
+        np.testing.assert_array_equal(found, Dropout(rate).noise(stream, (30, 20), "float64"))

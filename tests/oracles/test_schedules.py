@@ -1,5 +1,6 @@
 """The schedules against torch.optim.lr_scheduler, and inverse scaling against scikit-learn's."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,9 @@ from optional import optional
 from mlpcore.schedules import (
     SCHEDULES,
     CosineDecay,
+    CosLog,
     ExponentialDecay,
+    FlatCosine,
     InverseScaling,
     OneCycle,
     PolynomialDecay,
@@ -31,12 +34,25 @@ def short_cycle(lr: Any, optimizer: Any) -> Any:
     return lr.OneCycleLR(optimizer, 0.1, 33, pct_start=0.25, div_factor=10.0, final_div_factor=50.0)
 
 
+def flat_cosine(count: int) -> float:
+    """As the paper writes it: 1 up to the half, then half a cosine."""
+    t = count / 32
+    return 1.0 if t <= 0.5 else 0.5 * (1 + math.cos(math.pi * (2 * t - 1)))
+
+
+def coslog(count: int) -> float:
+    """As the paper writes it."""
+    return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * count / 30)))
+
+
 # Ours, torch's, and the updates that torch defines (it goes up again after a
 # cosine's horizon, and refuses to go past the end of a cycle).
 TORCH: tuple[tuple[Any, Callable[[Any, Any], Any], int], ...] = (
     (StepDecay(0.1, 7, 0.3), lambda lr, o: lr.StepLR(o, 7, 0.3), STEPS),
     (ExponentialDecay(0.1, 1, 0.9), lambda lr, o: lr.ExponentialLR(o, 0.9), STEPS),
     (CosineDecay(0.1, 30, 0.01), lambda lr, o: lr.CosineAnnealingLR(o, 30, 0.01), 31),
+    (FlatCosine(0.1, 32), lambda lr, o: lr.LambdaLR(o, flat_cosine), 33),
+    (CosLog(0.1, 30), lambda lr, o: lr.LambdaLR(o, coslog), 31),
     (PolynomialDecay(0.1, 30), lambda lr, o: lr.PolynomialLR(o, 30), STEPS),
     (PolynomialDecay(0.1, 30, power=2.5), lambda lr, o: lr.PolynomialLR(o, 30, 2.5), STEPS),
     (PolynomialDecay(0.1, 30, final=0.02), lambda lr, o: lr.LinearLR(o, 1.0, 0.2, 30), STEPS),

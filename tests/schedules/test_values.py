@@ -7,7 +7,9 @@ from libraries import Library
 from mlpcore.schedules import (
     SCHEDULES,
     CosineDecay,
+    CosLog,
     ExponentialDecay,
+    FlatCosine,
     InverseScaling,
     OneCycle,
     PolynomialDecay,
@@ -15,12 +17,22 @@ from mlpcore.schedules import (
     WarmUp,
 )
 
+THREE = 0.8 * np.sin(np.pi * np.log2(3)) ** 2
+
 # A schedule, and pairs (updates done, rate) worked out by hand.
 BY_HAND = (
     (StepDecay(0.8, 10, 0.5), ((0, 0.8), (9, 0.8), (10, 0.4), (19, 0.4), (20, 0.2))),
     (ExponentialDecay(0.8, 10, 0.25), ((0, 0.8), (5, 0.4), (10, 0.2), (20, 0.05))),
     (CosineDecay(0.8, 12), ((0, 0.8), (4, 0.6), (6, 0.4), (8, 0.2), (12, 0.0), (99, 0.0))),
     (CosineDecay(0.8, 12, final=0.2), ((0, 0.8), (6, 0.5), (12, 0.2), (13, 0.2))),
+    (FlatCosine(0.8, 12), ((0, 0.8), (6, 0.8), (8, 0.6), (9, 0.4), (10, 0.2), (12, 0.0), (99, 0.0))),
+    (FlatCosine(0.8, 8, flat=0.0), ((0, 0.8), (4, 0.4), (8, 0.0))),
+    # v = 1 + count: rate 0 at powers of two; sin(pi log2 v)^2 for v = 3, 6 and 12 alike
+    (
+        CosLog(0.8, 15),
+        ((0, 0.0), (1, 0.0), (3, 0.0), (7, 0.0), (15, 0.0), (2, THREE), (5, THREE), (11, THREE), (99, 0)),
+    ),
+    (CosLog(0.8, 3, cycles=2), ((0, 0.0), (1, 0.0), (2, THREE), (3, 0.0))),
     (PolynomialDecay(0.8, 8), ((0, 0.8), (2, 0.6), (4, 0.4), (8, 0.0), (99, 0.0))),
     (PolynomialDecay(0.8, 8, power=2.0, final=0.4), ((0, 0.8), (4, 0.5), (8, 0.4), (9, 0.4))),
     (InverseScaling(0.8), ((0, 0.8), (3, 0.4), (15, 0.2))),
@@ -61,6 +73,8 @@ def test_both_ends_of_a_horizon_are_exact(steps, dtype):
     ends = np.asarray([0, steps, steps + 1, 10**9], dtype=dtype)
     for schedule in (CosineDecay(0.5, steps, 0.25), PolynomialDecay(0.5, steps, 0.9, 0.25)):
         assert schedule(ends).tolist() == [0.5, 0.25, 0.25, 0.25]
+    assert FlatCosine(0.5, steps)(ends).tolist() == [0.5, 0.0, 0.0, 0.0]
+    assert CosLog(0.5, steps)(ends).tolist() == [0.0, 0.0, 0.0, 0.0]
     assert WarmUp(0.5, steps, start=0.25)(ends).tolist() == [0.25, 0.5, 0.5, 0.5]
 
 
@@ -71,6 +85,10 @@ LONG = (
     ExponentialDecay(0.1, 10**6, 0.5),
     CosineDecay(0.1, 10**7),
     CosineDecay(0.1, 9_999_999, final=1e-6),
+    FlatCosine(0.1, 10**7),
+    FlatCosine(0.1, 9_999_999, flat=0.25),
+    CosLog(0.1, 10**7),
+    CosLog(0.1, 9_999_999, cycles=5),
     PolynomialDecay(0.1, 10**7, power=2.0),
     InverseScaling(0.1),
     WarmUp(CosineDecay(0.1, 9_000_000), 10**6),
