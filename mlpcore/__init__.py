@@ -17,12 +17,13 @@ from mlpcore.loading import load
 from mlpcore.losses import *
 from mlpcore.model import Model
 from mlpcore.optimizers import *
-from mlpcore.preprocessing import Standardize
+from mlpcore.preprocessing import Standardize, TargetScaling
 from mlpcore.schedules import *
 from mlpcore.stacks import Ensemble, Stack
 from mlpcore.training.callbacks import EarlyStopping, ReduceOnPlateau
 from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
+from mlpcore.training.initial import data_driven_init
 from mlpcore.training.loop import Trainer
 from mlpcore.training.progress import Progress
 
@@ -42,7 +43,15 @@ __all__ = [
     "History",
 ]
 __all__ += ["Activation", "Container"]  # to make own layers of
-__all__ += ["load", "Standardize", "check_gradients", "get_backend", "available_backends"]
+__all__ += [
+    "load",
+    "Standardize",
+    "TargetScaling",
+    "data_driven_init",
+    "check_gradients",
+    "get_backend",
+    "available_backends",
+]
 __all__ += layers.__all__
 __all__ += losses.__all__
 __all__ += optimizers.__all__
