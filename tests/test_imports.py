@@ -24,7 +24,7 @@ FLOORS = [
     {"training"},
     {"arguments", "preprocessing"},
     {"model"},
-    {"loading", "bench", "onnx"},
+    {"loading", "bench", "onnx", "tabular"},
     {"stacks"},
     {"cli", "sklearn", "plotting", "__init__"},
     {"__main__"},
@@ -48,7 +48,7 @@ PLAIN_MODULES = {"training.gradients", "training.step", "training.rules", "train
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
-HOST_NUMPY |= {"stacks", "compiler", "sklearn", "cli", "plotting", "bench", "onnx"}
+HOST_NUMPY |= {"stacks", "compiler", "sklearn", "cli", "plotting", "bench", "onnx", "tabular"}
 # init and noise are host arrays, and fit reads them
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm", "layers.members", "layers.robust"}
 OTHERS = {

@@ -1,0 +1,1 @@
+"""Tables with categories: networks and ways to train them that work well without tuning."""
