@@ -17,7 +17,7 @@ from mlpcore.loading import load
 from mlpcore.losses import *
 from mlpcore.model import Model
 from mlpcore.optimizers import *
-from mlpcore.preprocessing import Standardize, TargetScaling
+from mlpcore.preprocessing import Standardize
 from mlpcore.schedules import *
 from mlpcore.stacks import Ensemble, Stack
 from mlpcore.training.callbacks import EarlyStopping, ReduceOnPlateau
@@ -46,7 +46,6 @@ __all__ += ["Activation", "Container"]  # to make own layers of
 __all__ += [
     "load",
     "Standardize",
-    "TargetScaling",
     "data_driven_init",
     "check_gradients",
     "get_backend",

@@ -1,4 +1,4 @@
-"""Standardize, which scales columns to mean 0 and standard deviation 1, and TargetScaling, the same for a target."""
+"""Standardize: scales columns to mean 0 and standard deviation 1."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,7 +9,6 @@ from array_api_compat import device as device_of
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.transfer import library_of, to_host
-from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.namespace import namespace
 from mlpcore.training.ingest import ingest_rows
@@ -120,65 +119,6 @@ class Standardize:
         with nullcontext() if has_float64 else get_backend(library_of(x) or "numpy").scope("float64"):
             x = xp.astype(x, xp.float64)
             return function(x, _as_array(x, self.mean), _as_array(x, self.scale))
-
-
-@configuration
-class TargetScaling:
-    """A target y (n, columns) or (n,) as ``(y - mean) / scale``, and predictions back in its units. Immutable.
-
-    With ``low`` and ``high`` predictions are clamped to this range, that of the training rows; () for none. The fields
-    are tuples of a number for each column.
-
-    >>> import mlpcore as mc
-    >>> scaling = mc.TargetScaling.fit([1.0, 3.0])
-    >>> scaling([1.0, 3.0, 2.0])
-    array([[-1.],
-           [ 1.],
-           [ 0.]])
-    >>> scaling.inverse([[0.5], [7.0]])
-    array([[2.5],
-           [3. ]])
-    """
-
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, least in (("mean", -np.inf), ("scale", 0.0), ("low", -np.inf), ("high", -np.inf)):
-            values = getattr(self, name)
-            lengths = {len(self.mean), 0} if name in ("low", "high") else {len(self.mean)}
-            if not isinstance(values, tuple) or len(values) not in lengths:
-                raise ConfigurationError(f"TargetScaling: {name} is {values!r}, expected a tuple of a number a column")
-            for value in values:
-                check_number(self, **{name: value}, **({"above": least} if name == "scale" else {"least": least}))
-
-    @classmethod
-    def fit(cls, y: Any, clamp: bool = True) -> Self:
-        """Mean and standard deviation of every column, as those of `Standardize.fit`; with ``clamp`` its range too.
-
-        DataError for NaN and infinity.
-        """
-        rows = _columns(y)
-        fitted = Standardize.fit(rows)
-        low, high = (tuple(rows.min(axis=0).tolist()), tuple(rows.max(axis=0).tolist())) if clamp else ((), ())
-        return cls(tuple(fitted.mean.tolist()), tuple(fitted.scale.tolist()), low, high)
-
-    def __call__(self, y: Any) -> np.ndarray:
-        """``(y - mean) / scale`` (n, columns) in float64 on the host."""
-        return np.asarray(Standardize(self.mean, self.scale)(_columns(y)))
-
-    def inverse(self, z: Any) -> np.ndarray:
-        """``z * scale + mean`` (n, columns) in float64 on the host, within ``low`` and ``high``."""
-        y = np.asarray(Standardize(self.mean, self.scale).inverse(_columns(z)))
-        return np.clip(y, self.low, self.high) if self.low else y
-
-
-def _columns(y: Any) -> np.ndarray:
-    """y as a float64 array (n, columns) on the host."""
-    rows = np.asarray(to_host(read_array("TargetScaling: y", y)[0]), dtype=np.float64)
-    return rows[:, None] if rows.ndim == 1 else rows
 
 
 def _as_array(x: Array, vector: np.ndarray) -> Array:

@@ -13,7 +13,7 @@ from optional import optional
 from sklearn.preprocessing import StandardScaler
 
 from mlpcore.errors import ConfigurationError, DataError
-from mlpcore.preprocessing import Standardize, TargetScaling
+from mlpcore.preprocessing import Standardize
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(50, 4)) * [1, 1e-3, 100, 7] + [0, 5, -300, 2]
@@ -180,36 +180,3 @@ def test_what_cannot_be_fitted():
 def test_what_is_no_scaling(mean, scale, said):
     with pytest.raises(ConfigurationError, match=said):
         Standardize(mean, scale)
-
-
-def test_target_scaling_standardizes_and_clamps():
-    y = np.asarray([[1.0, 10.0], [3.0, 30.0], [8.0, 20.0]])
-    scaling = TargetScaling.fit(y)
-    z = scaling(y)
-    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-15)
-    np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-14)
-    np.testing.assert_allclose(scaling.inverse(z), y, rtol=1e-14)
-    np.testing.assert_array_equal(scaling.inverse([[99.0, -99.0]]), [[8, 10]])
-    free = TargetScaling.fit(y, clamp=False)
-    assert free == TargetScaling(scaling.mean, scaling.scale) and free.inverse([[99.0, -99.0]])[0, 0] > 99
-    assert eval(repr(scaling), {"TargetScaling": TargetScaling}) == scaling
-
-
-def test_target_scaling_of_one_column_far_from_zero():
-    scaling = TargetScaling.fit([1e9, 1e9 + 2])
-    assert scaling == TargetScaling((1e9 + 1,), (1.0,), (1e9,), (1e9 + 2,))
-    np.testing.assert_array_equal(scaling([1e9, 1e9 + 2]), [[-1], [1]])
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda: TargetScaling((0.0,), (0.0,)),
-        lambda: TargetScaling((0.0,), (1.0, 1.0)),
-        lambda: TargetScaling((0.0, 0.0), (1.0, 1.0), (0.0,)),
-        lambda: TargetScaling((np.nan,), (1.0,)),
-    ],
-)
-def test_target_scalings_that_are_none(wrong):
-    with pytest.raises(ConfigurationError, match=r"TargetScaling: (scale|low|mean) is .*, expected a "):
-        wrong()

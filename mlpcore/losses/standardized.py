@@ -22,7 +22,9 @@ class StandardizedTarget:
 
     ``loss`` is a `HalfSquaredError`, `SquaredError`, `AbsoluteError`, `Huber`, `Quantile`, `GaussianNLL`, or a loss
     with a method ``in_units`` as theirs. ``mean`` and ``scale`` have a number for each column of the target (n, c),
-    or one for all. A target (n,) is one column. The value of the loss is that in units of ``scale``.
+    or one for all. A target (n,) is one column. The value of the loss is that in units of ``scale``. With ``low`` and
+    ``high``, of as many numbers, predictions stay within this range, for example that of the training rows; () for
+    none. Only losses with one score for each target column take them.
 
     >>> import numpy as np, mlpcore as mc
     >>> loss = mc.StandardizedTarget(mc.SquaredError(), mean=(200.0,), scale=(50.0,))
@@ -33,6 +35,8 @@ class StandardizedTarget:
     loss: Loss = HalfSquaredError()
     mean: tuple[float, ...] = (0.0,)
     scale: tuple[float, ...] = (1.0,)
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not hasattr(self.loss, "in_units"):
@@ -40,17 +44,25 @@ class StandardizedTarget:
                 f"StandardizedTarget: loss is {self.loss!r}, expected one whose predictions are values of the target, "
                 "such as HalfSquaredError, Huber, Quantile or GaussianNLL"
             )
-        for name in ("mean", "scale"):
+        for name in ("mean", "scale", "low", "high"):
             values = getattr(self, name)
-            if not isinstance(values, (tuple, list)) or not values:
+            if not isinstance(values, (tuple, list)) or (not values and name in ("mean", "scale")):
                 raise ConfigurationError(f"StandardizedTarget: {name} is {values!r}, expected a tuple of numbers")
             for value in values:
                 check_number(self, **{name: value})
             object.__setattr__(self, name, tuple(float(value) for value in values))
-        if len(self.mean) != len(self.scale) or min(self.scale) <= 0:
+        count = len(self.mean)
+        if len(self.scale) != count or min(self.scale) <= 0:
             raise ConfigurationError(
-                f"StandardizedTarget: scale is {self.scale!r}, expected as many numbers above 0 as mean has "
-                f"({len(self.mean)})"
+                f"StandardizedTarget: scale is {self.scale!r}, expected as many numbers above 0 as mean has ({count})"
+            )
+        limits = self.low, self.high
+        if limits != ((), ()) and (
+            {*map(len, limits)} != {count} or any(a > b for a, b in zip(*limits, strict=True)) or self.outputs(1) != 1
+        ):
+            raise ConfigurationError(
+                f"StandardizedTarget: low and high are {self.low!r} and {self.high!r}, expected as many numbers as "
+                f"mean has ({count}), low below high, and a loss with one score for each target column"
             )
 
     @property
@@ -79,8 +91,12 @@ class StandardizedTarget:
         return self.loss.value_and_grad(z, target, weights)
 
     def predict(self, z: Array) -> Tree:
-        """The prediction of the loss in the units of the target."""
-        return self.loss.predict(self._in_units(z))
+        """The prediction of the loss in the units of the target, within ``low`` and ``high``."""
+        prediction = self.loss.predict(self._in_units(z))
+        if not self.low:
+            return prediction
+        xp = namespace(z)
+        return xp.minimum(xp.maximum(prediction, _row(self.low, z)), _row(self.high, z))
 
     def deviation(self, z: Array) -> Array:
         """The standard deviation of a `GaussianNLL` in the units of the target."""

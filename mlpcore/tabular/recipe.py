@@ -20,7 +20,8 @@ class TableShape:
 
     Numbers are scaled to a spread of about 1. A category column of m levels, ``levels`` has m for each, holds 1 to m,
     and 0 for a level that is missing or unseen. ``classes`` is the number of classes of the target, 0 in regression;
-    ``targets`` the number of columns of a target of real numbers, which are standardized (`mlpcore.TargetScaling`).
+    ``targets`` the number of columns of a target of real numbers, which are standardized, see
+    `mlpcore.StandardizedTarget`.
     """
 
     numeric: int

@@ -46,11 +46,13 @@ def small(scores: int = 2) -> mc.Sequential:
 
 def columns_of(loss: Any) -> int:
     """How many columns of a target the loss is tried on: one where that takes several scores."""
+    loss = getattr(loss, "loss", loss)
     return 2 if loss.outputs(1) == 1 or type(loss).__name__ in LABELLED else 1
 
 
 def target_of(loss: Any) -> np.ndarray:
     """A target that the loss takes."""
+    loss = getattr(loss, "loss", loss)  # of a StandardizedTarget or MembersLoss
     name = type(loss).__name__
     if name in LABELLED:
         labels = (X[:, 0] > 0).astype(int)

@@ -92,6 +92,10 @@ LOSSES: dict[str, tuple[Any, str]] = {
     "Poisson as half a deviance": (ls.PoissonNLL("deviance"), "counts"),
     "GaussianNLL": (ls.GaussianNLL(), "reals"),
     "StandardizedTarget": (ls.StandardizedTarget(ls.Huber(), (0.3,), (2.0,)), "reals"),
+    "StandardizedTarget, within limits": (
+        ls.StandardizedTarget(ls.SquaredError(), (0.1,), (0.7,), (-1.0,), (2.0,)),
+        "reals",
+    ),
     "StandardizedTarget of quantiles": (ls.StandardizedTarget(ls.Quantile(), (-0.5,), (1.5,)), "reals"),
     "StandardizedTarget, Gaussian": (ls.StandardizedTarget(ls.GaussianNLL(), (1.0,), (0.5,)), "reals"),
     "SigmoidCrossEntropy": (ls.SigmoidCrossEntropy(), "flags"),

@@ -37,6 +37,15 @@ def test_value_and_prediction(loss):
         np.testing.assert_allclose(got, np.repeat(MEAN, each) + np.repeat(SCALE, each) * plain, rtol=1e-13)
 
 
+def test_predictions_stay_within_limits():
+    loss = StandardizedTarget(mc.Huber(), MEAN, SCALE, low=(2.5, -210.0), high=(3.5, -190.0))
+    z = RANDOM.normal(0, 3, (12, 2))
+    free = StandardizedTarget(mc.Huber(), MEAN, SCALE)
+    np.testing.assert_array_equal(loss.predict(z), np.clip(free.predict(z), loss.low, loss.high))
+    assert (loss.predict(z) == 3.5).any() and (loss.predict(z) == -210.0).any()
+    assert np.isnan(loss.predict(np.full((1, 2), np.nan))).all()
+
+
 def test_one_number_is_that_of_all_columns():
     one, two = (StandardizedTarget(mc.Huber(), (3.0,) * count, (2.0,) * count) for count in (1, 2))
     np.testing.assert_array_equal(one.prepare(T, 2, np.float32), two.prepare(T, 2, np.float32))
@@ -95,6 +104,21 @@ def test_training_does_not_depend_on_the_units(tmp_path):
 def test_wrong_configurations(loss, mean, scale, said):
     with pytest.raises(mc.ConfigurationError, match=said):
         StandardizedTarget(loss, mean, scale)
+
+
+@pytest.mark.parametrize(
+    "loss, low, high",
+    [
+        (mc.SquaredError(), (0.0,), ()),
+        (mc.SquaredError(), (0.0, 1.0), (2.0, 3.0)),
+        (mc.SquaredError(), (1.0,), (0.0,)),
+        (mc.GaussianNLL(), (0.0,), (1.0,)),
+        (mc.Quantile(), (0.0,), (1.0,)),
+    ],
+)
+def test_wrong_limits(loss, low, high):
+    with pytest.raises(mc.ConfigurationError, match=r"low and high are .* expected as many numbers as mean has"):
+        StandardizedTarget(loss, (0.0,), (1.0,), low, high)
 
 
 def test_wrong_targets():
