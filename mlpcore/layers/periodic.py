@@ -7,6 +7,7 @@ from mlpcore.configuration import check_count, check_number, configuration
 from mlpcore.initializers import Normal, Uniform
 from mlpcore.layers.normalization import check_columns
 from mlpcore.namespace import namespace
+from mlpcore.numerics import cosine_and_sine
 from mlpcore.random import Stream
 from mlpcore.typing import Array, Cache, Noise, Params, Training
 
@@ -67,24 +68,24 @@ class PeriodicEmbedding:
         return ()
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """y; the cache is x and the arguments of the cosines (..., n, c, q)."""
+        """y; the cache is x, and the cosines and sines (..., n, c, q)."""
         xp = namespace(x)
         frequency, phase, bias = (xp.expand_dims(params[name], axis=-3) for name in ("frequency", "phase", "bias"))
-        angle = (2 * math.pi) * (xp.expand_dims(x, axis=-1) * frequency) + phase
+        cosine, sine = cosine_and_sine(xp.expand_dims(x, axis=-1) * frequency + phase * (0.5 / math.pi))
         weight = xp.expand_dims(params["weight"], axis=-4)
-        y = xp.sum(xp.expand_dims(xp.cos(angle), axis=-1) * weight, axis=-2) + bias
-        return xp.reshape(y, (*y.shape[:-2], self.features * self.width)), (x, angle)
+        y = xp.sum(xp.expand_dims(cosine, axis=-1) * weight, axis=-2) + bias
+        return xp.reshape(y, (*y.shape[:-2], self.features * self.width)), (x, cosine, sine)
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The gradients above."""
-        xp, (x, angle) = namespace(dy), cache
+        xp, (x, cosine, sine) = namespace(dy), cache
         dy = xp.reshape(dy, (*dy.shape[:-1], self.features, self.width))
         weight, across = xp.expand_dims(params["weight"], axis=-4), xp.expand_dims(dy, axis=-2)
-        da = -xp.sin(angle) * xp.sum(across * weight, axis=-1)
+        da = -sine * xp.sum(across * weight, axis=-1)
         grads = {
             "frequency": (2 * math.pi) * xp.sum(da * xp.expand_dims(x, axis=-1), axis=-3),
             "phase": xp.sum(da, axis=-3),
-            "weight": xp.sum(across * xp.expand_dims(xp.cos(angle), axis=-1), axis=-4),
+            "weight": xp.sum(across * xp.expand_dims(cosine, axis=-1), axis=-4),
             "bias": xp.sum(dy, axis=-3),
         }
         if not need_dx:
