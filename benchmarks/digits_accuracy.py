@@ -13,7 +13,8 @@ import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.cli import digits
-from mlpcore.cli.recipe import DIGITS, build, fit, prepare
+from mlpcore.cli.parts import encode, split_rows
+from mlpcore.cli.recipe import DIGITS, build, fit
 
 
 def main() -> None:
@@ -23,11 +24,12 @@ def main() -> None:
     parser.add_argument("--backend", default="numpy")
     parser.add_argument("--split", type=int, default=digits.SPLIT)
     arguments = parser.parse_args()
-    table, encoding, test = digits.load(arguments.split)
+    table, description, test = digits.load(arguments.split)
     backend, reached = get_backend(arguments.backend), []
     for seed in range(arguments.seeds):
         began = time.perf_counter()
-        parts = prepare(table, encoding, DIGITS.validation, seed, test)
+        rows = split_rows(table, description.target, DIGITS.validation, seed, test)
+        parts = encode(table, description, rows, "float32")
         model = build(DIGITS, parts, backend, "float32", "highest", seed)
         epochs = len(fit(model, DIGITS, parts))
         seconds = time.perf_counter() - began

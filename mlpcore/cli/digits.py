@@ -4,19 +4,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlpcore.cli.encoding import Encoding
+from mlpcore.cli.description import Description, of_numbers
 from mlpcore.errors import MissingDependency
-from mlpcore.preprocessing import Standardize
 from mlpcore.tables import Table
+from mlpcore.tabular.numeric import standard
+from mlpcore.tabular.target import Target
 
 TEST_SHARE, SPLIT = 0.2, 0
 
 
 class Digits(NamedTuple):
-    """The table, its encoding, and the numbers of the test rows."""
+    """The table, its description, and the numbers of the test rows."""
 
     table: Table
-    encoding: Encoding
+    description: Description
     test: np.ndarray
 
 
@@ -33,9 +34,9 @@ def load(split: int = SPLIT) -> Digits:
     names = tuple(data.feature_names)
     columns = dict(zip(names, data.data.T, strict=True)) | {"digit": data.target.astype(np.float64)}
     # All pixels have one scale. Standardised one by one, those that are almost always empty would count like the rest.
-    scaler = Standardize(np.zeros(len(names)), np.full(len(names), 16.0))
-    encoding = Encoding(names, True, "digit", tuple(range(10)), scaler)
+    encoder = of_numbers({name: standard(0.0, 16.0) for name in names})
+    description = Description(encoder, Target("digit", tuple(range(10))))
     _, test = train_test_split(
         np.arange(len(data.target)), test_size=TEST_SHARE, stratify=data.target, random_state=split
     )
-    return Digits(Table("digits", columns), encoding, np.sort(test))
+    return Digits(Table("digits", columns), description, np.sort(test))

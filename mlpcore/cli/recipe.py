@@ -1,18 +1,15 @@
-"""Recipes of ``mlpcore train``: network and settings, and the split of a table into training, validation and test."""
+"""Recipes of ``mlpcore train``: network and settings, and the training."""
 
 import math
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from mlpcore.backends.backend import Backend
-from mlpcore.cli.encoding import Encoding
+from mlpcore.cli.parts import Parts
 from mlpcore.configuration import check_count, check_number, configuration
 from mlpcore.layers import Dropout, Linear, ReLU, Sequential
 from mlpcore.losses import HalfSquaredError, SoftmaxCrossEntropy
 from mlpcore.model import Model
 from mlpcore.optimizers import AdamW
-from mlpcore.tables import Table, split
 from mlpcore.training.callbacks import EarlyStopping
 from mlpcore.training.history import History
 
@@ -67,37 +64,9 @@ DIGITS = Recipe(
 )
 
 
-class Parts(NamedTuple):
-    """A table split and encoded: pairs of standardised rows and encoded targets; None for an empty part."""
-
-    encoding: Encoding
-    train: tuple[np.ndarray, np.ndarray]
-    validation: tuple[np.ndarray, np.ndarray] | None
-    test: tuple[np.ndarray, np.ndarray] | None
-
-
-def prepare(table: Table, encoding: Encoding, share: float, seed: int, test: np.ndarray | None = None) -> Parts:
-    """The table checked, encoded and split: ``test`` rows, a ``share`` of the others for validation, the rest to train.
-
-    Scalings that the encoding lacks are computed from the training rows only. The split keeps the shares of classes.
-    """
-    y = encoding.targets(table)
-    others = np.arange(table.rows) if test is None else np.setdiff1d(np.arange(table.rows), test)
-    positions = split(len(others), share, seed, y[others] if encoding.classes else None)
-    train, held = (others[position] for position in positions)
-    rows = encoding.rows(table)
-    encoding = encoding.fitted(rows[train], y[train])
-    x, y = encoding.scaled(rows), y if encoding.target_scaler is None else encoding.target_scaler(y[:, None])
-
-    def pair(row_numbers: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
-        return None if row_numbers is None or not len(row_numbers) else (x[row_numbers], y[row_numbers])
-
-    return Parts(encoding, (x[train], y[train]), pair(held), pair(test))
-
-
 def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, precision: str, seed: int) -> Model:
     """The untrained model for the parts."""
-    classes = len(parts.encoding.classes)
+    classes = len(parts.description.target.labels)
     return Model(
         recipe.network(parts.train[0].shape[1], classes or 1),
         SoftmaxCrossEntropy(label_smoothing=recipe.label_smoothing) if classes else HalfSquaredError(),

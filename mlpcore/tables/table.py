@@ -1,39 +1,44 @@
-"""The class Table: named columns of equal length."""
+"""The class Table: named columns of equal length, read whole or in batches of rows."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mlpcore.errors import DataError
-from mlpcore.tables.cells import text_in, values_of
 
 NAMES_SHOWN = 10
+BATCH_CELLS = 1 << 20
 
 
-@dataclass(frozen=True, eq=False)
 class Table:
-    """Columns of equal length by name; cells are not interpreted.
+    """Columns of equal length by name, from ``source``; ``named`` is False where the names are only places.
 
-    Columns of a CSV file are object arrays of stripped strings. Columns of a .npz archive are real numbers or
-    fixed-width strings; as the archive has no column names, ``named`` is False and they are called "x[0]", "x[1]" and
-    so on.
+    This class holds NumPy arrays; `mlpcore.tabular.reading.FileTable` has the same methods for files.
     """
 
-    source: str
-    columns: dict[str, np.ndarray]
-    named: bool = True
+    def __init__(self, source: str, columns: Mapping[str, np.ndarray], named: bool = True) -> None:
+        self.source, self.columns, self.named = source, dict(columns), named
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.columns)
 
     @property
     def rows(self) -> int:
         """The number of rows."""
         return len(next(iter(self.columns.values())))
 
+    @property
+    def batch_rows(self) -> int:
+        """The number of rows in a batch."""
+        return max(1024, BATCH_CELLS // len(self.names))
+
     def find(self, column: str) -> str:
         """The name of a column given by name or, where no column has that name, by index (-1: the last)."""
-        names = list(self.columns)
-        if column in self.columns:
+        names = self.names
+        if column in set(names):
             return column
         try:
             return names[int(column)]
@@ -43,30 +48,36 @@ class Table:
                 f"{-len(names)} to {len(names) - 1}"
             ) from None
 
-    def numbers(self, names: Sequence[str]) -> np.ndarray:
-        """These columns as a float64 array (rows, columns); DataError for columns with other cells or gaps."""
-        numbers = np.empty((self.rows, len(names)))
-        texts = []
-        for i, name in enumerate(names):
-            values = values_of(self.columns[name])
-            if values is None:
-                texts.append(f"{name!r} (as in {text_in(self.columns[name])})")
-            else:
-                numbers[:, i] = values
-        if texts:
-            raise DataError(
-                f"{self.source}: not numbers in column {listed(texts, str)}; encode or drop what is not a number"
-            )
-        bad = ~np.isfinite(numbers)
-        if bad.any():
-            counts = bad.sum(axis=0)
-            shown = [
-                f"{name!r} ({count} of {self.rows} rows)" for name, count in zip(names, counts, strict=True) if count
-            ]
-            raise DataError(
-                f"{self.source}: missing or infinite values in column {listed(shown, str)}; fill or drop them"
-            )
-        return numbers
+    def cells(self, name: str) -> Iterator[list[Any]]:
+        """Yield the entries of a column as in the file, in batches: texts or numbers, None where they are missing."""
+        yield self.columns[name].tolist()
+
+    def numbers(self, name: str) -> np.ndarray | None:
+        """A column as float64, NaN where it is missing; None if it holds texts."""
+        column = self.columns[name]
+        return None if column.dtype.kind == "U" else column.astype(np.float64)
+
+    def read_as(self, kinds: Mapping[str, str], known: Mapping[str, Any] | None = None) -> "Table":
+        """The table with columns of texts read as these kinds; the columns of arrays have theirs."""
+        return self
+
+    @property
+    def notations(self) -> dict[str, Any]:
+        """The notations in which columns of texts were read: none here."""
+        return {}
+
+    def take(self, rows: np.ndarray, names: Sequence[str]) -> Any:
+        """These rows, in ascending order, of the columns, as a frame."""
+        return {name: self.columns[name][rows] for name in names}
+
+    def batches(self, names: Sequence[str]) -> Iterator[tuple[int, Any]]:
+        """Yield ``(number of the first row, frame)`` for batches of rows of the columns."""
+        for first in range(0, self.rows, self.batch_rows):
+            yield first, {name: self.columns[name][first : first + self.batch_rows] for name in names}
+
+    def renamed(self, names: Mapping[str, str]) -> "Table":
+        """The table with other names for some columns."""
+        return Table(self.source, {names.get(name, name): values for name, values in self.columns.items()}, self.named)
 
 
 def listed(names: Sequence[Any], show: Any = repr) -> str:

@@ -1,1 +1,6 @@
-"""Tables with categories: networks and ways to train them that work well without tuning."""
+"""Tables with texts, categories, dates and gaps: reading files and data frames, and encoding their columns."""
+
+from mlpcore.tabular.encoder import TableEncoder
+from mlpcore.tabular.reading import read_table
+
+__all__ = ["TableEncoder", "read_table"]

@@ -23,6 +23,7 @@ from mlpcore.losses import HalfSquaredError
 from mlpcore.model import Model
 from mlpcore.training.history import History
 
+optional("polars")
 ROWS = 40
 LABELS = ["é, ü", "漢字 😀"]
 TARGET = "größe"
@@ -150,7 +151,7 @@ def test_a_file_is_written_whole_or_not_at_all(capsys, folder, model, monkeypatc
 def test_predictions_that_fail_midway_leave_the_old_file(capsys, model, monkeypatch):
     made = []
 
-    def lines(encoding, prediction):
+    def lines(labels, predictions):
         yield "prediction\n"
         made.append(1)
         raise KeyboardInterrupt

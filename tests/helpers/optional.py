@@ -7,9 +7,8 @@ import pytest
 EXTRAS = {
     **dict.fromkeys(("torch", "jax"), "oracles"),
     **dict.fromkeys(("sklearn", "scipy"), "sklearn"),
-    **dict.fromkeys(
-        ("array_api_strict", "onnxruntime", "pandas", "polars", "pyarrow", "cloudpickle", "ml_dtypes"), "test"
-    ),
+    **dict.fromkeys(("array_api_strict", "onnxruntime", "pandas", "pyarrow", "cloudpickle", "ml_dtypes"), "test"),
+    **dict.fromkeys(("polars", "narwhals"), "tables"),
     **dict.fromkeys(("threadpoolctl", "pytest_benchmark"), "bench"),
     **{"onnx": "onnx", "matplotlib": "plot", "rich": "ui", "cupy": "cuda13"},
 }

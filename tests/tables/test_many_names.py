@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from mlpcore.cli.encoding import Encoding
-from mlpcore.cli.labels import class_numbers, classes_of
+from mlpcore.cli.description import Description, of_numbers
 from mlpcore.errors import DataError
-from mlpcore.tables import Table, _check_names, split
+from mlpcore.tables import Table, split
+from mlpcore.tabular.columns import check_told
+from mlpcore.tabular.delimited import name_columns
+from mlpcore.tabular.numeric import standard
+from mlpcore.tabular.target import Target, class_numbers, labels_of
 
 COUNT = 2000
 
@@ -34,23 +37,19 @@ def labels():
 
 def renamed():
     table = Table("t.csv", {name: np.ones(2) for name in [*names()[1:], Name("other")]})
-    with pytest.raises(DataError, match="lacks the column 'gene0' and has the column 'other'"):
-        Encoding(tuple(names()), True, "kind", ("u", "v")).rows(table)
-
-
-def repeated():
-    with pytest.raises(DataError, match="the header has 'gene7' more than once"):
-        _check_names([*names(), Name("gene7")], "t.csv")
+    encoder = of_numbers({name: standard(0.0, 1.0) for name in names()})
+    with pytest.raises(DataError, match="lacks the column 'gene0'"):
+        Description(encoder, Target("kind", ("u", "v"))).matched(table)
 
 
 @pytest.mark.parametrize(
     "act",
     [
-        lambda: _check_names(names(), "t.csv"),
-        repeated,
+        lambda: name_columns([*names(), Name("gene7")]),
+        lambda: check_told({}, names(), names()),
         renamed,
         lambda: Table("t.csv", {name: np.ones(2) for name in names()}).find("gene1999"),
-        lambda: classes_of(Table("t.csv", {"kind": labels()}), "kind"),
+        lambda: labels_of(Table("t.csv", {"kind": labels()}), "kind", None),
         lambda: class_numbers(Table("t.csv", {"kind": labels()}), "kind", tuple(names())),
     ],
 )

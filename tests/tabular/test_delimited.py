@@ -6,9 +6,13 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optional import optional
 
 from mlpcore.errors import DataError
-from mlpcore.tables import Table, read_table
+from mlpcore.tabular import read_table
+from mlpcore.tabular.delimited import name_columns
+
+optional("polars")
 
 DELIMITERS = ",;\t"
 TEXT = st.text(st.sampled_from('ab1.,;\t"\n é漢'), max_size=6).map(str.strip)
@@ -49,14 +53,14 @@ def test_what_is_written_is_read(tmp_path_factory, case):
     path = tmp_path_factory.mktemp("written") / "t.csv"
     path.write_bytes(text.encode())
     table = read_table(str(path))
-    assert list(table.columns) == names
-    assert list(zip(*(table.columns[name] for name in names), strict=True)) == rows
+    assert table.names == names
+    assert table.frame.collect().rows() == rows
 
 
-def cells_of(tmp_path, text) -> Table:
+def cells_of(tmp_path, text, **told):
     (tmp_path / "t.csv").write_bytes(text.encode())
-    table = read_table(str(tmp_path / "t.csv"))
-    return [list(table.columns), *map(list, zip(*table.columns.values(), strict=True))]
+    table = read_table(str(tmp_path / "t.csv"), **told)
+    return [table.names, *map(list, table.frame.collect().rows())]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,8 @@ def test_forms_that_are_read(tmp_path, text, cells):
         ("\n\na,b\n\n1,2\n\n3\n", "line 7: 1 cells, expected 2"),
         ("\n  \n", "the file is empty"),
         ("\na,b\n \n", "no rows under the header"),
-        ("a,a \n1,2\n", "the header has 'a' more than once"),
+        ("# note\n#\na,b\n# more\n1,2\n3\n", "line 6: 1 cells, expected 2"),
+        ("sep=;\na;b\n1;2\n3\n", "line 4: 1 cells, expected 2"),
         ('a,b\n1,2\n\n3,"4\n5,6\n', "a quote is opened in line 4 and never closed"),
     ],
 )
@@ -103,4 +108,23 @@ def test_a_pipe_is_read_once(tmp_path):
     writer.start()
     table = read_table(str(path))
     writer.join()
-    assert {name: list(cells) for name, cells in table.columns.items()} == {"a": ["1"], "b": ["2"]}
+    assert table.frame.collect().to_dict(as_series=False) == {"a": ["1"], "b": ["2"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "distinct"),
+    [
+        (["a", "a", "b", "a"], ["a", "a (2)", "b", "a (3)"]),
+        (["", "a", ""], ["column 1", "a", "column 3"]),
+        (["a (2)", "a", "a"], ["a (2)", "a", "a (3)"]),
+        (["column 2", ""], ["column 2", "column 2 (2)"]),
+    ],
+)
+def test_names_become_distinct(names, distinct):
+    assert name_columns(names) == distinct
+
+
+@given(st.lists(st.sampled_from(["", "a", "a (2)", "a (3)", "column 1", "column 2"]), max_size=7))
+def test_names_are_always_distinct_and_those_that_are_stay(names):
+    made = name_columns(names)
+    assert len(set(made)) == len(names) and (len(set(names)) < len(names) or "" in names or made == names)

@@ -1,0 +1,150 @@
+"""Reads the columns of any data frame as NumPy arrays of four kinds: numbers, texts, truth values and dates."""
+
+import datetime
+import decimal
+import math
+import numbers
+from collections import Counter
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlpcore.errors import DataError, MissingDependency
+
+MICROSECOND = np.dtype("datetime64[us]")
+
+
+class Values(NamedTuple):
+    """A column: its kind, its values, and the name of its type in the frame.
+
+    ``kind`` is "number" (float64, NaN where missing), "integer" (the same), "text" or "boolean" (objects: texts, None
+    where missing), "date" (datetime64 in microseconds, NaT where missing) or "other", which no encoder takes.
+    """
+
+    kind: str
+    data: np.ndarray
+    type_name: str
+
+
+def read_frame(frame: Any) -> dict[str, Values]:
+    """The columns of a frame by name; names that are no texts are converted.
+
+    A frame is one of pandas, Polars or pyarrow, a dictionary of arrays, or an array (rows, columns), whose columns are
+    called "x[0]", "x[1]" and so on. DataError for other objects, and for columns of different lengths or of one name.
+    """
+    if isinstance(frame, np.ndarray) and frame.ndim == 2:
+        frame = {f"x[{i}]": frame[:, i] for i in range(frame.shape[1])}
+    if isinstance(frame, Mapping):
+        columns = {str(name): _of_array(np.asarray(values)) for name, values in frame.items()}
+    else:
+        columns = _of_frame(frame)
+    lengths = {name: len(values.data) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"the columns of the frame have different lengths: {lengths}")
+    return columns
+
+
+def _of_frame(frame: Any) -> dict[str, Values]:
+    """The columns of a frame of another library, through narwhals."""
+    try:
+        narwhals = import_module("narwhals")
+    except ImportError as error:
+        raise MissingDependency(
+            f"a {type(frame).__name__} is read through narwhals, which cannot be imported ({error}); "
+            "pip install 'mlpcore[tables]'"
+        ) from None
+    if hasattr(frame, "collect"):
+        raise DataError(f"the frame is a {type(frame).__name__}, whose rows are not computed yet; pass frame.collect()")
+    try:
+        series = list(narwhals.from_native(frame, eager_only=True).iter_columns())
+    except (TypeError, ValueError) as error:
+        what = f"a {type(frame).__name__}, which cannot be read ({error})"
+        raise DataError(f"the frame is {what}, expected a data frame of pandas, Polars or pyarrow") from None
+    if twice := [name for name, count in Counter(str(one.name) for one in series).items() if count > 1]:
+        raise DataError(f"the frame has several columns {twice[0]!r}, expected distinct names")
+    return {str(one.name): _of_series(one, narwhals) for one in series}
+
+
+def _of_series(series: Any, narwhals: Any) -> Values:
+    """The values of a column by its declared type."""
+    kind, name = series.dtype, str(series.dtype)
+    if kind.is_numeric():
+        data = series.cast(narwhals.Float64()).to_numpy().astype(np.float64)
+        return Values("integer" if kind.is_integer() else "number", data, name)
+    if kind == narwhals.Datetime or kind == narwhals.Date:
+        if kind == narwhals.Datetime:
+            series = series.dt.replace_time_zone(None)  # the calendar parts are those that a local reader sees
+        return Values("date", series.to_numpy().astype(MICROSECOND), name)
+    if kind == narwhals.Duration:
+        return Values("number", _seconds(series.to_numpy()), name)
+    if kind in (narwhals.String, narwhals.Categorical, narwhals.Enum):
+        return Values("text", _texts(series.to_list()), name)
+    if kind == narwhals.Boolean:
+        return Values("boolean", _texts(series.to_list()), name)
+    return of_objects(series.to_list(), name)
+
+
+def _of_array(array: np.ndarray) -> Values:
+    """The values of a NumPy array (rows,) by its dtype."""
+    name = str(array.dtype)
+    if array.ndim != 1:
+        raise DataError(f"a column has shape {array.shape}, expected (rows,)")
+    if array.dtype.kind in "iuf":
+        return Values("number" if array.dtype.kind == "f" else "integer", array.astype(np.float64), name)
+    if array.dtype.kind == "m":
+        return Values("number", _seconds(array), name)
+    if array.dtype.kind == "M":
+        return Values("date", array.astype(MICROSECOND), name)
+    if array.dtype.kind in "bU":
+        return Values("boolean" if array.dtype.kind == "b" else "text", _texts(array.tolist()), name)
+    return of_objects(array.tolist(), name)
+
+
+def of_objects(entries: list[Any], name: str) -> Values:
+    """The values of a column of Python objects by their common type; "other" where they have none."""
+    present = [entry for entry in entries if not is_missing(entry)]
+    if all(isinstance(entry, str) for entry in present):
+        return Values("text", _texts(entries), name)
+    if all(isinstance(entry, bool | np.bool_) for entry in present):
+        return Values("boolean", _texts(entries), name)
+    if all(isinstance(entry, numbers.Real | decimal.Decimal) for entry in present):
+        data = np.array([math.nan if is_missing(entry) else float(entry) for entry in entries])
+        return Values("integer" if all(isinstance(e, numbers.Integral) for e in present) else "number", data, name)
+    if all(isinstance(entry, datetime.date) for entry in present):
+        plain = [None if is_missing(e) else e.replace(tzinfo=None) if hasattr(e, "hour") else e for e in entries]
+        return Values("date", np.array(plain, dtype=MICROSECOND), name)
+    if all(isinstance(entry, datetime.time) for entry in present):
+        since = [math.nan if is_missing(e) else e.hour * 3600.0 + e.minute * 60 + e.second for e in entries]
+        return Values("number", np.array(since), name)
+    if all(isinstance(entry, str | numbers.Real) for entry in present):
+        return Values("text", _texts(entries), name)
+    return Values("other", np.array([None] * len(entries), dtype=object), name)
+
+
+def is_missing(entry: Any) -> bool:
+    """Whether an entry of a column of objects is missing: None, or unequal to itself such as NaN, NaT or pandas' NA."""
+    if entry is None:
+        return True
+    try:
+        return bool(entry != entry)
+    except (TypeError, ValueError):  # pandas' NA has no truth value; an array in a cell is no missing value
+        return not hasattr(entry, "__len__")
+
+
+def text_of(entry: Any) -> str:
+    """An entry as the text of a level; whole numbers without a decimal point."""
+    return str(int(entry)) if isinstance(entry, float) and entry.is_integer() else str(entry)
+
+
+def _texts(entries: list[Any]) -> np.ndarray:
+    """The entries as texts, None where they are missing."""
+    texts = np.empty(len(entries), dtype=object)
+    texts[:] = [None if is_missing(e) else e if type(e) is str else text_of(e) for e in entries]
+    return texts
+
+
+def _seconds(durations: np.ndarray) -> np.ndarray:
+    """Durations in seconds, NaN where they are missing."""
+    return durations / np.timedelta64(1, "s")

@@ -1,0 +1,141 @@
+"""Reads tables from files: delimited text of any dialect, Parquet, Arrow IPC, JSON lines, and .npz archives."""
+
+import contextlib
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+
+from mlpcore.errors import DataError
+from mlpcore.tables import Table, read_archive
+from mlpcore.tabular.decoding import possible_encodings, read_lines
+from mlpcore.tabular.delimited import read_delimited
+from mlpcore.tabular.dependencies import load_polars
+from mlpcore.tabular.dialect import GUESSED_FROM, guess_dialect
+from mlpcore.tabular.file_table import FileTable
+from mlpcore.tabular.folder import Folder
+
+SPOOL_CELLS = 1 << 19  # in a batch of cells as Python's strings, about 30 MB
+SCANNED = 64 << 20  # bytes of JSON lines that are read at once; larger files become Parquet first
+SCHEMA_LINES = 100_000
+
+
+def read_table(path: str, target: str | None = "y", encoding: str | None = None, **dialect: Any) -> Table:
+    """The table in a file, or on the standard input where ``path`` is "-".
+
+    The kind of file is told by its content: Parquet, Arrow IPC, JSON lines, a .npz archive (array x, and array
+    ``target`` if it exists), otherwise delimited text, plain or compressed by gzip or zstd. The encoding and the
+    `Dialect` of a text are guessed; ``encoding`` and the fields of `Dialect` overrule. A large text is copied to a
+    temporary folder in a form that can be read in parts. FileNotFoundError, and DataError for files that are no tables.
+    """
+    if path == "-" or (os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)):
+        return _read_stream(path, target, encoding, dialect)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"there is no file {path}")
+    return _read_file(path, path, target, encoding, dialect)
+
+
+def _read_stream(path: str, target: str | None, encoding: str | None, dialect: dict[str, Any]) -> Table:
+    """The table in a pipe, which can be read only once and so is copied first."""
+    if os.path.isdir(path):
+        raise DataError(f"{path} is a directory, expected a file")
+    folder = Folder()
+    copy = os.path.join(folder.path, "input")
+    with (
+        open(copy, "wb") as file,
+        contextlib.nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as pipe,
+    ):
+        shutil.copyfileobj(pipe, file)
+    table = _read_file(copy, "the standard input" if path == "-" else path, target, encoding, dialect)
+    if isinstance(table, FileTable):
+        table.folders.append(folder)  # which is removed with the table
+    return table
+
+
+def _read_file(path: str, source: str, target: str | None, encoding: str | None, dialect: dict[str, Any]) -> Table:
+    """The table in a regular file."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    if head.startswith(b"PK") or source.lower().endswith(".npz"):
+        return read_archive(path, target)
+    polars = load_polars()
+    with _errors_of(source):
+        if head.startswith(b"PAR1"):
+            return FileTable(source, polars.scan_parquet(path, glob=False))
+        if head.startswith(b"ARROW1"):
+            return FileTable(source, polars.scan_ipc(path, glob=False))
+        if head.startswith(b"\xff\xff\xff\xff"):
+            return FileTable(source, polars.read_ipc_stream(path).lazy())
+        if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
+            return _read_json_lines(path, source)
+        return _read_text(path, source, encoding, dialect)
+
+
+def _read_json_lines(path: str, source: str) -> FileTable:
+    """A table of JSON lines: a field is missing where a line lacks it. Fields of texts may be dates."""
+    polars = load_polars()
+    frame = polars.scan_ndjson(path, infer_schema_length=SCHEMA_LINES)
+    if os.path.getsize(path) <= SCANNED:
+        return FileTable(source, frame.collect().lazy(), texts=("date",))
+    folder = Folder()
+    copy = os.path.join(folder.path, "rows.parquet")
+    frame.sink_parquet(copy)
+    return FileTable(source, polars.scan_parquet(copy), texts=("date",), folders=[folder])
+
+
+def _read_text(path: str, source: str, encoding: str | None, told: dict[str, Any]) -> FileTable:
+    """A table of delimited text."""
+    tried = (encoding,) if encoding else possible_encodings(path)
+    for name in tried:
+        try:
+            return _read_encoded(path, source, name, told)
+        except UnicodeDecodeError as error:
+            problem = f"{error.reason} at byte {error.start}"
+        except LookupError:
+            problem = "there is no such encoding"
+    raise DataError(
+        f"{source}: no text in {tried[-1]} ({problem}); name another encoding, or convert the file to UTF-8"
+    )
+
+
+def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -> FileTable:
+    """A table of delimited text in this encoding; UnicodeDecodeError if it is in another one."""
+    polars = load_polars()
+    with contextlib.closing(read_lines(path, encoding)) as lines:
+        head = list(islice(lines, GUESSED_FROM))
+        dialect, skipped = guess_dialect(head, told)
+        names, rows = read_delimited(chain(head[skipped:], lines), dialect, source, skipped)
+        frames = _frames(names, rows)
+        first, folder, parts = next(frames), None, list[str]()
+        for number, frame in enumerate(frames, start=1):
+            folder = folder or Folder()
+            parts.append(os.path.join(folder.path, f"{number}.parquet"))
+            frame.write_parquet(parts[-1], compression="lz4")
+    if folder is None:
+        return FileTable(source, first.lazy(), texts=("numeric", "date"), dialect=dialect)
+    parts.insert(0, os.path.join(folder.path, "0.parquet"))
+    first.write_parquet(parts[0], compression="lz4")
+    scanned = polars.scan_parquet(parts)
+    return FileTable(source, scanned, texts=("numeric", "date"), dialect=dialect, folders=[folder])
+
+
+def _frames(names: list[str], rows: Iterator[list[str]]) -> Iterator[Any]:
+    """Yield the rows as frames of stripped texts."""
+    polars = load_polars()
+    count = max(1, SPOOL_CELLS // len(names))
+    while batch := list(islice(rows, count)):
+        columns = zip(names, zip(*batch, strict=True), strict=True)
+        frame = polars.DataFrame([polars.Series(name, cells, dtype=polars.String) for name, cells in columns])
+        yield frame.select(polars.all().str.strip_chars())
+
+
+@contextlib.contextmanager
+def _errors_of(source: str) -> Iterator[None]:
+    """Turn errors of polars into a DataError with the name of the file."""
+    try:
+        yield
+    except load_polars().exceptions.PolarsError as error:
+        raise DataError(f"{source}: the file cannot be read: {str(error).splitlines()[0]}") from None
