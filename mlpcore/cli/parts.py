@@ -16,7 +16,7 @@ from mlpcore.tables import Table, split
 from mlpcore.tabular.encoder import TableEncoder
 from mlpcore.tabular.target import Target
 
-LEARNT_CELLS = 1 << 23  # of training rows, drawn at random, that the encoder learns from
+LEARNT_CELLS = 1 << 22  # of training rows, drawn at random, that the encoder learns from
 MAPPED = 64 << 20  # bytes; larger arrays lie in a file, of which the system keeps in memory what it has room for
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -55,31 +55,36 @@ def split_rows(table: Table, target: Target, share: float, seed: int, test: np.n
             MlpcoreWarning,
             stacklevel=2,
         )
-    test = np.zeros(0, dtype=int) if test is None else test
-    others = np.setdiff1d(present, test)
+    others = present if test is None else np.setdiff1d(present, test)
     positions = split(len(others), share, seed, y[others] if target.labels else None)
     train, held = (others[position] for position in positions)
-    return Rows(y, train, held, test)
+    return Rows(y, train, held, np.zeros(0, dtype=int) if test is None else test)
 
 
 def fit_encoder(
     encoder: TableEncoder, table: Table, features: Sequence[str], train: np.ndarray, seed: int
 ) -> TableEncoder:
     """The encoder fitted to the training rows, or to as many of them as have `LEARNT_CELLS` cells."""
-    count = max(1, LEARNT_CELLS // len(features))
-    rows = train if len(train) <= count else np.sort(train[Stream(seed, "encoder").order(len(train))[:count]])
+    rows = sample(train, max(1, LEARNT_CELLS // len(features)), seed)
     return encoder.fit(table.take(rows, features), rows)
+
+
+def sample(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """At most ``count`` of the rows, drawn at random, in ascending order."""
+    return rows if len(rows) <= count else np.sort(rows[Stream(seed, "sample").order(len(rows))[:count]])
 
 
 def encode(table: Table, description: Description, rows: Rows, dtype: str) -> Parts:
     """The parts of a table, whose rows are read in batches. The target's scaling is that of the training rows."""
-    y = rows.target
-    if description.target.labels:
-        y = np.where(np.isnan(y), 0, y).astype(np.int64)
-    else:
-        scaling = description.target.scaling or Standardize.fit(y[rows.train][:, None])
+    scaling = description.target.scaling
+    if not description.target.labels:
+        scaling = scaling or Standardize.fit(rows.target[sample(rows.train, LEARNT_CELLS, 0)][:, None])
         description = replace(description, target=replace(description.target, scaling=scaling))
-        y = scaling(y[:, None])
+
+    def target(part: np.ndarray) -> np.ndarray:
+        y = rows.target[part]
+        return y.astype(np.int64) if scaling is None else scaling(y[:, None]).astype(dtype)
+
     numbers, arrays = rows[1:], list[np.ndarray]()
     for first, frame in table.batches(description.encoder.kept):
         x = description.rows(frame, dtype, first, warn=False)
@@ -87,7 +92,7 @@ def encode(table: Table, description: Description, rows: Rows, dtype: str) -> Pa
         for part, array in zip(numbers, arrays, strict=True):
             begin, end = np.searchsorted(part, [first, first + len(x)])
             array[begin:end] = x[part[begin:end] - first]
-    pairs = [(x, y[part]) if len(part) else None for x, part in zip(arrays, numbers, strict=True)]
+    pairs = [(x, target(part)) if len(part) else None for x, part in zip(arrays, numbers, strict=True)]
     assert pairs[0] is not None  # the split keeps a row
     return Parts(description, pairs[0], *pairs[1:])
 

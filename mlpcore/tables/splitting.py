@@ -11,7 +11,11 @@ def split(rows: int, share: float, seed: int, labels: np.ndarray | None = None) 
     With ``labels`` (rows,) every class keeps its share in both parts, up to rounding, and at least one row in the rest.
     """
     order = Stream(seed, "split").order(rows)
-    groups = np.zeros(rows, dtype=int) if labels is None else np.unique(labels, return_inverse=True)[1]
+    if labels is None:
+        held = np.zeros(rows, dtype=bool)
+        held[order[: min(round(share * rows), rows - 1)]] = True
+        return np.flatnonzero(~held), np.flatnonzero(held)
+    groups = np.unique(labels, return_inverse=True)[1]
     counts = np.bincount(groups)
     exact = share * counts
     sizes = np.floor(exact).astype(int)  # below the count, as the share is below 1

@@ -12,7 +12,7 @@ from mlpcore.tables import listed
 from mlpcore.tabular.categories import CategoryEncoder
 from mlpcore.tabular.columns import CATEGORICAL, DATE, LEFT_OUT, NUMERIC, Column, as_kind, check_told, understand
 from mlpcore.tabular.dates import DateEncoder
-from mlpcore.tabular.frames import read_frame
+from mlpcore.tabular.frames import Frame
 from mlpcore.tabular.numeric import NumericEncoder
 from mlpcore.tabular.stored import check_field, damaged
 
@@ -54,20 +54,19 @@ class TableEncoder:
         ``rows`` are their numbers in the table that they are taken from, 0, 1, ... by default; a column of row numbers
         is recognised by them. DataError for infinite numbers, and if no column is left.
         """
-        table = read_frame(frame)
-        check_told(self.types, self.ignore, list(table))
-        count = len(next(iter(table.values())).data) if table else 0
-        if not count:
-            raise DataError("TableEncoder: the frame has no rows or no columns, expected at least one of each")
-        rows = np.arange(count) if rows is None else rows
+        table = Frame(frame)
+        check_told(self.types, self.ignore, table.names)
+        rows = np.arange(table.rows) if rows is None else rows
         told = dict.fromkeys(self.ignore, LEFT_OUT) | self.types
-        columns = [understand(name, values, rows, told.get(name)) for name, values in table.items()]
-        encoders: dict[str, Encoder] = {}
-        for column in columns:
+        columns, encoders = list[Column](), dict[str, Encoder]()
+        for name in table.names:
+            values = table[name]
+            column = understand(name, values, rows, told.get(name))
+            columns.append(column)
             if column.kind != LEFT_OUT:
-                data = as_kind(column.name, table[column.name], column.kind)
-                _check_finite(column.name, data, rows)
-                encoders[column.name] = ENCODERS[column.kind].fit(data)
+                data = as_kind(name, values, column.kind)
+                _check_finite(name, data, rows)
+                encoders[name] = ENCODERS[column.kind].fit(data)
         if not encoders:
             raise DataError(f"TableEncoder: no column is left to learn from: {listed(columns, _why)}")
         for column in columns:
@@ -84,8 +83,8 @@ class TableEncoder:
         levels than the training rows.
         """
         check_choice("TableEncoder.transform", ("float32", "float64"), dtype=dtype)
-        table = read_frame(frame)
-        self.check_names(table)
+        table = Frame(frame)
+        self.check_names(table.names)
         numbers, indices, drifted = [], [], []
         for name, encoder in self.encoders.items():
             data = as_kind(name, table[name], self._kinds[name])

@@ -92,7 +92,7 @@ class FileTable(Table):
         elif not kind.is_numeric():
             return None
         column = self.frame.select(expression.cast(polars.Float64)).collect(engine="streaming").to_series()
-        return column.fill_null(float("nan")).to_numpy().copy()
+        return column.fill_null(float("nan")).to_numpy()
 
     def notation(self, name: str) -> Notation:
         """The notation of all cells of a column of texts."""

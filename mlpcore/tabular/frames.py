@@ -28,43 +28,61 @@ class Values(NamedTuple):
     type_name: str
 
 
-def read_frame(frame: Any) -> dict[str, Values]:
-    """The columns of a frame by name; names that are no texts are converted.
+class Frame:
+    """The columns of a data frame by name; each is read when it is asked for, so that one at a time is in memory.
 
-    A frame is one of pandas, Polars or pyarrow, a dictionary of arrays, or an array (rows, columns), whose columns are
-    called "x[0]", "x[1]" and so on. DataError for other objects, and for columns of different lengths or of one name.
+    A data frame is one of pandas, Polars or pyarrow, a dictionary of arrays, or an array (rows, columns), whose columns
+    are called "x[0]", "x[1]" and so on. Names that are no texts are converted. DataError for other objects, for columns
+    of different lengths or of one name, and for a frame without rows or columns.
     """
-    if isinstance(frame, np.ndarray) and frame.ndim == 2:
-        frame = {f"x[{i}]": frame[:, i] for i in range(frame.shape[1])}
-    if isinstance(frame, Mapping):
-        columns = {str(name): _of_array(np.asarray(values)) for name, values in frame.items()}
-    else:
-        columns = _of_frame(frame)
-    lengths = {name: len(values.data) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError(f"the columns of the frame have different lengths: {lengths}")
-    return columns
+
+    def __init__(self, frame: Any) -> None:
+        if isinstance(frame, np.ndarray) and frame.ndim == 2:
+            frame = {f"x[{i}]": frame[:, i] for i in range(frame.shape[1])}
+        self._narwhals = None if isinstance(frame, Mapping) else _load_narwhals(frame)
+        if self._narwhals is None:
+            pairs = [(str(name), np.asarray(values)) for name, values in frame.items()]
+        else:
+            pairs = [(str(series.name), series) for series in _series(frame, self._narwhals)]
+        self._columns = dict(pairs)
+        if twice := [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]:
+            raise DataError(f"the frame has several columns {twice[0]!r}, expected distinct names")
+        lengths = {len(column) for column in self._columns.values() if column.shape} or {0}
+        if len(lengths) > 1:
+            raise DataError(f"the columns of the frame have different lengths: {sorted(lengths)}")
+        self.rows = lengths.pop()
+        if not self.rows:
+            raise DataError("the frame has no rows or no columns, expected at least one of each")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._columns)
+
+    def __getitem__(self, name: str) -> Values:
+        column = self._columns[name]
+        return _of_array(column) if self._narwhals is None else _of_series(column, self._narwhals)
 
 
-def _of_frame(frame: Any) -> dict[str, Values]:
-    """The columns of a frame of another library, through narwhals."""
+def _load_narwhals(frame: Any) -> Any:
     try:
-        narwhals = import_module("narwhals")
+        return import_module("narwhals")
     except ImportError as error:
         raise MissingDependency(
             f"a {type(frame).__name__} is read through narwhals, which cannot be imported ({error}); "
             "pip install 'mlpcore[tables]'"
         ) from None
+
+
+def _series(frame: Any, narwhals: Any) -> list[Any]:
+    """The columns of a frame of another library as those of narwhals."""
     if hasattr(frame, "collect"):
         raise DataError(f"the frame is a {type(frame).__name__}, whose rows are not computed yet; pass frame.collect()")
     try:
-        series = list(narwhals.from_native(frame, eager_only=True).iter_columns())
+        return list(narwhals.from_native(frame, eager_only=True).iter_columns())
     except (TypeError, ValueError) as error:
         what = f"a {type(frame).__name__}, which cannot be read ({error})"
         raise DataError(f"the frame is {what}, expected a data frame of pandas, Polars or pyarrow") from None
-    if twice := [name for name, count in Counter(str(one.name) for one in series).items() if count > 1]:
-        raise DataError(f"the frame has several columns {twice[0]!r}, expected distinct names")
-    return {str(one.name): _of_series(one, narwhals) for one in series}
 
 
 def _of_series(series: Any, narwhals: Any) -> Values:

@@ -17,6 +17,7 @@ from mlpcore.tabular.dependencies import load_polars
 from mlpcore.tabular.dialect import GUESSED_FROM, guess_dialect
 from mlpcore.tabular.file_table import FileTable
 from mlpcore.tabular.folder import Folder
+from mlpcore.tabular.plain_text import copy_plain, is_plain
 
 SPOOL_CELLS = 1 << 19  # in a batch of cells as Python's strings, about 30 MB
 SCANNED = 64 << 20  # bytes of JSON lines that are read at once; larger files become Parquet first
@@ -108,18 +109,22 @@ def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -
         head = list(islice(lines, GUESSED_FROM))
         dialect, skipped = guess_dialect(head, told)
         names, rows = read_delimited(chain(head[skipped:], lines), dialect, source, skipped)
+        words: dict[str, Any] = {"texts": ("numeric", "date"), "dialect": dialect}
+        if skipped == 0 and is_plain(path, encoding, dialect, len(names)):
+            folder = Folder()
+            copy = copy_plain(path, names, dialect, os.path.join(folder.path, "rows.parquet"))
+            return FileTable(source, copy, folders=[folder], **words)
         frames = _frames(names, rows)
-        first, folder, parts = next(frames), None, list[str]()
-        for number, frame in enumerate(frames, start=1):
-            folder = folder or Folder()
+        first = next(frames)
+        second = next(frames, None)
+        if second is None:
+            return FileTable(source, first.lazy(), **words)
+        folder = Folder()
+        parts = list[str]()
+        for number, frame in enumerate(chain([first, second], frames)):
             parts.append(os.path.join(folder.path, f"{number}.parquet"))
             frame.write_parquet(parts[-1], compression="lz4")
-    if folder is None:
-        return FileTable(source, first.lazy(), texts=("numeric", "date"), dialect=dialect)
-    parts.insert(0, os.path.join(folder.path, "0.parquet"))
-    first.write_parquet(parts[0], compression="lz4")
-    scanned = polars.scan_parquet(parts)
-    return FileTable(source, scanned, texts=("numeric", "date"), dialect=dialect, folders=[folder])
+    return FileTable(source, polars.scan_parquet(parts), folders=[folder], **words)
 
 
 def _frames(names: list[str], rows: Iterator[list[str]]) -> Iterator[Any]:
