@@ -68,7 +68,8 @@ def read_as(name: str, notation: Notation, dialect: Dialect) -> Any:
     if notation.form != PLAIN:
         thousands, decimal = (",", r"\.") if notation.form == THOUSANDS else (r"\.", ",")
         grouped = rf"^[+-]?(\d{{1,3}}(?:[{thousands}{_MARKS}]\d{{3}})+|\d*)({decimal}\d+)?([eE][+-]?\d+)?$"
-        plain = polars.when(plain.str.contains(grouped) & plain.str.contains(r"\d")).then(plain)
+        infinite = plain.str.contains(r"(?i)^[+-]?inf(inity)?$")
+        plain = polars.when((plain.str.contains(grouped) & plain.str.contains(r"\d")) | infinite).then(plain)
         plain = plain.str.replace_all(rf"[{thousands}{_MARKS}]", "").str.replace(",", ".", literal=True)
     if notation.kind == "integer":
         return plain.str.replace(r"^\+", "").cast(polars.Int64, strict=False)

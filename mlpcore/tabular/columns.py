@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 import numpy as np
@@ -50,9 +51,9 @@ def understand(name: str, values: Values, rows: np.ndarray, told: str | None = N
     """What a column is in the training rows; ``rows`` are their numbers in the table, ``told`` overrules."""
     if told is not None:
         return Column(name, told, "as told")
-    kind, data, type_name = values
+    kind, data = values.kind, values.data
     if kind == "other":
-        return Column(name, LEFT_OUT, f"its type {type_name} is no number, text or date", warn=True)
+        return Column(name, LEFT_OUT, f"its type {values.type_name} is no number, text or date", warn=True)
     present = data[~missing(data)]
     gaps = f", {100 * (1 - len(present) / len(data)):.3g} % missing" if len(present) < len(data) else ""
     if not len(present):
@@ -79,8 +80,8 @@ def as_kind(name: str, values: Values, kind: str) -> np.ndarray:
     """The values as an encoder of this kind takes them: float64, texts or datetime64. DataError for other values."""
     data = values.data
     if kind == CATEGORICAL:
-        if data.dtype == object:
-            return data
+        if data.dtype == object or values.exact is not None:
+            return data if values.exact is None else values.exact
         texts = np.empty(len(data), dtype=object)
         plain = [text_of(value) for value in (data.astype(str) if data.dtype.kind == "M" else data).tolist()]
         texts[:] = [None if gap else text for gap, text in zip(missing(data), plain, strict=True)]
@@ -88,7 +89,11 @@ def as_kind(name: str, values: Values, kind: str) -> np.ndarray:
     wanted = "M" if kind == DATE else "f"
     if data.dtype.kind == wanted:
         return data
-    if data.dtype == object:
+    if np.all(missing(data)):
+        return np.full(len(data), np.nan) if kind == NUMERIC else np.full(len(data), "NaT", dtype="datetime64[us]")
+    if values.kind == "boolean" and kind == NUMERIC:
+        return np.array([{"False": 0.0, "True": 1.0}.get(text, np.nan) for text in data.tolist()])
+    if data.dtype == object and values.kind == "text":
         return _parsed(name, data, kind)
     raise DataError(f"column {name!r} is of type {values.type_name}, expected {_EXPECTED[kind]}")
 
@@ -99,8 +104,8 @@ _EXPECTED = {NUMERIC: "numbers", DATE: "dates"}
 
 def _parsed(name: str, texts: np.ndarray, kind: str) -> np.ndarray:
     """Texts as numbers or ISO dates; DataError for the first text that is neither one nor missing."""
-    parse = float if kind == NUMERIC else np.datetime64
-    gap, dtype = (np.nan, np.float64) if kind == NUMERIC else (np.datetime64("NaT"), "datetime64[us]")
+    parse: Any = _number if kind == NUMERIC else lambda text: datetime.fromisoformat(text).replace(tzinfo=None)
+    gap, dtype = (np.nan, "float64") if kind == NUMERIC else (None, "datetime64[us]")
     parsed = np.empty(len(texts), dtype=dtype)
     for row, text in enumerate(texts.tolist()):
         try:
@@ -111,6 +116,11 @@ def _parsed(name: str, texts: np.ndarray, kind: str) -> np.ndarray:
                 "column categorical"
             ) from None
     return parsed
+
+
+def _number(text: str) -> float:
+    """A text as a number; ValueError for other texts, also 2020_01, which Python reads as one."""
+    return float(text if "_" not in text else "")
 
 
 def _categories(name: str, values: Values, present: np.ndarray, gaps: str) -> Column:

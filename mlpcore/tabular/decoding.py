@@ -51,7 +51,7 @@ def _zstd_lines(path: str) -> Iterator[str]:
     try:
         for batch in polars.scan_lines(path).collect_batches(chunk_size=1 << 16):
             yield from (f"{line}\n" for line in batch["line"].to_list())
-    except polars.exceptions.PolarsError as error:
+    except (polars.exceptions.PolarsError, OSError) as error:
         raise DataError(f"{path}: no text in UTF-8, compressed by zstd: {error}") from None
 
 

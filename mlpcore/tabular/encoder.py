@@ -85,9 +85,10 @@ class TableEncoder:
         check_choice("TableEncoder.transform", ("float32", "float64"), dtype=dtype)
         table = Frame(frame)
         self.check_names(table.names)
+        kinds = {column.name: column.kind for column in self.columns}
         numbers, indices, drifted = [], [], []
         for name, encoder in self.encoders.items():
-            data = as_kind(name, table[name], self._kinds[name])
+            data = as_kind(name, table[name], kinds[name])
             _check_finite(name, data, range(first, first + len(data)))
             encoded = encoder.transform(data)
             if isinstance(encoder, CategoryEncoder):
@@ -158,10 +159,6 @@ class TableEncoder:
         encoder = cls()
         encoder.columns, encoder.encoders = tuple(columns), dict(encoders)
         return encoder
-
-    @property
-    def _kinds(self) -> dict[str, str]:
-        return {column.name: column.kind for column in self.columns}
 
 
 def _check_finite(name: str, data: np.ndarray, rows: Sequence[int] | np.ndarray) -> None:

@@ -20,12 +20,14 @@ class Values(NamedTuple):
     """A column: its kind, its values, and the name of its type in the frame.
 
     ``kind`` is "number" (float64, NaN where missing), "integer" (the same), "text" or "boolean" (objects: texts, None
-    where missing), "date" (datetime64 in microseconds, NaT where missing) or "other", which no encoder takes.
+    where missing), "date" (datetime64 in microseconds, NaT where missing) or "other", which no encoder takes. ``exact``
+    has integers that float64 rounds, as texts.
     """
 
     kind: str
     data: np.ndarray
     type_name: str
+    exact: np.ndarray | None = None
 
 
 class Frame:
@@ -90,7 +92,9 @@ def _of_series(series: Any, narwhals: Any) -> Values:
     kind, name = series.dtype, str(series.dtype)
     if kind.is_numeric():
         data = series.cast(narwhals.Float64()).to_numpy().astype(np.float64)
-        return Values("integer" if kind.is_integer() else "number", data, name)
+        if not kind.is_integer():
+            return Values("number", data, name)
+        return Values("integer", data, name, _texts(series.to_list()) if _rounded(data) else None)
     if kind == narwhals.Datetime or kind == narwhals.Date:
         if kind == narwhals.Datetime:
             series = series.dt.replace_time_zone(None)  # the calendar parts are those that a local reader sees
@@ -109,8 +113,11 @@ def _of_array(array: np.ndarray) -> Values:
     name = str(array.dtype)
     if array.ndim != 1:
         raise DataError(f"a column has shape {array.shape}, expected (rows,)")
-    if array.dtype.kind in "iuf":
-        return Values("number" if array.dtype.kind == "f" else "integer", array.astype(np.float64), name)
+    if array.dtype.kind == "f":
+        return Values("number", array.astype(np.float64), name)
+    if array.dtype.kind in "iu":
+        data = array.astype(np.float64)
+        return Values("integer", data, name, _texts(array.tolist()) if _rounded(data) else None)
     if array.dtype.kind == "m":
         return Values("number", _seconds(array), name)
     if array.dtype.kind == "M":
@@ -161,6 +168,11 @@ def _texts(entries: list[Any]) -> np.ndarray:
     texts = np.empty(len(entries), dtype=object)
     texts[:] = [None if is_missing(e) else e if type(e) is str else text_of(e) for e in entries]
     return texts
+
+
+def _rounded(data: np.ndarray) -> bool:
+    """Whether integers may have been rounded."""
+    return bool(np.any(np.abs(data) >= 2**53))
 
 
 def _seconds(durations: np.ndarray) -> np.ndarray:
