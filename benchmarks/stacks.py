@@ -86,8 +86,24 @@ def tiny(arguments: argparse.Namespace) -> None:
     shown(runs, arguments.rounds)
 
 
-def _models(count: int, net: Any, loss: Any) -> list[mc.Model]:
-    return [mc.Model(net, loss, mc.Adam(1e-3), seed=seed, compile=True) for seed in range(count)]
+def device(arguments: argparse.Namespace) -> None:
+    """64 networks 64-256-256-10 on CuPy, 20,000 rows in batches of 128, against one of them and one after the other."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(20_000, 64)).astype(np.float32)
+    y = np.argmax(x @ random.normal(size=(64, 10)), axis=1)
+    net = mc.Sequential(mc.Linear(64, 256), mc.ReLU(), mc.Linear(256, 256), mc.ReLU(), mc.Linear(256, 10))
+    fit = {"epochs": arguments.epochs, "batch_size": 128}
+    stack, alone = (_models(arguments.networks, net, mc.SoftmaxCrossEntropy(), backend="cupy") for _ in range(2))
+    runs = {
+        "one network": partial(alone[0].fit, x, y, **fit),
+        f"mc.Stack of {arguments.networks}": partial(mc.Stack(stack).fit, x, y, **fit),
+        "the same fits, one after the other": lambda: [model.fit(x, y, **fit) for model in alone],
+    }
+    shown(runs, arguments.rounds)
+
+
+def _models(count: int, net: Any, loss: Any, **words: Any) -> list[mc.Model]:
+    return [mc.Model(net, loss, mc.Adam(1e-3), seed=seed, compile=True, **words) for seed in range(count)]
 
 
 def _fit(estimator: Any, x: np.ndarray, y: np.ndarray) -> None:
@@ -148,7 +164,7 @@ def main() -> None:
     work.add_argument("--jobs", type=int, default=2, help="processes of GridSearchCV")
     work.add_argument("--auto", dest="compile", action="store_const", const="auto", default=True, help="compile='auto'")
     work.add_argument("--rounds", type=int, default=3)
-    for run, networks, epochs in ((digits, 64, 50), (tiny, 1000, 10)):
+    for run, networks, epochs in ((digits, 64, 50), (tiny, 1000, 10), (device, 64, 10)):
         work = works.add_parser(run.__name__, help=run.__doc__)
         work.set_defaults(run=run)
         work.add_argument("--networks", type=int, default=networks)

@@ -169,7 +169,7 @@ class Model:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        count, scale = self.backend.read(self.trainer.state.count, self.trainer.state.scale)
+        count, scale = self.trainer.count_and_scale()
         return float(rate_at(self.optimizer.learning_rate, count.astype(np.float64))) * float(scale)
 
     def snapshot(self) -> dict[str, Array]:

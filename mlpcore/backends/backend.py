@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mlpcore.backends.calls import Together, one_by_one
+from mlpcore.backends.calls import SideBySide, one_after_another
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.device_errors import OutOfMemory, host_out_of_memory
 from mlpcore.backends.run import Run
@@ -47,15 +47,16 @@ class Compilers:
     compute products of float32 in ``compilation.precision``, one of ``precisions``.
 
     A `Run` may have a method ``calls`` beside: a generator that hands out its calls of compiled code
-    (`mlpcore.backends.calls`); ``together(calls)`` does those of several runs. ``one_thread()`` is a context in which
-    compiled code uses the calling thread only, for callers that train several models on ``threads()`` threads of their
-    own; 1 where that saves no time, or where the library's switches, which are the process's, do not allow it.
+    (`mlpcore.backends.calls`). ``side_by_side(works)`` does the works of several networks, of which those of all may be
+    done together. ``one_thread()`` is a context in which compiled code uses the calling thread only, for callers that
+    train several models on ``threads()`` threads of their own; 1 where that saves no time, or where the library's
+    switches, which are the process's, do not allow it.
     """
 
     steps: Callable[[Step, Layout, Compilation], Run]
     function: CompileFunction = uncompiled
     precisions: tuple[str, ...] = ("highest",)
-    together: Together = one_by_one
+    side_by_side: SideBySide = one_after_another
     one_thread: Callable[[], AbstractContextManager[None]] = nullcontext
     threads: Callable[[], int] = lambda: 1
 

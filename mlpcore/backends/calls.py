@@ -3,8 +3,9 @@
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -13,6 +14,8 @@ Call = Callable[[], None]
 Calls = Generator[Call, None, Result]
 # Does several calls; returns the error of each, None where it raised none.
 Together = Callable[[Sequence[Call]], list[Exception | None]]
+# Does several works; returns their results. An error that a work raises ends all of them.
+SideBySide = Callable[[Sequence[Calls[Any]]], list[Any]]
 
 
 def alone(work: Calls[Result]) -> Result:
@@ -30,6 +33,11 @@ def alone(work: Calls[Result]) -> Result:
         return end.value
 
 
+def one_after_another(works: Sequence[Calls[Any]]) -> list[Any]:
+    """`SideBySide` for a library whose compiled code cannot run side by side."""
+    return [alone(work) for work in works]
+
+
 def one_by_one(calls: Sequence[Call]) -> list[Exception | None]:
     """`Together` for calls that cannot run side by side."""
     errors: list[Exception | None] = []
@@ -42,11 +50,11 @@ def one_by_one(calls: Sequence[Call]) -> list[Exception | None]:
     return errors
 
 
-def side_by_side(works: Sequence[Calls[Any]], together: Together) -> list[Any]:
+def side_by_side(works: Sequence[Calls[Any]], together: Together, threaded: bool = True) -> list[Any]:
     """The results of several works, whose calls ``together`` does.
 
-    Many works are halved: while a thread does the calls of one half, this thread runs the Python code of the other. An
-    error that a work raises ends all of them.
+    With ``threaded``, a thread does them, and many works are halved: meanwhile this thread runs the Python code of the
+    other half. Without, all calls are done at once in this thread. An error that a work raises ends all of them.
     """
     results: list[Any] = [None] * len(works)
     # Context variables, such as NumPy's handling of floating-point errors, are those of each work: it may be suspended
@@ -65,21 +73,23 @@ def side_by_side(works: Sequence[Calls[Any]], together: Together) -> list[Any]:
         work = works[number]
         return advance(number, work.send, None) if error is None else advance(number, work.throw, error)
 
-    parts = 2 if len(works) >= 4 * (os.cpu_count() or 1) else 1  # each half should keep all cores busy
+    halved = threaded and len(works) >= 4 * (os.cpu_count() or 1)  # each half should keep all cores busy
+    parts = 2 if halved else 1
     try:
         with ThreadPoolExecutor(1) as thread:
-            running: deque[tuple[list[int], Future[list[Exception | None]]]] = deque()
+            running: deque[tuple[list[int], Callable[[], list[Exception | None]]]] = deque()
 
             def submit(calls: dict[int, Call | None]) -> None:
                 waiting = {number: call for number, call in calls.items() if call is not None}
                 if waiting:
-                    running.append(([*waiting], thread.submit(together, [*waiting.values()])))
+                    do = partial(together, [*waiting.values()])
+                    running.append(([*waiting], thread.submit(do).result if threaded else do))
 
             for part in range(parts):
                 submit({number: advance(number, next, works[number]) for number in range(part, len(works), parts)})
             while running:
-                numbers, done = running.popleft()
-                submit({number: following(number, error) for number, error in zip(numbers, done.result(), strict=True)})
+                numbers, errors = running.popleft()
+                submit({number: following(number, error) for number, error in zip(numbers, errors(), strict=True)})
     finally:
         for number, work in enumerate(works):
             contexts[number].run(work.close)

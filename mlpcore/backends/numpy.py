@@ -6,7 +6,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from mlpcore.backends.backend import Backend, Compilers
-from mlpcore.backends.compiled.chunk_calls import one_thread, run_together
+from mlpcore.backends.compiled.chunk_calls import one_thread, train_together
 from mlpcore.backends.compiled.functions import jit
 from mlpcore.backends.compiled.steps import compiled_steps
 from mlpcore.compiler import pool
@@ -32,5 +32,7 @@ def create(device: Any = None) -> Backend:
         owns=lambda x: isinstance(x, np.ndarray),
         # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
         scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
-        compile=Compilers(compiled_steps(xp), jit, together=run_together, one_thread=one_thread, threads=pool.threads),
+        compile=Compilers(
+            compiled_steps(xp), jit, side_by_side=train_together, one_thread=one_thread, threads=pool.threads
+        ),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.calls import Calls
 from mlpcore.backends.chunks import even_ranges, joined, numbered, split
 from mlpcore.backends.copy_queues import CopyQueue
 from mlpcore.backends.run import ChunkError, Data, Draw, Progress, Run, collect
@@ -77,11 +78,35 @@ def streamed(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[li
     While these steps compute, the host gathers the rows of the next steps in pinned memory, and the copy queue sends
     them. Each step gets the same rows as with data on the device, so the results have the same bits.
     """
+    return StreamedRun(run, _run_from_host(run, make_queue, concat))
+
+
+@dataclass(frozen=True)
+class StreamedRun:
+    """A `Run` that runs chunks by ``run``, or by ``from_host`` if their data lie on the host."""
+
+    run: Run
+    from_host: Run
+
+    def __call__(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
+        """Run the chunk."""
+        return (self.from_host if _on_host(data) else self.run)(state, data, order, draw)
+
+    def calls(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> Calls[tuple]:
+        """The same, with the calls of compiled code handed out, if ``run`` has some and the data are on the device."""
+        if _on_host(data) or not hasattr(self.run, "calls"):
+            return self(state, data, order, draw)
+        return (yield from self.run.calls(state, data, order, draw))
+
+
+def _on_host(data: Data) -> bool:
+    return all(isinstance(array, np.ndarray) for array in data)
+
+
+def _run_from_host(run: Run, make_queue: Callable[[], CopyQueue], concat: Callable[[list[Array]], Array]) -> Run:
     pairs: list[BufferPair] = []
 
     def run_from_host(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
-        if not all(isinstance(array, np.ndarray) for array in data):
-            return run(state, data, order, draw)
         if not pairs:
             queue = make_queue()
             pairs.extend((BufferPair(queue), BufferPair(queue)))

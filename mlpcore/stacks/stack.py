@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends.calls import Calls, side_by_side
+from mlpcore.backends.calls import Calls
 from mlpcore.errors import ConfigurationError, MlpcoreWarning, NonFiniteError, TrainingInterrupted
 from mlpcore.files.writing import Path
 from mlpcore.model import Model
@@ -35,9 +35,10 @@ class Stack(Models):
     ConfigurationError names what else differs; `Stack.group` sorts any models into stacks. ``stack[i]`` is the
     `mlpcore.Model` itself, which can be used alone at any time.
 
-    A member computes what it would compute alone: on NumPy bit for bit, whatever the others do. There the chunks of
-    training steps of all members run side by side in C, each on one thread. On the other backends one member is trained
-    after the other.
+    A member computes what it would compute alone: on NumPy bit for bit, on CuPy to the rounding of products, whatever
+    the others do. On NumPy the chunks of training steps of all members run side by side in C, each on one thread. On
+    CuPy a step of all members has as many launches as a step of one. On the other backends one member is trained after
+    the other.
 
     >>> import mlpcore as mc
     >>> net = mc.Sequential(mc.Linear(64, 100), mc.ReLU(), mc.Linear(100, 10))
@@ -139,7 +140,7 @@ class Stack(Models):
                 )
             with Interruption().noted() as interruption:
                 works = [_until_not_finite(fit, interruption) for fit in fits]
-                interrupted = any(side_by_side(works, first.backend.compile.together))
+                interrupted = any(first.backend.compile.side_by_side(works))
         if lost := [i for i, fit in enumerate(fits) if fit.history.stopped == NOT_FINITE]:
             warnings.warn(
                 f"the loss became infinite or NaN in members {', '.join(map(str, lost))}; they keep the weights from "
@@ -168,7 +169,9 @@ class Stack(Models):
 def _until_not_finite(fit: Fit, interruption: Interruption) -> Calls[bool]:
     """The training of a member, which ends where its loss stops being finite; whether it was interrupted."""
     try:
-        return (yield from fit.calls(interruption))
+        interrupted = yield from fit.calls(interruption)
     except NonFiniteError:
         fit.history.stopped = NOT_FINITE
-        return False
+        interrupted = False
+    fit.model.trainer.own_state()
+    return interrupted

@@ -3,7 +3,7 @@
 import math
 import operator
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
 from mlpcore.errors import OutOfMemoryError
+from mlpcore.namespace import namespace
 from mlpcore.numerics import weights_of_rows
 from mlpcore.random import Stream
 from mlpcore.training.interruption import Interruption
@@ -88,6 +89,7 @@ class Trainer:
         self.compilation = Compilation() if compilation is None else compilation
         self.layout, self.progress = Layout(params), Position()
         self._without_noise: dict[int, Draw] = {}  # by the columns of x
+        self._read: tuple[Any, ...] = ()  # a state, and its count and scale as they were read with those of others
         with backend.scope(dtype):
             self.state: State = fresh_state(params, self.layout, optimizer, backend, rules.ema is not None)
             step = make_step(net, loss, optimizer, self.layout, rules)
@@ -125,6 +127,18 @@ class Trainer:
             self.state = with_snapshot(
                 self.state, snapshot, self.layout, lambda leaf: to_backend(leaf, self.backend, self.dtype) + 0
             )
+
+    def count_and_scale(self) -> Sequence[np.ndarray]:
+        """The number of updates and the factor of the learning rate, on the host."""
+        if self._read and self._read[0] is self.state:
+            return self._read[1:]
+        return self.backend.read(self.state.count, self.state.scale)
+
+    def own_state(self) -> None:
+        """Copy the state to arrays of its own: views of arrays that members of a stack share would keep all alive."""
+        with self.backend.scope(self.dtype):
+            self.state = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), self.state)
+            self._read = ()
 
     def epoch(
         self,
@@ -200,8 +214,9 @@ class Trainer:
         """
         first, draw = self.progress.step, self._draw(data.x.shape[1], chunk.shape[1], full_batch)
         try:
+            read: Sequence[np.ndarray] = ()
             if (calls := getattr(self.run, "calls", None)) is not None:
-                self.state, losses = yield from calls(self.state, data, chunk, draw)
+                self.state, losses, *read = yield from calls(self.state, data, chunk, draw)
             else:
                 self.state, losses = self.run(self.state, data, chunk, draw)
         except Exception as error:
@@ -214,8 +229,9 @@ class Trainer:
             raise cause from cause.__cause__
         self.progress.step += chunk.shape[0]
         xp = self.backend.xp
-        read = self.backend.read(losses, self.state.skipped, xp.all(xp.isfinite(self.state.params)))
+        read = read or self.backend.read(losses, self.state.skipped, xp.all(xp.isfinite(self.state.params)))
         host, failed, finite = read[0].astype(np.float64), bool(read[1].any()), bool(read[2])
+        self._read = (self.state, *read[3:]) if len(read) > 3 else ()
         if failed:
             self.state = self.state._replace(skipped=self.state.skipped * 0)
         epoch = self.progress.epoch + 1

@@ -85,6 +85,24 @@ def test_a_stack_is_one_batch_where_its_matrices_lie_evenly(stacks: Any) -> None
     assert len(seen) == (2 if stacks[0] == (2, 1) else 1)
 
 
+@pytest.mark.parametrize("lengths", [(2, 9), (9, 2)])
+def test_stacks_that_lie_unevenly_are_few_batches(lengths: tuple[int, int]) -> None:
+    """As those of many networks do: they are split along the shorter axis, whichever it is."""
+    seen: list[Gemm] = []
+    a, b = (np.ones((*lengths, 4, 4)) for _ in range(2))
+    out = np.zeros((lengths[0], lengths[1] + 1, 4, 4))[:, : lengths[1]]
+    prepared(a, b, out, lambda product: seen.append(product) or column_major(product))()
+    assert len(seen) == 2
+    np.testing.assert_array_equal(out, 4.0)
+
+
+def test_a_factor_that_all_matrices_share_is_copied_in_order() -> None:
+    a, b = Stream(1).normal((4, 3)), Stream(2).normal((5, 3, 2))
+    first, out = np.broadcast_to(laid(a, "every other"), (5, 4, 3)), np.zeros((5, 4, 2))
+    prepared(first, b, out, column_major)()
+    np.testing.assert_allclose(out, a @ b, rtol=1e-12)
+
+
 def test_what_lies_row_by_row_or_column_by_column_is_not_copied() -> None:
     for kind in KINDS[:4]:
         x = laid(np.ones((3, 4)), kind)

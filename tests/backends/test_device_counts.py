@@ -76,5 +76,21 @@ def test_what_cuda_is_asked_for(library: str) -> None:
         }, name
 
 
+@pytest.mark.parametrize("library", [gpu("cupy")])
+def test_steps_of_a_stack_cost_what_those_of_a_network_cost(library: str) -> None:
+    """And chunks the same for any number of members: beside the one of a network, they send and read once."""
+    open_place(library)
+    command = [sys.executable, device_counts.__file__, "--stacks"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert run.returncode == 0, run.stderr[-3000:]
+    found = json.loads(run.stdout)
+    for name in device_counts.STACKED:
+        alone, two, many = (found[f"{name}, {members} members"] for members in (1, 2, 20))
+        assert _together(alone["step"]) == _together(two["step"]), (name, alone, two)  # a copy with gaps is a kernel
+        assert two["step"] == many["step"], (name, two, many)
+        assert two["chunk"] == many["chunk"] and many["chunk"]["to host"] == many["chunk"]["waits"] == 1, (name, many)
+        assert "allocations" not in many["step"] | many["chunk"]
+
+
 def _together(counts: device_counts.Counts) -> tuple[int, int]:
     return counts["products"], sum(counts.values()) - counts["products"]

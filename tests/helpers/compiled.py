@@ -14,7 +14,8 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.cupy.device import printed_device
 from mlpcore.compiler import blas
 from mlpcore.compiler.build import find_compiler
-from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
+from mlpcore.compiler.cuda.bound import BoundDeviceProgram
+from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.graph import N, Node, RowsNeeded
 from mlpcore.compiler.numpy_calls import NumpyCalls, layout
 from mlpcore.compiler.program import BoundProgram, Program

@@ -18,6 +18,7 @@ import pytest
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend, Compilers
 from mlpcore.backends.compiled.device_functions import device_jit
+from mlpcore.backends.compiled.device_groups import run_as_one
 from mlpcore.backends.compiled.device_steps import device_steps
 from mlpcore.backends.run import run_eagerly
 from mlpcore.compiler.cuda.device import Device
@@ -70,7 +71,10 @@ def kinds(code: str, name: str) -> list[str]:
     return ["*" if "*" in part else " ".join(part.split()[:-1]) for part in declared.split(",")]
 
 
-NUMBERS = {"float": ctypes.c_float, "double": ctypes.c_double, "I": ctypes.c_longlong}
+def structure(value: np.void) -> ctypes.Structure:
+    """A structure of 64-bit integers as ctypes passes it."""
+    words = {"_fields_": [("words", ctypes.c_longlong * (value.nbytes // 8))]}
+    return type("Words", (ctypes.Structure,), words).from_buffer_copy(value.tobytes())
 
 
 def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, precision: str) -> Callable[[], None]:
@@ -96,20 +100,19 @@ def nearest(x: np.ndarray, bits: int) -> np.ndarray:
 def device(backwards: bool = False) -> Device:
     """The device; ``backwards``: the threads of a block take their turns from the last to the first."""
 
-    def kernel(code: str, name: str) -> Callable[[int, tuple], None]:
+    def kernel(code: str, name: str) -> Callable[[int, int, tuple], None]:
         return partial(launch, code, name)
 
-    def launch(code: str, name: str, blocks: int, arguments: tuple) -> None:
+    def launch(code: str, name: str, blocks: int, members: int, arguments: tuple) -> None:
         given = []
         for kind, value in zip(kinds(code, name), arguments, strict=True):
             if kind == "*":
-                assert isinstance(value, np.ndarray) and value.ndim == 1, (name, value)
+                assert isinstance(value, np.ndarray) and value.ndim <= 2, (name, value)
                 given.append(ctypes.c_void_p(value.ctypes.data))
             else:
-                assert isinstance(value, (int, np.generic)), (name, value)
-                given.append(NUMBERS[kind](value if isinstance(value, int) else value.item()))
-        sizes = [(ctypes.c_uint * 4)(one, 1, 1, backwards) for one in (blocks, BLOCK)]
-        getattr(library(code), f"run_{name}")(*sizes, *given)
+                given.append(ctypes.c_longlong(value) if kind == "I" else structure(value))
+        grid, block = (ctypes.c_uint * 4)(blocks, members, 1), (ctypes.c_uint * 4)(BLOCK, 1, 1, backwards)
+        getattr(library(code), f"run_{name}")(grid, block, *given)
 
     def view(x: np.ndarray, offset: int, shape: tuple, strides: tuple) -> np.ndarray:
         return np.lib.stride_tricks.as_strided(x[offset:], shape, [one * x.itemsize for one in strides])
@@ -122,6 +125,7 @@ def device(backwards: bool = False) -> Device:
         product=product,
         copy=lambda source, target: np.copyto(target, source),
         clear=lambda target: target.fill(0),
+        read=lambda *arrays: [array.copy() for array in arrays],
     )
 
 
@@ -129,4 +133,5 @@ def backend() -> Backend:
     """NumPy's arrays, with steps and predictions as they go on CuPy; threads take their turns backwards."""
     numpy, place = get_backend("numpy"), device(backwards=True)
     steps = device_steps(run_eagerly(numpy.xp, numpy.asarray), place)
-    return replace(numpy, compile=Compilers(steps, device_jit(place), ("highest", "tf32", "bfloat16")))
+    precisions = "highest", "tf32", "bfloat16"
+    return replace(numpy, compile=Compilers(steps, device_jit(place), precisions, run_as_one(place)))

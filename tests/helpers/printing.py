@@ -15,8 +15,9 @@ from mlpcore.backends.compiled.device_steps import DeviceSteps
 from mlpcore.backends.compiled.functions import traced_for
 from mlpcore.backends.run import Run
 from mlpcore.bench.workloads import WORKLOADS, Workload
+from mlpcore.compiler.cuda.bound import BoundDeviceProgram
 from mlpcore.compiler.cuda.device import Device
-from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
+from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.function import TracedFunction
 from mlpcore.gradient_check import draw_targets
 from mlpcore.random import Stream
@@ -41,6 +42,7 @@ def _nowhere() -> Device:
         product=lambda *_: never,
         copy=lambda source, target: np.copyto(target, source),
         clear=never,
+        read=never,
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
-from mlpcore.backends.calls import Call, one_by_one
+from mlpcore.backends.calls import Call, Calls, one_by_one, side_by_side
 from mlpcore.backends.compiled.bound import blas_threads
 from mlpcore.compiler import pool
 from mlpcore.compiler.blas_threads import single_threaded
@@ -35,6 +36,11 @@ def one_thread() -> Iterator[None]:
     """A context in which each call of compiled code uses the calling thread only."""
     with pool.unused(), single_threaded():
         yield
+
+
+def train_together(works: Sequence[Calls[Any]]) -> list[Any]:
+    """`Compilers.side_by_side` of NumPy."""
+    return side_by_side(works, run_together)
 
 
 def run_together(calls: Sequence[Call]) -> list[Exception | None]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.functions import traced_for
+from mlpcore.compiler.cuda.bound import BoundDeviceProgram
 from mlpcore.compiler.cuda.device import Device
-from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
+from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.function import TracedFunction
 from mlpcore.compiler.graph import concrete
 from mlpcore.trees import leaves, tree_map

@@ -7,12 +7,13 @@ import numpy as np
 
 from mlpcore.backends.calls import Calls
 from mlpcore.backends.compilation import CUDA, EAGER, Compilation
+from mlpcore.backends.compiled.device_groups import DeviceChunk, DeviceGroup
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
-from mlpcore.backends.compiled.steps import ROW_COUNTS, TracedRun
-from mlpcore.backends.run import Data, Draw, Progress, Run, StepNoise, collect
+from mlpcore.backends.compiled.steps import TracedRun
+from mlpcore.backends.run import ChunkError, Data, Draw, Run, StepNoise
 from mlpcore.compiler.cuda.device import Device
-from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
+from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, Untraceable
 from mlpcore.errors import ConfigurationError
@@ -45,37 +46,37 @@ def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run
 
 
 class DeviceSteps:
-    """The programs of a step, and the arrays of the state, which every step overwrites."""
+    """The traced steps of a network; ``group`` is the memory in which it trains alone."""
 
     def __init__(self, step: Step, compilation: Compilation, device: Device) -> None:
         self.step, self.compilation, self.device = step, compilation, device
-        self.state: State | None = None
+        self.group: DeviceGroup | None = None
         self.traced: dict[Any, TracedFunction] = {}
-        self.bound: dict[tuple[TracedFunction, int], BoundDeviceProgram] = {}
+        self.source: TracedNoise | HostNoise | None = None  # of the last chunk
 
     def prepare(
         self, state: State, data: Data, rows: int, draw: Draw
     ) -> tuple[TracedFunction, TracedNoise | HostNoise]:
         """The traced step for batches of ``rows`` rows, and the source of its draws; `Untraceable` if there is none."""
-        if self.state is None:
-            self.state = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), state)
-        source = _source(draw, rows)
+        if self.source is None or self.source.draw is not draw:
+            self.source = _source(draw, rows)
+        source = self.source
         kinds = tuple((array.shape[1:], array.dtype) for array in data)
         key = (rows, kinds, type(source), *leaves(source.inputs(rows)))
         if key not in self.traced:
-            self.traced[key] = self._trace(data, rows, source)
+            self.traced[key] = self._trace(state, data, rows, source)
         return self.traced[key], source
 
-    def _arguments(self, data: Data, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
+    def _arguments(self, state: State, data: Data, rows: Dim, source: TracedNoise | HostNoise) -> tuple[Tree, ...]:
         """The abstract arguments: state, all data, row numbers, and the inputs of the draws.
 
         The number of rows of all data does not matter to the step; 2 stands for it.
         """
-        state = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.state)
+        old = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), state)
         parts = tuple(AbstractArray((2, *array.shape[1:]), array.dtype) for array in data)
-        return state, parts, AbstractArray((rows,), np.dtype("int64")), source.inputs(rows)
+        return old, parts, AbstractArray((rows,), np.dtype("int64")), source.inputs(rows)
 
-    def _trace(self, data: Data, rows: int, source: TracedNoise | HostNoise) -> TracedFunction:
+    def _trace(self, state: State, data: Data, rows: int, source: TracedNoise | HostNoise) -> TracedFunction:
         def step(state: State, data: Data, numbers: Any, inputs: Tree) -> tuple[State, Array]:
             x, target, weights = (namespace(numbers).take(array, numbers, axis=0) for array in data)
             return self.step(state, Batch(x, target, weights, *source.drawn(inputs, numbers.shape[0])))
@@ -88,61 +89,25 @@ class DeviceSteps:
             return cached_trace(key, lambda: TracedFunction(step, arguments, True, DeviceProgram, precision))
 
         try:
-            return trace(self._arguments(data, N, source))
+            return trace(self._arguments(state, data, N, source))
         except RowsNeeded:
-            return trace(self._arguments(data, rows, source))
-
-    def _bound(self, traced: TracedFunction, rows: int) -> BoundDeviceProgram:
-        if (traced, rows) not in self.bound:
-            if len(self.bound) >= ROW_COUNTS:
-                del self.bound[next(iter(self.bound))]
-            self.bound[traced, rows] = self._bind(traced, rows)
-        return self.bound[traced, rows]
-
-    def _bind(self, traced: TracedFunction, rows: int) -> BoundDeviceProgram:
-        state, data, numbers, drawn = traced.inputs
-        inputs = {node: leaf.reshape(-1) for node, leaf in zip(leaves(state), leaves(self.state), strict=True)}
-        moving = [*leaves(data), numbers, *leaves(drawn), *filter(traced.program.makes, [traced.result])]
-        if traced.program.source not in self.compilation.sources:
-            self.compilation.sources.append(traced.program.source)
-        return BoundDeviceProgram(traced.program, rows, inputs, self.device, moving)
+            return trace(self._arguments(state, data, rows, source))
 
     def calls(
         self, traced: TracedFunction, state: State, data: Data, order: np.ndarray, source: TracedNoise | HostNoise
-    ) -> Calls[tuple[State, Array]]:
-        """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
-        assert self.state is not None
-        for own_leaf, leaf in zip(leaves(self.state), leaves(state), strict=True):
-            if leaf is not own_leaf:  # the caller has changed the state since the last chunk
-                self.device.copy(leaf, own_leaf)
-        bound = self._bound(traced, order.shape[1])
-        _, nodes, numbers, drawn = traced.inputs
-        result: Any = traced.result
-        steps, rows = order.shape
-        put = self.device.put
-        moved = {node: array.reshape(-1) for node, array in zip(nodes, data, strict=True)}
-        row_numbers = put(np.ascontiguousarray(order, np.int64).reshape(-1))
-        _, columns, _ = source.stacks(range(steps))
-        draws = [(node, put(column.reshape(-1)), column[0].size)
-                 for node, column in zip(leaves(drawn), columns, strict=True)]  # fmt: skip
-        count = max(1, int(np.prod(result.shape, dtype=int)))
-        losses, written_in_place = self.device.empty(steps * count, result.dtype), traced.program.makes(result)
+    ) -> Calls[tuple]:
+        """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state.
 
-        def progress(state: State) -> Progress:
-            for i in range(steps):
-                moved[numbers] = row_numbers[i * rows : (i + 1) * rows]
-                for node, column, length in draws:
-                    moved[node] = column[i * length : (i + 1) * length]
-                loss = losses[i * count : (i + 1) * count]
-                if written_in_place:
-                    moved[result] = loss
-                bound.call(moved)
-                if not written_in_place:
-                    self.device.copy(bound.output(result).reshape(-1), loss)
-                yield state, loss, 1
-
-        yield from ()  # nothing is handed out: a device does one kernel after the other
-        return collect(self.state, progress(self.state), lambda _: losses.reshape((steps, *result.shape)))
+        What was read with the results of other networks follows in the result: see `DeviceChunk.read`.
+        """
+        if traced.program.source not in self.compilation.sources:
+            self.compilation.sources.append(traced.program.source)
+        chunk = DeviceChunk(self, traced, state, data, order, source)
+        try:
+            yield chunk
+        except BaseException as error:
+            raise ChunkError(chunk.state, chunk.done) from error
+        return chunk.state, chunk.losses, *chunk.read
 
 
 def _source(draw: Draw, rows: int) -> TracedNoise | HostNoise:

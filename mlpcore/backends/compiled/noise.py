@@ -18,18 +18,18 @@ from mlpcore.typing import Noise, Tree
 class TracedNoise:
     """Noise made by operations of the step itself; its inputs are the number of the step and ``full_batch``."""
 
-    draws: StepNoise
+    draw: StepNoise
     bytes_per_step = 0
 
     def inputs(self, rows: Dim) -> Tree:
         """The abstract arguments of a step."""
-        full_batch = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.draws.full_batch)
+        full_batch = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.draw.full_batch)
         return AbstractArray((1,), np.dtype("uint64")), full_batch
 
     def drawn(self, inputs: Any, rows: Dim) -> tuple[Noise, Tree]:
         """The noise of a step while it is traced, and ``full_batch``."""
         number, full_batch = inputs
-        noise = self.draws.make(TracedStream(replace(self.draws.stream, step=0), number), rows)
+        noise = self.draw.make(TracedStream(replace(self.draw.stream, step=0), number), rows)
         # Other arrays would be constants of the trace: the same noise in every step.
         if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):
             raise Untraceable("noise that is not made from its stream")
@@ -40,8 +40,8 @@ class TracedNoise:
 
         ``error`` is what the draws of the step after these have raised, or None.
         """
-        numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draws.stream.step)
-        full_batch = [np.repeat(leaf[None], len(steps), axis=0) for leaf in leaves(self.draws.full_batch)]
+        numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draw.stream.step)
+        full_batch = [np.repeat(leaf[None], len(steps), axis=0) for leaf in leaves(self.draw.full_batch)]
         return len(steps), [numbers[:, None], *full_batch], None
 
 

@@ -63,8 +63,12 @@ class TracedRun:
         """Run the chunk."""
         return alone(self.calls(state, data, order, draw))
 
-    def calls(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> Calls[tuple[State, Array]]:
-        """The same, with the calls of compiled code handed out."""
+    def calls(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> Calls[tuple]:
+        """The same, with the calls of compiled code handed out.
+
+        On a device, what was read with the results of other networks follows state and losses, see
+        `mlpcore.backends.compiled.device_groups.DeviceChunk`.
+        """
         self.decide(state, data, order)
         error: Exception | None = None
         if self.compilation.kind != EAGER:

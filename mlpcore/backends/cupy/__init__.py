@@ -10,6 +10,7 @@ import numpy as np
 from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, Backend, Compilers, DeviceExtras
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.device_functions import device_jit
+from mlpcore.backends.compiled.device_groups import run_as_one
 from mlpcore.backends.compiled.device_steps import device_steps
 from mlpcore.backends.cupy.copies import CudaCopyQueue, read_together
 from mlpcore.backends.cupy.device import printed_device
@@ -74,10 +75,16 @@ def create(device: Any = None) -> Backend:
 
     out_of_memory, explain = device_errors(cupy, number)
     ordered = stream_order(cupy, number)
-    compilers = Compilers(run_prefetched(xp, asarray))
+    scopes = precisions(cupy, number)
+    compilers = with_precisions(Compilers(run_prefetched(xp, asarray)), scopes)
     if not cupy.cuda.runtime.is_hip:  # printed kernels have never been compiled for an AMD device
         printed = printed_device(cupy)
-        compilers = Compilers(device_steps(compilers.steps, printed), device_jit(printed))
+        # Printed programs need no context of a precision: their products name it.
+        compilers = replace(
+            with_precisions(Compilers(compilers.steps, device_jit(printed)), scopes),
+            steps=device_steps(compilers.steps, printed),
+            side_by_side=run_as_one(printed),
+        )
 
     def steps(step: Step, layout: Layout, compilation: Compilation) -> Run:
         return streamed(compilers.steps(step, layout, compilation), queue, xp.concat)
@@ -92,7 +99,7 @@ def create(device: Any = None) -> Backend:
         owns=owns,
         scope=lambda dtype: guarded(ordered(), explain),
         # A chunk is a loop over steps, no CUDA graph: CuPy refuses matmul while a graph is captured.
-        compile=with_precisions(replace(compilers, steps=steps), precisions(cupy, number)),
+        compile=replace(compilers, steps=steps),
         extras=DeviceExtras(
             out_of_memory=out_of_memory,
             free_memory=lambda: free_memory(cupy, number),

@@ -55,7 +55,7 @@ def prepared(a: Array, b: Array, out: Array, gemm: Callable[[Gemm], Callable[[],
     def readable(x: Array) -> tuple[Array, Operand]:
         layout = operand(x.shape[-2:], x.strides[-2:], x.itemsize)
         if layout is None:
-            copies.append((x, xp.empty_like(x)))
+            copies.append((x, xp.empty(x.shape, dtype=x.dtype)))
             x, layout = copies[-1][1], Operand(0, x.shape[-1])
         return xp.broadcast_to(x, (*outer, *x.shape[-2:])), layout
 
@@ -77,15 +77,18 @@ def prepared(a: Array, b: Array, out: Array, gemm: Callable[[Gemm], Callable[[],
 def batches(*stacks: Array) -> Iterator[tuple[tuple[Array, ...], tuple[int, ...], int]]:
     """Yield ``(matrices, strides, number)`` of strided batches that make up the stacks, which have equal leading axes.
 
-    There is one batch if the matrices of every stack lie at equal distances, else the stacks are split along axis 0.
+    There is one batch if the matrices of every stack lie at equal distances, else the stacks are split along their
+    shortest axis.
     """
     strides = tuple(stride for x in stacks if (stride := batch_stride(x)) is not None)
     if len(strides) == len(stacks):
         outer = stacks[0].shape[:-2]
         yield tuple(x[(0,) * len(outer)] for x in stacks), strides, math.prod(outer)
         return
-    for parts in zip(*stacks, strict=True):
-        yield from batches(*parts)
+    lengths = [length if length > 1 else math.inf for length in stacks[0].shape[:-2]]
+    shortest = lengths.index(min(lengths))
+    for i in range(stacks[0].shape[shortest]):
+        yield from batches(*(x[(slice(None),) * shortest + (i,)] for x in stacks))
 
 
 def batch_stride(x: Array) -> int | None:

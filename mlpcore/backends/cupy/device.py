@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.cupy.copies import read_together
 from mlpcore.backends.cupy.cublas import Gemm, prepared
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
@@ -20,9 +21,9 @@ def printed_device(cupy: Any) -> Device:
     view = cupy.lib.stride_tricks.as_strided
 
     @cache
-    def kernel(code: str, name: str) -> Callable[[int, tuple[Any, ...]], None]:
+    def kernel(code: str, name: str) -> Callable[[int, int, tuple[Any, ...]], None]:
         compiled = cupy.RawKernel(code, name, options=OPTIONS)
-        return lambda blocks, arguments: compiled((blocks,), (BLOCK,), arguments)
+        return lambda blocks, members, arguments: compiled((blocks, members), (BLOCK,), arguments)
 
     call = gemm(cupy)
 
@@ -37,6 +38,7 @@ def printed_device(cupy: Any) -> Device:
         product=lambda a, b, out, precision: prepared(a, b, out, partial(call, precision)),
         copy=copy,
         clear=lambda target: target.fill(0),
+        read=read_together(cupy),
     )
 
 

@@ -11,19 +11,22 @@ from mlpcore.typing import Array
 class Device:
     """A device as functions.
 
-    - ``kernel(code, name)`` compiles a kernel. The result is called with the number of blocks and the arguments: arrays
-      (passed by the address of the first entry), Python integers (64 bits) and NumPy scalars.
+    - ``kernel(code, name)`` compiles a kernel. The result is called with the numbers of blocks and of members (the
+      second axis of the grid), and the arguments: arrays, passed by the address of the first entry, structures as
+      NumPy scalars, and Python integers of 64 bits.
     - ``put(x)`` copies a host array to the device. ``empty(count, dtype)`` allocates a vector.
     - ``view(x, offset, shape, strides)`` is a view of a vector; offset and strides count entries.
     - ``product(a, b, out, precision)`` prepares ``out = a @ b`` and returns the function that computes it; with
       "bfloat16" the factors hold bfloat16 bits as uint16.
-    - ``copy(source, target)`` and ``clear(target)`` write whole arrays.
+    - ``copy(source, target)`` and ``clear(target)`` write whole arrays. ``read(*arrays)`` copies arrays to the host, in
+      one transfer.
     """
 
-    kernel: Callable[[str, str], Callable[[int, tuple], None]]
+    kernel: Callable[[str, str], Callable[[int, int, tuple], None]]
     put: Callable[[Any], Array]
     empty: Callable[[int, Any], Array]
     view: Callable[[Array, int, tuple[int, ...], tuple[int, ...]], Array]
     product: Callable[[Array, Array, Array, str], Callable[[], None]]
     copy: Callable[[Array, Array], None]
     clear: Callable[[Array], None]
+    read: Callable[..., list[Any]]

@@ -13,7 +13,10 @@ PHILOX = device_text("#define high_of __umul64hi" + on_device(CIPHER))
 
 _KERNEL = """// LABEL
 extern "C" __global__ void __launch_bounds__(BLOCK) NAME(KIND *out, unsigned long long *key, unsigned long long *step,
-    I begin, I count, I blocks) {
+    Distances<3> to_next, I begin, I count, I blocks) {
+  out += blockIdx.y * to_next.at[0];
+  key += blockIdx.y * to_next.at[1];
+  step += blockIdx.y * to_next.at[2];
   const I block = ((I)blockIdx.x % blocks) * BLOCK + threadIdx.x, member = (I)blockIdx.x / blocks;
   if (block * TOGETHER >= count) return;
   unsigned long long words[4];

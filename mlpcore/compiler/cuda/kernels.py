@@ -14,8 +14,9 @@ from mlpcore.compiler.schedule import Loop, Member
 
 
 class Kernel(NamedTuple):
-    """A printed kernel. Its arguments: ``arrays``, partial results of ``sums``, ``numbers``, the number of rows and,
-    for sums, the number of chunks. ``combines`` says that it adds up partial results."""
+    """A printed kernel. Its arguments: ``arrays``, partial results of ``sums``, the array of ``numbers`` if it needs
+    some, the distances of all these from member to member, the number of rows and, for sums, the number of chunks.
+    ``combines`` says that it adds up partial results."""
 
     name: str
     loop: Loop
@@ -73,12 +74,19 @@ class KernelPrinter(ValuePrinter):
         return [f"if ({condition}) {{", *(f"  {line}" for line in printer.lines), "}"]
 
     def _function(self, name: str, body: Iterable[str], kernel: Kernel) -> str:
-        parameters = [f"{STORED[str(node.dtype)]} *a{i}" for i, node in enumerate(kernel.arrays)]
-        parameters += [f"{HELD[str(node.dtype)]} *s{node.number}" for node in kernel.sums]
-        parameters += [f"{HELD[str(node.dtype)]} c{i}" for i, node in enumerate(kernel.numbers)]
-        parameters += ["I rows", *["I chunks"] * bool(kernel.sums)]
+        arrays = {f"a{i}": STORED[str(node.dtype)] for i, node in enumerate(kernel.arrays)}
+        arrays |= {f"s{node.number}": HELD[str(node.dtype)] for node in kernel.sums}
+        arrays |= {"numbers": "const double"} if kernel.numbers else {}
+        parameters = [f"{kind} *{array}" for array, kind in arrays.items()]
+        parameters += [f"Distances<{len(arrays)}> to_next", "I rows", *["I chunks"] * bool(kernel.sums)]
+        # Without the condition, which is false for a network alone, NVRTC takes some stores of 16 bytes apart.
+        moves = [f"  {array} += blockIdx.y * to_next.at[{i}];" for i, array in enumerate(arrays)]
+        lines = ["const I n = rows;", "if (blockIdx.y) {", *moves, "}"]
+        for i, node in enumerate(kernel.numbers):
+            kind = HELD[str(node.dtype)]
+            lines.append(f"const {kind} c{i} = *(const {kind} *)(numbers + {self.storage.number(node)});")
         head = f'extern "C" __global__ void __launch_bounds__({BLOCK}) {name}({", ".join(parameters)}) {{'
-        return "\n".join([head, "  const I n = rows;", *(f"  {line}" for line in body), "}"])
+        return "\n".join([head, *(f"  {line}" for line in [*lines, *body]), "}"])
 
     # --- rows
 

@@ -60,6 +60,8 @@ template <int WIDTH, typename T> static __device__ inline void write_entries(T *
   }
 }
 """
+# The distances, in entries, from a member's part of each array of a kernel to that of the next member.
+_DISTANCES = "template <int COUNT> struct Distances { I at[COUNT]; };\n"
 # Rounds to the nearest, ties to even; NaN stays NaN.
 _BFLOAT16 = """
 static inline uint16_t bfloat16_bits(float x) {
@@ -70,7 +72,8 @@ static inline uint16_t bfloat16_bits(float x) {
 """
 PREAMBLE = device_text(
     "typedef long long I;\n"
-    f"__shared__ double shared[{BLOCK}];  // of the threads of a block, for sums\n"
+    + _DISTANCES
+    + f"__shared__ double shared[{BLOCK}];  // of the threads of a block, for sums\n"
     "#ifndef INFINITY\n#define INFINITY __int_as_float(0x7f800000)\n#endif\n"
     "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n" + _ENTRIES + on_device(FUNCTIONS + _BFLOAT16)
 )

@@ -15,7 +15,8 @@ class DeviceStorage:
 
     ``stored``: nodes whose values are written to memory. ``placed``: nodes that share the array of another node, with
     that node and the offset. ``copies``: the (new, old) pairs that need a copy at the end of the step. ``touched``: the
-    first and the last item that use an array.
+    first and the last item that use an array. ``numbers``: the floating constants of the kernels, which read them from
+    an array, because they differ from member to member.
     """
 
     def __init__(self, schedule: DeviceSchedule, pairs: Sequence[tuple[Node, Node]]) -> None:
@@ -31,6 +32,13 @@ class DeviceStorage:
         self.placed |= {new: (old, Size(0)) for new, old in replaced.items()}
         self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
         self.touched = self._touched()
+        self.numbers: list[Node] = []
+
+    def number(self, node: Node) -> int:
+        """The position of a floating constant in the array of all."""
+        if node not in self.numbers:
+            self.numbers.append(node)
+        return self.numbers.index(node)
 
     def owner_of(self, root: Node) -> tuple[Node, Size]:
         """The node whose array holds the entries of a root, and the offset in it."""

@@ -88,7 +88,7 @@ def test_one_file_is_fused_on_cupy_compiled_as_c_and_exported(
     with model.backend.scope(dtype):
         assert_near({k: host(v) for k, v in named_leaves(model.params)}, dict(named_leaves(eager.params)), dtype)
     assert_near(model.predict(X.astype(dtype)), eager.predict(X.astype(dtype)), dtype)
-    for bound in steps[0].bound.values():  # 24 launches for 142 operations, a third of them products
+    for bound in steps[0].group.bound.values():  # 24 launches for 142 operations, a third of them products
         assert len(bound.launches) <= 24 < operations(bound.program.tracer.graph) / 5
     (predictions,) = [one.bound.values() for one in functions if one.bound]
     for bound in predictions:  # a product and a kernel for each dense layer with what follows it

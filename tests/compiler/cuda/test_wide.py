@@ -13,7 +13,8 @@ from cuda_host import device
 from devices import open_place
 
 from mlpcore.backends.cupy.device import printed_device
-from mlpcore.compiler.cuda.program import BoundDeviceProgram, DeviceProgram
+from mlpcore.compiler.cuda.bound import BoundDeviceProgram
+from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.memory import aligned_bytes
 from mlpcore.compiler.trace import Tracer
@@ -118,7 +119,7 @@ def test_any_layout(dtype: str, printer: str) -> None:
 @pytest.mark.parametrize("dtype", WIDTHS)
 def test_as_few_threads_as_there_are_groups_of_entries(dtype: str) -> None:
     blocks = []
-    there = replace(device(), kernel=lambda code, name: lambda count, given: blocks.append(count))
+    there = replace(device(), kernel=lambda code, name: lambda count, *_: blocks.append(count))
     for length in (1, 1024, 1025, 4096, 4097):
         tracer = Tracer()
         x = tracer.input((N,), dtype)
