@@ -17,7 +17,7 @@ from mlpcore.schedules import (
     WarmUp,
 )
 
-THREE = 0.8 * np.sin(np.pi * np.log2(3)) ** 2
+THREE, NEARLY_TWO = (0.8 * np.sin(np.pi * np.log2(v)) ** 2 for v in (3, 1.9375))
 
 # A schedule, and pairs (updates done, rate) worked out by hand.
 BY_HAND = (
@@ -32,6 +32,7 @@ BY_HAND = (
         CosLog(0.8, 15),
         ((0, 0.0), (1, 0.0), (3, 0.0), (7, 0.0), (15, 0.0), (2, THREE), (5, THREE), (11, THREE), (99, 0)),
     ),
+    (CosLog(0.8, 16), ((1, NEARLY_TWO), (16, 0.0))),  # the first cycle ends between counts
     (CosLog(0.8, 3, cycles=2), ((0, 0.0), (1, 0.0), (2, THREE), (3, 0.0))),
     (PolynomialDecay(0.8, 8), ((0, 0.8), (2, 0.6), (4, 0.4), (8, 0.0), (99, 0.0))),
     (PolynomialDecay(0.8, 8, power=2.0, final=0.4), ((0, 0.8), (4, 0.5), (8, 0.4), (9, 0.4))),
