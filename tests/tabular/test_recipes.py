@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.random import Stream
@@ -61,6 +62,20 @@ def test_a_model_of_a_recipe_comes_back_from_its_file(name: str, tmp_path: Any) 
     back = mc.load(tmp_path / "model")
     np.testing.assert_array_equal(back.predict(X), model.predict(X))
     assert back.net == recipe.net and back.optimizer == recipe.optimizer
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_library_trains_a_recipe_alike(name: str, library: str) -> None:
+    optional(library)
+    recipe = small(name, 3).build(CLASSES, X)
+    losses = []
+    for backend in ("numpy", library):
+        words: dict[str, Any] = {"backend": backend, "dtype": "float64", "seed": 3}
+        params = recipe.initial(X, Stream(1), "float64")
+        model = mc.Model(recipe.net, recipe.loss, recipe.optimizer, params=params, **words)
+        losses.append(model.fit(X, np.arange(200) % 3, epochs=3, batch_size=64).loss)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-9)
 
 
 def test_inputs_stand_side_by_side_in_the_order_of_the_columns() -> None:
