@@ -34,15 +34,11 @@ def check_levels(layer: Any) -> None:
 class OneHot(Parameterless):
     """The levels of every column as columns of y; ``levels`` are their numbers, y has them one column after the other.
 
-    ==================  ==========================  =====================================
-    levels of a column  columns of y                where the category is missing
-    ==================  ==========================  =====================================
-    1                   one: 1                      -1
-    2                   one: 1 for level 1, else -1  0
-    m > 2               m: 1 for the level, else 0  zeros
-    ==================  ==========================  =====================================
+    - one level: a column of y, 1 for the level and -1 where it is missing
+    - two levels: a column of y, 1 for level 1, -1 for level 2, 0 where it is missing
+    - m levels, m > 2: m columns of y, 1 for the level and 0 for the others; zeros where it is missing
 
-    Shapes: x (..., n, number of columns), y (..., n, sum of the numbers of columns above).
+    Shapes: x (..., n, number of columns), y (..., n, sum of these numbers of columns).
     """
 
     levels: tuple[int, ...]
@@ -56,7 +52,7 @@ class OneHot(Parameterless):
         return sum(1 if count < 3 else count for count in self.levels)
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """The table above; the cache is empty."""
+        """y as above; the cache is empty."""
         xp, place = namespace(x), device_of(x)
         # y = factor * (x == level) - signed * (x == 2) + missing, for every column of y.
         rows = [

@@ -99,9 +99,7 @@ class Concat(Container):
             y, cache = layer.forward(params[i], x, None if training is None else training.child(i))
             outputs.append(y)
             caches.append(cache)
-        # Of networks of a stack that share x, a layer without parameters gives one output for all.
-        stack = max((y.shape[:-2] for y in outputs), key=len)
-        xp = namespace(x)
+        xp, stack = namespace(x), _leading(outputs)
         whole = [y if y.shape[:-2] == stack else xp.broadcast_to(y, (*stack, *y.shape[-2:])) for y in outputs]
         return xp.concat(whole, axis=-1), (*caches, x)
 
@@ -115,3 +113,12 @@ class Concat(Container):
             grads.append(layer_grads)
             dx = layer_dx if dx is None else dx + layer_dx
         return dx, tuple(grads)
+
+
+def _leading(outputs: list[Array]) -> tuple[int, ...]:
+    """The axes before those of rows and columns to which all outputs broadcast.
+
+    Of networks of a stack that share x, a layer without parameters gives one output for all.
+    """
+    axes = max(y.ndim for y in outputs) - 2
+    return tuple(map(max, zip(*((*[1] * (axes + 2 - y.ndim), *y.shape[:-2]) for y in outputs), strict=True)))

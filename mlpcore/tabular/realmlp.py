@@ -29,18 +29,16 @@ from mlpcore.typing import Layer
 class RealMLP:
     """The recipe RealMLP-TD; every ingredient is a field, and `SIMPLE` in `mlpcore.tabular.recipes` is RealMLP-TD-S.
 
-    ============================  ==================================================================================
-    class_rate, regression_rate   learning rates of the two tasks: the peaks of `CosLog`
-    embedding                     of numbers: "periodic", "piecewise" (quantiles) or "none"
-    largest_one_hot               categories with more levels have learned vectors of 8 numbers; None: all one-hot
-    front_scale                   `Scale` behind the inputs, with 6 times the rate and 36 times the decay
-    ntk                           `NTKLinear` with standard normal weights; False: `Linear`
-    parametric                    activations (SELU for classes, else Mish) with a learned share
-    from_data                     initial values fitted to the rows; else normal biases, and zeros in the last layer
-    dropout, weight_decay         both constant up to half of the steps, then falling to 0; biases do not decay
-    label_smoothing               of classes, in training
-    clamp                         in regression, predictions stay in the range of the training target
-    ============================  ==================================================================================
+    - ``class_rate``, ``regression_rate``: learning rates of the two tasks, the peaks of `CosLog`
+    - ``embedding`` of numbers: "periodic", "piecewise" (by quantiles) or "none"
+    - ``largest_one_hot``: categories with more levels have learned vectors of 8 numbers; None: all are one-hot
+    - ``front_scale``: `Scale` behind the inputs, with 6 times the rate and 36 times the decay
+    - ``ntk``: `NTKLinear` with standard normal weights; False: `Linear`
+    - ``parametric``: activations, SELU for classes and else Mish, with a learned share
+    - ``from_data``: initial values fitted to the rows; False: normal biases, and zeros in the last layer
+    - ``dropout``, ``weight_decay``: constant for half of the steps, then falling to 0; biases do not decay
+    - ``label_smoothing`` of classes, in training
+    - ``clamp``: in regression, predictions stay in the range of the training target
 
     Differences to the authors' package: the smaller last batch of an epoch is trained too.
 

@@ -58,7 +58,9 @@ LAYERS: dict[str, Callable[[int], Any]] = {
     "Members": lambda w: nn.Members(
         nn.Scale(w, init.Signs()), nn.Linear(w, 3), nn.Tanh(), nn.Dropout(0.2), nn.Linear(3, 2), count=3, own=(0, 4)
     ),
-    "Members that share nothing": lambda w: nn.Members(nn.Linear(w, 2), nn.LayerNorm(2), count=2, own=(0, 1)),
+    "Members that share nothing": lambda w: nn.Members(
+        nn.Concat(nn.Identity(), nn.Linear(w, 2)), nn.LayerNorm(w + 2), count=2, own=(0, 1)
+    ),
     "Sequential of nothing": lambda w: nn.Sequential(),
     "Sequential": lambda w: nn.Sequential(nn.Linear(w, 4), nn.Tanh(), nn.Linear(4, 2)),
     "Residual": lambda w: nn.Residual(nn.Linear(w, w)),
