@@ -66,6 +66,15 @@ class Frame:
         return _of_array(column) if self._narwhals is None else _of_series(column, self._narwhals)
 
 
+def take_rows(frame: Any, rows: np.ndarray) -> Any:
+    """The rows of a data frame with these numbers, as a frame of the same kind."""
+    if isinstance(frame, np.ndarray):
+        return frame[rows]
+    if isinstance(frame, Mapping):
+        return {name: np.asarray(values)[rows] for name, values in frame.items()}
+    return _load_narwhals(frame).from_native(frame, eager_only=True)[rows.tolist()].to_native()
+
+
 def _load_narwhals(frame: Any) -> Any:
     try:
         return import_module("narwhals")
