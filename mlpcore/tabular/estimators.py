@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
@@ -97,7 +97,8 @@ class BaseTabular(BaseEstimator):
         deadline = deadline_of(self.time_limit)
         if (X_val is None) != (y_val is None):
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing, expected both X_val and y_val")
-        table, target, weights = self._read(X, y, sample_weight, reset=True)
+        frame, rows, numbers = self._read(X, y, sample_weight, reset=True)
+        target = rows.target
         seeds = check_random_state(self.random_state).randint(0, 2**31 - 1, 1 + self.n_ensemble).tolist()
         classes = target if target.ndim == 1 else None
         all_rows = np.arange(len(target))
@@ -106,12 +107,12 @@ class BaseTabular(BaseEstimator):
             chosen = splits(len(target), classes, self.n_ensemble, float(self.validation_fraction), seeds[0])
         # The parts of several members cover all rows; what is learnt of the columns does not depend on the target.
         learnt = chosen[0][0] if self.n_ensemble == 1 else all_rows
-        encoder = TableEncoder(self._types(table), self.ignore).fit(take_rows(table, learnt), learnt)
-        rows = Rows(encoder.transform(table, self.dtype, warn=False), target, weights)
-        divided = [(numbers, None if held is None else rows.take(held)) for numbers, held in chosen]
+        encoder = TableEncoder(self._types(frame), self.ignore).fit(take_rows(frame, learnt), numbers[learnt])
+        rows = rows._replace(x=encoder.transform(frame, self.dtype, warn=False))
+        divided = [(training, None if held is None else rows.take(held)) for training, held in chosen]
         if X_val is not None:
-            val_table, val_target, val_weights = self._read(X_val, y_val, sample_weight_val, reset=False)
-            held_out = Rows(encoder.transform(val_table, self.dtype, warn=False), val_target, val_weights)
+            frame, held_out, _ = self._read(X_val, y_val, sample_weight_val, reset=False)
+            held_out = held_out._replace(x=encoder.transform(frame, self.dtype, warn=False))
             divided = [(all_rows, held_out)] * self.n_ensemble
         shape = TableShape(
             encoder.numeric_columns,
@@ -137,15 +138,14 @@ class BaseTabular(BaseEstimator):
         """The target of the rows that have one, and their numbers."""
         raise NotImplementedError
 
-    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, np.ndarray, np.ndarray]:
-        """The frame, the targets and the weights of the rows that have a target."""
+    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, Rows, np.ndarray]:
+        """The frame of the rows that have a target; their targets and weights, without x; their numbers in X."""
         frame = self._frame(X, reset=reset)
         count = Frame(frame).rows
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         target, known = self._target(y, reset)
-        if len(y) != count:
-            raise ValueError(f"Found input variables with inconsistent numbers of samples: {[count, len(y)]}")
+        check_consistent_length(np.empty(count), y)
         weights = np.ones(count)
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, np.empty((count, 1)), dtype=np.float64)
@@ -156,16 +156,19 @@ class BaseTabular(BaseEstimator):
                 f"{count - len(known)} of {count} rows have no target and are left out", MlpcoreWarning, stacklevel=4
             )
             frame = take_rows(frame, known)
-        return frame, target, weights[known]
+        return frame, Rows(np.empty((len(known), 0)), target, weights[known]), known
 
     def _frame(self, X: Any, *, reset: bool) -> Any:
         """X as a frame for `TableEncoder`; sets or checks ``n_features_in_`` and ``feature_names_in_``."""
-        if isinstance(X, Mapping):
+        if isinstance(X, Mapping) and not hasattr(X, "tocsr"):  # a sparse table may be a dict
             if reset:
                 self.n_features_in_, self.feature_names_in_ = len(X), np.asarray([*map(str, X)], dtype=object)
             return X
         if not hasattr(X, "columns") and not hasattr(X, "column_names"):
-            return validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+            least = 2 if reset else 1
+            return validate_data(
+                self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan", ensure_min_samples=least
+            )
         if reset:  # later, columns are matched by name
             validate_data(self, X, reset=True, skip_check_array=True)
         return X
@@ -220,7 +223,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of every row (n,)."""
-        return self.classes_[np.argmax(self._predictions(X), axis=1)]
+        probabilities = self._predictions(X)
+        return self.classes_[np.argmax(probabilities, axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities (n, classes), in the order of ``classes_``."""
@@ -241,7 +245,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         numbers = np.searchsorted(self.classes_, present)
         found = self.classes_[np.minimum(numbers, len(self.classes_) - 1)] == present
         if not np.all(found):
-            raise ValueError(f"y_val has the class {present[~found][0]!r}, which y has not")
+            raise ValueError(f"y_val has the class {str(present[~found][0])!r}, which y has not")
         return numbers.astype(np.int64), known
 
 
