@@ -169,7 +169,7 @@ def test_weights() -> None:
     fitted = classifier().fit(FRAME, wrong, sample_weight=weights)
     assert fitted.score(FRAME, LABELS) > 0.1 + classifier().fit(FRAME, wrong).score(FRAME, LABELS)
     for bad in (-weights, np.zeros(ROWS)):
-        with pytest.raises(ValueError, match="sample_weight has negative|must contain at least one non-zero"):
+        with pytest.raises(ValueError, match=r"sample_weight has negative|must contain at least one non-zero"):
             classifier().fit(FRAME, LABELS, sample_weight=bad)
 
 
