@@ -308,8 +308,9 @@ class Model:
         The integral is computed by Gauss-Legendre quadrature with ``steps`` nodes, 1 to 1000, so that the second
         equation holds up to the error of that rule and rounding. With smooth activations the error is that of rounding.
         With kinks, such as ReLU's, it falls as 1 / steps. Where a path passes near a row that a LayerNorm finds almost
-        constant, more steps are needed: compare the two sides. ``batch_size`` is the number of points on paths in one
-        pass. Errors: as `input_gradient`, and DataError for a baseline of another shape.
+        constant, more steps are needed: compare the two sides. Columns of categories (`OneHot`, `Embedding`) have no
+        derivatives, so that their shares are 0 and missing in the sum. ``batch_size`` is the number of points on paths
+        in one pass. Errors: as `input_gradient`, and DataError for a baseline of another shape.
 
         Source: Sundararajan, Taly & Yan (2017), "Axiomatic attribution for deep networks", eq. 1 and prop. 1.
         """

@@ -28,7 +28,12 @@ from mlpcore.training.gradients import InputGradient
 from mlpcore.trees import Layout
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-KINKED = ("ReLU", "LeakyReLU", "LeakyReLU 0.3", "ELU", "ELU 0.7", "SELU", "nested")  # the slope jumps, or its slope
+# The slope jumps, or its slope.
+KINKED = (
+    *("ReLU", "LeakyReLU", "LeakyReLU 0.3", "ELU", "ELU 0.7", "SELU"),
+    *("Parametric", "PiecewiseLinearEmbedding", "nested"),
+)
+JUMPING = ("Embedding", "OneHot", "Concat")  # with layers of categories, whose derivative is 0 between the jumps
 
 
 def around(layer: Any) -> mc.Model:
@@ -75,7 +80,7 @@ def test_gradients_are_those_of_the_raw_scores_under_every_loss(case: str) -> No
         np.testing.assert_allclose(model.input_gradient(X, output), differences(model, X, output), rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("case", LAYERS)
+@pytest.mark.parametrize("case", [case for case in LAYERS if case not in JUMPING])
 def test_integrated_gradients_are_complete(case: str) -> None:
     """The shares of a row sum to the difference of the scores: to rounding, or with kinks to a few times 1 / steps."""
     model = around(LAYERS[case](4))
@@ -396,11 +401,18 @@ def test_baselines_that_cannot_be() -> None:
         refused(model, lambda m=model, b=baseline: m.integrated_gradients(X, 0, baseline=b), mc.DataError, said)
 
 
-def test_the_layers_of_the_law_have_a_kink_where_it_says_so() -> None:
-    """So that no smooth layer gets the wide tolerance."""
-    kinks = (mc.ReLU, mc.LeakyReLU, mc.ELU, mc.SELU)
+def test_the_layers_of_the_law_have_a_kink_or_a_jump_where_it_says_so() -> None:
+    """So that no smooth layer gets the wide tolerance, or is left out."""
+    kinks = (mc.ReLU, mc.LeakyReLU, mc.ELU, mc.SELU, mc.Parametric, mc.PiecewiseLinearEmbedding)
 
-    def has_kink(layer: Any) -> bool:
-        return isinstance(layer, kinks) or any(map(has_kink, children(layer)))
+    def has(layer: Any, kinds: tuple[type, ...]) -> bool:
+        return isinstance(layer, kinds) or any(has(child, kinds) for child in children(layer))
 
-    assert [case for case in LAYERS if has_kink(LAYERS[case](4))] == list(KINKED)
+    assert [case for case in LAYERS if has(LAYERS[case](4), kinks)] == list(KINKED)
+    assert [case for case in LAYERS if has(LAYERS[case](4), (mc.OneHot, mc.Embedding))] == list(JUMPING)
+
+
+def test_columns_of_categories_have_no_share() -> None:
+    model = around(mc.Embedding((2, 3, 2, 1), 2))
+    np.testing.assert_array_equal(model.input_gradient(X, 0), np.zeros_like(X))
+    np.testing.assert_array_equal(model.integrated_gradients(X, 0), np.zeros_like(X))
