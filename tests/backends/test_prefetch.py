@@ -11,6 +11,7 @@ import pytest
 from devices import HERE, open_place
 from fitting import EAGER, NET, X, Y, assert_same, make, state_of, with_steps
 from libraries import STRICT, StrictArray, refusing
+from members import LAYERS
 
 import mlpcore as mc
 from mlpcore.backends import chunks, streaming
@@ -19,7 +20,6 @@ from mlpcore.backends.prefetch import run_prefetched
 from mlpcore.backends.run import ChunkError, run_eagerly
 from mlpcore.backends.streaming import streamed
 from mlpcore.compiler.trace import Tracer
-from mlpcore.layers import LAYERS
 from mlpcore.random import Stream
 from mlpcore.training.step import make_step
 from mlpcore.trees import leaves, tree_map
@@ -224,7 +224,6 @@ OPTIMIZERS = [
     mc.RMSprop(),
     mc.Adagrad(),
 ]
-PLAIN = [layer for layer in LAYERS if layer not in (mc.Linear, mc.Sequential, mc.Residual)]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
@@ -235,8 +234,8 @@ def test_no_step_calls_what_waits_for_the_device(optimizer: Any) -> None:
     assert found & WAITS == {"clip"}
 
 
-@pytest.mark.parametrize("layer", PLAIN, ids=lambda kind: kind.__name__)
-def test_no_layer_calls_what_waits_for_the_device(layer: Any) -> None:
-    made = layer(4) if layer in (mc.LayerNorm, mc.RMSNorm, mc.BatchNorm) else layer()
-    net = mc.Sequential(mc.Linear(3, 4), made, mc.Linear(4, 2))
+@pytest.mark.parametrize("case", LAYERS)
+def test_no_layer_calls_what_waits_for_the_device(case: str) -> None:
+    layer = LAYERS[case](4)
+    net = mc.Sequential(mc.Linear(3, 4), layer, mc.Linear(layer.output_width(4), 2))
     assert not used(net, mc.SquaredError(), Y) & WAITS

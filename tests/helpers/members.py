@@ -19,6 +19,12 @@ from mlpcore.typing import Training
 
 EDGES = ((-1.0, 0.2, 1.0), (0.0, 1.0), (-2.0, -1.0, 0.0, 0.5), (0.5, 0.75), (-1.0, 1.0), (-0.5, 0.0, 0.5))
 
+
+def each(columns: int, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A value for each column, from the first again after the last."""
+    return tuple(values[i % len(values)] for i in range(columns))
+
+
 # Every case is a function of its number of input columns.
 LAYERS: dict[str, Callable[[int], Any]] = {
     "Linear": lambda w: nn.Linear(w, 3),
@@ -47,11 +53,11 @@ LAYERS: dict[str, Callable[[int], Any]] = {
     "Parametric": lambda w: nn.Parametric(nn.SELU(), w),
     "Scale": lambda w: nn.Scale(w),
     "Scale and shift": lambda w: nn.Scale(w, init.Normal(), bias=True),
-    "RobustClip": lambda w: nn.RobustClip((0.25, -1.0, 3.0, 0.5, 0.0, 0.0)[:w], (0.5, 2.0, 0.0, 1.0, 3.0, 1.0)[:w]),
+    "RobustClip": lambda w: nn.RobustClip(each(w, (0.25, -1.0, 3.0, 0.5, 0.0)), each(w, (0.5, 2.0, 0.0, 1.0, 3.0))),
     "PeriodicEmbedding": lambda w: nn.PeriodicEmbedding(w, 3, 2, 0.5),
-    "PiecewiseLinearEmbedding": lambda w: nn.PiecewiseLinearEmbedding(EDGES[:w], 2),
-    "Embedding": lambda w: nn.Embedding((1, 3, 2, 2, 1, 2)[:w], 2),
-    "OneHot": lambda w: nn.OneHot((3, 1, 2, 4, 1, 1)[:w]),
+    "PiecewiseLinearEmbedding": lambda w: nn.PiecewiseLinearEmbedding(each(w, EDGES), 2),
+    "Embedding": lambda w: nn.Embedding(each(w, (1, 3, 2, 2, 1, 2)), 2),
+    "OneHot": lambda w: nn.OneHot(each(w, (3, 1, 2, 4, 1))),
     "Columns": lambda w: nn.Columns(w // 2, w),
     "Concat": lambda w: nn.Concat(nn.Identity(), nn.Sequential(nn.Columns(0, 1), nn.OneHot((3,))), nn.Linear(w, 2)),
     "Rates": lambda w: nn.Rates(nn.Linear(w, 3), 0.5, leaves=("bias",)),
