@@ -10,7 +10,7 @@ from mlpcore.errors import ConfigurationError
 from mlpcore.layers.containers import Container, Sequential
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.trees import tree_map
+from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training
 
 
@@ -68,7 +68,10 @@ class Members(Container):
         return None if width is None else self.count * width
 
     def init(self, rng: Stream, dtype: str) -> Params:
-        """A tuple of the layers' parameters, for those in ``own`` stacked."""
+        """A tuple of the layers' parameters, stacked for those in ``own``.
+
+        ConfigurationError if the first layer has none, as then nothing tells the members apart.
+        """
         params = []
         for i, layer in enumerate(self.layers):
             if i in self.own:
@@ -76,13 +79,17 @@ class Members(Container):
                 params.append(tree_map(_stacked, *draws))
             else:
                 params.append(layer.init(rng.child(i), dtype))
+        if not leaves(params[0]):
+            raise ConfigurationError(
+                f"{self!r}: the first layer has no parameters, expected some for each member, such as those of Scale"
+            )
         return tuple(params)
 
     def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
         """A tuple of the layers' noise (..., count, n, columns), every member with draws of its own."""
         layers = Sequential(*self.layers)
         draws = [layers.noise(stream.child(j), shape, dtype) for j in range(self.count)]
-        return tree_map(lambda *leaves: namespace(leaves[0]).stack(leaves, axis=-3), *draws)
+        return tree_map(lambda *arrays: namespace(arrays[0]).stack(arrays, axis=-3), *draws)
 
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """Each layer gets the output of the one before; the cache is the tuple of the layers' caches."""
@@ -119,8 +126,8 @@ class Members(Container):
         return (xp.sum(dy, axis=0) if need_dx else None), tuple(grads)
 
 
-def _stacked(*leaves: Any) -> Any:
+def _stacked(*draws: Any) -> Any:
     """The leaves along a new first axis; of leaves without entries (see `mlpcore.layers.shapes`) only the shape."""
-    if isinstance(leaves[0], np.ndarray):
-        return np.stack(leaves)
-    return replace(leaves[0], shape=(len(leaves), *leaves[0].shape))
+    if isinstance(draws[0], np.ndarray):
+        return np.stack(draws)
+    return replace(draws[0], shape=(len(draws), *draws[0].shape))

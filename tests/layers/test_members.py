@@ -74,6 +74,10 @@ def test_the_loss_is_the_mean_of_the_members_losses():
         (lambda: Members(Linear(2, 2), count=2, own=()), r"own is \(\), expected a tuple of layer numbers below 1"),
         (lambda: Members(Linear(2, 2), count=2, own=(0, 1)), "expected a tuple of layer numbers below 1"),
         (lambda: Members(BatchNorm(2), count=2), "depends on other rows"),
+        (
+            lambda: Members(Tanh(), Linear(2, 2), count=2).init(Stream(0), "float32"),
+            "the first layer has no parameters",
+        ),
         (lambda: MembersLoss(Tanh(), 2), "is not a loss"),
         (lambda: MembersLoss(SquaredError(), 0), "count is 0"),
         (lambda: MembersLoss(SquaredError(), 2).prepare(np.ones(3), 3, "float64"), "gives 3 columns, expected 2"),
