@@ -55,7 +55,7 @@ PAGES = Sybil(
     parsers=[CodeBlockParser(language="python", evaluator=run), CodeBlockParser(language="text", evaluator=compare)],
     patterns=[
         *("tutorials/*.md", "checkpoints.md", "estimators.md", "explanations.md", "onnx.md", "own-backend.md"),
-        *("recipes.md", "stacks.md"),
+        *("stacks.md", "tabular.md"),
     ],
     setup=begin,
     teardown=end,

@@ -1,7 +1,4 @@
-"""Standardize: against scikit-learn, at the ends of the number range, and on the arrays of every library.
-
-TargetScaling: standardized, clamped, and back.
-"""
+"""Standardize: against scikit-learn, at the ends of the number range, and on the arrays of every library."""
 
 import pickle
 
