@@ -55,7 +55,7 @@ PAGES = Sybil(
     parsers=[CodeBlockParser(language="python", evaluator=run), CodeBlockParser(language="text", evaluator=compare)],
     patterns=[
         *("tutorials/*.md", "checkpoints.md", "estimators.md", "explanations.md", "onnx.md", "own-backend.md"),
-        *("stacks.md", "tabular.md"),
+        *("stacks.md", "tables.md", "tabular.md"),
     ],
     setup=begin,
     teardown=end,

@@ -17,7 +17,7 @@ MONDAY = np.datetime64("1970-01-05", "us")
 class DateEncoder:
     """Dates (n,) as a trend, and the sine and cosine of the phase in each of ``cycles``.
 
-    The trend is a `NumericEncoder` of seconds since 1970, with gaps filled and marked; it is bounded, so that dates
+    The trend is a `NumericEncoder` of seconds since 1970, with gaps filled and indicated; it is bounded, so that dates
     after the training rows are not far from them. A phase is the elapsed share of the year, month, week (from Monday)
     or day. Cycles that do not fit into the span of the training rows, or of which these show a single phase (the day,
     of dates without a time), are left out. Sine and cosine of a missing date are 0.

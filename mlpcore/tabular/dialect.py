@@ -79,11 +79,11 @@ def _first_line(lines: Sequence[str]) -> tuple[int, str]:
 def _has_comments(lines: Sequence[str]) -> bool:
     """Whether comments stand before the header: lines with ``#``, unless the only one is the header itself."""
     present = [line for line in lines if line.strip()]
-    marked = list(itertools.takewhile(lambda line: line.startswith("#"), present))
-    if not marked or len(marked) == len(present):
+    leading = list(itertools.takewhile(lambda line: line.startswith("#"), present))
+    if not leading or len(leading) == len(present):
         return False
-    mark = guess_separator(present[len(marked) :])
-    return len(marked) > 1 or marked[0].count(mark) != present[1].count(mark) or mark not in marked[0]
+    mark = guess_separator(present[len(leading) :])
+    return len(leading) > 1 or leading[0].count(mark) != present[1].count(mark) or mark not in leading[0]
 
 
 def _guess_quote(lines: Sequence[str]) -> str:

@@ -37,9 +37,9 @@ class TableEncoder:
     >>> encoder = TableEncoder().fit(frame)
     >>> encoder.names, encoder.numeric_columns, encoder.category_sizes
     (['size', 'size is missing', 'town'], 2, (3,))
-    >>> encoder.transform({"town": np.array(["Oslo", "Bonn"]), "size": np.array([2.0, np.nan])})
+    >>> encoder.transform({"town": np.array(["Oslo", "Rome"]), "size": np.array([2.0, np.nan])})
     array([[0., 0., 2.],
-           [0., 1., 0.]], dtype=float32)
+           [0., 1., 1.]], dtype=float32)
     """
 
     columns: tuple[Column, ...]
@@ -91,6 +91,7 @@ class TableEncoder:
             data = as_kind(name, table[name], kinds[name])
             _check_finite(name, data, range(first, first + len(data)))
             encoded = encoder.transform(data)
+            _check_gaps(name, encoded)
             if isinstance(encoder, CategoryEncoder):
                 indices.append(encoded[:, None])
                 unseen = float(np.mean(encoded == 0)) if len(encoded) else 0.0
@@ -167,6 +168,15 @@ def _check_finite(name: str, data: np.ndarray, rows: Sequence[int] | np.ndarray)
         raise DataError(
             f"column {name!r} has infinite numbers in {int(bad.sum())} of {len(data)} rows, the first in row "
             f"{rows[int(bad.argmax())]}, counted from 0; replace them, or leave the cells empty"
+        )
+
+
+def _check_gaps(name: str, encoded: np.ndarray) -> None:
+    """DataError if missing numbers are left, which models of files before December 2026 do not take."""
+    if count := int(np.isnan(encoded).any(axis=-1).sum()):
+        raise DataError(
+            f"column {name!r} has missing values in {count} of {len(encoded)} rows, and the model takes none; fill or "
+            "drop them, or train again"
         )
 
 

@@ -1,4 +1,4 @@
-"""NumericEncoder: numbers as centred, scaled and smoothly bounded columns, with gaps filled and marked."""
+"""NumericEncoder: numbers as centred, scaled and smoothly bounded columns, with gaps filled and indicated."""
 
 import math
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class NumericEncoder:
       training rows. ``bounded`` is False for plain ``z``.
     - A heavy tail adds ``asinh(z)``, standardised by ``tail = (mean, standard deviation)``: it grows like a logarithm,
       so that values far from the median stay apart.
-    - Missing values are replaced by ``fill``, the median; a column of 0 and 1 marks them if the training rows had some
-      (``marked``). With ``fill=None`` they are refused.
+    - Missing values are replaced by ``fill``, the median; a column of 0 and 1 says where, if the training rows had
+      some (``indicator``). With ``fill=None`` they stay NaN.
 
     Source: the scaling and the bound are those of Holzmüller, Grinsztajn & Steinwart (2024), "Better by default",
     section 3; the column for tails is an addition.
@@ -31,7 +31,7 @@ class NumericEncoder:
     center: float
     scale: float
     fill: float | None = None
-    marked: bool = False
+    indicator: bool = False
     bounded: bool = True
     tail: tuple[float, float] | None = None
 
@@ -39,25 +39,25 @@ class NumericEncoder:
     def fit(cls, values: np.ndarray) -> Self:
         """The encoder of training values (n,), finite or NaN; without any number it gives zeros."""
         present = values[~np.isnan(values)]
-        marked = len(present) < len(values)
+        indicator = len(present) < len(values)
         if not len(present):
-            return cls(0.0, 1.0, 0.0, marked)
+            return cls(0.0, 1.0, 0.0, indicator)
         low, center, high = (float(q) for q in np.quantile(present / 2, [0.25, 0.5, 0.75]))  # halves cannot overflow
         half = high - low or (float(present.max()) / 2 - float(present.min()) / 2) / 2
         if half < np.finfo(np.float64).tiny:
-            return cls(2 * center, 1.0, 2 * center, marked)
+            return cls(2 * center, 1.0, 2 * center, indicator)
         scale = min(2 * half, float(np.finfo(np.float64).max))
-        plain = cls(2 * center, scale, 2 * center, marked)
+        plain = cls(2 * center, scale, 2 * center, indicator)
         z = plain.scaled(present)
         if np.mean(np.abs(z) > FAR) < FAR_SHARE:
             return plain
         logs = np.arcsinh(z)
-        return cls(2 * center, scale, 2 * center, marked, True, (float(logs.mean()), float(logs.std())))
+        return cls(2 * center, scale, 2 * center, indicator, True, (float(logs.mean()), float(logs.std())))
 
     def names(self, column: str) -> list[str]:
         """The names of the encoded columns."""
-        tail, marked = [f"{column} (log)"] * (self.tail is not None), [f"{column} is missing"] * self.marked
-        return [column, *tail, *marked]
+        tail, gaps = [f"{column} (log)"] * (self.tail is not None), [f"{column} is missing"] * self.indicator
+        return [column, *tail, *gaps]
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """``(x - center) / scale`` in float64, without overflow."""
@@ -67,11 +67,11 @@ class NumericEncoder:
     def transform(self, values: np.ndarray) -> np.ndarray:
         """The encoded columns (n, c) of float64 values (n,), NaN where missing."""
         missing = np.isnan(values)
-        z = self.scaled(np.where(missing, 0.0 if self.fill is None else self.fill, values))
+        z = self.scaled(values if self.fill is None else np.where(missing, self.fill, values))
         columns = [z / np.hypot(1.0, z / BOUND) if self.bounded else z]
         if self.tail is not None:
             columns.append((np.arcsinh(z) - self.tail[0]) / self.tail[1])
-        return np.column_stack([*columns, missing.astype(np.float64)] if self.marked else columns)
+        return np.column_stack([*columns, missing.astype(np.float64)] if self.indicator else columns)
 
     def to_json(self) -> dict[str, Any]:
         """The encoder as JSON values."""
@@ -81,13 +81,13 @@ class NumericEncoder:
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The encoder of `to_json`; ModelFileError for other values."""
         center, scale = (check_field(data, name, float) for name in ("center", "scale"))
-        marked, bounded = (check_field(data, name, bool) for name in ("marked", "bounded"))
+        indicator, bounded = (check_field(data, name, bool) for name in ("indicator", "bounded"))
         fill, tail = check_field(data, "fill", float, None), None
         if check_field(data, "tail", list, None) is not None:
             tail = tuple(check_list(data, "tail", float))
         if scale <= 0 or (tail is not None and (len(tail) != 2 or tail[1] <= 0)):
             damaged("scale or tail", f"{scale}, {tail}")
-        return cls(center, scale, fill, marked, bounded, tail)
+        return cls(center, scale, fill, indicator, bounded, tail)
 
 
 def standard(mean: float, scale: float) -> NumericEncoder:

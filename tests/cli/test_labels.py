@@ -170,6 +170,8 @@ def test_a_model_file_with_whole_numbers_as_labels(capsys):
     found, said = predicted(capsys)
     assert set(found) <= {"1", "2", "3"} and said.endswith("% of 8 rows\n")
     assert predicted(capsys, write("new.csv", ["1", "4"], 8))[1].startswith("no score: new.csv: 'target' holds")
+    code, out, err = run(capsys, "predict", "t.safetensors", write("new.csv", ["1"], 8, b=["1", ""]))
+    assert (code, out) == (2, "") and "'b' has missing values in 4 of 8 rows, and the model takes none" in err
 
 
 @pytest.mark.parametrize(

@@ -53,13 +53,13 @@ def test_cycles_that_do_not_fit_into_the_span_are_left_out(step, count, cycles):
     assert DateEncoder.fit(moments).cycles == cycles
 
 
-def test_gaps_are_marked():
+def test_gaps_have_an_indicator():
     encoder = DateEncoder.fit(np.append(DAYS, np.datetime64("NaT")))
     x = encoder.transform(dates("NaT", DAYS[3]))
     assert encoder.names("t")[:2] == ["t", "t is missing"]
     assert x[0].tolist() == [0.0, 1.0, *[0.0] * 6] and x[1, 1] == 0
-    unmarked = DateEncoder.fit(DAYS).transform(dates("NaT"))
-    assert np.all(unmarked == 0)
+    without = DateEncoder.fit(DAYS).transform(dates("NaT"))
+    assert np.all(without == 0)
     assert DateEncoder.fit(dates("NaT", "NaT")).transform(dates("NaT", "2024-01-01")).shape == (2, 2)
 
 

@@ -54,12 +54,12 @@ def test_a_heavy_tail_has_an_unbounded_column():
         assert NumericEncoder.fit(plain).tail is None
 
 
-def test_gaps_are_the_median_and_are_marked():
+def test_gaps_are_the_median_and_have_an_indicator():
     encoder = NumericEncoder.fit(np.array([1.0, 2.0, NAN, 4.0]))
     assert encoder.names("a") == ["a", "a is missing"]
     np.testing.assert_array_equal(encoder.transform(np.array([2.0, NAN])), [[0.0, 0.0], [0.0, 1.0]])
-    unmarked = NumericEncoder.fit(np.array([1.0, 2.0, 4.0]))
-    np.testing.assert_array_equal(unmarked.transform(np.array([NAN, 2.0])), [[0.0], [0.0]])
+    without = NumericEncoder.fit(np.array([1.0, 2.0, 4.0]))
+    np.testing.assert_array_equal(without.transform(np.array([NAN, 2.0])), [[0.0], [0.0]])
     np.testing.assert_array_equal(
         NumericEncoder.fit(np.full(3, NAN)).transform(np.array([NAN, 1e-300])), [[0, 1], [1e-300, 0]]
     )
@@ -109,7 +109,7 @@ def test_the_plain_scaling_keeps_its_bits():
         {"scale": "1"},
         {"scale": NAN},
         {"center": None},
-        {"marked": 1},
+        {"indicator": 1},
         {"tail": [1.0]},
         {"tail": [0.0, 0.0]},
     ],
