@@ -117,6 +117,7 @@ def test_a_pipe_is_read_once(tmp_path):
         (["a", "a", "b", "a"], ["a", "a (2)", "b", "a (3)"]),
         (["", "a", ""], ["column 1", "a", "column 3"]),
         (["a (2)", "a", "a"], ["a (2)", "a", "a (3)"]),
+        (["a", "a", "a (2)"], ["a", "a (3)", "a (2)"]),
         (["column 2", ""], ["column 2", "column 2 (2)"]),
     ],
 )

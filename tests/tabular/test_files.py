@@ -56,6 +56,7 @@ FILES = {
     "blank lines": ("\n\na,b\n\n1,x\n   \n2,y\n\n", {"a": [1, 2], "b": ["x", "y"]}),
     "comments": ("# made by hand, 2024\n# two\na,b\n1,x\n# end\n", {"a": [1], "b": ["x"]}),
     "one comment": ("# made by hand\na,b\n1,x\n", {"a": [1], "b": ["x"]}),
+    "a hash in a quoted cell": ('# note\na,b\n1,"x\n# y"\n', {"a": [1], "b": ["x\n# y"]}),
     "a header with a hash": ("#a,b\n1,x\n2,#y\n", {"#a": [1, 2], "b": ["x", "#y"]}),
     "a hash in the rows": ("a,b\n#1,x\n#2,y\n", {"a": ["#1", "#2"], "b": ["x", "y"]}),
     "Excel's separator line": ("sep=;\na;b\n1;2\n", {"a": [1], "b": [2]}),
@@ -120,7 +121,7 @@ def test_what_comes_out(tmp_path, name):
     assert found == expected and list(found) == list(expected)
 
 
-@pytest.mark.parametrize("name", ["plain", "gaps", "German dates", "quoted line breaks", "Latin-1"])
+@pytest.mark.parametrize("name", ["gaps", "numbers and a text", "British dates", "quoted line breaks", "Latin-1"])
 def test_the_parts_of_a_large_text_are_the_whole(tmp_path, name, monkeypatch):
     monkeypatch.setattr(reading, "SPOOL_CELLS", 3)
     monkeypatch.setattr(file_table, "SAMPLE", 1)

@@ -83,6 +83,7 @@ FINITE = st.floats(allow_infinity=False, allow_nan=False)
 )
 @example([1.7e308, -1.7e308, 0.0], [1.7e308])
 @example([5e-324, 0.0], [1e308])
+@example([0.0, 1e-300, 2e-300], [1e308])
 @example([1e308] * 3 + [-1e308] * 3, [NAN])
 @pytest.mark.filterwarnings("error")
 def test_every_finite_number_is_encoded_as_finite_ones_and_the_same_after_a_file(column, new):
