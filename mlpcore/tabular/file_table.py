@@ -8,7 +8,7 @@ import numpy as np
 from mlpcore.errors import DataError
 from mlpcore.tables import Table
 from mlpcore.tabular.cells import CODE, TEXT, Notation, failed, notations, present, read_as
-from mlpcore.tabular.dependencies import load_polars
+from mlpcore.tabular.dependencies import load_polars, polars_errors
 from mlpcore.tabular.dialect import Dialect
 
 SAMPLE = 1000  # rows that choose the notations to try on all rows
@@ -35,7 +35,7 @@ class FileTable(Table):
         polars = load_polars()
         self.schema, self._found = dict(frame.collect_schema()), dict[str, Notation]()
         self._read: dict[str, Notation] = {}
-        self._rows = int(frame.select(polars.len()).collect(engine="streaming").item())
+        self._rows = int(self._collect(frame.select(polars.len())).item())
         if not self._rows or not self.schema:
             raise DataError(f"{source}: the table has no rows or no columns")
 
@@ -57,7 +57,7 @@ class FileTable(Table):
     def batches(self, names: Sequence[str]) -> Iterator[tuple[int, Any]]:
         """Yield ``(number of the first row, frame)`` for batches of rows of the columns."""
         for first in range(0, self.rows, self.batch_rows):
-            yield first, self.frame.slice(first, self.batch_rows).select(list(names)).collect()
+            yield first, self._collect(self.frame.slice(first, self.batch_rows).select(list(names)))
 
     def take(self, rows: np.ndarray, names: Sequence[str]) -> Any:
         """These rows, in ascending order, of the columns, as a frame of polars."""
@@ -91,7 +91,7 @@ class FileTable(Table):
             expression = read_as(name, notation, self.dialect)
         elif not kind.is_numeric():
             return None
-        column = self.frame.select(expression.cast(polars.Float64)).collect(engine="streaming").to_series()
+        column = self._collect(self.frame.select(expression.cast(polars.Float64))).to_series()
         return column.fill_null(float("nan")).to_numpy()
 
     def notation(self, name: str) -> Notation:
@@ -110,12 +110,17 @@ class FileTable(Table):
         table = self._with(*(read_as(name, notation, self.dialect) for name, notation in found.items()))
         table.texts, table._read = (), found
         if self.rows * len(self.names) <= SMALL:
-            table.frame = table.frame.collect().lazy()
+            table.frame = self._collect(table.frame).lazy()
         return table
 
     def renamed(self, names: Mapping[str, str]) -> "FileTable":
         """The table with other names for some columns."""
         return self._like(self.frame.rename(dict(names)))
+
+    def _collect(self, frame: Any) -> Any:
+        """The rows of a lazy frame, in the order of the file; DataError for a damaged file."""
+        with polars_errors(self.source):
+            return frame.collect(engine="streaming")
 
     def _is_text(self, name: str) -> bool:
         return bool(self.texts) and self.schema[name] == load_polars().String
@@ -140,7 +145,7 @@ class FileTable(Table):
             for name, kind in kinds.items()
             if kind in (None, *by_kind)
         }
-        tried = self._fitting(self.frame.head(SAMPLE).collect().lazy(), tried)
+        tried = self._fitting(self._collect(self.frame.head(SAMPLE)).lazy(), tried)
         while tried:  # the first notation of each column on all rows, and where it fails the next one
             first = {name: fitting[:1] for name, fitting in tried.items()}
             for name, fitting in self._fitting(self.frame, first).items():
@@ -165,7 +170,7 @@ class FileTable(Table):
         }
         if not counts:
             return {name: [] for name in tried}
-        row = frame.select(**counts).collect(engine="streaming").row(0, named=True)
+        row = self._collect(frame.select(**counts)).row(0, named=True)
         return {
             name: [notation for number, notation in enumerate(fitting) if not row[f"{place} {number}"]]
             for place, (name, fitting) in enumerate(tried.items())
@@ -173,8 +178,7 @@ class FileTable(Table):
 
     def _holds_codes(self, name: str) -> bool:
         """Whether whole numbers of a column have leading zeros, as postcodes have."""
-        found = self.frame.select(load_polars().col(name).str.contains(CODE).any()).collect(engine="streaming")
-        return bool(found.item())
+        return bool(self._collect(self.frame.select(load_polars().col(name).str.contains(CODE).any())).item())
 
     def _refusal(self, name: str, kind: str, notation: Notation) -> DataError:
         """The error for a column with cells that are not of the kind: their number, the first one and its row."""
@@ -185,7 +189,7 @@ class FileTable(Table):
             .filter(bad)
             .select(polars.len(), polars.col(name).first().alias("cell"), polars.col("__row__").first())
         )
-        count, cell, row = facts.collect(engine="streaming").row(0)
+        count, cell, row = self._collect(facts).row(0)
         shown = repr(cell if len(cell) <= 30 else cell[:27] + "...")
         wanted = "numbers" if kind == "numeric" else "dates"
         return DataError(

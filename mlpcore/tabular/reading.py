@@ -13,7 +13,7 @@ from mlpcore.errors import DataError
 from mlpcore.tables import Table, read_archive
 from mlpcore.tabular.decoding import possible_encodings, read_lines
 from mlpcore.tabular.delimited import read_delimited
-from mlpcore.tabular.dependencies import load_polars
+from mlpcore.tabular.dependencies import load_polars, polars_errors
 from mlpcore.tabular.dialect import GUESSED_FROM, guess_dialect
 from mlpcore.tabular.file_table import FileTable
 from mlpcore.tabular.folder import Folder
@@ -60,10 +60,10 @@ def _read_file(path: str, source: str, target: str | None, encoding: str | None,
     """The table in a regular file."""
     with open(path, "rb") as file:
         head = file.read(4096)
-    if head.startswith(b"PK") or source.lower().endswith(".npz"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) or source.lower().endswith(".npz"):
         return read_archive(path, target)
     polars = load_polars()
-    with _errors_of(source):
+    with polars_errors(source):
         if head.startswith(b"PAR1"):
             return FileTable(source, polars.scan_parquet(path, glob=False))
         if head.startswith(b"ARROW1"):
@@ -135,12 +135,3 @@ def _frames(names: list[str], rows: Iterator[list[str]]) -> Iterator[Any]:
         columns = zip(names, zip(*batch, strict=True), strict=True)
         frame = polars.DataFrame([polars.Series(name, cells, dtype=polars.String) for name, cells in columns])
         yield frame.select(polars.all().str.strip_chars())
-
-
-@contextlib.contextmanager
-def _errors_of(source: str) -> Iterator[None]:
-    """Turn errors of polars into a DataError with the name of the file."""
-    try:
-        yield
-    except load_polars().exceptions.PolarsError as error:
-        raise DataError(f"{source}: the file cannot be read: {str(error).splitlines()[0]}") from None

@@ -96,6 +96,7 @@ FILES = {
     "names of months": ('a,b\n2-Jan-2024,"Jan 2, 2024"\n', {"a": [day(2024, 1, 2)], "b": [day(2024, 1, 2)]}),
     "days that do not exist": ("a\n2024-02-30\n2024-02-01\n", {"a": ["2024-02-30", "2024-02-01"]}),
     "truth values": ("a,b\ntrue,yes\nfalse,no\n", {"a": ["true", "false"], "b": ["yes", "no"]}),
+    "a header like an archive": ("PK,b\n1,2\n", {"PK": [1], "b": [2]}),
     "a numbered header": ("0,1\n7,8\n", {"0": [7], "1": [8]}),
     "zero bytes": ("a,b\nx\0y,1\nz,2\n", {"a": ["x\0y", "z"], "b": [1, 2]}),
     "JSON lines": ('{"a": 1, "b": "x"}\n{"b": null, "a": 2.5}\n{"a": 3}\n', {"a": [1, 2.5, 3], "b": ["x", None, None]}),
@@ -201,7 +202,7 @@ def test_what_is_told_overrules(tmp_path, text, told, expected):
         ('{"a": 1}\n{"a": \n', {}, "the file cannot be read"),
         ("a\né\n", {"encoding": "ascii"}, r"no text in ascii \(ordinal not in range\(128\) at byte 2\)"),
         ("a\nb\n", {"encoding": "odd"}, "no text in odd .there is no such encoding"),
-        ("PK, b\n1,2\n", {}, "no .npz archive"),
+        (b"PK\x03\x04 and no more", {}, "no .npz archive"),
     ],
 )  # fmt: skip
 def test_files_that_cannot_be_read(tmp_path, content, told, said):
@@ -229,6 +230,17 @@ def test_files_with_types(tmp_path, kind):
     getattr(frame, f"write_{kind}")(tmp_path / "t")
     found = columns_of(read_table(str(tmp_path / "t")))
     assert found == FRAME  # the text 007 stays one, as does a column of numbers that are declared texts
+
+
+def test_damage_that_is_found_late_is_an_error_of_one_line(tmp_path):
+    frame = polars.DataFrame({"a": np.random.default_rng(0).normal(size=1000), "b": ["x", "y"] * 500})
+    frame.write_parquet(tmp_path / "t", compression="zstd")
+    content = bytearray((tmp_path / "t").read_bytes())
+    content[100:4000] = bytes(3900)
+    (tmp_path / "t").write_bytes(content)
+    with pytest.raises(DataError, match="t: the file cannot be read: "):
+        columns = read_table(str(tmp_path / "t"))
+        list(columns.batches(["a", "b"]))
 
 
 def test_missing_files(tmp_path):
