@@ -54,7 +54,7 @@ HOST_NUMPY |= {"stacks", "compiler", "sklearn", "cli", "plotting", "bench", "onn
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm", "layers.members", "layers.robust"}
 OTHERS = {
     "safetensors": {"files"},
-    "sklearn": {"sklearn", "cli"},
+    "sklearn": {"sklearn", "cli", "tabular"},
     "scipy": {"sklearn"},  # which scikit-learn brings
     "joblib": {"sklearn"},  # likewise
     "matplotlib": {"plotting"},

@@ -100,7 +100,8 @@ def _naming_columns(X: Any) -> Iterator[None]:
         if not str(error).startswith("Input X contains") or issparse(X):
             raise
         table = frames.readable("X", X)
-        columns = np.flatnonzero(bad(np.asarray(table).astype(np.float64)).any(axis=0))
+        numbers = frames.numbers(table, frames.columns_of(table)).astype(np.float64)
+        columns = np.flatnonzero(bad(numbers).any(axis=0))
         if not columns.size:  # numbers too large for their dtype
             raise
         titles = [repr(title) for title, _ in frames.columns_of(table)] or range(np.shape(table)[1])
