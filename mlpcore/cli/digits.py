@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlpcore.cli.description import Description, of_numbers
 from mlpcore.errors import MissingDependency
 from mlpcore.tables import Table
+from mlpcore.tabular.description import Description, of_numbers
 from mlpcore.tabular.numeric import standard
 from mlpcore.tabular.target import Target
 

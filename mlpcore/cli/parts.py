@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlpcore.cli.description import Description
 from mlpcore.errors import DataError, MlpcoreWarning
 from mlpcore.preprocessing import Standardize
 from mlpcore.random import Stream
 from mlpcore.tables import Table, split
+from mlpcore.tabular.description import Description
 from mlpcore.tabular.encoder import TableEncoder
 from mlpcore.tabular.target import Target
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from mlpcore.backends import get_backend
-from mlpcore.cli.description import load_description
 from mlpcore.cli.output import one_line
 from mlpcore.cli.tables import DATA, add_reading, read_data
 from mlpcore.errors import DataError
 from mlpcore.files.writing import check_target, replace_file
 from mlpcore.loading import load
 from mlpcore.tables import Table
+from mlpcore.tabular.description import load_description
 from mlpcore.tabular.target import Label, Target
 
 

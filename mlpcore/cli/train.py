@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from mlpcore.backends import get_backend
 from mlpcore.cli import digits
-from mlpcore.cli.backends import report
-from mlpcore.cli.description import Description
 from mlpcore.cli.output import INTERRUPTED, one_line
 from mlpcore.cli.parts import Parts, encode, fit_encoder, split_rows
+from mlpcore.cli.quality import next_lines, quality_lines
 from mlpcore.cli.recipe import DIGITS, TABLE, build, fit
 from mlpcore.cli.tables import DATA, add_reading, column_lines, read_data, told_names, told_types
 from mlpcore.configuration import check_number
@@ -21,6 +20,7 @@ from mlpcore.plotting import save_history
 from mlpcore.tables import Table, listed
 from mlpcore.tabular import TableEncoder
 from mlpcore.tabular.columns import LEFT_OUT
+from mlpcore.tabular.description import Description
 from mlpcore.tabular.target import TASKS, understand_target
 from mlpcore.training.history import History
 from mlpcore.training.progress import Progress
@@ -65,6 +65,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="rows for each step")
     parser.add_argument("--learning-rate", type=float, metavar="RATE", help="of AdamW")
     parser.add_argument("--validation", type=float, metavar="SHARE", help="share of rows to validate with; 0: none")
+    parser.add_argument(
+        "--no-baselines",
+        dest="baselines",
+        action="store_false",
+        help="do not train gradient-boosted trees to compare with",
+    )
     parser.add_argument("--seed", type=int, default=0, help="determines split, initial weights, row orders and dropout")
     parser.add_argument("--out", help="the model file, by default named like the data, in the current directory")
     add_reading(parser)
@@ -110,7 +116,11 @@ def run(arguments: argparse.Namespace) -> int:
     for subset in ("validation", "test"):
         if getattr(parts, subset) is not None:
             print(_quality(subset, model, parts))
-    print(_draw(history, picture, name), "backends on this machine:", report(), sep="\n")
+            if not builtin and arguments.baselines:
+                print(*quality_lines(subset, model, parts, arguments.seed), sep="\n", flush=True)
+    print(_draw(history, picture, name))
+    if not builtin:
+        print(*next_lines(out, arguments.data), sep="\n")
     return INTERRUPTED if history.stopped == "interrupted" else 0
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from mlpcore.errors import MissingDependency
 from mlpcore.tabular.encoder import TableEncoder
 from mlpcore.tabular.reading import read_table
+from mlpcore.tabular.saved import TableModel, load
 
-__all__ = ["TableEncoder", "TabularClassifier", "TabularRegressor", "read_table"]
+__all__ = ["TableEncoder", "TableModel", "TabularClassifier", "TabularRegressor", "load", "read_table"]
 
 
 def __getattr__(name: str) -> Any:

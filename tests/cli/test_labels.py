@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from optional import optional
 
 from mlpcore.cli import main
-from mlpcore.cli.description import load_description
 from mlpcore.errors import DataError
 from mlpcore.layers import Linear
 from mlpcore.loading import load
@@ -19,6 +18,7 @@ from mlpcore.model import Model
 from mlpcore.tables import Table
 from mlpcore.tabular import read_table
 from mlpcore.tabular.cells import EMPTY, MISSING
+from mlpcore.tabular.description import load_description
 from mlpcore.tabular.target import class_numbers, labels_of, understand_target
 
 optional("polars")

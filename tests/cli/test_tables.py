@@ -13,7 +13,7 @@ from optional import optional
 
 import mlpcore
 from mlpcore.cli import main
-from mlpcore.cli.description import load_description
+from mlpcore.tabular.description import load_description
 
 polars = optional("polars")
 

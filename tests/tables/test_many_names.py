@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from mlpcore.cli.description import Description, of_numbers
 from mlpcore.errors import DataError
 from mlpcore.tables import Table, split
 from mlpcore.tabular.columns import check_told
 from mlpcore.tabular.delimited import name_columns
+from mlpcore.tabular.description import Description, of_numbers
 from mlpcore.tabular.numeric import standard
 from mlpcore.tabular.target import Target, class_numbers, labels_of
 

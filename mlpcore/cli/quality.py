@@ -1,0 +1,119 @@
+"""How good a trained model is on rows that it has not learnt, beside a constant and gradient-boosted trees."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mlpcore.cli.output import one_line
+from mlpcore.cli.parts import Pair, Parts, sample
+from mlpcore.model import Model
+from mlpcore.tabular.target import Target
+
+LEARNT = 100_000  # rows at most that the trees learn from
+Measures = dict[str, float]
+
+
+def quality_lines(subset: str, model: Model, parts: Parts, seed: int) -> Iterator[str]:
+    """The lines of a table: the measures of the model on a part of the rows, and those of the baselines.
+
+    The trees are scikit-learn's `HistGradientBoostingClassifier` or `HistGradientBoostingRegressor` with its default
+    arguments, on the same columns; they are left out where scikit-learn is not installed.
+    """
+    (x, y), target = getattr(parts, subset), parts.description.target
+    rows = {"this network": measures(np.asarray(model.predict(x)), y, target)}
+    if (trees := _trees(parts.train, x, target, seed)) is not None:
+        rows["gradient-boosted trees"] = measures(trees, y, target)
+    rows["a constant"] = measures(_constant(parts.train[1], len(x), target), y, target)
+    names = list(next(iter(rows.values())))
+    width = max(map(len, rows))
+    units = "" if target.labels else f", errors in the units of {target.name!r}"
+    yield one_line(f"{subset}, {len(x)} rows{units}:")
+    yield f"  {'':{width}}  " + "  ".join(names)
+    for row, values in rows.items():
+        yield f"  {row:{width}}  " + "  ".join(f"{_short(values[name]):>{len(name)}}" for name in names)
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
+
+
+def measures(prediction: np.ndarray, y: np.ndarray, target: Target) -> Measures:
+    """The measures of probabilities (n, classes) for class numbers y (n,), or of scaled amounts (n, 1) for y (n, 1)."""
+    if target.labels:
+        least = np.finfo(prediction.dtype).eps  # a probability of 0 would cost infinitely much
+        return {
+            "accuracy": float(np.mean(np.argmax(prediction, axis=1) == y)),
+            "balanced accuracy": _balanced_accuracy(np.argmax(prediction, axis=1), y),
+            "log loss": float(-np.mean(np.log(np.maximum(prediction[np.arange(len(y)), y], least)))),
+            "area under ROC": _area(prediction, y),
+        }
+    assert target.scaling is not None, "set for regression"
+    errors = (prediction[:, 0].astype(np.float64) - y[:, 0]) * float(target.scaling.scale[0])
+    spread = float(np.std(y[:, 0])) * float(target.scaling.scale[0])
+    root = float(np.sqrt(np.mean(np.square(errors))))
+    return {
+        "R2": 1 - (root / spread) ** 2 if spread else float("nan"),
+        "root mean squared error": root,
+        "mean absolute error": float(np.mean(np.abs(errors))),
+    }
+
+
+def _balanced_accuracy(chosen: np.ndarray, y: np.ndarray) -> float:
+    """The mean over the classes that occur of the share of their rows that is right."""
+    return float(np.mean([np.mean(chosen[y == label] == label) for label in np.unique(y)]))
+
+
+def _area(prediction: np.ndarray, y: np.ndarray) -> float:
+    """The area under the ROC curve: of the second of two classes, else the mean over each class against the others.
+
+    It is the share of pairs of a row in and a row outside of the class in which the first has the larger probability,
+    ties counting half. NaN where no class has both kinds of rows.
+    """
+    classes = [1] if prediction.shape[1] == 2 else range(prediction.shape[1])
+    areas = []
+    for label in classes:
+        inside = y == label
+        count, others = int(inside.sum()), int((~inside).sum())
+        if count and others:
+            _, place, times = np.unique(prediction[:, label], return_inverse=True, return_counts=True)
+            ranks = (np.cumsum(times) - (times - 1) / 2)[place]
+            areas.append((ranks[inside].sum() - count * (count + 1) / 2) / (count * others))
+    return float(np.mean(areas)) if areas else float("nan")
+
+
+def _constant(y: np.ndarray, rows: int, target: Target) -> np.ndarray:
+    """The same prediction for every row: the shares of the classes in training, or the mean."""
+    if target.labels:
+        return np.tile(np.bincount(y, minlength=len(target.labels)) / len(y), (rows, 1))
+    return np.full((rows, 1), y.mean())
+
+
+def _trees(train: Pair, x: np.ndarray, target: Target, seed: int) -> np.ndarray | None:
+    """The predictions of gradient-boosted trees; None where scikit-learn is missing."""
+    try:
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    except ImportError:
+        return None
+    chosen = sample(np.arange(len(train[0])), LEARNT, seed)
+    rows, y = train[0][chosen], train[1][chosen]
+    if not target.labels:
+        return HistGradientBoostingRegressor(random_state=seed % 2**32).fit(rows, y[:, 0]).predict(x)[:, None]
+    if len(np.unique(y)) < 2:
+        return None
+    fitted: Any = HistGradientBoostingClassifier(random_state=seed % 2**32).fit(rows, y)
+    probabilities = np.zeros((len(x), len(target.labels)))
+    probabilities[:, fitted.classes_] = fitted.predict_proba(x)
+    return probabilities
+
+
+def next_lines(path: str, source: str) -> Iterator[str]:
+    """How to go on: the command that predicts, and the lines of Python that do."""
+    yield f"to predict new rows: mlpcore predict {_quoted(path)} {'FILE' if source == '-' else _quoted(source)}"
+    yield "in Python, for a data frame:"
+    yield "  from mlpcore.tabular import load"
+    yield f"  load({path!r}).predict(frame)"
+
+
+def _quoted(path: str) -> str:
+    return f"'{path}'" if " " in path else path
