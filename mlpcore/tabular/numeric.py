@@ -10,6 +10,7 @@ from mlpcore.tabular.stored import check_field, check_list, damaged
 
 BOUND = 3.0  # scaled values are bounded by it
 FAR, FAR_SHARE = 4.0, 0.001  # the tail is heavy if this share of the rows is farther than FAR from the median
+LINEAR = 10.0  # deviations up to which the column of a heavy tail is linear
 LARGEST = 1e300
 
 
@@ -19,8 +20,8 @@ class NumericEncoder:
 
     - ``center`` is the median and ``scale`` the distance of the quartiles (half the range where they are equal) of the
       training rows. ``bounded`` is False for plain ``z``.
-    - A heavy tail adds ``asinh(z)``, standardised by ``tail = (mean, standard deviation)``: it grows like a logarithm,
-      so that values far from the median stay apart.
+    - A heavy tail adds ``u = (z - mean) / deviation``, with ``tail = (mean, deviation)`` those of z, so that values far
+      from the median stay apart. Beyond 10 deviations it goes on as ``10 (1 + log(|u| / 10))``, with the sign of u.
     - Missing values are replaced by ``fill``, the median; a column of 0 and 1 says where, if the training rows had
       some (``indicator``). With ``fill=None`` they stay NaN.
 
@@ -51,12 +52,14 @@ class NumericEncoder:
         z = plain.scaled(present)
         if np.mean(np.abs(z) > FAR) < FAR_SHARE:
             return plain
-        logs = np.arcsinh(z)
-        return cls(2 * center, scale, 2 * center, indicator, True, (float(logs.mean()), float(logs.std())))
+        largest = np.abs(z).max()
+        parts = z / largest  # whose squares cannot overflow
+        tail = float(parts.mean() * largest), float(parts.std() * largest)
+        return cls(2 * center, scale, 2 * center, indicator, True, tail)
 
     def names(self, column: str) -> list[str]:
         """The names of the encoded columns."""
-        tail, gaps = [f"{column} (log)"] * (self.tail is not None), [f"{column} is missing"] * self.indicator
+        tail, gaps = [f"{column} (tail)"] * (self.tail is not None), [f"{column} is missing"] * self.indicator
         return [column, *tail, *gaps]
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
@@ -70,7 +73,7 @@ class NumericEncoder:
         z = self.scaled(values if self.fill is None else np.where(missing, self.fill, values))
         columns = [z / np.hypot(1.0, z / BOUND) if self.bounded else z]
         if self.tail is not None:
-            columns.append((np.arcsinh(z) - self.tail[0]) / self.tail[1])
+            columns.append(_logarithmic_beyond((z - self.tail[0]) / self.tail[1], LINEAR))
         return np.column_stack([*columns, missing.astype(np.float64)] if self.indicator else columns)
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +91,13 @@ class NumericEncoder:
         if scale <= 0 or (tail is not None and (len(tail) != 2 or tail[1] <= 0)):
             damaged("scale or tail", f"{scale}, {tail}")
         return cls(center, scale, fill, indicator, bounded, tail)
+
+
+def _logarithmic_beyond(u: np.ndarray, limit: float) -> np.ndarray:
+    """u up to ``limit``, and a logarithm with the same slope there beyond it."""
+    size = np.abs(u)
+    far: np.ndarray = np.where(size > limit, limit * (1 + np.log(np.maximum(size, limit) / limit)), size)
+    return np.copysign(far, u)
 
 
 def standard(mean: float, scale: float) -> NumericEncoder:

@@ -75,7 +75,7 @@ class PlainMLP:
     learning_rate: float = 0.002
     weight_decay: float = 0.02
     batch_size: int = 256
-    epochs: int = 60
+    epochs: int = 100
 
     def __post_init__(self) -> None:
         check_number(self, dropout=self.dropout, least=0, below=1)

@@ -203,7 +203,7 @@ def test_pickles_clones_pipelines_and_searches() -> None:
     np.testing.assert_array_equal(loaded.predict_proba(FRAME), fitted.predict_proba(FRAME))
     np.testing.assert_array_equal(clone(fitted).fit(FRAME, LABELS).predict_proba(FRAME), fitted.predict_proba(FRAME))
     steps = make_pipeline(FunctionTransformer(lambda one: one.drop(columns="row")), classifier())
-    assert cross_val_score(steps, FRAME, LABELS, cv=3).mean() > 0.7
+    assert cross_val_score(steps, FRAME, LABELS, cv=3).mean() > 0.6
     search = GridSearchCV(classifier(), {"recipe": [SMALL["mlp"], SMALL["realmlp"]], "max_epochs": [2, 20]}, cv=2)
     assert search.fit(FRAME, LABELS).best_params_["max_epochs"] == 20
 

@@ -138,7 +138,7 @@ def test_numbers_of_the_paper() -> None:
     scale = dict(named_leaves(tabm.initial(X, Stream(1))))["1.0.scale"]
     assert scale.shape == (32, 20) and set(np.unique(scale)) == {-1.0, 1.0}
     assert np.all(scale[:, 4:5] == scale[:, 4:16])  # the columns of one category
-    assert PlainMLP().build(CLASSES, X).epochs == 60
+    assert PlainMLP().build(CLASSES, X).epochs == 100
 
 
 def test_biases_do_not_decay_and_learn_slowly() -> None:
