@@ -31,7 +31,7 @@ class Parts(NamedTuple):
     test: Pair | None
 
 
-class Rows(NamedTuple):
+class SplitRows(NamedTuple):
     """The target of all rows, and the numbers of the rows to train, validate and test with, in ascending order."""
 
     target: np.ndarray
@@ -40,10 +40,10 @@ class Rows(NamedTuple):
     test: np.ndarray
 
 
-def split_rows(table: Table, target: Target, share: float, seed: int, test: np.ndarray | None = None) -> Rows:
-    """Rows of a table: ``test``, a ``share`` of the others for validation, the rest to train.
+def split_rows(table: Table, target: Target, share: float, seed: int, test: np.ndarray | None = None) -> SplitRows:
+    """SplitRows of a table: ``test``, a ``share`` of the others for validation, the rest to train.
 
-    Rows without a target are left out, with a warning. The split keeps the shares of classes.
+    SplitRows without a target are left out, with a warning. The split keeps the shares of classes.
     """
     y = target.read(table)
     present = np.flatnonzero(~np.isnan(y))
@@ -58,7 +58,7 @@ def split_rows(table: Table, target: Target, share: float, seed: int, test: np.n
     others = present if test is None else np.setdiff1d(present, test)
     positions = split(len(others), share, seed, y[others] if target.labels else None)
     train, held = (others[position] for position in positions)
-    return Rows(y, train, held, np.zeros(0, dtype=int) if test is None else test)
+    return SplitRows(y, train, held, np.zeros(0, dtype=int) if test is None else test)
 
 
 def fit_encoder(
@@ -74,7 +74,7 @@ def sample(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
     return rows if len(rows) <= count else np.sort(rows[Stream(seed, "sample").order(len(rows))[:count]])
 
 
-def encode(table: Table, description: Description, rows: Rows, dtype: str) -> Parts:
+def encode(table: Table, description: Description, rows: SplitRows, dtype: str) -> Parts:
     """The parts of a table, whose rows are read in batches. The target's scaling is that of the training rows."""
     scaling = description.target.scaling
     if not description.target.labels:

@@ -15,7 +15,7 @@ from mlpcore.training.history import History
 
 
 @configuration
-class Recipe:
+class Preset:
     """All settings of a training run except its data, seed and machine.
 
     ``batch_size=None`` means a hundredth of the rows as a power of two from 32 to 1024. ``validation`` is the share of
@@ -50,9 +50,9 @@ class Recipe:
         return Sequential(*layers, Linear(inputs, outputs))
 
 
-TABLE = Recipe(hidden=(128, 128), epochs=200, patience=20)
+TABLE = Preset(hidden=(128, 128), epochs=200, patience=20)
 # Chosen on other test splits (random_state 1 to 5) than that of mlpcore train digits.
-DIGITS = Recipe(
+DIGITS = Preset(
     hidden=(256, 256),
     epochs=60,
     patience=20,
@@ -64,7 +64,7 @@ DIGITS = Recipe(
 )
 
 
-def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, precision: str, seed: int) -> Model:
+def build(recipe: Preset, parts: Parts, backend: Backend, dtype: str, precision: str, seed: int) -> Model:
     """The untrained model for the parts."""
     classes = len(parts.description.target.labels)
     return Model(
@@ -79,7 +79,7 @@ def build(recipe: Recipe, parts: Parts, backend: Backend, dtype: str, precision:
     )
 
 
-def fit(model: Model, recipe: Recipe, parts: Parts, callbacks: tuple = ()) -> History:
+def fit(model: Model, recipe: Preset, parts: Parts, callbacks: tuple = ()) -> History:
     """Train the model, with early stopping if there are validation rows."""
     rows = len(parts.train[0])
     default_batch_size = 2 ** min(10, max(5, round(math.log2(rows / 100)) if rows > 100 else 5))

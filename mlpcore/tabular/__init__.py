@@ -3,6 +3,7 @@
 `TabularClassifier` and `TabularRegressor` need scikit-learn, and are imported when first asked for.
 """
 
+from importlib import import_module
 from typing import Any
 
 from mlpcore.errors import MissingDependency
@@ -11,15 +12,16 @@ from mlpcore.tabular.reading import read_table
 from mlpcore.tabular.saved import TableModel, load
 
 __all__ = ["TableEncoder", "TableModel", "TabularClassifier", "TabularRegressor", "load", "read_table"]
+_ESTIMATORS = {"TabularClassifier": "classifier", "TabularRegressor": "regressor"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("TabularClassifier", "TabularRegressor"):
+    if name not in _ESTIMATORS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from mlpcore.tabular import estimators
+        module = import_module(f"mlpcore.tabular.{_ESTIMATORS[name]}")
     except ImportError as error:
         raise MissingDependency(
             f"{name} needs scikit-learn, which cannot be imported ({error}); pip install 'mlpcore[sklearn]'"
         ) from None
-    return getattr(estimators, name)
+    return getattr(module, name)

@@ -17,19 +17,19 @@ from mlpcore.tabular.recipe import Recipe, TableShape
 from mlpcore.typing import Loss
 
 
-class Rows(NamedTuple):
+class EncodedRows(NamedTuple):
     """Encoded rows: x (n, columns), the target (n,) of class numbers or (n, c) of amounts, and the weights (n,)."""
 
     x: np.ndarray
     target: np.ndarray
     weights: np.ndarray
 
-    def take(self, rows: np.ndarray) -> "Rows":
+    def take(self, rows: np.ndarray) -> "EncodedRows":
         """The rows with these numbers."""
-        return Rows(self.x[rows], self.target[rows], self.weights[rows])
+        return EncodedRows(self.x[rows], self.target[rows], self.weights[rows])
 
 
-class Member(NamedTuple):
+class TrainedMember(NamedTuple):
     """A trained model, the numbers of the rows that it was trained on, its callback, and its batch size."""
 
     model: Model
@@ -48,8 +48,8 @@ class Settings(NamedTuple):
 
 
 def train_members(
-    rows: Rows, splits: Sequence[tuple[np.ndarray, Rows | None]], seeds: Sequence[int], settings: Settings
-) -> list[Member]:
+    rows: EncodedRows, splits: Sequence[tuple[np.ndarray, EncodedRows | None]], seeds: Sequence[int], settings: Settings
+) -> list[TrainedMember]:
     """The trained members: for each a pair of the numbers of its training rows, and its held-out rows, if any."""
     members, fits = [], []
     for (training, held_out), seed in zip(splits, seeds, strict=True):
@@ -64,7 +64,9 @@ def train_members(
             seed=seed,
             **settings.model,
         )
-        members.append(Member(model, training, BestEpoch(score, recipe.patience, settings.deadline), recipe.batch_size))
+        members.append(
+            TrainedMember(model, training, BestEpoch(score, recipe.patience, settings.deadline), recipe.batch_size)
+        )
         fits.append(recipe)
     if len(members) == 1:
         member, own = members[0], rows.take(members[0].training)
@@ -93,7 +95,7 @@ def train_members(
 
 
 def _loss_and_score(
-    recipe: Recipe, own: Rows, held_out: Rows | None, shape: TableShape
+    recipe: Recipe, own: EncodedRows, held_out: EncodedRows | None, shape: TableShape
 ) -> tuple[Loss, Callable[[Model], float] | None]:
     """The loss of a recipe in the units of the target, and the score of a model on the held-out rows."""
     scaling = None if shape.classes else Standardize.fit(own.target[own.weights > 0])
@@ -110,7 +112,7 @@ def _loss_and_score(
     return loss, score
 
 
-def _standardized(recipe: Recipe, own: Rows, scaling: Standardize) -> Loss:
+def _standardized(recipe: Recipe, own: EncodedRows, scaling: Standardize) -> Loss:
     """The loss in units of the target's deviation; if the recipe says so, predictions stay in the target's range."""
     known = own.target[own.weights > 0]
     limits = (tuple(known.min(axis=0).tolist()), tuple(known.max(axis=0).tolist())) if recipe.clamp else ((), ())

@@ -1,4 +1,4 @@
-"""TabularClassifier and TabularRegressor: strong networks for tables as they are, with scikit-learn's interface."""
+"""The base class of both estimators for tables: from a data frame to trained members, with scikit-learn's interface."""
 
 import dataclasses
 import warnings
@@ -7,18 +7,17 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from mlpcore.errors import MlpcoreWarning
 from mlpcore.stacks import Ensemble
 from mlpcore.tabular.encoder import TableEncoder
-from mlpcore.tabular.frames import Frame, is_missing, take_rows
+from mlpcore.tabular.frames import Frame, take_rows
 from mlpcore.tabular.held_out import splits
-from mlpcore.tabular.members import Rows, Settings, deadline_of, train_members
+from mlpcore.tabular.members import EncodedRows, Settings, deadline_of, train_members
 from mlpcore.tabular.recipes import RECIPES, PlainMLP, RealMLP, TableShape, TabM
 
 _FROM_ONE = Interval(Integral, 1, None, closed="left")
@@ -138,7 +137,7 @@ class BaseTabular(BaseEstimator):
         """The target of the rows that have one, and their numbers."""
         raise NotImplementedError
 
-    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, Rows, np.ndarray]:
+    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, EncodedRows, np.ndarray]:
         """The frame of the rows that have a target; their targets and weights, without x; their numbers in X."""
         frame = self._frame(X, reset=reset)
         count = Frame(frame).rows
@@ -156,7 +155,7 @@ class BaseTabular(BaseEstimator):
                 f"{count - len(known)} of {count} rows have no target and are left out", MlpcoreWarning, stacklevel=4
             )
             frame = take_rows(frame, known)
-        return frame, Rows(np.empty((len(known), 0)), target, weights[known]), known
+        return frame, EncodedRows(np.empty((len(known), 0)), target, weights[known]), known
 
     def _frame(self, X: Any, *, reset: bool) -> Any:
         """X as a frame for `TableEncoder`; sets or checks ``n_features_in_`` and ``feature_names_in_``."""
@@ -191,108 +190,4 @@ class BaseTabular(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
-        return tags
-
-
-class TabularClassifier(ClassifierMixin, BaseTabular):
-    """A classifier for tables as they are: numbers, texts, booleans, dates, and gaps in any of them.
-
-    `TableEncoder` decides what each column is; the recipe says how the network is made and trained.
-
-    recipe: "realmlp", "realmlp-s" (simpler and faster), "tabm" (32 networks that share layers; slow), "mlp", or one of
-        `mlpcore.tabular.recipes` with other fields, such as ``RealMLP(dropout=0.0)``.
-    n_ensemble: The number of networks whose probabilities are averaged.
-    validation_fraction: The share of the rows that chooses the epoch; 0 for none, which keeps the last.
-    max_epochs: In place of the number of epochs of the recipe.
-    time_limit: Seconds after which training ends, after an epoch.
-    categorical_features: Columns of numbers that are categories: their names, their numbers or a mask.
-    types, ignore: As those of `TableEncoder`.
-    random_state: As in scikit-learn.
-    backend, device, dtype: As those of `mlpcore.Model`.
-
-    Fitted attributes: ``classes_``; ``encoder_`` with the columns as they were understood; ``members_``, the trained
-    models; ``best_epochs_`` and ``validation_scores_``, a number and a list for each of them; ``n_iter_``.
-
-    >>> import numpy as np
-    >>> from mlpcore.tabular import TabularClassifier
-    >>> X = {"size": np.arange(40) % 7, "town": np.array(["Rome", "Oslo"] * 20)}
-    >>> y = ["big" if size > 3 else "small" for size in X["size"]]
-    >>> TabularClassifier("mlp", random_state=0).fit(X, y).predict({"town": np.array(["Rome"]), "size": [6]}).tolist()
-    ['big']
-    """
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of every row (n,)."""
-        probabilities = self._predictions(X)
-        return self.classes_[np.argmax(probabilities, axis=1)]
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """The probabilities (n, classes), in the order of ``classes_``."""
-        return self._predictions(X)
-
-    def _target(self, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        labels = column_or_1d(y, warn=True)
-        missing = np.array([is_missing(label) for label in labels.tolist()], dtype=bool)
-        known = np.flatnonzero(~missing)
-        present = labels[known]
-        if present.dtype == object and present.size and all(isinstance(one, str) for one in present.tolist()):
-            present = present.astype(str)
-        check_classification_targets(present)
-        if reset:
-            self.classes_ = np.unique(present)
-            if len(self.classes_) < 2:
-                raise ValueError(f"y has {len(self.classes_)} class(es), expected two or more")
-        numbers = np.searchsorted(self.classes_, present)
-        found = self.classes_[np.minimum(numbers, len(self.classes_) - 1)] == present
-        if not np.all(found):
-            raise ValueError(f"y_val has the class {str(present[~found][0])!r}, which y has not")
-        return numbers.astype(np.int64), known
-
-
-class TabularRegressor(RegressorMixin, BaseTabular):
-    """A regressor for tables as they are. Arguments and attributes are those of `TabularClassifier`.
-
-    y is (n,) or (n, outputs), of any size: the network learns it in units of its standard deviation. The recipe
-    "realmlp" keeps predictions in the range of the training targets.
-    """
-
-    def predict(self, X: Any, quantiles: Any = None) -> np.ndarray:
-        """The predictions (n,) or (n, outputs).
-
-        With ``quantiles``, a list of q levels between 0 and 1, the quantiles (n, q) or (n, outputs, q): the prediction
-        plus the quantile of the residuals ``y - prediction`` on the held-out rows, each by the member that has not
-        learnt the row. The residuals are taken to have the same distribution for every row. As the same rows have
-        chosen the epoch, they are a little too small.
-        """
-        prediction = self._predictions(X)
-        if quantiles is not None:
-            levels = np.asarray(quantiles, dtype=np.float64)
-            if levels.ndim != 1 or not levels.size or not np.all((levels > 0) & (levels < 1)):
-                raise ValueError(f"quantiles is {quantiles!r}, expected a list of numbers between 0 and 1")
-            if self._residuals is None:
-                raise ValueError("quantiles need held-out rows, expected a fit with validation_fraction or X_val")
-            prediction = prediction[:, :, None] + np.quantile(self._residuals, levels, axis=0).T[None]
-        return prediction[:, 0] if self._one_column else prediction
-
-    def _calibrate(self, members: Any, divided: Any) -> None:
-        residuals = [
-            held_out.target - member.model.predict(held_out.x)
-            for member, (_, held_out) in zip(members, divided, strict=True)
-            if held_out is not None
-        ]
-        self._residuals = np.concatenate(residuals) if residuals else None
-
-    def _target(self, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
-        target = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y")
-        if target.ndim == 2 and target.shape[1] == 1:
-            target = column_or_1d(target, warn=True)
-        if reset:
-            self._one_column = target.ndim == 1
-        target = target[:, None] if target.ndim == 1 else target
-        known = np.flatnonzero(~np.isnan(target).any(axis=1))
-        return target[known], known
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
         return tags

@@ -1,0 +1,59 @@
+"""TabularRegressor: amounts from tables as they are."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import column_or_1d
+
+from mlpcore.tabular.base import BaseTabular
+
+
+class TabularRegressor(RegressorMixin, BaseTabular):
+    """A regressor for tables as they are. Arguments and attributes are those of `TabularClassifier`.
+
+    y is (n,) or (n, outputs), of any size: the network learns it in units of its standard deviation. The recipe
+    "realmlp" keeps predictions in the range of the training targets.
+    """
+
+    def predict(self, X: Any, quantiles: Any = None) -> np.ndarray:
+        """The predictions (n,) or (n, outputs).
+
+        With ``quantiles``, a list of q levels between 0 and 1, the quantiles (n, q) or (n, outputs, q): the prediction
+        plus the quantile of the residuals ``y - prediction`` on the held-out rows, each by the member that has not
+        learnt the row. The residuals are taken to have the same distribution for every row. As the same rows have
+        chosen the epoch, they are a little too small.
+        """
+        prediction = self._predictions(X)
+        if quantiles is not None:
+            levels = np.asarray(quantiles, dtype=np.float64)
+            if levels.ndim != 1 or not levels.size or not np.all((levels > 0) & (levels < 1)):
+                raise ValueError(f"quantiles is {quantiles!r}, expected a list of numbers between 0 and 1")
+            if self._residuals is None:
+                raise ValueError("quantiles need held-out rows, expected a fit with validation_fraction or X_val")
+            prediction = prediction[:, :, None] + np.quantile(self._residuals, levels, axis=0).T[None]
+        return prediction[:, 0] if self._one_column else prediction
+
+    def _calibrate(self, members: Any, divided: Any) -> None:
+        residuals = [
+            held_out.target - member.model.predict(held_out.x)
+            for member, (_, held_out) in zip(members, divided, strict=True)
+            if held_out is not None
+        ]
+        self._residuals = np.concatenate(residuals) if residuals else None
+
+    def _target(self, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        target = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y")
+        if target.ndim == 2 and target.shape[1] == 1:
+            target = column_or_1d(target, warn=True)
+        if reset:
+            self._one_column = target.ndim == 1
+        target = target[:, None] if target.ndim == 1 else target
+        known = np.flatnonzero(~np.isnan(target).any(axis=1))
+        return target[known], known
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
