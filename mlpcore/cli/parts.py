@@ -41,9 +41,9 @@ class SplitRows(NamedTuple):
 
 
 def split_rows(table: Table, target: Target, share: float, seed: int, test: np.ndarray | None = None) -> SplitRows:
-    """SplitRows of a table: ``test``, a ``share`` of the others for validation, the rest to train.
+    """Rows of a table: ``test``, a ``share`` of the others for validation, the rest to train.
 
-    SplitRows without a target are left out, with a warning. The split keeps the shares of classes.
+    Rows without a target are left out, with a warning. The split keeps the shares of classes.
     """
     y = target.read(table)
     present = np.flatnonzero(~np.isnan(y))
