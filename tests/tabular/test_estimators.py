@@ -130,6 +130,7 @@ def test_members_hold_out_a_part_each() -> None:
     mean = np.mean([member.predict(_x(fitted)) for member in fitted.members_], axis=0)
     np.testing.assert_allclose(fitted.predict_proba(FRAME), mean, rtol=1e-5)
     assert not np.array_equal(fitted.predict_proba(FRAME), single.predict_proba(FRAME))
+    assert [member.trainer.progress.step for member in fitted.members_] == [30 * 5] * 4  # of 300 rows in batches of 64
 
 
 def _x(fitted: Any) -> np.ndarray:
@@ -147,6 +148,14 @@ def test_every_row_is_held_out_as_often_as_any_other(count: int, members: int, c
     if members > 1 and count >= 10:
         times = np.bincount(np.concatenate([held for _, held in parts]), minlength=count)
         assert times.max() - times.min() <= (members > 20)
+
+
+@pytest.mark.parametrize("members", [1, 4])
+def test_parts_have_the_shares_of_the_classes(members: int) -> None:
+    labels = np.repeat([0, 1], [180, 20])
+    assert [np.bincount(labels[held]).tolist() for _, held in splits(200, labels, members, 0.25, 3)] == [
+        [45, 5]
+    ] * members
 
 
 def test_rows_without_a_target_are_left_out() -> None:
