@@ -153,9 +153,9 @@ def test_every_row_is_held_out_as_often_as_any_other(count: int, members: int, c
 @pytest.mark.parametrize("members", [1, 4])
 def test_parts_have_the_shares_of_the_classes(members: int) -> None:
     labels = np.repeat([0, 1], [180, 20])
-    assert [np.bincount(labels[held]).tolist() for _, held in splits(200, labels, members, 0.25, 3)] == [
-        [45, 5]
-    ] * members
+    for seed in range(4):
+        held_out = [held for _, held in splits(200, labels, members, 0.25, seed)]
+        assert [np.bincount(labels[held]).tolist() for held in held_out] == [[45, 5]] * members
 
 
 def test_rows_without_a_target_are_left_out() -> None:
