@@ -138,7 +138,10 @@ def compiled_step(
     """The step compiled for batches like this one; ``state`` is held by it."""
     tracer = Tracer()
     old = tree_map(lambda leaf: tracer.input(np.shape(leaf), np.asarray(leaf).dtype), state)
-    inputs = tree_map(lambda leaf: tracer.input((rows, *leaf.shape[1:]), leaf.dtype), batch)
+    inputs = tree_map(lambda leaf: tracer.input((rows, *leaf.shape[1:]), leaf.dtype), batch._replace(noise=()))
+    # The rows are the axis -2 of noise; before it there may be others, such as that of `Members`.
+    noise = tree_map(lambda leaf: tracer.input((*leaf.shape[:-2], rows, leaf.shape[-1]), leaf.dtype), batch.noise)
+    inputs = inputs._replace(noise=noise)
     try:
         new, loss = step(old, inputs)
     except RowsNeeded:
