@@ -42,12 +42,21 @@ def copies(device: ModuleType, function: Callable[[], Any]) -> dict[str, int]:
 NONE = {"copies to host": 0, "copies to device": 0}
 
 
+# Their configuration is a table of numbers, which an eager call sends; a compiled step has it on the device
+# (tests/backends/test_device_counts.py: a chunk of steps sends nothing else with them).
+TABLES = ("RobustClip", "PiecewiseLinearEmbedding", "OneHot", "Concat")
+
+
 @pytest.mark.parametrize("member", [*RUNS, *STEPS])
 def test_a_member_sends_and_reads_nothing(member: str, device: ModuleType, cupy: Backend) -> None:
     function, arguments = STEPS[member]("float32") if member in STEPS else RUNS[member]("float32", None)
     there = tree_map(lambda leaf: cupy.asarray(np.asarray(leaf)), arguments)
     with cupy.scope("float32"):
-        assert copies(device, lambda: function(*there)) == NONE
+        found = copies(device, lambda: function(*there))
+    if member in {f"layer {name}" for name in TABLES}:
+        assert found.pop("copies to device") > 0 and found == {"copies to host": 0}
+    else:
+        assert found == NONE
 
 
 FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
