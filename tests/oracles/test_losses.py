@@ -18,6 +18,7 @@ from mlpcore.losses import (
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
     SquaredError,
+    StandardizedTarget,
 )
 
 torch = optional("torch")
@@ -103,6 +104,7 @@ CASES = [  # loss, target columns (classes), target, the losses of the rows by t
     (SoftmaxCrossEntropy(label_smoothing=0.1), 4, labels, softmax(0.1)),
     (SoftmaxCrossEntropy(label_smoothing=0.1), 4, shares, softmax(0.1)),
     (MembersLoss(SoftmaxCrossEntropy(label_smoothing=0.1), 3), 4, labels, mean_of_members(softmax(0.1), 3)),
+    (StandardizedTarget(Huber(), (0.5,), (2.0,)), 3, reals, columnwise(functional.huber_loss)),  # of prepared targets
     (MembersLoss(SquaredError(), 2), 3, reals, mean_of_members(columnwise(functional.mse_loss), 2)),
 ]
 
