@@ -104,3 +104,10 @@ def check_choice(owner: Any, choices: Sequence[Any], **fields: Any) -> None:
 def _refuse(owner: Any, name: str, value: Any, expected: str) -> None:
     who = owner if isinstance(owner, str) else type(owner).__name__
     raise ConfigurationError(f"{who}: {name} is {value!r}, expected {expected}")
+
+
+def keep(owner: Any, arguments: dict[str, Any]) -> None:
+    """Store the arguments of a constructor, its ``locals()``, as attributes, unchanged."""
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(owner, name, value)

@@ -7,6 +7,7 @@ import numpy as np
 
 from mlpcore.cli.output import one_line
 from mlpcore.cli.parts import Pair, Parts, sample
+from mlpcore.metrics import accuracy, balanced_accuracy, mean_absolute_error, root_mean_squared_error
 from mlpcore.model import Model
 from mlpcore.tabular.target import Target
 
@@ -40,28 +41,24 @@ def _short(value: float) -> str:
 
 def measures(prediction: np.ndarray, y: np.ndarray, target: Target) -> Measures:
     """The measures of probabilities (n, classes) for class numbers y (n,), or of scaled amounts (n, 1) for y (n, 1)."""
+    ones = np.ones(len(y))
     if target.labels:
         least = np.finfo(prediction.dtype).eps  # a probability of 0 would cost infinitely much
         return {
-            "accuracy": float(np.mean(np.argmax(prediction, axis=1) == y)),
-            "balanced accuracy": _balanced_accuracy(np.argmax(prediction, axis=1), y),
+            "accuracy": float(accuracy(y, prediction, ones)),
+            "balanced accuracy": float(balanced_accuracy(y, prediction, ones)),
             "log loss": float(-np.mean(np.log(np.maximum(prediction[np.arange(len(y)), y], least)))),
             "area under ROC": _area(prediction, y),
         }
     assert target.scaling is not None, "set for regression"
-    errors = (prediction[:, 0].astype(np.float64) - y[:, 0]) * float(target.scaling.scale[0])
-    spread = float(np.std(y[:, 0])) * float(target.scaling.scale[0])
-    root = float(np.sqrt(np.mean(np.square(errors))))
+    scale, spread = float(target.scaling.scale[0]), float(np.std(y))
+    pair = y.astype(np.float64), prediction.astype(np.float64)
+    root = float(root_mean_squared_error(*pair, ones))
     return {
         "R2": 1 - (root / spread) ** 2 if spread else float("nan"),
-        "root mean squared error": root,
-        "mean absolute error": float(np.mean(np.abs(errors))),
+        "root mean squared error": root * scale,
+        "mean absolute error": float(mean_absolute_error(*pair, ones)) * scale,
     }
-
-
-def _balanced_accuracy(chosen: np.ndarray, y: np.ndarray) -> float:
-    """The mean over the classes that occur of the share of their rows that is right."""
-    return float(np.mean([np.mean(chosen[y == label] == label) for label in np.unique(y)]))
 
 
 def _area(prediction: np.ndarray, y: np.ndarray) -> float:

@@ -206,10 +206,3 @@ def validation_rows(validation_data: Any, X_val: Any, y_val: Any, sample_weight_
     if X_val is None or y_val is None:
         raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing, expected both X_val and y_val")
     return X_val, y_val, sample_weight_val
-
-
-def keep(estimator: Any, arguments: dict[str, Any]) -> None:
-    """Store the arguments of a constructor as attributes, unchanged."""
-    for name, value in arguments.items():
-        if name not in ("self", "__class__"):
-            setattr(estimator, name, value)

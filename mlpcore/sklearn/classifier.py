@@ -9,8 +9,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
 from mlpcore.backends.transfer import to_host
+from mlpcore.configuration import keep
 from mlpcore.sklearn import inputs, links
-from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
+from mlpcore.sklearn.base import BaseMLP, validation_rows
 from mlpcore.sklearn.casts import host_target, in_library_of, is_foreign
 from mlpcore.sklearn.class_weight import check_class_weight, class_factors
 from mlpcore.sklearn.combining import log_of_mean

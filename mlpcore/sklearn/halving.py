@@ -30,8 +30,8 @@ def halve(
         results = evaluate([candidate | {argument: max_iter} for candidate in candidates], more_results=about)
         if metric not in results:
             raise ValueError("StackedSearchCV: halving with several metrics needs the name of one of them as refit")
-        worse = np.argsort(-results[metric][-count:], kind="stable")  # NaN comes last
-        candidates = [candidates[i] for i in sorted(worse[: -(-count // factor)])]
+        best_first = np.argsort(-results[metric][-count:], kind="stable")  # NaN comes last
+        candidates = [candidates[i] for i in sorted(best_first[: -(-count // factor)])]
 
 
 def iterations(candidates: int, factor: int, most: int) -> list[int]:
@@ -50,16 +50,16 @@ def best_of_last_stage(results: dict[str, Any], select: Callable[[dict[str, Any]
 
 def _argument(estimator: Any) -> str:
     """The name of the argument ``max_iter`` of the estimator, or of the last step of a pipeline."""
-    name, last = "max_iter", estimator
+    prefix, last = "", estimator
     while isinstance(last, Pipeline):
         step, last = last.steps[-1]
-        name = f"{step}__{name}" if name == "max_iter" else name.replace("max_iter", f"{step}__max_iter")
+        prefix += f"{step}__"
     if not isinstance(last, BaseMLP):
         raise ValueError(
             f"StackedSearchCV: halving needs an MLPClassifier, an MLPRegressor or a Pipeline that ends with one, got "
             f"{type(last).__name__}; for other estimators see scikit-learn's HalvingGridSearchCV"
         )
-    return name
+    return f"{prefix}max_iter"
 
 
 def check_constant_splits(cv: Any, wanted: str) -> None:

@@ -9,12 +9,13 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
 from mlpcore.backends.transfer import to_host
+from mlpcore.configuration import keep
 from mlpcore.losses import GaussianNLL, PoissonNLL, Quantile
 from mlpcore.losses.mixture import mean_and_deviation
 from mlpcore.losses.standardized import StandardizedTarget, original
 from mlpcore.namespace import namespace
 from mlpcore.sklearn import gaps, inputs
-from mlpcore.sklearn.base import BaseMLP, keep, validation_rows
+from mlpcore.sklearn.base import BaseMLP, validation_rows
 from mlpcore.sklearn.combining import networks
 from mlpcore.sklearn.constraints import REGRESSOR
 from mlpcore.sklearn.intervals import PredictionIntervals

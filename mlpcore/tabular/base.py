@@ -12,6 +12,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from mlpcore.configuration import keep
 from mlpcore.errors import MlpcoreWarning
 from mlpcore.stacks import Ensemble
 from mlpcore.tabular.encoder import TableEncoder
@@ -58,18 +59,7 @@ class BaseTabular(BaseEstimator):
         device=None,
         dtype="float32",
     ):
-        self.recipe = recipe
-        self.n_ensemble = n_ensemble
-        self.validation_fraction = validation_fraction
-        self.max_epochs = max_epochs
-        self.time_limit = time_limit
-        self.categorical_features = categorical_features
-        self.types = types
-        self.ignore = ignore
-        self.random_state = random_state
-        self.backend = backend
-        self.device = device
-        self.dtype = dtype
+        keep(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -96,8 +86,7 @@ class BaseTabular(BaseEstimator):
         deadline = deadline_of(self.time_limit)
         if (X_val is None) != (y_val is None):
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing, expected both X_val and y_val")
-        frame, rows, numbers = self._read(X, y, sample_weight, reset=True)
-        target = rows.target
+        frame, target, weights, numbers = self._read(X, y, sample_weight, reset=True)
         seeds = check_random_state(self.random_state).randint(0, 2**31 - 1, 1 + self.n_ensemble).tolist()
         classes = target if target.ndim == 1 else None
         all_rows = np.arange(len(target))
@@ -107,12 +96,12 @@ class BaseTabular(BaseEstimator):
         # The parts of several members cover all rows; what is learnt of the columns does not depend on the target.
         learnt = chosen[0][0] if self.n_ensemble == 1 else all_rows
         encoder = TableEncoder(self._types(frame), self.ignore).fit(take_rows(frame, learnt), numbers[learnt])
-        rows = rows._replace(x=encoder.transform(frame, self.dtype, warn=False))
+        rows = EncodedRows(encoder.transform(frame, self.dtype, warn=False), target, weights)
         divided = [(training, None if held is None else rows.take(held)) for training, held in chosen]
         if X_val is not None:
-            frame, held_out, _ = self._read(X_val, y_val, sample_weight_val, reset=False)
-            held_out = held_out._replace(x=encoder.transform(frame, self.dtype, warn=False))
-            divided = [(all_rows, held_out)] * self.n_ensemble
+            frame, *held_out, _ = self._read(X_val, y_val, sample_weight_val, reset=False)
+            x = encoder.transform(frame, self.dtype, warn=False)
+            divided = [(all_rows, EncodedRows(x, *held_out))] * self.n_ensemble
         shape = TableShape(
             encoder.numeric_columns,
             tuple(size - 1 for size in encoder.category_sizes),
@@ -137,8 +126,10 @@ class BaseTabular(BaseEstimator):
         """The target of the rows that have one, and their numbers."""
         raise NotImplementedError
 
-    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Any, EncodedRows, np.ndarray]:
-        """The frame of the rows that have a target; their targets and weights, without x; their numbers in X."""
+    def _read(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool
+    ) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+        """The frame of the rows that have a target, their targets and weights, and their numbers in X."""
         frame = self._frame(X, reset=reset)
         count = Frame(frame).rows
         if y is None:
@@ -155,7 +146,7 @@ class BaseTabular(BaseEstimator):
                 f"{count - len(known)} of {count} rows have no target and are left out", MlpcoreWarning, stacklevel=4
             )
             frame = take_rows(frame, known)
-        return frame, EncodedRows(np.empty((len(known), 0)), target, weights[known]), known
+        return frame, target, weights[known], known
 
     def _frame(self, X: Any, *, reset: bool) -> Any:
         """X as a frame for `TableEncoder`; sets or checks ``n_features_in_`` and ``feature_names_in_``."""

@@ -48,11 +48,6 @@ class BestEpoch:
             self.best, self.epoch, self._snapshot = score, len(self.scores), model.snapshot()
 
 
-def accuracy(probabilities: np.ndarray, classes: np.ndarray, weights: np.ndarray) -> float:
-    """The weighted share of the rows whose most probable class is the right one."""
-    return float(np.average(np.argmax(probabilities, axis=1) == classes, weights=weights))
-
-
 def negative_error(prediction: np.ndarray, target: np.ndarray, weights: np.ndarray, scale: np.ndarray) -> float:
     """Minus the weighted mean squared error of the columns (n, c), in units of ``scale`` (c,)."""
     errors = np.mean(np.square((prediction.astype(np.float64) - target) / scale), axis=1)

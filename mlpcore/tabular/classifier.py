@@ -8,7 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from mlpcore.tabular.base import BaseTabular
-from mlpcore.tabular.frames import is_missing
+from mlpcore.training.frames import is_missing
 
 
 class TabularClassifier(ClassifierMixin, BaseTabular):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlpcore.errors import DataError, MissingDependency
+from mlpcore.training.frames import is_missing
 
 MICROSECOND = np.dtype("datetime64[us]")
 
@@ -155,16 +156,6 @@ def of_objects(entries: list[Any], name: str) -> Values:
     if all(isinstance(entry, str | numbers.Real) for entry in present):
         return Values("text", _texts(entries), name)
     return Values("other", np.array([None] * len(entries), dtype=object), name)
-
-
-def is_missing(entry: Any) -> bool:
-    """Whether an entry of a column of objects is missing: None, or unequal to itself such as NaN, NaT or pandas' NA."""
-    if entry is None:
-        return True
-    try:
-        return bool(entry != entry)
-    except (TypeError, ValueError):  # pandas' NA has no truth value; an array in a cell is no missing value
-        return not hasattr(entry, "__len__")
 
 
 def text_of(entry: Any) -> str:

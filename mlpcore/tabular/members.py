@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlpcore.losses import MembersLoss, StandardizedTarget
+from mlpcore.metrics import accuracy
 from mlpcore.model import Model
 from mlpcore.preprocessing import Standardize
 from mlpcore.random import Stream
 from mlpcore.stacks import Stack
-from mlpcore.tabular.best_epoch import BestEpoch, accuracy, negative_error
+from mlpcore.tabular.best_epoch import BestEpoch, negative_error
 from mlpcore.tabular.recipe import Recipe, TableShape
 from mlpcore.typing import Loss
 
@@ -30,12 +31,11 @@ class EncodedRows(NamedTuple):
 
 
 class TrainedMember(NamedTuple):
-    """A trained model, the numbers of the rows that it was trained on, its callback, and its batch size."""
+    """A trained model, the numbers of the rows that it was trained on, and its callback."""
 
     model: Model
     training: np.ndarray
     best: BestEpoch
-    batch_size: int
 
 
 class Settings(NamedTuple):
@@ -51,7 +51,7 @@ def train_members(
     rows: EncodedRows, splits: Sequence[tuple[np.ndarray, EncodedRows | None]], seeds: Sequence[int], settings: Settings
 ) -> list[TrainedMember]:
     """The trained members: for each a pair of the numbers of its training rows, and its held-out rows, if any."""
-    members, fits = [], []
+    members = list[TrainedMember]()
     for (training, held_out), seed in zip(splits, seeds, strict=True):
         own = rows.take(training)
         recipe: Recipe = settings.recipe.build(settings.shape, own.x)
@@ -64,32 +64,20 @@ def train_members(
             seed=seed,
             **settings.model,
         )
-        members.append(
-            TrainedMember(model, training, BestEpoch(score, recipe.patience, settings.deadline), recipe.batch_size)
-        )
-        fits.append(recipe)
+        members.append(TrainedMember(model, training, BestEpoch(score, recipe.patience, settings.deadline)))
+    words: dict[str, Any] = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}  # those of all members
     if len(members) == 1:
-        member, own = members[0], rows.take(members[0].training)
-        member.model.fit(
-            own.x,
-            own.target,
-            sample_weight=own.weights,
-            callbacks=[member.best],
-            epochs=fits[0].epochs,
-            batch_size=fits[0].batch_size,
-        )
+        model.fit(own.x, own.target, sample_weight=own.weights, callbacks=[members[0].best], **words)
         return members
-    best = {id(member.model): member.best for member in members}
-    numbers = {id(member.model): member.training for member in members}
+    by_model = {id(member.model): member for member in members}
     for stack in Stack.group(member.model for member in members):
         stack.fit(
             rows.x,
             rows.target,
             sample_weight=rows.weights,
-            rows=[numbers[id(model)] for model in stack],
-            callbacks=lambda model: [best[id(model)]],
-            epochs=fits[0].epochs,
-            batch_size=fits[0].batch_size,
+            rows=[by_model[id(model)].training for model in stack],
+            callbacks=lambda model: [by_model[id(model)].best],
+            **words,
         )
     return members
 
@@ -106,7 +94,7 @@ def _loss_and_score(
 
     def score(model: Model) -> float:
         if scaling is None:
-            return accuracy(model.predict(x), target, weights)
+            return float(accuracy(target, model.predict(x), weights))
         return negative_error(model.predict(x), target, weights, scaling.scale)
 
     return loss, score

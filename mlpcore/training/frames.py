@@ -128,13 +128,11 @@ def refuse_missing(name: str, labels: Any, hint: str = "") -> None:
 
 def missing(entries: np.ndarray) -> np.ndarray:
     """Which entries are missing, of an array of objects or of numbers."""
-    are: np.ndarray = (
-        np.vectorize(_is_missing, otypes=[bool])(entries) if entries.dtype == object else np.isnan(entries)
-    )
+    are: np.ndarray = np.vectorize(is_missing, otypes=[bool])(entries) if entries.dtype == object else np.isnan(entries)
     return are
 
 
-def _is_missing(label: Any) -> bool:
+def is_missing(label: Any) -> bool:
     """Whether a label is None or unequal to itself. Comparing pandas' NA gives no boolean: TypeError."""
     try:
         return label is None or bool(label != label)
