@@ -14,6 +14,15 @@ def positive(x: Array) -> Array:
     return namespace(x).astype(x > 0, x.dtype)
 
 
+def vector_like(x: Array, numbers: tuple[float, ...]) -> Array:
+    """The numbers as an array (c,) of the library, dtype and device of x.
+
+    They are filled on the device, as a CUDA graph cannot be captured with a copy from the host.
+    """
+    xp, where = namespace(x), device_of(x)
+    return xp.stack([xp.full((), number, dtype=x.dtype, device=where) for number in numbers])
+
+
 def sign(x: Array) -> Array:
     """-1, 0 or 1 by the sign of x, NaN where x is NaN.
 

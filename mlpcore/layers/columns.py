@@ -7,11 +7,11 @@ from array_api_compat import device as device_of
 
 from mlpcore.configuration import check_count, check_number, configuration
 from mlpcore.errors import ConfigurationError
-from mlpcore.layers.containers import Container, lacks
+from mlpcore.layers.containers import Container, check_layer
 from mlpcore.layers.parameterless import Parameterless
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training, follows
+from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training
 
 
 @configuration
@@ -64,10 +64,7 @@ class Concat(Container):
         if not layers:
             raise ConfigurationError("Concat: got no layers, expected one or more; write Concat(Identity(), Tanh())")
         for layer in layers:
-            if not follows(layer, Layer):
-                raise ConfigurationError(
-                    f"Concat: {layer!r} is not a layer{lacks(layer)}; write Concat(Identity(), Tanh())"
-                )
+            check_layer("Concat", layer, "Concat(Identity(), Tanh())")
         self.output_width(None)
 
     def __repr__(self) -> str:

@@ -1,5 +1,6 @@
-"""Layers made of layers: their base class Container, Sequential, and Residual."""
+"""Layers made of layers: the base classes Container and Wrapper, Sequential, and Residual."""
 
+import dataclasses
 from typing import Any
 
 from mlpcore.configuration import configuration
@@ -50,6 +51,12 @@ def lacks(value: object) -> str:
     return f" (it has no {', '.join(missing)})" if 0 < len(missing) < len(all_members) else ""
 
 
+def check_layer(who: str, layer: object, example: str) -> None:
+    """ConfigurationError unless ``layer`` is a layer; it says to write the ``example``."""
+    if not follows(layer, Layer):
+        raise ConfigurationError(f"{who}: {layer!r} is not a layer{lacks(layer)}; write {example}")
+
+
 def last_layer(layer: Layer) -> Layer:
     """The last layer of a network: of nested Sequentials the innermost last one."""
     while isinstance(layer, Sequential) and layer.layers:
@@ -71,10 +78,7 @@ class Sequential(Container):
     def __init__(self, *layers: Layer) -> None:
         object.__setattr__(self, "layers", layers)
         for layer in layers:
-            if not follows(layer, Layer):
-                raise ConfigurationError(
-                    f"Sequential: {layer!r} is not a layer{lacks(layer)}; write Sequential(Linear(2, 3), ReLU())"
-                )
+            check_layer("Sequential", layer, "Sequential(Linear(2, 3), ReLU())")
         self.output_width(None)
 
     def __repr__(self) -> str:
@@ -130,8 +134,49 @@ class Sequential(Container):
         return (dy if need_dx else None), tuple(grads)
 
 
+class Wrapper(Container):
+    """Abstract: a container of one layer, ``layer``, that computes what this layer computes.
+
+    A subclass is a configuration with the field ``layer``, and redefines what it does differently.
+    """
+
+    layer: Layer
+
+    def __post_init__(self) -> None:
+        who = type(self).__name__
+        check_layer(who, self.layer, f"{who}(Sequential(...))")
+
+    @property
+    def children(self) -> tuple[Layer, ...]:
+        """A tuple of one: the inner layer."""
+        return (self.layer,)
+
+    def with_children(self, children: tuple[Layer, ...]) -> Layer:
+        """The same around another layer."""
+        changed: Layer = dataclasses.replace(self, layer=children[0])  # type: ignore[type-var]  # a configuration
+        return changed
+
+    def output_width(self, n_in: int | None) -> int | None:
+        """That of the inner layer."""
+        return self.layer.output_width(n_in)
+
+    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
+        """A tuple of one: the inner layer's noise."""
+        return (self.layer.noise(stream.child(0), shape, dtype),)
+
+    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
+        """The inner layer's output, and a tuple of one: its cache."""
+        y, cache = self.layer.forward(params[0], x, None if training is None else training.child(0))
+        return y, (cache,)
+
+    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
+        """The inner layer's gradients."""
+        dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
+        return dx, (grads,)
+
+
 @configuration
-class Residual(Container):
+class Residual(Wrapper):
     """A layer with a skip connection: ``y = x + layer(x)``, ``dx = dy + layer's dx``.
 
     The layer must give as many columns as it takes. Source: He, Zhang, Ren & Sun (2016), "Deep residual learning for
@@ -141,20 +186,8 @@ class Residual(Container):
     layer: Layer
 
     def __post_init__(self) -> None:
-        if not follows(self.layer, Layer):
-            raise ConfigurationError(
-                f"Residual: {self.layer!r} is not a layer{lacks(self.layer)}; write Residual(Sequential(...))"
-            )
+        Wrapper.__post_init__(self)
         self.output_width(None)
-
-    @property
-    def children(self) -> tuple[Layer, ...]:
-        """A tuple of one: the inner layer."""
-        return (self.layer,)
-
-    def with_children(self, children: tuple[Layer, ...]) -> "Residual":
-        """A Residual around another layer."""
-        return Residual(*children)
 
     def output_width(self, n_in: int | None) -> int | None:
         """The same number of columns as the input has."""
@@ -166,19 +199,15 @@ class Residual(Container):
             raise ConfigurationError(f"{self!r}: the inner layer makes {width} columns of {n_in}, expected {n_in}")
         return width
 
-    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """A tuple of one: the inner layer's noise."""
-        return (self.layer.noise(stream.child(0), shape, dtype),)
-
     def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
         """``x + layer(x)``."""
-        y, cache = self.layer.forward(params[0], x, None if training is None else training.child(0))
-        return x + y, (cache,)
+        y, cache = Wrapper.forward(self, params, x, training)
+        return x + y, cache
 
     def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
         """The gradient through the layer plus that through the skip connection."""
-        dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
-        return (dy + dx if need_dx else None), (grads,)
+        dx, grads = Wrapper.backward(self, params, cache, dy, need_dx=need_dx)
+        return (dy + dx if need_dx else None), grads
 
 
 def observe(layer: Layer, params: Params, cache: Cache) -> Params:

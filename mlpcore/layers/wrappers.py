@@ -1,57 +1,9 @@
-"""Layers around one other layer: their base class Wrapper, and Rates, which changes how fast its layer learns."""
-
-import dataclasses
-from typing import Any
+"""Rates, which changes how fast the parameters of its layer learn."""
 
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
-from mlpcore.layers.containers import Container, lacks
-from mlpcore.random import Stream
-from mlpcore.typing import Array, Cache, Layer, Noise, Params, Training, follows
-
-
-class Wrapper(Container):
-    """Abstract: a container of one layer, ``layer``, that computes what this layer computes.
-
-    A subclass is a configuration with the field ``layer``, and redefines what it does differently.
-    """
-
-    layer: Layer
-
-    def __post_init__(self) -> None:
-        if not follows(self.layer, Layer):
-            raise ConfigurationError(
-                f"{type(self).__name__}: {self.layer!r} is not a layer{lacks(self.layer)}; "
-                f"write {type(self).__name__}(Sequential(...))"
-            )
-
-    @property
-    def children(self) -> tuple[Layer, ...]:
-        """A tuple of one: the inner layer."""
-        return (self.layer,)
-
-    def with_children(self, children: tuple[Layer, ...]) -> Layer:
-        """The same around another layer."""
-        changed: Layer = dataclasses.replace(self, layer=children[0])  # type: ignore[type-var]  # a configuration
-        return changed
-
-    def output_width(self, n_in: int | None) -> int | None:
-        """That of the inner layer."""
-        return self.layer.output_width(n_in)
-
-    def noise(self, stream: Stream, shape: tuple[Any, ...], dtype: str) -> Noise:
-        """A tuple of one: the inner layer's noise."""
-        return (self.layer.noise(stream.child(0), shape, dtype),)
-
-    def forward(self, params: Params, x: Array, training: Training | None = None) -> tuple[Array, Cache]:
-        """The inner layer's output, and a tuple of one: its cache."""
-        y, cache = self.layer.forward(params[0], x, None if training is None else training.child(0))
-        return y, (cache,)
-
-    def backward(self, params: Params, cache: Cache, dy: Array, *, need_dx: bool = True) -> tuple[Array | None, Params]:
-        """The inner layer's gradients."""
-        dx, grads = self.layer.backward(params[0], cache[0], dy, need_dx=need_dx)
-        return dx, (grads,)
+from mlpcore.layers.containers import Wrapper
+from mlpcore.typing import Layer
 
 
 @configuration

@@ -3,13 +3,11 @@
 from itertools import pairwise
 from typing import Any
 
-from array_api_compat import device as device_of
-
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.losses.targets import real_columns, target_columns
 from mlpcore.namespace import namespace
-from mlpcore.numerics import apply_weights, sign
+from mlpcore.numerics import apply_weights, sign, vector_like
 from mlpcore.typing import Array
 
 
@@ -57,9 +55,7 @@ class Quantile:
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         """``sum_i w_i sum (1 - p) max(r, 0) + p max(-r, 0)``, and its gradient."""
-        xp, where = namespace(z), device_of(z)
-        # Filled on the device, as a CUDA graph cannot be captured with a copy from the host.
-        p = xp.stack([xp.full((), level, dtype=z.dtype, device=where) for level in self.quantiles])
+        xp, p = namespace(z), vector_like(z, self.quantiles)
         error = self._by_target(z) - xp.expand_dims(target, axis=-1)
         above, below = xp.maximum(error, 0.0), xp.maximum(-error, 0.0)
         losses = (1 - p) * above + p * below

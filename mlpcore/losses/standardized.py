@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from array_api_compat import device as device_of
-
 from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.losses.regression import HalfSquaredError
 from mlpcore.losses.targets import real_columns, target_columns
 from mlpcore.namespace import namespace
+from mlpcore.numerics import vector_like
 from mlpcore.typing import Array, Loss, Tree
 
 
@@ -84,7 +83,9 @@ class StandardizedTarget:
         xp = namespace(target)
         precision = target.dtype if xp.isdtype(target.dtype, "real floating") else dtype
         target = real_columns(self, target, columns, precision)
-        return real_columns(self, (target - _row(self.mean, target)) / _row(self.scale, target), columns, dtype)
+        return real_columns(
+            self, (target - vector_like(target, self.mean)) / vector_like(target, self.scale), columns, dtype
+        )
 
     def value_and_grad(self, z: Array, target: Array, weights: Array) -> tuple[Array, Array]:
         """Those of the loss."""
@@ -96,7 +97,7 @@ class StandardizedTarget:
         if not self.low:
             return prediction
         xp = namespace(z)
-        return xp.minimum(xp.maximum(prediction, _row(self.low, z)), _row(self.high, z))
+        return xp.minimum(xp.maximum(prediction, vector_like(z, self.low)), vector_like(z, self.high))
 
     def deviation(self, z: Array) -> Array:
         """The standard deviation of a `GaussianNLL` in the units of the target."""
@@ -104,16 +105,9 @@ class StandardizedTarget:
 
     def _in_units(self, z: Array) -> Array:
         """Scores of t, for scores z of u."""
-        return self.loss.in_units(z, _row(self.mean, z), _row(self.scale, z))  # type: ignore[attr-defined]
+        return self.loss.in_units(z, vector_like(z, self.mean), vector_like(z, self.scale))  # type: ignore[attr-defined]
 
 
 def original(loss: Loss) -> Loss:
     """The loss in a `StandardizedTarget`; any other loss itself."""
     return loss.loss if isinstance(loss, StandardizedTarget) else loss
-
-
-def _row(numbers: tuple[float, ...], like: Array) -> Array:
-    """The numbers as an array (c,) of the library, dtype and device of another."""
-    xp, where = namespace(like), device_of(like)
-    # Filled on the device, as a CUDA graph cannot be captured with a copy from the host.
-    return xp.stack([xp.full((), number, dtype=like.dtype, device=where) for number in numbers])
