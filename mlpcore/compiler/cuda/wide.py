@@ -155,7 +155,11 @@ class WidePrinter(ValuePrinter):
             name = f"w{member.node.number}"
             self.loads.append(f"{STORED[str(member.node.dtype)]} {name}[{self.width}];")
             self._emit(f"{name}[k] = {value};")
-            address = self._address(self.storage.places[member.node], member.strides)
+            place = self.storage.places[member.node]
+            address = self._address(place, member.strides)
+            if member.strides != packed(self.loop.axes):
+                name_of_array, _, index = address[:-1].partition("[")
+                address = f"{name_of_array}[opaque({index})]"
             self.stores.append(f"write_entries<{self.width}>({address}, {name}, {self.valid});")
             return
         guards = [f"i{axis} == 0" for axis in axes] if self.whole or member in self.entries else ["first == 0"]
