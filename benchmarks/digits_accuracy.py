@@ -13,8 +13,10 @@ import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.cli import digits
-from mlpcore.cli.parts import encode, split_rows
-from mlpcore.cli.recipe import DIGITS, build, fit
+from mlpcore.cli.parts import encode
+from mlpcore.cli.splits import split_rows
+from mlpcore.cli.train import fit, shape_of
+from mlpcore.tabular.members import new_model
 
 
 def main() -> None:
@@ -28,10 +30,13 @@ def main() -> None:
     backend, reached = get_backend(arguments.backend), []
     for seed in range(arguments.seeds):
         began = time.perf_counter()
-        rows = split_rows(table, description.target, DIGITS.validation, seed, test)
+        y = description.target.read(table)
+        rows = split_rows(table, description.target, y, (0.1, 0.0), seed, test=test)
         parts = encode(table, description, rows, "float32")
-        model = build(DIGITS, parts, backend, "float32", "highest", seed)
-        epochs = len(fit(model, DIGITS, parts))
+        recipe = digits.RECIPE.build(shape_of(parts), parts.train[0])
+        words = {"backend": backend, "dtype": "float32", "metrics": ["accuracy"]}
+        model = new_model(recipe, parts.train[0], None, seed, words)
+        epochs = len(fit(model, recipe, parts))
         seconds = time.perf_counter() - began
         reached.append(100 * model.evaluate(*parts.test)["accuracy"])
         print(f"seed {seed}: test accuracy {reached[-1]:.2f} %, {epochs} epochs, {seconds:.1f} s", flush=True)

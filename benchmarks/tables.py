@@ -1,7 +1,8 @@
 """Accuracy and cost of learners on eleven real tables (`benchmarks.real_tables`), on the same rows for all.
 
 ``python -m benchmarks.tables --out results.jsonl`` runs what is not in the file yet and prints the report;
-``--methods``, ``--tables`` and ``--splits`` choose, ``--report`` only prints. Every learner gets the training rows and
+``--methods``, ``--tables`` and ``--splits`` choose, ``--report`` only prints; ``--ablation`` compares "realmlp" with
+itself, each time without one ingredient. Every learner gets the training rows and
 the rows that choose its epoch or round; one that has no use for the latter does not see them. Seconds are CPU seconds
 of ``fit`` on one thread. A learner whose package is missing fails, with the reason.
 """
@@ -18,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +27,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.real_tables import TABLES, Part, load, split
+from mlpcore.tabular.recipes import RECIPES
 
-REFERENCE = "mlpcore MLP"
+REFERENCE, WHOLE = "mlpcore MLP", "mlpcore realmlp"  # what others are compared with; in the ablation
 WORSE_IF_LARGER = ("error", "logloss")
 
 
@@ -93,7 +96,7 @@ def maker(module: str, stem: str, **words: Any) -> Callable[[str, int], Any]:
     return lambda kind, seed: getattr(importlib.import_module(module), stem + kind)(**words, random_state=seed)
 
 
-def ours(recipe: str, **words: Any) -> Learner:
+def ours(recipe: Any, **words: Any) -> Learner:
     """The estimators of `mlpcore.tabular` with a recipe."""
     make = maker("mlpcore.tabular", "Tabular", recipe=recipe, **words)
     return Learner("raw", make, lambda one, t, v: one.fit(t.x, t.y, X_val=v.x, y_val=v.y))
@@ -112,7 +115,7 @@ LEARNERS = {
     ),
     "mlpcore mlp": ours("mlp"),
     "mlpcore realmlp-s": ours("realmlp-s"),
-    "mlpcore realmlp": ours("realmlp"),
+    WHOLE: ours("realmlp"),
     "mlpcore tabm": ours("tabm"),
     "mlpcore realmlp x 8": ours("realmlp", n_ensemble=8),
     "HistGradientBoosting": Learner(
@@ -148,12 +151,29 @@ LEARNERS = {
     ),
 }
 
+ABLATION = {
+    f"realmlp, {what}": ours(replace(RECIPES["realmlp"], **fields))
+    for what, fields in {
+        "no dropout": {"dropout": 0.0},
+        "no weight decay": {"weight_decay": 0.0},
+        "no label smoothing": {"label_smoothing": 0.0},
+        "no embedding of numbers": {"embedding": "none"},
+        "piecewise embedding": {"embedding": "piecewise"},
+        "no scales in front": {"front_scale": False},
+        "no NTK": {"ntk": False},
+        "no learned activations": {"parametric": False},
+        "no initial values from the rows": {"from_data": False},
+        "all categories one-hot": {"largest_one_hot": None},
+        "predictions in any range": {"clamp": False},
+    }.items()
+}
+
 
 def measured(method: str, table: str, number: int, rows: int) -> dict[str, Any]:
     """Fit a learner on a split of a table; its errors on the test rows, or why it failed."""
     row: dict[str, Any] = {"method": method, "table": table, "split": number}
     warnings.simplefilter("ignore")
-    learner = LEARNERS[method]
+    learner = (LEARNERS | ABLATION)[method]
     x, y, task = load(table, rows)
     try:
         training, validation, test = prepared(learner.form, split(x, y, task, number))
@@ -184,7 +204,7 @@ def _errors(model: Any, test: Part, task: str, mean: float, scale: float) -> dic
     return {"error": error, "logloss": float(log_loss(test.y, shares)), "auc": float(auc)}
 
 
-def report(rows: list[dict[str, Any]]) -> None:
+def report(rows: list[dict[str, Any]], reference: str) -> None:
     """Print the means over the splits that all methods have done, mean ranks, and the reduction of the error."""
     for row in rows:
         if "failed" in row:
@@ -212,20 +232,20 @@ def report(rows: list[dict[str, Any]]) -> None:
             ranks = (wide * (1 if column in WORSE_IF_LARGER else -1)).rank().mean(axis=1)
             for name in shown:
                 shown[name].append(f"{ranks[name]:.2f}")
-        if column in WORSE_IF_LARGER and REFERENCE in wide.index:
+        if column in WORSE_IF_LARGER and reference in wide.index:
             head.append("less, %")
             by_split = known.pivot_table(index=["split", "method"], columns="table", values=column)
             gains = [
-                (100 * (1 - part.droplevel(0) / part.xs(REFERENCE, level=1).iloc[0])).mean(axis=1)
+                (100 * (1 - part.droplevel(0) / part.xs(reference, level=1).iloc[0])).mean(axis=1)
                 for _, part in by_split.groupby(level=0)
             ]
             spread = pd.concat(gains, axis=1).std(axis=1)
-            mean = (100 * (1 - wide / wide.loc[REFERENCE])).mean(axis=1)
+            mean = (100 * (1 - wide / wide.loc[reference])).mean(axis=1)
             for name in shown:
                 shown[name].append(f"{mean[name]:.1f} ± {spread[name]:.1f}")
         print(f"\n### {title}\n\n| | {' | '.join(head)} |\n|---|{'---|' * len(head)}")
         print("\n".join(f"| {name} | {' | '.join(cells)} |" for name, cells in shown.items()))
-    print(f"\nless, %: the mean over the tables of 1 - error / error of {REFERENCE} (± standard deviation over splits)")
+    print(f"\nless, %: the mean over the tables of 1 - error / error of {reference} (± standard deviation over splits)")
 
 
 def _number(value: float, column: str) -> str:
@@ -236,13 +256,15 @@ def main() -> None:
     """Run what is missing, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("tables.jsonl"), help="a file of results, which grows")
-    parser.add_argument("--methods", type=lambda text: text.split(","), default=[*LEARNERS])
+    parser.add_argument("--methods", type=lambda text: text.split(";"), help="separated by semicolons")
+    parser.add_argument("--ablation", action="store_true", help="realmlp, each time without one ingredient")
     parser.add_argument("--tables", type=lambda text: text.split(","), default=[*TABLES])
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--rows", type=int, default=5000)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="only print")
     arguments = parser.parse_args()
+    methods = arguments.methods or ([WHOLE, *ABLATION] if arguments.ablation else [*LEARNERS])
     rows = [json.loads(line) for line in arguments.out.open()] if arguments.out.exists() else []
     done = {(row["method"], row["table"], row["split"]) for row in rows}
     if not arguments.report:
@@ -250,7 +272,7 @@ def main() -> None:
             jobs = [
                 pool.submit(measured, method, table, number, arguments.rows)
                 for number in range(arguments.splits)  # so that what is there early is a fair comparison
-                for method in arguments.methods
+                for method in methods
                 for table in arguments.tables
                 if (method, table, number) not in done
             ]
@@ -258,7 +280,8 @@ def main() -> None:
                 rows.append(job.result())
                 print(json.dumps(rows[-1]), file=file, flush=True)
                 print(json.dumps(rows[-1]), flush=True)
-    report([row for row in rows if row["method"] in arguments.methods and row["table"] in arguments.tables])
+    chosen = [row for row in rows if row["method"] in methods and row["table"] in arguments.tables]
+    report(chosen, WHOLE if arguments.ablation else REFERENCE)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The data of ``mlpcore train digits``: scikit-learn's handwritten digits as a table, with a fixed test set."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,9 +9,12 @@ from mlpcore.errors import MissingDependency
 from mlpcore.tables import Table
 from mlpcore.tabular.description import Description, of_numbers
 from mlpcore.tabular.numeric import standard
+from mlpcore.tabular.recipes import RECIPES
 from mlpcore.tabular.target import Target
 
 TEST_SHARE, SPLIT = 0.2, 0
+# Chosen on other test splits (1 to 5).
+RECIPE = replace(RECIPES["realmlp-s"], hidden=(256, 256), dropout=0.3, batch_size=128, epochs=60)
 
 
 class Digits(NamedTuple):

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from mlpcore.cli.output import one_line
-from mlpcore.cli.parts import Pair, Parts, sample
+from mlpcore.cli.parts import Parts
 from mlpcore.metrics import accuracy, balanced_accuracy, mean_absolute_error, root_mean_squared_error
 from mlpcore.model import Model
+from mlpcore.random import Stream
+from mlpcore.tabular.recipe import sample
 from mlpcore.tabular.target import Target
 
 LEARNT = 100_000  # rows at most that the trees learn from
+TREE_LEVELS = 255  # of a category that they take; those of others are numbers to them
 Measures = dict[str, float]
 
 
@@ -19,11 +22,11 @@ def quality_lines(subset: str, model: Model, parts: Parts, seed: int) -> Iterato
     """The lines of a table: the measures of the model on a part of the rows, and those of the baselines.
 
     The trees are scikit-learn's `HistGradientBoostingClassifier` or `HistGradientBoostingRegressor` with its default
-    arguments, on the same columns; they are left out where scikit-learn is not installed.
+    arguments, on the same columns and at most `LEARNT` rows; they are left out where scikit-learn is not installed.
     """
     (x, y), target = getattr(parts, subset), parts.description.target
     rows = {"this network": measures(np.asarray(model.predict(x)), y, target)}
-    if (trees := _trees(parts.train, x, target, seed)) is not None:
+    if (trees := _trees(parts, x, seed)) is not None:
         rows["gradient-boosted trees"] = measures(trees, y, target)
     rows["a constant"] = measures(_constant(parts.train[1], len(x), target), y, target)
     names = list(next(iter(rows.values())))
@@ -86,19 +89,23 @@ def _constant(y: np.ndarray, rows: int, target: Target) -> np.ndarray:
     return np.full((rows, 1), y.mean())
 
 
-def _trees(train: Pair, x: np.ndarray, target: Target, seed: int) -> np.ndarray | None:
+def _trees(parts: Parts, x: np.ndarray, seed: int) -> np.ndarray | None:
     """The predictions of gradient-boosted trees; None where scikit-learn is missing."""
     try:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     except ImportError:
         return None
-    chosen = sample(np.arange(len(train[0])), LEARNT, seed)
-    rows, y = train[0][chosen], train[1][chosen]
+    (all_rows, all_y), encoder, target = parts.train, parts.description.encoder, parts.description.target
+    chosen = sample(np.arange(len(all_rows)), LEARNT, Stream(seed, "sample"))
+    rows, y = all_rows[chosen], all_y[chosen]
+    categories = [*range(encoder.numeric_columns, rows.shape[1])]
+    few = [j for j, size in zip(categories, encoder.category_sizes, strict=True) if size <= TREE_LEVELS]
+    words = {"random_state": seed % 2**32, "categorical_features": few}
     if not target.labels:
-        return HistGradientBoostingRegressor(random_state=seed % 2**32).fit(rows, y[:, 0]).predict(x)[:, None]
+        return HistGradientBoostingRegressor(**words).fit(rows, y[:, 0]).predict(x)[:, None]
     if len(np.unique(y)) < 2:
         return None
-    fitted: Any = HistGradientBoostingClassifier(random_state=seed % 2**32).fit(rows, y)
+    fitted: Any = HistGradientBoostingClassifier(**words).fit(rows, y)
     probabilities = np.zeros((len(x), len(target.labels)))
     probabilities[:, fitted.classes_] = fitted.predict_proba(x)
     return probabilities

@@ -1,93 +1,61 @@
-"""Recipes of ``mlpcore train``: network and settings, and the training."""
+"""The recipe of ``mlpcore train``: told, or chosen by the number of rows, with the fields that are told."""
 
-import math
+import argparse
+import dataclasses
 from typing import Any
 
-from mlpcore.backends.backend import Backend
-from mlpcore.cli.parts import Parts
-from mlpcore.configuration import check_count, check_number, configuration
-from mlpcore.layers import Dropout, Linear, ReLU, Sequential
-from mlpcore.losses import HalfSquaredError, SoftmaxCrossEntropy
-from mlpcore.model import Model
-from mlpcore.optimizers import AdamW
-from mlpcore.training.callbacks import EarlyStopping
-from mlpcore.training.history import History
+from mlpcore.configuration import check_count, check_number
+from mlpcore.tabular.recipes import RECIPES
+
+SMALL = 50_000  # training rows up to which the strongest recipe takes minutes, not hours
+RATES = ("learning_rate", "class_rate", "regression_rate")
 
 
-@configuration
-class Preset:
-    """All settings of a training run except its data, seed and machine.
-
-    ``batch_size=None`` means a hundredth of the rows as a power of two from 32 to 1024. ``validation`` is the share of
-    rows for early stopping: ``patience`` epochs without a lower loss end training, and the best weights are kept.
-    """
-
-    hidden: tuple[int, ...]
-    epochs: int
-    patience: int
-    batch_size: int | None = None
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    input_dropout: float = 0.0
-    dropout: float = 0.0
-    label_smoothing: float = 0.0
-    validation: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_count("mlpcore train", epochs=self.epochs, patience=self.patience)
-        check_count("mlpcore train", **{f"hidden[{i}]": width for i, width in enumerate(self.hidden)})
-        check_number("mlpcore train", validation=self.validation, least=0, below=1)
-        check_number("mlpcore train", learning_rate=self.learning_rate, above=0)
-        if self.batch_size is not None:
-            check_count("mlpcore train", batch_size=self.batch_size)
-
-    def network(self, inputs: int, outputs: int) -> Sequential:
-        """The network: Linear, ReLU and Dropout for every hidden layer, and a Linear layer for the scores."""
-        layers: list[Any] = [Dropout(self.input_dropout)] if self.input_dropout else []
-        for width in self.hidden:
-            layers += [Linear(inputs, width), ReLU(), *([Dropout(self.dropout)] if self.dropout else [])]
-            inputs = width
-        return Sequential(*layers, Linear(inputs, outputs))
-
-
-TABLE = Preset(hidden=(128, 128), epochs=200, patience=20)
-# Chosen on other test splits (random_state 1 to 5) than that of mlpcore train digits.
-DIGITS = Preset(
-    hidden=(256, 256),
-    epochs=60,
-    patience=20,
-    batch_size=128,
-    learning_rate=2e-3,
-    input_dropout=0.1,
-    dropout=0.3,
-    label_smoothing=0.1,
-)
-
-
-def build(recipe: Preset, parts: Parts, backend: Backend, dtype: str, precision: str, seed: int) -> Model:
-    """The untrained model for the parts."""
-    classes = len(parts.description.target.labels)
-    return Model(
-        recipe.network(parts.train[0].shape[1], classes or 1),
-        SoftmaxCrossEntropy(label_smoothing=recipe.label_smoothing) if classes else HalfSquaredError(),
-        AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay),
-        backend=backend,
-        dtype=dtype,
-        precision=precision,
-        metrics=["accuracy" if classes else "r2"],
-        seed=seed,
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the network and its training."""
+    group = parser.add_argument_group("network", "What is not told is that of the recipe.")
+    group.add_argument(
+        "--recipe",
+        choices=("auto", *RECIPES),
+        default="auto",
+        help=f"network and training; auto: realmlp for up to {SMALL:,} training rows, else mlp, which is ten times as "
+        "fast and less accurate",
     )
+    group.add_argument("--hidden", type=_widths, metavar="N,N,...", help="widths of the hidden layers, such as 256,256")
+    group.add_argument("--epochs", type=int, metavar="N", help="passes over the rows at most")
+    group.add_argument("--batch-size", type=int, metavar="N", help="rows for each step")
+    group.add_argument("--learning-rate", type=float, metavar="RATE", help="of the optimizer, at its peak")
+    group.add_argument("--time-limit", type=float, metavar="SECONDS", help="training ends after an epoch that is later")
 
 
-def fit(model: Model, recipe: Preset, parts: Parts, callbacks: tuple = ()) -> History:
-    """Train the model, with early stopping if there are validation rows."""
-    rows = len(parts.train[0])
-    default_batch_size = 2 ** min(10, max(5, round(math.log2(rows / 100)) if rows > 100 else 5))
-    stopping = [EarlyStopping(patience=recipe.patience)] if parts.validation else []
-    return model.fit(
-        *parts.train,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size or default_batch_size,
-        validation_data=parts.validation,
-        callbacks=[*callbacks, *stopping],
-    )
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(width) for width in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no widths, expected whole numbers such as 256,256") from None
+
+
+def check_recipe(arguments: argparse.Namespace) -> None:
+    """ConfigurationError for values that no recipe can have."""
+    for name in ("epochs", "batch_size"):
+        if getattr(arguments, name) is not None:
+            check_count("mlpcore train", **{name: getattr(arguments, name)})
+    for i, width in enumerate(arguments.hidden or ()):
+        check_count("mlpcore train", **{f"hidden[{i}]": width})
+    for name in ("learning_rate", "time_limit"):
+        if getattr(arguments, name) is not None:
+            check_number("mlpcore train", **{name: getattr(arguments, name)}, above=0)
+
+
+def told_recipe(arguments: argparse.Namespace, rows: int) -> tuple[str, Any]:
+    """The name of the recipe for so many training rows, and the recipe with the fields that are told."""
+    name = arguments.recipe if arguments.recipe != "auto" else "realmlp" if rows <= SMALL else "mlp"
+    return name, with_told(RECIPES[name], arguments)
+
+
+def with_told(recipe: Any, arguments: argparse.Namespace) -> Any:
+    """A recipe with the fields that are told."""
+    fields = {field.name for field in dataclasses.fields(recipe)}
+    told = {name: getattr(arguments, name) for name in ("hidden", "epochs", "batch_size")}
+    told |= dict.fromkeys(fields.intersection(RATES), arguments.learning_rate)
+    return dataclasses.replace(recipe, **{name: value for name, value in told.items() if value is not None})

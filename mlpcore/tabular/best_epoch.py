@@ -14,22 +14,23 @@ from mlpcore.training.events import Report, Stop
 class BestEpoch:
     """Keeps the weights of the best epoch, and restores them when the fit ends; ``scores`` has a number for each epoch.
 
-    ``score`` is a function of the model, larger is better, or None: then the last weights stay. Of equal scores the
-    last epoch counts, or with ``patience`` the first; training then ends after so many epochs without a better one. It
-    also ends at ``deadline``, a time of `time.monotonic`.
+    ``score`` is a function of the report of an epoch, larger is better, or None: then the last weights stay. Of equal
+    scores the last epoch counts, or with ``patience`` the first; training then ends after so many epochs without a
+    better one. It also ends at ``deadline``, a time of `time.monotonic`.
     """
 
     def __init__(
-        self, score: Callable[[Model], float] | None, patience: int | None = None, deadline: float = math.inf
+        self, score: Callable[[Report], float] | None, patience: int | None = None, deadline: float = math.inf
     ) -> None:
         self.score, self.patience, self.deadline = score, patience, deadline
         self.scores: list[float] = []
-        self.best, self.epoch, self._snapshot = -math.inf, 0, None
+        self.best, self.epoch = -math.inf, 0
+        self._snapshot: dict[str, Any] | None = None
 
     def on_epoch_end(self, report: Report) -> Stop | None:
         """Score the epoch."""
         if self.score is not None:
-            self._judge(report.model, self.score(report.model))
+            self._judge(report.model, self.score(report))
             if self.patience is not None and len(self.scores) - self.epoch >= self.patience:
                 return Stop(f"the score was best in epoch {self.epoch} and not since")
         if time.monotonic() >= self.deadline:
@@ -42,7 +43,7 @@ class BestEpoch:
             model.restore(self._snapshot)
             self._snapshot = None
 
-    def _judge(self, model: Any, score: float) -> None:
+    def _judge(self, model: Model, score: float) -> None:
         self.scores.append(score)
         if score > self.best or (score == self.best and self.patience is None):
             self.best, self.epoch, self._snapshot = score, len(self.scores), model.snapshot()

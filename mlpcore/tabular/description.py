@@ -24,13 +24,15 @@ class Description:
     """The fitted encoder of the columns, and the target.
 
     ``named`` says whether columns are matched by name; ``notations`` are those of the columns of a text file, which are
-    preferred in later files, as "1,234" alone could be two numbers.
+    preferred in later files, as "1,234" alone could be two numbers. ``one_hot`` says that the network takes levels of
+    categories as columns of 0 and 1, as the first ones for tables did.
     """
 
     encoder: TableEncoder
     target: Target
     named: bool = True
     notations: Mapping[str, Notation] = field(default_factory=dict)
+    one_hot: bool = False
 
     def matched(self, table: Table) -> Table:
         """The table with the columns of training: matched by name, or by position where a side has no names."""
@@ -45,14 +47,14 @@ class Description:
         return table.read_as(kinds, self.notations)
 
     def rows(self, frame: Any, dtype: str, first: int = 0, warn: bool = True) -> np.ndarray:
-        """The rows of a frame as the network's input: numbers, and the levels of categories as columns of 0 and 1."""
+        """The rows of a frame as the network's input."""
         x = self.encoder.transform(frame, dtype, first, warn)
-        return one_hot(x, self.encoder.category_sizes)
+        return one_hot(x, self.encoder.category_sizes) if self.one_hot else x
 
     def save(self) -> dict[str, Any]:
         """The arguments for `Model.save` that store the description in the model file."""
         notations = {name: list(notation) for name, notation in self.notations.items()}
-        words = {"named": self.named, "target": self.target.to_json(), "notations": notations}
+        words = {"named": self.named, "target": self.target.to_json(), "notations": notations, "one_hot": self.one_hot}
         return {"extra": {"table": words | self.encoder.to_json()}}
 
 
@@ -70,7 +72,8 @@ def load_description(path: str) -> Description:
         named, target = check_field(words, "named", bool), Target.from_json(check_field(words, "target", dict))
         stored = check_field(words, "notations", dict)
         notations = {name: Notation.from_json(check_list(stored, name, str)) for name in stored}
-        return Description(TableEncoder.from_json(words), target, named, notations)
+        encoding = check_field({"one_hot": True} | words, "one_hot", bool)
+        return Description(TableEncoder.from_json(words), target, named, notations, encoding)
     except (KeyError, TypeError, ValueError, MlpcoreError) as error:
         raise ModelFileError(f"{path}: the description of the table is damaged: {error}") from None
 

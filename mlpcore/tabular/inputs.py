@@ -16,7 +16,8 @@ from mlpcore.layers import (
     RobustClip,
     Sequential,
 )
-from mlpcore.tabular.recipe import TableShape
+from mlpcore.random import Stream
+from mlpcore.tabular.recipe import LEARNT, TableShape, sample
 from mlpcore.typing import Layer
 
 
@@ -42,6 +43,7 @@ def input_layers(
     With ``clip`` the one-hot columns are centred, scaled and clipped as numbers are (`RobustClip`), by the rows x.
     """
     layers, groups = list[Layer](), list[int]()
+    learnt = sample(x, LEARNT, Stream(0, "scales"))
     if shape.numeric:
         numeric = Identity() if numbers is None else numbers(shape.numeric)
         layers.append(Sequential(Columns(0, shape.numeric), numeric))
@@ -52,7 +54,7 @@ def input_layers(
         columns = Columns(shape.numeric + start, shape.numeric + stop)
         if small:
             one_hot = OneHot(levels)
-            encoded, _ = one_hot.forward({}, columns.forward({}, x.astype(np.float64))[0])
+            encoded, _ = one_hot.forward({}, columns.forward({}, learnt.astype(np.float64))[0])
             layers.append(Sequential(columns, one_hot, *([RobustClip.fit(encoded)] if clip else [])))
             groups += [OneHot((count,)).output_width(1) for count in levels]
         else:
@@ -76,7 +78,8 @@ def piecewise(x: np.ndarray, bins: int, width: int) -> Callable[[int], Layer]:
     """
 
     def layer(count: int) -> Layer:
-        quantiles = np.quantile(x[:, :count].astype(np.float64), np.linspace(0, 1, bins + 1), axis=0)
+        learnt = sample(x, LEARNT, Stream(0, "scales"))[:, :count]
+        quantiles = np.quantile(learnt.astype(np.float64), np.linspace(0, 1, bins + 1), axis=0)
         edges = [np.unique(column).tolist() for column in quantiles.T]
         return PiecewiseLinearEmbedding(
             tuple(tuple(column) if len(column) > 1 else (column[0], column[0] + 1) for column in edges), width

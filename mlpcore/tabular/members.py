@@ -15,6 +15,7 @@ from mlpcore.random import Stream
 from mlpcore.stacks import Stack
 from mlpcore.tabular.best_epoch import BestEpoch, negative_error
 from mlpcore.tabular.recipe import Recipe, TableShape
+from mlpcore.training.events import Report
 from mlpcore.typing import Loss
 
 
@@ -55,15 +56,10 @@ def train_members(
     for (training, held_out), seed in zip(splits, seeds, strict=True):
         own = rows.take(training)
         recipe: Recipe = settings.recipe.build(settings.shape, own.x)
-        loss, score = _loss_and_score(recipe, own, held_out, settings.shape)
-        model = Model(
-            recipe.net,
-            loss,
-            recipe.optimizer,
-            params=recipe.initial(own.x, Stream(seed, "member"), settings.model["dtype"]),
-            seed=seed,
-            **settings.model,
-        )
+        amounts = None if settings.shape.classes else own.target[own.weights > 0]
+        model = new_model(recipe, own.x, amounts, seed, settings.model)
+        scaling = None if amounts is None else Standardize.fit(amounts)
+        score = None if held_out is None else _score(held_out, scaling)
         members.append(TrainedMember(model, training, BestEpoch(score, recipe.patience, settings.deadline)))
     words: dict[str, Any] = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}  # those of all members
     if len(members) == 1:
@@ -82,32 +78,37 @@ def train_members(
     return members
 
 
-def _loss_and_score(
-    recipe: Recipe, own: EncodedRows, held_out: EncodedRows | None, shape: TableShape
-) -> tuple[Loss, Callable[[Model], float] | None]:
-    """The loss of a recipe in the units of the target, and the score of a model on the held-out rows."""
-    scaling = None if shape.classes else Standardize.fit(own.target[own.weights > 0])
-    loss = recipe.loss if scaling is None else _standardized(recipe, own, scaling)
-    if held_out is None:
-        return loss, None
-    x, target, weights = held_out
+def new_model(recipe: Recipe, x: np.ndarray, amounts: np.ndarray | None, seed: int, words: dict[str, Any]) -> Model:
+    """The model of a recipe before training, for training rows x; ``words`` are further arguments of `mlpcore.Model`.
 
-    def score(model: Model) -> float:
-        if scaling is None:
-            return float(accuracy(target, model.predict(x), weights))
-        return negative_error(model.predict(x), target, weights, scaling.scale)
-
-    return loss, score
+    ``amounts`` (n, c) are the targets of regression, in whose units the model predicts; None for classes.
+    """
+    loss = recipe.loss if amounts is None else _standardized(recipe, amounts)
+    params = recipe.initial(x, Stream(seed, "member"), words["dtype"])
+    return Model(recipe.net, loss, recipe.optimizer, params=params, seed=seed, **words)
 
 
-def _standardized(recipe: Recipe, own: EncodedRows, scaling: Standardize) -> Loss:
+def _standardized(recipe: Recipe, amounts: np.ndarray) -> Loss:
     """The loss in units of the target's deviation; if the recipe says so, predictions stay in the target's range."""
-    known = own.target[own.weights > 0]
-    limits = (tuple(known.min(axis=0).tolist()), tuple(known.max(axis=0).tolist())) if recipe.clamp else ((), ())
+    scaling = Standardize.fit(amounts)
+    limits = (tuple(amounts.min(axis=0).tolist()), tuple(amounts.max(axis=0).tolist())) if recipe.clamp else ((), ())
     numbers = tuple(scaling.mean.tolist()), tuple(scaling.scale.tolist()), *limits
     if isinstance(recipe.loss, MembersLoss):
         return MembersLoss(StandardizedTarget(recipe.loss.loss, *numbers), recipe.loss.count)
     return StandardizedTarget(recipe.loss, *numbers)
+
+
+def _score(held_out: EncodedRows, scaling: Standardize | None) -> Callable[[Report], float]:
+    """The score of an epoch on the held-out rows: the accuracy, or minus the squared error in units of ``scaling``."""
+    x, target, weights = held_out
+
+    def score(report: Report) -> float:
+        prediction = report.model.predict(x)
+        if scaling is None:
+            return float(accuracy(target, prediction, weights))
+        return negative_error(prediction, target, weights, scaling.scale)
+
+    return score
 
 
 def deadline_of(time_limit: float | None) -> float:

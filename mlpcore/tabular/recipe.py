@@ -12,6 +12,8 @@ from mlpcore.training.initial import data_driven_init
 from mlpcore.typing import Layer, Loss, Optimizer, Params
 
 SAMPLE = 20_000  # rows that initial values are fitted to
+LEARNT = 50_000  # rows that scales and quantiles are taken from
+MANY_LEVELS = 128  # a category with more levels has learned vectors in place of columns of 0 and 1
 
 
 @configuration
@@ -58,6 +60,11 @@ class TableShape:
         return rows
 
 
+def sample(rows: np.ndarray, count: int, rng: Stream) -> np.ndarray:
+    """At most ``count`` of the rows, drawn at random, in their order."""
+    return rows if len(rows) <= count else rows[np.sort(rng.order(len(rows))[:count])]
+
+
 class Recipe(NamedTuple):
     """A network for a table and how to train it: arguments of `mlpcore.Model` and `mlpcore.Model.fit`, and rules.
 
@@ -82,8 +89,7 @@ class Recipe(NamedTuple):
         if not self.from_data:
             return params
         rows = np.asarray(x)
-        sample = np.sort(rng.child("sample").order(len(rows))[:SAMPLE])
-        return data_driven_init(self.net, params, rows[sample], rng.child("fitted"))
+        return data_driven_init(self.net, params, sample(rows, SAMPLE, rng.child("sample")), rng.child("fitted"))
 
 
 def steps_of(rows: int, batch_size: int, epochs: int) -> int:

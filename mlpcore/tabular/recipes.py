@@ -11,14 +11,14 @@
 """
 
 from mlpcore.tabular.realmlp import RealMLP
-from mlpcore.tabular.recipe import Recipe, TableShape
+from mlpcore.tabular.recipe import MANY_LEVELS, Recipe, TableShape
 from mlpcore.tabular.tabm import PlainMLP, TabM
 
 __all__ = ["RECIPES", "PlainMLP", "RealMLP", "Recipe", "TabM", "TableShape"]
 
 SIMPLE = RealMLP(
     embedding="none",
-    largest_one_hot=None,
+    largest_one_hot=MANY_LEVELS,
     parametric=False,
     from_data=False,
     dropout=0.0,

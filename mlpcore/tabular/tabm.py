@@ -7,7 +7,7 @@ from mlpcore.losses import MembersLoss
 from mlpcore.optimizers import AdamW
 from mlpcore.schedules import CosineDecay
 from mlpcore.tabular.inputs import input_layers, piecewise
-from mlpcore.tabular.recipe import Recipe, TableShape, steps_of
+from mlpcore.tabular.recipe import MANY_LEVELS, Recipe, TableShape, steps_of
 from mlpcore.typing import Layer
 
 
@@ -47,7 +47,7 @@ class TabM:
         """The recipe for a table of this shape with the training rows x (n, columns) on the host."""
         rows = shape.rows(x)
         numbers = piecewise(rows, 48, 16) if self.embedding == "piecewise" else None
-        inputs = input_layers(shape, rows, numbers, clip=False)
+        inputs = input_layers(shape, rows, numbers, largest_one_hot=MANY_LEVELS, clip=False)
         width = sum(inputs.groups)
         start = Signs() if numbers is None else Normal()
         layers: list[Layer] = [Scale(width, Repeated(start, inputs.groups))]
@@ -68,12 +68,16 @@ class TabM:
 
 @configuration
 class PlainMLP:
-    """A plain network: one-hot categories, SiLU, dropout, AdamW with a falling rate."""
+    """A plain network: one-hot categories, SiLU, dropout, AdamW with a falling rate.
+
+    Categories with more than ``largest_one_hot`` levels have learned vectors of 8 numbers.
+    """
 
     hidden: tuple[int, ...] = (256, 256)
     dropout: float = 0.2
     learning_rate: float = 0.002
     weight_decay: float = 0.02
+    largest_one_hot: int | None = MANY_LEVELS
     batch_size: int = 256
     epochs: int = 100
 
@@ -84,7 +88,7 @@ class PlainMLP:
     def build(self, shape: TableShape, x: object) -> Recipe:
         """The recipe for a table of this shape with the training rows x (n, columns) on the host."""
         rows = shape.rows(x)
-        inputs = input_layers(shape, rows)
+        inputs = input_layers(shape, rows, largest_one_hot=self.largest_one_hot)
         width, layers = sum(inputs.groups), list[Layer]()
         for size in self.hidden:
             layers += [Linear(width, size), SiLU(), *([Dropout(self.dropout)] if self.dropout else [])]

@@ -14,7 +14,7 @@ from optional import optional
 
 import mlpcore
 from mlpcore.backends import available_backends
-from mlpcore.cli import main, recipe
+from mlpcore.cli import main, train
 from mlpcore.files import read_extra, save_model
 from mlpcore.loading import load
 from mlpcore.tables import split
@@ -89,7 +89,7 @@ def test_digits_takes_settings_but_no_target(capsys):
 
 
 def test_labels_round_trip(capsys, kinds):
-    code, out, _ = run(capsys, "train", kinds, "--target", "kind", "--epochs", 30, "--seed", 3)
+    code, out, _ = run(capsys, "train", kinds, "--target", "kind", "--epochs", 30, "--seed", 3, "--test", 0)
     assert code == 0
     assert "classification of 'kind', because the target is text" in out
     assert "2 columns, classes '<=100', 'a, b', 'größer'; 81 rows to train, 9 rows to validate" in out
@@ -111,7 +111,7 @@ def test_labels_round_trip(capsys, kinds):
 
 
 def test_values_come_out_in_the_units_of_the_target(capsys, prices):
-    words = ("--target", -1, "--epochs", 100, "--learning-rate", 0.01, "--dtype", "float64", "--out", "p.model")
+    words = ("--target", -1, "--recipe", "mlp", "--epochs", 300, "--test", 0, "--dtype", "float64", "--out", "p.model")
     code, out, _ = run(capsys, "train", prices, *words)
     assert code == 0 and "regression of 'price', because the target holds fractions" in out
     code, made, said = run(capsys, "predict", "p.model", prices)
@@ -136,7 +136,7 @@ def test_columns_and_targets_far_from_zero_keep_their_digits(capsys, folder, off
     steps = np.arange(100.0)
     columns = {"near": steps % 3, "far": offset + steps / 2, "target": 3 * offset - steps / 4}
     path = write_csv(folder / "t.csv", list(columns), columns.values())
-    words = ("--target", "target", "--task", "regression", "--epochs", 40, "--dtype", dtype)
+    words = ("--target", "target", "--task", "regression", "--recipe", "mlp", "--dtype", dtype)
     assert run(capsys, "train", path, *words)[0] == 0
     code, out, said = run(capsys, "predict", "t.safetensors", path)
     values = np.array(table_of(out)[1:], dtype=float)[:, 0]
@@ -209,7 +209,7 @@ def test_the_task(capsys, folder, target, words, task, why):
 
 
 def test_without_validation(capsys, prices):
-    code, out, err = run(capsys, "train", prices, "--target", "price", "--validation", 0, "--epochs", 3)
+    code, out, err = run(capsys, "train", prices, "--target", "price", "--validation", 0, "--test", 0, "--epochs", 3)
     assert code == 0 and "90 rows to train\n" in out and "\nvalidat" not in out and "val_" not in err
 
 
@@ -268,6 +268,13 @@ def test_tables_that_cannot_be_used(capsys, folder, names, columns, words, said)
         (("--hidden", "8,x"), "'8,x' are no widths"),
         (("--hidden", "8,0"), "hidden[1] is 0"),
         (("--validation", "1"), "validation is 1.0"),
+        (("--test", "-0.5"), "test is -0.5"),
+        (("--test", "none.csv"), "there is no file none.csv"),
+        (("--validation", "0.5", "--test", "0.6"), "leave no rows to train with"),
+        (("--time", "length", "--group", "weight"), "--time and --group exclude each other"),
+        (("--group", "price"), "names the target 'price'"),
+        (("--recipe", "trees"), "argument --recipe: invalid choice: 'trees'"),
+        (("--time-limit", "0"), "time_limit is 0.0"),
         (("--seed", "-1"), "seed is -1"),
         (("--dtype", "float16"), "argument --dtype: invalid choice: 'float16'"),
         (("--task", "guess"), "argument --task: invalid choice: 'guess'"),
@@ -364,12 +371,12 @@ def test_names_from_a_file_cannot_steer_the_terminal(capsys, folder):
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_training_keeps_the_model(capsys, prices, monkeypatch):
-    class Interrupting(recipe.EarlyStopping):
+    class Interrupting(train.BestEpoch):
         def on_epoch_end(self, report):
             if report.epoch == 2:
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(recipe, "EarlyStopping", Interrupting)
+    monkeypatch.setattr(train, "BestEpoch", Interrupting)
     code, out, err = run(capsys, "train", prices, "--target", "price")
     assert code == 130 and "stopped: interrupted" in out and "model: prices.safetensors" in out
     assert "mlpcore: warning: training was interrupted in epoch 3" in err and "Traceback" not in err

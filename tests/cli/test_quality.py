@@ -64,15 +64,15 @@ def flats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def trained(capsys: Any, *words: str) -> list[str]:
     """The lines that `mlpcore train` prints."""
-    assert main(["train", "my flats.csv", "--epochs", "8", *words]) == 0
+    assert main(["train", "my flats.csv", "--epochs", "64", "--recipe", "realmlp-s", *words]) == 0
     return capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("target, other", [("price", "kind"), ("kind", "price")])
 def test_the_network_stands_beside_baselines(target: str, other: str, flats: Any, capsys: Any) -> None:
     optional("sklearn")
-    lines = trained(capsys, "--target", target, "--ignore", other, "--validation", "0.3")
-    start = next(i for i, line in enumerate(lines) if line.startswith("validation, 90 rows"))
+    lines = trained(capsys, "--target", target, "--ignore", other, "--test", "0.3")
+    start = next(i for i, line in enumerate(lines) if line.startswith("test, 90 rows"))
     names = [line[:24].strip() for line in lines[start + 2 : start + 5]]
     assert names == ["this network", "gradient-boosted trees", "a constant"]
     first = [float(line[24:].split()[0]) for line in lines[start + 2 : start + 5]]

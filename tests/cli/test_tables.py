@@ -68,7 +68,7 @@ def test_what_is_understood_is_printed_and_learnt(capsys):
         ["sold", "date"],
         ["code", "categorical"],
     ]
-    assert lines[0][2] == "numbers, 11.1 % missing, decimal commas" and lines[2][2] == "dates, %d.%m.%Y"
+    assert lines[0][2] == "numbers, 9.38 % missing, decimal commas" and lines[2][2] == "dates, %d.%m.%Y"
     assert [line[0] for line in lines[4:]] == ["id", "empty"]
     assert "mlpcore: warning: column 'id' is left out: the numbers of the rows" in err
     code, made, said = run(capsys, "predict", "houses.safetensors", "houses.csv")
@@ -140,7 +140,7 @@ def test_arguments_overrule_what_is_guessed(capsys):
         ),
         (("--types", "cod=numeric"), "there is no column 'cod'"),
         (("--ignore", "cod"), "there is no column 'cod'"),
-        (("--types", "price=numeric"), "--types or --ignore names the target 'price'"),
+        (("--types", "price=numeric"), "--group names the target 'price'"),
         (("--types", "town=numeric"), "column 'town' has"),
         (("--types", "town=date"), "cells that are no dates, such as"),
         (("--separator", "xx"), "separator is 'xx', expected one character"),
