@@ -12,9 +12,8 @@ from mlpcore.cli.output import one_line
 from mlpcore.cli.tables import DATA, add_reading, read_data
 from mlpcore.errors import DataError
 from mlpcore.files.writing import check_target, replace_file
-from mlpcore.loading import load
 from mlpcore.tables import Table
-from mlpcore.tabular.description import load_description
+from mlpcore.tabular import load
 from mlpcore.tabular.target import Label, Target
 
 
@@ -38,17 +37,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out:
         check_target(arguments.out, {"the model": arguments.model, "the table": arguments.data})
     backend = get_backend(arguments.backend)
-    description = load_description(arguments.model)
     model = load(arguments.model, backend)
+    description = model.description
     target = description.target
     raw, no_target = _read(arguments, target.name)
     table, kept = description.matched(raw), list[np.ndarray]()
 
     def predictions() -> Iterator[np.ndarray]:
         for first, frame in table.batches(description.encoder.kept):
-            prediction = np.asarray(model.predict(description.rows(frame, model.dtype, first, warn=not first)))
-            if target.scaling is not None:
-                prediction = target.scaling.inverse(prediction)
+            prediction = model.outputs(frame, first, warn=not first)
             kept.append(prediction.argmax(axis=1) if target.labels else prediction[:, 0])
             yield prediction
 
@@ -80,10 +77,12 @@ def lines(labels: Sequence[Label], predictions: Iterable[np.ndarray]) -> Iterato
     line = csv.writer(_Echo(), lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow
     head = line(["prediction", *(f"probability_{label}" for label in labels)])
     for prediction in predictions:
+        if head and not labels:
+            head = line(["prediction", *(f"prediction_{i}" for i in range(2, prediction.shape[1] + 1))])
         yield head  # once there are predictions: an error in the first rows writes nothing
         head = ""
         for row in prediction:
-            yield line([labels[row.argmax()], *map(str, row)] if labels else [str(row[0])])
+            yield line([labels[row.argmax()], *map(str, row)] if labels else [*map(str, row)])
 
 
 class _Echo:

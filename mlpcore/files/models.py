@@ -45,10 +45,22 @@ def save_model(
     ConfigurationError for a layer, loss or other part that is not mlpcore's own, and for ``extra`` values that JSON
     lacks, such as NaN and infinity. The file is written by `mlpcore.files.writing.replace_file`.
     """
+    about = encode_model(specification, compiled)
+    write_with_extra(path, "model", about, dict(named_leaves(params)), extra_tensors, extra)
+
+
+def write_with_extra(
+    path: Path,
+    kind: str,
+    about: dict[str, Any],
+    tensors: dict[str, Any],
+    extra_tensors: Mapping[str, Any] | None,
+    extra: Mapping[str, Any] | None,
+) -> None:
+    """Write a file with data attached, see `save_model`; ``about`` and ``tensors`` are as for `write`."""
     _check_extra(extra)
-    about = {**encode_model(specification, compiled), "extra": dict(extra or {})}
-    tensors = dict(named_leaves(params)) | {f"{PREFIX}{name}": t for name, t in (extra_tensors or {}).items()}
-    write(path, "model", about, tensors)
+    tensors = tensors | {f"{PREFIX}{name}": tensor for name, tensor in (extra_tensors or {}).items()}
+    write(path, kind, about | {"extra": dict(extra or {})}, tensors)
 
 
 def read_model(path: Path) -> tuple[Specification, Params, str]:
@@ -82,8 +94,8 @@ def decode_model(
 
 
 def read_extra(path: Path) -> Extra:
-    """The data attached to a model file; the same errors as `read_model`."""
-    about, tensors = read(path, "model")
+    """The data attached to the file of a model or an ensemble; the same errors as `read_model`."""
+    about, tensors = read(path, "model", "ensemble")
     attached = {name.removeprefix(PREFIX): t for name, t in tensors.items() if name.startswith(PREFIX)}
     values = about.get("extra", {})
     if not isinstance(values, dict):

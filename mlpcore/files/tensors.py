@@ -59,17 +59,17 @@ def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, An
     replace_file(path, (data[:start], _digest(data, start), memoryview(data)[start + len(_ZEROS) :]))
 
 
-def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """``(about, tensors)`` of a complete, unchanged file of this kind, in a version that this release reads.
+def read(path: Path, *kinds: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """``(about, tensors)`` of a complete, unchanged file of one of these kinds, in a version that this release reads.
 
     The header is checked against the limits and the length of the file before memory of its sizes is allocated.
     FileNotFoundError where there is no file, ModelFileError for every other fault.
     """
-    name, expected = os.fspath(path), f"an {kind}" if kind == "ensemble" else f"a {kind}"
+    name, expected = os.fspath(path), " or ".join(f"an {kind}" if kind == "ensemble" else f"a {kind}" for kind in kinds)
     try:
         with open(name, "rb") as file:
             about = _about(file, name)
-            if about.get("kind") != kind:
+            if about.get("kind") not in kinds:
                 description = KINDS.get(str(about.get("kind")), f"of the unknown kind {short(about.get('kind'))}")
                 raise ModelFileError(f"{name} is {description}; expected {expected}")
             file.seek(0)
@@ -83,6 +83,12 @@ def read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return about, load_bytes(data)
     except (SafetensorError, KeyError, ValueError) as error:
         raise ModelFileError(f"{name} is damaged: {error}") from None
+
+
+def kind_of(path: Path) -> str:
+    """What kind of file it is by its header, which is read alone; errors as of `read`."""
+    with open(path, "rb") as file:
+        return str(_about(file, os.fspath(path)).get("kind"))
 
 
 def _digest(data: bytes, start: int) -> bytes:

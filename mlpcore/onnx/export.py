@@ -1,26 +1,22 @@
 """`to_onnx` exports a model, `network_to_onnx` a network with its parameters and the link of its loss."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from mlpcore.backends.transfer import to_host
 from mlpcore.compiler.arrays import TracedArray
-from mlpcore.compiler.graph import N, Shape, Untraceable
-from mlpcore.compiler.trace import Tracer
-from mlpcore.errors import ConfigurationError, MissingDependency
-from mlpcore.files.writing import Path, replace_file
+from mlpcore.errors import ConfigurationError
+from mlpcore.files.writing import Path
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.losses.mixture import mixture
 from mlpcore.namespace import namespace
-from mlpcore.onnx.nodes import Nodes
-from mlpcore.onnx.printer import OnnxPrinter
+from mlpcore.onnx.exporter import LABEL, PREDICTION, PROBABILITIES, Exporter, refusals
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Layer, Loss, Params, Tree
 
-INPUT, PREDICTION, LABEL, PROBABILITIES = "X", "prediction", "label", "probabilities"
+INPUT = "X"
 PARTS = ("mean", "variance")  # the outputs of a loss whose prediction is a pair
 
 
@@ -44,33 +40,23 @@ def to_onnx(
     for a user's own layer or loss with operations that ONNX lacks.
     """
     members = tuple(getattr(model, "models", (model,)))
-    params = tuple(_host_params(member) for member in members)
-    first, columns = members[0], _columns(members[0].net, params[0])
-    where = {"columns": columns, "dtype": first.dtype, "classes": classes}
-
-    def named(prediction: Tree) -> dict[str, Array]:
-        return _outputs(first.loss, prediction, classes) if outputs is None else outputs(prediction)
-
-    if len(members) == 1:
-        alone = first.net, params[0], first.loss, path
-        return network_to_onnx(*alone, outputs=lambda z: named(first.loss.predict(z)), **where)
-
-    def combined(scores: Sequence[Array]) -> dict[str, Array]:
-        return named(mixture([member.loss.predict(z) for member, z in zip(members, scores, strict=True)]))
-
-    nets = _Several([member.net for member in members])
-    return network_to_onnx(nets, params, first.loss, path, outputs=combined, **where)
+    first, columns = members[0], _columns(members[0].net, members[0].params)
+    exporter = Exporter()
+    x = exporter.input(INPUT, columns, first.dtype)
+    with refusals(columns):
+        prediction = predicted(exporter, members, x)
+        results = _outputs(first.loss, prediction, classes) if outputs is None else outputs(prediction)
+        results = {name: exporter.tracer.asarray(array) for name, array in results.items()}
+    return exporter.model(results, classes, path)
 
 
-class _Several:
-    """Networks that take the same rows."""
-
-    def __init__(self, nets: Sequence[Layer]) -> None:
-        self.nets = nets
-
-    def forward(self, params: Params, x: Array) -> tuple[list[Array], None]:
-        """The scores of each."""
-        return [net.forward(own, x)[0] for net, own in zip(self.nets, params, strict=True)], None
+def predicted(exporter: Exporter, models: Sequence[Any], x: TracedArray) -> Tree:
+    """The prediction of a `mlpcore.Model` for traced rows x (n, columns), or that of an ensemble of several."""
+    params = [_host_params(model) for model in models]
+    params = exporter.parameters(tuple(params) if len(params) > 1 else params[0], models[0].dtype)
+    each = params if len(models) > 1 else (params,)
+    predictions = [m.loss.predict(m.net.forward(own, x)[0]) for m, own in zip(models, each, strict=True)]
+    return mixture(predictions) if len(models) > 1 else predictions[0]
 
 
 def _host_params(model: Any) -> Params:
@@ -79,7 +65,7 @@ def _host_params(model: Any) -> Params:
 
 
 def network_to_onnx(
-    net: "Layer | _Several",
+    net: Layer,
     params: Params,
     loss: Loss,
     path: Path | None = None,
@@ -102,40 +88,14 @@ def network_to_onnx(
     - as many classes as scores of a sigmoid (multilabel): ``label`` (n, classes) is 1 where the probability is above
       1/2, else 0; the names themselves are not in the file.
     """
-    onnx = _onnx()
-    tracer = Tracer()
-    x = tracer.input((N, columns), dtype)
-    names = {x.node: INPUT}
-    leaf_names = {id(leaf): name for name, leaf in named_leaves(params)}
-
-    def traced(leaf: Array) -> TracedArray:
-        constant = tracer.asarray(np.array(leaf, dtype=dtype, order="C"))
-        names[constant.node] = leaf_names[id(leaf)]
-        return constant
-
-    params = tree_map(traced, params)
-    try:
+    exporter = Exporter()
+    x = exporter.input(INPUT, columns, dtype)
+    params = exporter.parameters(params, dtype)
+    with refusals(columns):
         scores = net.forward(params, x)[0]
         results = _outputs(loss, loss.predict(scores), classes) if outputs is None else outputs(scores)
-        results = {name: tracer.asarray(array) for name, array in results.items()}
-    except ConfigurationError:
-        raise
-    except Untraceable as error:
-        raise ConfigurationError(
-            f"to_onnx: the network or its loss uses {error}, which an ONNX graph cannot have"
-        ) from None
-    except (IndexError, TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"to_onnx: the network or its loss does not work on x of shape (n, {columns}): {error}"
-        ) from None
-    printer = OnnxPrinter(onnx, tracer, [array.node for array in results.values()], names)
-    values = {name: _value(array.dtype, array.shape, printer.values[array.node]) for name, array in results.items()}
-    if classes is not None and LABEL not in results:
-        values = {LABEL: _most_probable(printer.nodes, values[PROBABILITIES], np.asarray(classes))} | values
-    exported = printer.nodes.model("mlpcore", {INPUT: _value(x.dtype, x.shape, INPUT)[:2]}, values)
-    if path is not None:
-        replace_file(path, [exported.SerializeToString()])
-    return exported
+        results = {name: exporter.tracer.asarray(array) for name, array in results.items()}
+    return exporter.model(results, classes, path)
 
 
 def _outputs(loss: Loss, prediction: Any, classes: Sequence[Any] | None) -> dict[str, Array]:
@@ -162,18 +122,6 @@ def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> dict[
     return {PROBABILITIES: probabilities}
 
 
-def _most_probable(nodes: Nodes, probabilities: tuple, classes: np.ndarray) -> tuple:
-    """The output ``label``. It is made of nodes, not traced, because traced arrays cannot hold strings."""
-    _, shape, value = probabilities
-    index = nodes.node("ArgMax", [value], axis=len(shape) - 1, keepdims=0)
-    return classes.dtype, shape[:-1], nodes.node("Gather", [nodes.constant(classes, "classes"), index], axis=0)
-
-
-def _value(dtype: Any, shape: Shape, name: str) -> tuple:
-    """An input or output of the model: dtype, shape with the number of rows as "n", and the name of its value."""
-    return dtype, ["n" if dim is N else dim for dim in shape], name
-
-
 def _columns(net: Layer, params: Params) -> int:
     """The number of input columns: the first axis length of a parameter that the network accepts as one."""
     for _, leaf in named_leaves(params):
@@ -184,13 +132,3 @@ def _columns(net: Layer, params: Params) -> int:
                 continue
             return length
     raise ConfigurationError(f"to_onnx: the number of input columns of {net!r} is not known; begin with a Linear layer")
-
-
-def _onnx() -> Any:
-    """The package onnx; MissingDependency where it cannot be imported."""
-    try:
-        return import_module("onnx")
-    except ImportError as error:
-        raise MissingDependency(
-            f"the package onnx writes ONNX models and cannot be imported ({error}); pip install 'mlpcore[onnx]'"
-        ) from None

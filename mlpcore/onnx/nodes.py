@@ -8,7 +8,8 @@ import numpy as np
 
 from mlpcore.errors import ConfigurationError
 
-OPSET, IR_VERSION = 17, 8  # runtimes reject versions newer than themselves; these have been supported for years
+# Runtimes reject versions newer than themselves; these have been supported for years.
+OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
 LARGEST = (1 << 31) - (1 << 20)  # bytes of parameters; protobuf's limit of 2 GiB includes nodes and names
 
 
@@ -21,6 +22,12 @@ class Nodes:
         self.constants: list[Any] = []
         self._known: dict[Any, str] = {}
         self._counts: Counter[str] = Counter()
+        self._reserved: set[str] = set()
+
+    def reserve(self, name: str) -> str:
+        """The name of an input, which no node or constant added later takes."""
+        self._reserved.add(name)
+        return name
 
     def node(self, operator: str, inputs: Sequence[str], label: str = "", **attributes: Any) -> str:
         """Add the node with these inputs; returns the name of its output, which is also that of the node."""
@@ -47,6 +54,8 @@ class Nodes:
         helper, size = self.onnx.helper, sum(len(constant.raw_data) for constant in self.constants)
         if size > LARGEST:
             raise ConfigurationError(f"to_onnx: the parameters hold {size:,} bytes, more than an ONNX file can")
+        for name in self._reserved.intersection(outputs):
+            raise ConfigurationError(f"to_onnx: {name!r} is the name of an input and of an output; rename the input")
         for name, (*_, value) in outputs.items():
             self.nodes.append(helper.make_node("Identity", [value], [name], name=f"to {name}"))
         input_infos, output_infos = (
@@ -54,11 +63,13 @@ class Nodes:
             for values in (inputs, outputs)
         )
         graph = helper.make_graph(self.nodes, title, input_infos, output_infos, self.constants)
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, producer_name="mlpcore", opset_imports=[opset], ir_version=IR_VERSION)
+        versions = {"": OPSET} | {node.domain: ML_OPSET for node in self.nodes if node.domain}
+        opsets = [helper.make_opsetid(*version) for version in versions.items()]
+        model = helper.make_model(graph, producer_name="mlpcore", opset_imports=opsets, ir_version=IR_VERSION)
         self.onnx.checker.check_model(model)
         return model
 
     def _fresh(self, name: str) -> str:
         self._counts[name] += 1
-        return name if self._counts[name] == 1 else f"{name}_{self._counts[name]}"
+        fresh = name if self._counts[name] == 1 else f"{name}_{self._counts[name]}"
+        return self._fresh(name) if fresh in self._reserved else fresh

@@ -1,7 +1,6 @@
 """Prints a traced graph as the nodes of an ONNX model, one operation after another."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,13 +13,13 @@ from mlpcore.onnx.rewriting import rewritten
 
 
 class OnnxPrinter:
-    """Prints the graph of a tracer; ``names`` are the names of its inputs, and of constants that have one.
+    """Prints the graph of a tracer; ``names`` are those of the values of its inputs, and of constants that have one.
 
     ``values`` are the names of the values of ``outputs`` in the model.
     """
 
-    def __init__(self, onnx: Any, tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> None:
-        self.nodes = Nodes(onnx)
+    def __init__(self, nodes: Nodes, tracer: Tracer, outputs: Sequence[Node], names: dict[Node, str]) -> None:
+        self.nodes = nodes
         self.tracer, self.names = rewritten(tracer, outputs, names)
         self._values: dict[Node, str] = {}
         for node in self.tracer.graph.needed():

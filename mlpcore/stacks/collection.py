@@ -1,6 +1,6 @@
 """What a stack and an ensemble share: they are sequences of models, and are saved in one file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from mlpcore.backends.backend import Backend
@@ -30,9 +30,11 @@ class Models(Sequence[Model]):
         """Member i, or for a slice the same of these members."""
         return type(self)(self.models[i]) if isinstance(i, slice) else self.models[i]
 
-    def save(self, path: Path) -> None:
+    def save(
+        self, path: Path, *, extra_tensors: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None
+    ) -> None:
         """Write all members to one safetensors file, whole or not at all, as `Model.save` does one."""
-        save_models(path, type(self).__name__.lower(), self.models)
+        save_models(path, type(self).__name__.lower(), self.models, extra_tensors, extra)
 
     @classmethod
     def load(cls, path: Path, backend: str | Backend = "numpy", device: Any = None) -> Self:

@@ -1,6 +1,6 @@
 """Several models in one file: tensors named like ``3.2.weight``, of member 3, and the configuration of every member."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,23 +9,29 @@ from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import C
 from mlpcore.errors import ModelFileError
-from mlpcore.files.models import decode_model, encode_model
-from mlpcore.files.tensors import read, write
+from mlpcore.files.models import PREFIX, decode_model, encode_model, write_with_extra
+from mlpcore.files.tensors import read
 from mlpcore.files.writing import Path
 from mlpcore.loading import build_model
 from mlpcore.model import Model
 from mlpcore.trees import named_leaves
 
 
-def save_models(path: Path, kind: str, models: Sequence[Model]) -> None:
-    """Write the models to one safetensors file of this kind, whole or not at all."""
+def save_models(
+    path: Path,
+    kind: str,
+    models: Sequence[Model],
+    extra_tensors: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the models to one safetensors file of this kind, whole or not at all; ``extra`` is as of `Model.save`."""
     about = [encode_model(model.specification, C if model.compiled.kind == C else "") for model in models]
     tensors = {
         f"{i}.{name}": model.backend.to_numpy(leaf)
         for i, model in enumerate(models)
         for name, leaf in named_leaves(model.params)
     }
-    write(path, kind, {"members": about}, tensors)
+    write_with_extra(path, kind, {"members": about}, tensors, extra_tensors, extra)
 
 
 def load_models(path: Path, kind: str, backend: str | Backend, device: Any = None) -> list[Model]:
@@ -36,6 +42,8 @@ def load_models(path: Path, kind: str, backend: str | Backend, device: Any = Non
         raise ModelFileError(f"{path}: there is no list of members")
     own: list[dict[str, np.ndarray]] = [{} for _ in members]
     for name, tensor in tensors.items():
+        if name.startswith(PREFIX):
+            continue
         number, _, rest = name.partition(".")
         if not (number.isascii() and number.isdigit() and int(number) < len(own)):
             raise ModelFileError(f"{path}: the tensor {name} belongs to no member; there are {len(own)}")

@@ -14,12 +14,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from mlpcore.configuration import keep
 from mlpcore.errors import MlpcoreWarning
+from mlpcore.files.writing import Path
 from mlpcore.stacks import Ensemble
+from mlpcore.tabular.description import Description
 from mlpcore.tabular.encoder import TableEncoder
 from mlpcore.tabular.frames import Frame, take_rows
 from mlpcore.tabular.held_out import splits
 from mlpcore.tabular.members import EncodedRows, Settings, deadline_of, train_members
 from mlpcore.tabular.recipes import RECIPES, PlainMLP, RealMLP, TableShape, TabM
+from mlpcore.tabular.saved import TableModel
+from mlpcore.tabular.target import Target
 
 _FROM_ONE = Interval(Integral, 1, None, closed="left")
 CONSTRAINTS: dict[str, Any] = {
@@ -171,6 +175,27 @@ class BaseTabular(BaseEstimator):
         names, listed = Frame(frame).names, np.asarray(self.categorical_features)
         chosen = listed if listed.dtype.kind in "OU" else np.asarray(names, dtype=object)[listed]
         return dict.fromkeys((str(name) for name in chosen), "categorical") | told
+
+    def save(self, path: Path) -> None:
+        """Write one safetensors file, completely or not at all, which `mlpcore.tabular.load` reads; no pickle.
+
+        It holds what predictions need: the encoding of the columns, the classes, the members and at most 10,001
+        residuals for each output, but not the arguments of the estimator. ConfigurationError for classes that are
+        neither strings nor numbers nor booleans.
+        """
+        self._as_table_model().save(path)
+
+    def to_onnx(self, path: Path | None = None) -> Any:
+        """An ONNX model of encoder and members, see `mlpcore.tabular.TableModel.to_onnx`, also written to ``path``."""
+        return self._as_table_model().to_onnx(path)
+
+    def _as_table_model(self) -> TableModel:
+        check_is_fitted(self)
+        classes, named = getattr(self, "classes_", None), hasattr(self, "feature_names_in_")
+        target = Target("") if classes is None else Target.of_classes(classes)
+        residuals = getattr(self, "_residuals", None)
+        description = Description(self.encoder_, target, named, one_hot=False, residuals=residuals)
+        return TableModel(description, self.members_)
 
     def _predictions(self, X: Any) -> np.ndarray:
         """The mean of the members' predictions."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -34,15 +35,26 @@ class CategoryEncoder:
     def fit(cls, values: np.ndarray) -> Self:
         """The encoder of training values (n,): texts, None where missing."""
         counts, least = Counter(values.tolist()), least_count(len(values))
-        frequent = [(level, count) for level, count in counts.items() if count >= least]
+        frequent = [(level, rows) for level, rows in counts.items() if rows >= least]
         frequent.sort(key=lambda pair: (-pair[1], pair[0] is None, pair[0] or ""))
         kept = frequent[:MOST_LEVELS]
-        return cls(tuple(level for level, _ in kept), 1 - sum(count for _, count in kept) / max(1, len(values)))
+        return cls(tuple(level for level, _ in kept), 1 - sum(rows for _, rows in kept) / max(1, len(values)))
 
     @property
     def size(self) -> int:
         """The number of indices, 0 included."""
         return len(self.levels) + 1
+
+    @property
+    def missing(self) -> str:
+        """What stands for a missing value where all are texts: "", or "?", "??" and so on where that is a level."""
+        return next(text for text in map("?".__mul__, count()) if text not in self.levels)
+
+    def indices(self) -> dict[str, int]:
+        """The index of every text that has one, with `missing` for a missing value."""
+        index = {level: i for i, level in enumerate(self.levels, start=1)}
+        gap = index.pop(None, 0)
+        return {str(level): i for level, i in index.items()} | {self.missing: gap}
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """The indices (n,) as float64."""

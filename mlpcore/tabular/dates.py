@@ -5,12 +5,15 @@ from typing import Any, Self
 
 import numpy as np
 
+from mlpcore.namespace import namespace
 from mlpcore.tabular.numeric import NumericEncoder
 from mlpcore.tabular.stored import check_field, check_list, damaged
+from mlpcore.typing import Array
 
 DAY = 86_400.0
 LENGTHS = {"year": 366 * DAY, "month": 31 * DAY, "week": 7 * DAY, "day": DAY}
-MONDAY = np.datetime64("1970-01-05", "us")
+MICROSECONDS = 1_000_000  # of a second
+MONDAY = 4 * 86_400 * MICROSECONDS  # 1970-01-05
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class DateEncoder:
         """The encoder of training values (n,): datetime64, NaT where missing."""
         seconds, present = seconds_of(values), values[~np.isnat(values)]
         span = float(np.ptp(seconds[~np.isnan(seconds)])) if len(present) else 0.0
-        cycles = [name for name, length in LENGTHS.items() if span >= length and np.ptp(phase(present, name)) > 0]
+        moments = microseconds_of(present)
+        cycles = [name for name, length in LENGTHS.items() if span >= length and np.ptp(phase(moments, name)) > 0]
         return cls(NumericEncoder.fit(seconds), tuple(cycles))
 
     def names(self, column: str) -> list[str]:
@@ -41,12 +45,19 @@ class DateEncoder:
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """The encoded columns (n, c) as float64."""
-        missing = np.isnat(values)
-        known, columns = np.where(missing, MONDAY, values), [self.trend.transform(seconds_of(values))]
+        return np.column_stack(self.columns(seconds_of(values), microseconds_of(values)))
+
+    def columns(self, seconds: Array, moments: Array) -> list[Array]:
+        """The encoded columns, each of the shape of the dates: plain Array API code, which ONNX models have too.
+
+        The dates are seconds since 1970 as float64, NaN where missing, and again whole microseconds as int64.
+        """
+        xp, columns = namespace(seconds), self.trend.columns(seconds)
+        missing = xp.isnan(seconds)
         for cycle in self.cycles:
-            angle = 2 * np.pi * phase(known, cycle)
-            columns.append(np.where(missing[:, None], 0.0, np.column_stack([np.sin(angle), np.cos(angle)])))
-        return np.hstack(columns)
+            angle = 2 * np.pi * phase(moments, cycle)
+            columns += [xp.where(missing, 0.0, wave) for wave in (xp.sin(angle), xp.cos(angle))]
+        return columns
 
     def to_json(self) -> dict[str, Any]:
         """The encoder as JSON values."""
@@ -66,10 +77,54 @@ def seconds_of(values: np.ndarray) -> np.ndarray:
     return (values.astype("datetime64[us]") - np.datetime64(0, "us")) / np.timedelta64(1, "s")
 
 
-def phase(values: np.ndarray, cycle: str) -> np.ndarray:
-    """The elapsed share of the year, month, week or day, in [0, 1)."""
-    if cycle in ("year", "month"):
-        begin = values.astype(f"datetime64[{cycle[0].upper()}]")
-        length = (begin + 1).astype("datetime64[us]") - begin.astype("datetime64[us]")
-        return (values - begin.astype("datetime64[us]")) / length
-    return ((values - MONDAY) / np.timedelta64(1, "s") % LENGTHS[cycle]) / LENGTHS[cycle]
+def microseconds_of(values: np.ndarray) -> np.ndarray:
+    """Microseconds since 1970 as int64, 0 for NaT."""
+    moments = values.astype("datetime64[us]").astype(np.int64)
+    moments[np.isnat(values)] = 0
+    return moments
+
+
+def rounded(seconds: Array) -> Array:
+    """Seconds since 1970 as whole microseconds in int64, 0 for NaN."""
+    xp = namespace(seconds)
+    return xp.astype(xp.round(xp.where(xp.isnan(seconds), 0.0, seconds) * MICROSECONDS), xp.int64)
+
+
+def phase(moments: Array, cycle: str) -> Array:
+    """The elapsed share of the year, month, week or day, in [0, 1), of microseconds since 1970 as int64."""
+    xp = namespace(moments)
+    if cycle in ("week", "day"):
+        return xp.astype(moments - MONDAY, xp.float64) / MICROSECONDS % LENGTHS[cycle] / LENGTHS[cycle]
+    day = 86_400 * MICROSECONDS
+    days = moments // day
+    place, length = (day_of_year if cycle == "year" else day_of_month)(days)
+    return xp.astype((place * day + moments - days * day), xp.float64) / xp.astype(length * day, xp.float64)
+
+
+def day_of_year(days: Array) -> tuple[Array, Array]:
+    """The day of its year, from 0, of days since 1970 (int64), and the number of days of the year."""
+    since, month, leap = _since_march(days)
+    return namespace(days).where(month < 10, since + 59 + leap, since - 306), 365 + leap
+
+
+def day_of_month(days: Array) -> tuple[Array, Array]:
+    """The day of its month, from 0, of days since 1970 (int64), and the number of days of the month."""
+    since, month, leap = _since_march(days)
+    begin, end = (153 * month + 2) // 5, (153 * month + 155) // 5
+    return since - begin, namespace(days).where(month == 11, 28 + leap, end - begin)
+
+
+def _since_march(days: Array) -> tuple[Array, Array, Array]:
+    """Days since the last 1 March, whole months since then, and whether the year of the calendar is a leap year.
+
+    A year from March ends with its leap day, if it has one, and its months begin at ``(153 month + 2) // 5``.
+    Source: Hinnant (2014), "chrono-compatible low-level date algorithms".
+    """
+    xp = namespace(days)
+    day = (days + 719_468) % 146_097  # since 1 March 0000, in the 400 years after which the calendar is the same
+    year = (day - day // 1460 + day // 36_524 - day // 146_096) // 365
+    since = day - (365 * year + year // 4 - year // 100)
+    month = (5 * since + 2) // 153
+    year = year + xp.astype(month >= 10, xp.int64)
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    return since, month, xp.astype(leap, xp.int64)

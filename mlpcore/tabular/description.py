@@ -15,8 +15,10 @@ from mlpcore.tabular.columns import LEFT_OUT, NUMERIC, Column
 from mlpcore.tabular.encoder import TableEncoder
 from mlpcore.tabular.numeric import NumericEncoder, standard
 from mlpcore.tabular.one_hot import one_hot
+from mlpcore.tabular.residuals import check_residuals
 from mlpcore.tabular.stored import check_field, check_list
 from mlpcore.tabular.target import Target
+from mlpcore.typing import Array
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Description:
 
     ``named`` says whether columns are matched by name; ``notations`` are those of the columns of a text file, which are
     preferred in later files, as "1,234" alone could be two numbers. ``one_hot`` says that the network takes levels of
-    categories as columns of 0 and 1, as the first ones for tables did.
+    categories as columns of 0 and 1, as the first ones for tables did. ``residuals`` (m, outputs) are those of held-out
+    rows, for quantiles.
     """
 
     encoder: TableEncoder
@@ -33,6 +36,7 @@ class Description:
     named: bool = True
     notations: Mapping[str, Notation] = field(default_factory=dict)
     one_hot: bool = False
+    residuals: np.ndarray | None = field(default=None, compare=False)
 
     def matched(self, table: Table) -> Table:
         """The table with the columns of training: matched by name, or by position where a side has no names."""
@@ -48,14 +52,18 @@ class Description:
 
     def rows(self, frame: Any, dtype: str, first: int = 0, warn: bool = True) -> np.ndarray:
         """The rows of a frame as the network's input."""
-        x = self.encoder.transform(frame, dtype, first, warn)
+        return self.inputs(self.encoder.transform(frame, dtype, first, warn))
+
+    def inputs(self, x: Array) -> Array:
+        """The network's input for rows x (n, c) of the encoder: plain Array API code, which ONNX models have too."""
         return one_hot(x, self.encoder.category_sizes) if self.one_hot else x
 
     def save(self) -> dict[str, Any]:
-        """The arguments for `Model.save` that store the description in the model file."""
+        """The arguments for `Model.save` or `Ensemble.save` that store the description in the file."""
         notations = {name: list(notation) for name, notation in self.notations.items()}
         words = {"named": self.named, "target": self.target.to_json(), "notations": notations, "one_hot": self.one_hot}
-        return {"extra": {"table": words | self.encoder.to_json()}}
+        tensors = {} if self.residuals is None else {"residuals": self.residuals}
+        return {"extra": {"table": words | self.encoder.to_json()}, "extra_tensors": tensors}
 
 
 def load_description(path: str) -> Description:
@@ -64,7 +72,8 @@ def load_description(path: str) -> Description:
     words = values.get("table")
     if words is None:
         raise ModelFileError(
-            f"{path}: the model was not made by mlpcore train, so nothing says what its columns are; use mlpcore.load"
+            f"{path}: the model was not made by mlpcore train or an estimator for tables, so nothing says what its "
+            "columns are; use mlpcore.load"
         )
     try:
         if isinstance(words, dict) and "classes" in words:
@@ -73,7 +82,8 @@ def load_description(path: str) -> Description:
         stored = check_field(words, "notations", dict)
         notations = {name: Notation.from_json(check_list(stored, name, str)) for name in stored}
         encoding = check_field({"one_hot": True} | words, "one_hot", bool)
-        return Description(TableEncoder.from_json(words), target, named, notations, encoding)
+        residuals = check_residuals(tensors.get("residuals"))
+        return Description(TableEncoder.from_json(words), target, named, notations, encoding, residuals)
     except (KeyError, TypeError, ValueError, MlpcoreError) as error:
         raise ModelFileError(f"{path}: the description of the table is damaged: {error}") from None
 

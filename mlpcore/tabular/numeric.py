@@ -6,7 +6,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from mlpcore.namespace import namespace
 from mlpcore.tabular.stored import check_field, check_list, damaged
+from mlpcore.typing import Array
 
 BOUND = 3.0  # scaled values are bounded by it
 FAR, FAR_SHARE = 4.0, 0.001  # the tail is heavy if this share of the rows is farther than FAR from the median
@@ -62,19 +64,26 @@ class NumericEncoder:
         tail, gaps = [f"{column} (tail)"] * (self.tail is not None), [f"{column} is missing"] * self.indicator
         return [column, *tail, *gaps]
 
-    def scaled(self, values: np.ndarray) -> np.ndarray:
+    def scaled(self, values: Array) -> Array:
         """``(x - center) / scale`` in float64, without overflow."""
+        xp = namespace(values)
         with np.errstate(over="ignore"):
-            return np.clip((values / 2 - self.center / 2) / self.scale * 2, -LARGEST, LARGEST)
+            z = (values / 2 - self.center / 2) / self.scale * 2
+        return xp.minimum(xp.maximum(z, -LARGEST), LARGEST)
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """The encoded columns (n, c) of float64 values (n,), NaN where missing."""
-        missing = np.isnan(values)
-        z = self.scaled(values if self.fill is None else np.where(missing, self.fill, values))
-        columns = [z / np.hypot(1.0, z / BOUND) if self.bounded else z]
+        return np.column_stack(self.columns(values))
+
+    def columns(self, values: Array) -> list[Array]:
+        """The encoded columns, each of the shape of the values: plain Array API code, which ONNX models have too."""
+        xp = namespace(values)
+        missing = xp.isnan(values)
+        z = self.scaled(values if self.fill is None else xp.where(missing, self.fill, values))
+        columns = [z / xp.hypot(1.0, z / BOUND) if self.bounded else z]
         if self.tail is not None:
             columns.append(_logarithmic_beyond((z - self.tail[0]) / self.tail[1], LINEAR))
-        return np.column_stack([*columns, missing.astype(np.float64)] if self.indicator else columns)
+        return [*columns, xp.astype(missing, xp.float64)] if self.indicator else columns
 
     def to_json(self) -> dict[str, Any]:
         """The encoder as JSON values."""
@@ -93,11 +102,12 @@ class NumericEncoder:
         return cls(center, scale, fill, indicator, bounded, tail)
 
 
-def _logarithmic_beyond(u: np.ndarray, limit: float) -> np.ndarray:
+def _logarithmic_beyond(u: Array, limit: float) -> Array:
     """u up to ``limit``, and a logarithm with the same slope there beyond it."""
-    size = np.abs(u)
-    far: np.ndarray = np.where(size > limit, limit * (1 + np.log(np.maximum(size, limit) / limit)), size)
-    return np.copysign(far, u)
+    xp = namespace(u)
+    size = xp.abs(u)
+    far = xp.where(size > limit, limit * (1 + xp.log(xp.maximum(size, limit) / limit)), size)
+    return xp.copysign(far, u)
 
 
 def standard(mean: float, scale: float) -> NumericEncoder:

@@ -2,22 +2,23 @@
 
 from collections.abc import Sequence
 
-import numpy as np
+from mlpcore.namespace import namespace
+from mlpcore.typing import Array
 
 MOST = 100  # levels of a column that have a column of their own; they come in order of their frequency
 
 
-def one_hot(x: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+def one_hot(x: Array, sizes: Sequence[int]) -> Array:
     """x (n, c) with each of its last ``len(sizes)`` columns, of indices below its size, replaced by columns of 0 and 1.
 
     The index 0 (rare, unseen or missing) has no column, and neither have levels beyond the first `MOST`.
     """
-    numeric = x.shape[1] - len(sizes)
+    xp, numeric = namespace(x), x.shape[1] - len(sizes)
     levels = [
-        np.arange(1, min(size, MOST + 1), dtype=x.dtype) == x[:, numeric + place, None]
+        xp.astype(x[:, numeric + place, None] == xp.arange(1, min(size, MOST + 1), dtype=x.dtype), x.dtype)
         for place, size in enumerate(sizes)
     ]
-    return np.hstack([x[:, :numeric], *levels], dtype=x.dtype, casting="unsafe") if levels else x
+    return xp.concat([x[:, :numeric], *levels], axis=1) if levels else x
 
 
 def one_hot_width(numeric: int, sizes: Sequence[int]) -> int:

@@ -8,6 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d
 
 from mlpcore.tabular.base import BaseTabular
+from mlpcore.tabular.residuals import kept, with_quantiles
 
 
 class TabularRegressor(RegressorMixin, BaseTabular):
@@ -23,16 +24,12 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         With ``quantiles``, a list of q levels between 0 and 1, the quantiles (n, q) or (n, outputs, q): the prediction
         plus the quantile of the residuals ``y - prediction`` on the held-out rows, each by the member that has not
         learnt the row. The residuals are taken to have the same distribution for every row. As the same rows have
-        chosen the epoch, they are a little too small.
+        chosen the epoch, they are a little too small. Of more than 10,001 held-out rows, the quantiles 0, 0.0001,
+        0.0002, ..., 1 are kept, and those between are interpolated.
         """
         prediction = self._predictions(X)
         if quantiles is not None:
-            levels = np.asarray(quantiles, dtype=np.float64)
-            if levels.ndim != 1 or not levels.size or not np.all((levels > 0) & (levels < 1)):
-                raise ValueError(f"quantiles is {quantiles!r}, expected a list of numbers between 0 and 1")
-            if self._residuals is None:
-                raise ValueError("quantiles need held-out rows, expected a fit with validation_fraction or X_val")
-            prediction = prediction[:, :, None] + np.quantile(self._residuals, levels, axis=0).T[None]
+            prediction = with_quantiles(prediction, self._residuals, quantiles)
         return prediction[:, 0] if self._one_column else prediction
 
     def _calibrate(self, members: Any, divided: Any) -> None:
@@ -41,7 +38,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             for member, (_, held_out) in zip(members, divided, strict=True)
             if held_out is not None
         ]
-        self._residuals = np.concatenate(residuals) if residuals else None
+        self._residuals = kept(np.concatenate(residuals)) if residuals else None
 
     def _target(self, y: Any, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         target = check_array(y, ensure_2d=False, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mlpcore.errors import DataError
+from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.preprocessing import Standardize
 from mlpcore.tables import Table, listed
 from mlpcore.tabular.cells import EMPTY, MISSING
@@ -17,20 +17,38 @@ from mlpcore.tabular.stored import check_field, check_list, damaged
 TASKS = CLASSIFICATION, REGRESSION = ("classification", "regression")
 FEW = 20  # up to this many different integers are labels (classification), more are amounts (regression)
 
-Label = str | int
+Label = str | int | float | bool
+WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+DTYPES = ("object", "str", "bool", "float32", "float64", *WHOLE)  # of labels
 
 
 @dataclass(frozen=True)
 class Target:
     """The target column ``name``.
 
-    ``labels`` are those of classes 0, 1, ...: strings as in a file of text, or integers. They are empty for regression,
-    where ``scaling`` standardises the target, so that predictions can be converted to its units.
+    ``labels`` are those of classes 0, 1, ...: strings as in a file of text, integers, or entries of an array of
+    ``dtype``. They are empty for regression, where ``scaling`` standardises the target, so that predictions can be
+    converted to its units; it is None if the network predicts in these.
     """
 
     name: str
     labels: tuple[Label, ...] = ()
     scaling: Standardize | None = None
+    dtype: str = "object"
+
+    @classmethod
+    def of_classes(cls, classes: np.ndarray) -> Self:
+        """The target with these classes, whose column has no name; ConfigurationError for a dtype not in `DTYPES`."""
+        name = "str" if classes.dtype.kind == "U" else classes.dtype.name
+        if name not in DTYPES[1:]:
+            raise ConfigurationError(f"classes of {classes.dtype} cannot be stored, expected {', '.join(DTYPES[1:])}")
+        return cls("", tuple(classes.tolist()), None, name)
+
+    def classes(self) -> np.ndarray:
+        """The labels as an array of ``dtype``."""
+        labels = np.empty(len(self.labels), dtype=object)
+        labels[:] = self.labels
+        return labels.astype(self.dtype)
 
     @property
     def task(self) -> str:
@@ -55,18 +73,30 @@ class Target:
     def to_json(self) -> dict[str, Any]:
         """The target as JSON values."""
         scaling = self.scaling and [float(self.scaling.mean[0]), float(self.scaling.scale[0])]
-        return {"name": self.name, "labels": list(self.labels), "scaling": scaling}
+        return {"name": self.name, "labels": list(self.labels), "scaling": scaling, "dtype": self.dtype}
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
         """The target of `to_json`; ModelFileError for other values."""
-        name, labels = check_field(data, "name", str), tuple(check_list(data, "labels", str, int))
+        name, labels = check_field(data, "name", str), tuple(check_list(data, "labels", str, int, bool, float))
+        dtype = check_field({"dtype": "object"} | data, "dtype", str)
         if labels:
-            return cls(name, labels)
+            target = cls(name, labels, None, dtype if dtype in DTYPES else damaged("dtype", repr(dtype)[:80]))
+            return target if _fits(target) else damaged("labels", f"none of {dtype}")
+        if check_field(data, "scaling", list, None) is None:
+            return cls(name)
         scaling = check_list(data, "scaling", float)
         if len(scaling) != 2 or scaling[1] <= 0:
             damaged("scaling", repr(scaling)[:80])
         return cls(name, (), Standardize(scaling[:1], scaling[1:]))
+
+
+def _fits(target: Target) -> bool:
+    """Whether the dtype holds the labels as they are."""
+    try:
+        return bool(target.classes().tolist() == list(target.labels))
+    except (OverflowError, TypeError, ValueError):
+        return False
 
 
 def understand_target(table: Table, name: str, task: str = "auto") -> tuple[Target, str]:

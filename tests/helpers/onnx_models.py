@@ -8,6 +8,7 @@ from optional import optional
 
 from mlpcore.compiler.graph import N
 from mlpcore.compiler.trace import Tracer
+from mlpcore.onnx.nodes import Nodes
 from mlpcore.onnx.printer import OnnxPrinter
 
 onnx = optional("onnx")
@@ -28,7 +29,7 @@ def run(model: Any, given: dict[str, np.ndarray], optimize: bool = True) -> dict
 def printed(tracer: Tracer, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
     """A model of traced arrays, its inputs called x0, x1, ..., its outputs y0, y1, ..."""
     names = {one.node: f"x{i}" for i, one in enumerate(inputs)}
-    printer = OnnxPrinter(onnx, tracer, [one.node for one in outputs], names)
+    printer = OnnxPrinter(Nodes(onnx), tracer, [one.node for one in outputs], names)
 
     def end(one: Any) -> tuple:
         return one.dtype, ["n" if dim is N else dim for dim in one.shape]

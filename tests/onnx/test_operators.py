@@ -16,7 +16,7 @@ from mlpcore.compiler import trace
 from mlpcore.compiler.graph import N, Untraceable
 from mlpcore.compiler.trace import Tracer
 from mlpcore.errors import ConfigurationError
-from mlpcore.onnx import formulas, printer, rewriting
+from mlpcore.onnx import formulas, nodes, printer, rewriting
 
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = ("bool", *WHOLE, "float32", "float64")
@@ -209,7 +209,7 @@ def test_all_operators_and_formulas_are_used(monkeypatch):
         values = graph.run(tracer, inputs)
         try:
             names = {one.node: f"x{i}" for i, one in enumerate(inputs)}
-            printer.OnnxPrinter(onnx, tracer, [values[i].node for i in graph.outputs], names)
+            printer.OnnxPrinter(nodes.Nodes(onnx), tracer, [values[i].node for i in graph.outputs], names)
         except ConfigurationError:
             continue
     everything = {*printer.OPERATORS, *rewriting.FLOATS, *rewriting.FLOAT64}

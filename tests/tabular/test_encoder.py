@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optional import optional
+from table_frames import tables, texts
 
 from mlpcore.errors import ConfigurationError, DataError, MlpcoreWarning, ModelFileError
 from mlpcore.tabular import TableEncoder
@@ -17,12 +18,6 @@ from mlpcore.tabular.one_hot import one_hot, one_hot_width
 DAY = datetime.datetime(2024, 2, 29, 12)
 ROWS = 12
 NAN = np.nan
-
-
-def texts(*entries):
-    column = np.empty(len(entries), dtype=object)
-    column[:] = entries
-    return column
 
 
 def base(**columns):
@@ -242,31 +237,6 @@ def test_a_column_without_values_is_one_of_any_kind():
     encoder = TableEncoder().fit(base(a=texts(*"ab" * 6), d=COLUMNS["dates"][0]))
     x = encoder.transform({"base": texts(None), "a": np.array([NAN]), "d": np.array([NAN])}, warn=False)
     assert x.shape == (1, len(encoder.names)) and x[0, -1] == 0
-
-
-NUMBERS = st.floats(-1e300, 1e300) | st.none() | st.integers(-5, 5)
-CELLS = {
-    "numeric": NUMBERS,
-    "categorical": st.sampled_from(["a", "b", "é", "", None]),
-    "date": st.datetimes(datetime.datetime(1900, 1, 1), datetime.datetime(2100, 1, 1)) | st.none(),
-}
-
-
-@st.composite
-def tables(draw):
-    """Columns of any kind with gaps, and later rows with unseen levels, in another order and with another column."""
-    told = draw(st.lists(st.sampled_from(sorted(CELLS)), min_size=1, max_size=5))
-    rows, later = draw(st.integers(2, 15)), draw(st.integers(1, 5))
-    columns = {f"c{i}": draw(st.lists(CELLS[kind], min_size=rows, max_size=rows)) for i, kind in enumerate(told)}
-    new = {
-        name: draw(st.lists(CELLS[kind], min_size=later, max_size=later))
-        for name, kind in zip(columns, told, strict=True)
-    }
-    new = {name: ["unseen" if cell == "" else cell for cell in cells] for name, cells in new.items()}
-    extra = {"extra": [None] * later}
-    order = draw(st.permutations([*columns, *extra]))
-    kinds = dict(zip(columns, told, strict=True))
-    return columns, {name: (new | extra)[name] for name in order}, kinds
 
 
 @given(tables(), st.sampled_from(["objects", "polars", "pandas"]))
