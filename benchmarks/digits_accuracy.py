@@ -36,7 +36,7 @@ def main() -> None:
         recipe = digits.RECIPE.build(shape_of(parts), parts.train[0])
         words = {"backend": backend, "dtype": "float32", "metrics": ["accuracy"]}
         model = new_model(recipe, parts.train[0], None, seed, words)
-        epochs = len(fit(model, recipe, parts))
+        epochs = len(fit(model, recipe, parts)[0])
         seconds = time.perf_counter() - began
         reached.append(100 * model.evaluate(*parts.test)["accuracy"])
         print(f"seed {seed}: test accuracy {reached[-1]:.2f} %, {epochs} epochs, {seconds:.1f} s", flush=True)

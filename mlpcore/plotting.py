@@ -11,6 +11,7 @@ from mlpcore.files.writing import Path, replace_file
 PANEL = (5.4, 3.6)  # inches
 LOG_FROM = 10  # losses that span more than this factor are drawn on a logarithmic scale
 COLORS = {"loss": "#3566a8", "val_loss": "#d2602a"}
+GRID = "#e4e4e4"
 METRIC_COLORS = ("#2e8b57", "#8455a3", "#a8823a", "#c2477f")
 NOT_CURVES = ("learning_rate", "rows_per_second")
 
@@ -36,7 +37,7 @@ def plot_history(history: Curves, ax: Any = None) -> tuple[Any, ...]:
     it is a mean over the epoch; values measured after the epoch are plotted at its end. A ring marks the lowest
     validation loss. Errors: DataError for an empty history, MissingDependency without matplotlib (extra ``plot``).
     """
-    ticker = _matplotlib("ticker")
+    ticker = load_matplotlib("ticker")
     losses = [name for name in history.columns if name in COLORS]
     metrics = [name for name in history.columns if name not in COLORS and name not in NOT_CURVES]
     if not losses and not metrics:
@@ -63,7 +64,7 @@ def plot_history(history: Curves, ax: Any = None) -> tuple[Any, ...]:
     for axis in axes[:1] if twin else axes:
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        axis.grid(True, color="#e4e4e4", linewidth=0.8)
+        axis.grid(True, color=GRID, linewidth=0.8)
         axis.set_axisbelow(True)
         axis.spines[["top", *([] if twin else ["right"])]].set_visible(False)
     _legends(axes, twin)
@@ -75,7 +76,7 @@ def save_history(history: Curves, path: Path, title: str = "") -> None:
 
     The file type follows from the suffix of the name, PNG without one. The file is written completely or not at all.
     """
-    figure_class = _matplotlib("figure").Figure
+    figure_class = load_matplotlib("figure").Figure
     panels = 1 + any(name not in COLORS and name not in NOT_CURVES for name in history.columns)
     figure = figure_class(figsize=(panels * PANEL[0], PANEL[1]), dpi=150, layout="constrained")
     plot_history(history, figure.subplots(1, panels, squeeze=False)[0])
@@ -86,15 +87,15 @@ def save_history(history: Curves, path: Path, title: str = "") -> None:
     replace_file(name if kind else f"{name}.png", [picture.getvalue()])
 
 
-def _matplotlib(module: str) -> Any:
-    """A module of matplotlib; MissingDependency where it cannot be imported."""
+def load_matplotlib(module: str = "") -> Any:
+    """matplotlib, or a module of it; MissingDependency where it cannot be imported."""
     try:
         from importlib import import_module
 
-        return import_module(f"matplotlib.{module}")
+        return import_module(f"matplotlib.{module}" if module else "matplotlib")
     except ImportError as error:
         raise MissingDependency(
-            f"matplotlib draws the learning curves and cannot be imported ({error}); pip install 'mlpcore[plot]'"
+            f"matplotlib draws the pictures and cannot be imported ({error}); pip install 'mlpcore[plot]'"
         ) from None
 
 
@@ -102,8 +103,8 @@ def _axes(ax: Any, twin: bool, panels: int) -> tuple[Any, ...]:
     """The axes to draw in: new ones of pyplot, ``ax`` with a second axis on its right, or those in ``ax``."""
     if ax is None:
         size = (panels * PANEL[0], PANEL[1])
-        figure_and_axes = _matplotlib("pyplot").subplots(1, panels, figsize=size, layout="constrained", squeeze=False)
-        return tuple(figure_and_axes[1][0])
+        pyplot = load_matplotlib("pyplot")
+        return tuple(pyplot.subplots(1, panels, figsize=size, layout="constrained", squeeze=False)[1][0])
     if twin:
         return ax, ax.twinx()
     axes = (ax,) if hasattr(ax, "plot") else tuple(ax)

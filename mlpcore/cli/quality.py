@@ -15,24 +15,31 @@ from mlpcore.tabular.target import Target
 
 LEARNT = 100_000  # rows at most that the trees learn from
 TREE_LEVELS = 255  # of a category that they take; those of others are numbers to them
+NETWORK = "this network"
 Measures = dict[str, float]
 
 
-def quality_lines(subset: str, model: Model, parts: Parts, seed: int) -> Iterator[str]:
-    """The lines of a table: the measures of the model on a part of the rows, and those of the baselines.
+def compared(subset: str, model: Model, parts: Parts, seed: int) -> dict[str, Measures]:
+    """The measures of the model on a part of the rows, which come first, and those of the baselines.
 
     The trees are scikit-learn's `HistGradientBoostingClassifier` or `HistGradientBoostingRegressor` with its default
     arguments, on the same columns and at most `LEARNT` rows; they are left out where scikit-learn is not installed.
     """
     (x, y), target = getattr(parts, subset), parts.description.target
-    rows = {"this network": measures(np.asarray(model.predict(x)), y, target)}
+    rows = {NETWORK: measures(np.asarray(model.predict(x)), y, target)}
     if (trees := _trees(parts, x, seed)) is not None:
         rows["gradient-boosted trees"] = measures(trees, y, target)
     rows["a constant"] = measures(_constant(parts.train[1], len(x), target), y, target)
+    return rows
+
+
+def quality_lines(subset: str, parts: Parts, rows: dict[str, Measures]) -> Iterator[str]:
+    """The lines of a table of what `compared` gives."""
+    target, count = parts.description.target, len(getattr(parts, subset)[0])
     names = list(next(iter(rows.values())))
     width = max(map(len, rows))
     units = "" if target.labels else f", errors in the units of {target.name!r}"
-    yield one_line(f"{subset}, {len(x)} rows{units}:")
+    yield one_line(f"{subset}, {count} rows{units}:")
     yield f"  {'':{width}}  " + "  ".join(names)
     for row, values in rows.items():
         yield f"  {row:{width}}  " + "  ".join(f"{_short(values[name]):>{len(name)}}" for name in names)

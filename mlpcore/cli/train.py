@@ -11,14 +11,15 @@ from mlpcore.cli import digits
 from mlpcore.cli.data import add_data, prepare
 from mlpcore.cli.output import INTERRUPTED, one_line
 from mlpcore.cli.parts import Parts, encode
-from mlpcore.cli.quality import measures, next_lines, quality_lines
+from mlpcore.cli.quality import NETWORK, Measures, compared, measures, next_lines, quality_lines
 from mlpcore.cli.recipe import add_recipe, check_recipe, told_recipe, with_told
+from mlpcore.cli.report import results_of, write_report
 from mlpcore.cli.splits import split_rows
 from mlpcore.configuration import check_number
 from mlpcore.errors import ConfigurationError, MissingDependency
 from mlpcore.files.writing import check_target, same_file
 from mlpcore.model import Model
-from mlpcore.plotting import save_history
+from mlpcore.plotting import load_matplotlib, save_history
 from mlpcore.tables import listed
 from mlpcore.tabular.best_epoch import BestEpoch
 from mlpcore.tabular.members import deadline_of, new_model
@@ -55,6 +56,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="do not train gradient-boosted trees to compare with",
     )
     parser.add_argument("--seed", type=int, default=0, help="determines split, initial weights, row orders and dropout")
+    parser.add_argument(
+        "--report", metavar="FILE.html", help="write a page: the data as understood, curves, quality, worth of columns"
+    )
     parser.add_argument("-o", "--out", help="the model file, by default named like the data, in the current directory")
     parser.set_defaults(run=run)
 
@@ -73,6 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     # On file systems that ignore case, names that differ only in case are the same file.
     if out.lower() == picture.lower() or any(same_file(*pair) for pair in pairs):
         raise ConfigurationError(f"--out is {out}: the model and its picture {picture} need different names")
+    if arguments.report is not None:
+        load_matplotlib()
+        check_target(arguments.report, {"the model": out, "the picture": picture, "the table": arguments.data})
     words = {name: getattr(arguments, name) for name in ("dtype", "precision")}
     words["backend"] = get_backend(arguments.backend, arguments.device)
     if builtin:
@@ -93,8 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
         words | {"metrics": [_metric(parts)]},
     )
     print(_introduction(name, parts), flush=True)
-    print(f"recipe {recipe_name}: {model.layout.size:,} parameters, {recipe.epochs} epochs at most", flush=True)
-    history = fit(model, recipe, parts, deadline_of(arguments.time_limit))
+    summary = f"recipe {recipe_name}: {model.layout.size:,} parameters, {recipe.epochs} epochs at most"
+    print(summary, flush=True)
+    history, best_epoch = fit(model, recipe, parts, deadline_of(arguments.time_limit))
     if history.stopped:
         print(f"stopped: {history.stopped}", flush=True)
     model.save(out, **parts.description.save())
@@ -102,11 +110,33 @@ def run(arguments: argparse.Namespace) -> int:
     held_out = [subset for subset in ("validation", "test") if getattr(parts, subset) is not None]
     for subset in held_out:
         print(_quality(subset, model, parts))
+    quality = {}
     if held_out and not builtin and arguments.baselines:
-        print(*quality_lines(held_out[-1], model, parts, arguments.seed), sep="\n", flush=True)
+        quality = compared(held_out[-1], model, parts, arguments.seed)
+        print(*quality_lines(held_out[-1], parts, quality), sep="\n", flush=True)
+    elif held_out and arguments.report is not None:
+        quality = {NETWORK: _measured(held_out[-1], model, parts)}
     print(_draw(history, picture, name))
-    if not builtin:
-        print(*next_lines(out, arguments.data), sep="\n")
+    commands = [] if builtin else [*next_lines(out, arguments.data)]
+    if arguments.report is not None:
+        facts = [("rows", _sizes(parts)), ("network", summary), ("epochs", f"{len(history)} of {recipe.epochs}")]
+        facts += [("stopped", history.stopped)] if history.stopped else []
+        write_report(
+            arguments.report,
+            results_of(
+                name,
+                facts,
+                model,
+                parts,
+                history,
+                quality,
+                commands,
+                best_epoch=best_epoch,
+                seed=arguments.seed,
+            ),
+        )
+        print(f"report: {arguments.report}")
+    print(*commands, sep="\n")
     return INTERRUPTED if history.stopped == "interrupted" else 0
 
 
@@ -117,21 +147,22 @@ def shape_of(parts: Parts) -> TableShape:
     return TableShape(encoder.numeric_columns, levels, len(parts.description.target.labels))
 
 
-def fit(model: Model, recipe: Recipe, parts: Parts, deadline: float = math.inf) -> History:
-    """Train the model; the epoch with the best score on the validation rows counts, if there are any."""
+def fit(model: Model, recipe: Recipe, parts: Parts, deadline: float = math.inf) -> tuple[History, int | None]:
+    """Train the model; the epoch with the best score on the validation rows counts, if there are any: its number."""
     metric = f"val_{_metric(parts)}"
 
     def score(report: Report) -> float:
         return report.values[metric]
 
     best = BestEpoch(score if parts.validation else None, recipe.patience, deadline)
-    return model.fit(
+    history = model.fit(
         *parts.train,
         epochs=recipe.epochs,
         batch_size=recipe.batch_size,
         validation_data=parts.validation,
         callbacks=[Progress(max(1, recipe.epochs // LINES)), best],
     )
+    return history, best.epoch or None
 
 
 def _metric(parts: Parts) -> str:
@@ -140,22 +171,30 @@ def _metric(parts: Parts) -> str:
 
 def _introduction(name: str, parts: Parts) -> str:
     """A line with the numbers of rows and columns, and the classes."""
-    sizes = [f"{len(pair[0])} rows to {verb}" for pair, verb in zip(parts[1:], VERBS, strict=True) if pair is not None]
     labels = parts.description.target.labels
     classes = f", classes {listed(labels)}" if labels else ""
-    return one_line(f"{name}: {len(parts.description.encoder.kept)} columns{classes}; {', '.join(sizes)}")
+    return one_line(f"{name}: {len(parts.description.encoder.kept)} columns{classes}; {_sizes(parts)}")
+
+
+def _sizes(parts: Parts) -> str:
+    sizes = [f"{len(pair[0])} rows to {verb}" for pair, verb in zip(parts[1:], VERBS, strict=True) if pair is not None]
+    return ", ".join(sizes)
 
 
 def _quality(subset: str, model: Model, parts: Parts) -> str:
     """A line with the quality on a part of the rows, errors in the target's units."""
-    (x, y), target = getattr(parts, subset), parts.description.target
-    found = measures(np.asarray(model.predict(x)), y, target)
+    found, target, count = _measured(subset, model, parts), parts.description.target, len(getattr(parts, subset)[0])
     if target.labels:
-        return f"{subset} accuracy {100 * found['accuracy']:.2f} % of {len(x)} rows"
+        return f"{subset} accuracy {100 * found['accuracy']:.2f} % of {count} rows"
     return one_line(
         f"{subset} r2 {found['R2']:.4f}, root mean squared error {found['root mean squared error']:.6g} in the units "
-        f"of {target.name!r}, {len(x)} rows"
+        f"of {target.name!r}, {count} rows"
     )
+
+
+def _measured(subset: str, model: Model, parts: Parts) -> Measures:
+    x, y = getattr(parts, subset)
+    return measures(np.asarray(model.predict(x)), y, parts.description.target)
 
 
 def _draw(history: History, path: str, name: str) -> str:
