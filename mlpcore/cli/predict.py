@@ -1,20 +1,23 @@
-"""``mlpcore predict``: predicts the rows of a table and writes CSV."""
+"""``mlpcore predict``: predicts the rows of a table and writes CSV or Parquet."""
 
 import argparse
-import csv
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from itertools import repeat
 
 import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.cli.output import one_line
-from mlpcore.cli.tables import DATA, add_reading, read_data
+from mlpcore.cli.predictions import Predicted, check_kept, entries, lines, parquet
+from mlpcore.cli.tables import DATA, add_reading, read_data, told_names
 from mlpcore.errors import DataError
 from mlpcore.files.writing import check_target, replace_file
 from mlpcore.tables import Table
 from mlpcore.tabular import load
-from mlpcore.tabular.target import Label, Target
+from mlpcore.tabular.columns import LEFT_OUT
+from mlpcore.tabular.dependencies import load_polars
+from mlpcore.tabular.target import Target
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -22,11 +25,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "predict",
         help="predict the rows of a table with a model that mlpcore train made",
-        description="Writes CSV: the label and the probability of every label, or the value in the target's units.",
+        description="Writes the label and the probability of every label, or the value in the target's units.",
     )
     parser.add_argument("model", metavar="MODEL", help="the model file")
     parser.add_argument("data", metavar="DATA", help=f"{DATA}, with the columns of training; the target may be there")
-    parser.add_argument("--out", help="the CSV file to write, in UTF-8, instead of the standard output")
+    parser.add_argument(
+        "-o", "--out", help="the file to write, CSV in UTF-8 or *.parquet, instead of CSV on the standard output"
+    )
+    parser.add_argument(
+        "--keep", action="append", default=[], metavar="NAME,...", help="columns of the data to write too, such as ids"
+    )
     parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch or jax")
     add_reading(parser)
     parser.set_defaults(run=run)
@@ -36,27 +44,38 @@ def run(arguments: argparse.Namespace) -> int:
     """Predict, and print the quality where the table has the target."""
     if arguments.out:
         check_target(arguments.out, {"the model": arguments.model, "the table": arguments.data})
+    as_parquet = bool(arguments.out) and arguments.out.lower().endswith(".parquet")
+    if as_parquet:
+        load_polars()
     backend = get_backend(arguments.backend)
     model = load(arguments.model, backend)
     description = model.description
     target = description.target
     raw, no_target = _read(arguments, target.name)
-    table, kept = description.matched(raw), list[np.ndarray]()
+    table, found = description.matched(raw), list[np.ndarray]()
+    keep = told_names(arguments.keep, raw)
+    check_kept(keep, target.labels)
+    # In CSV, what is kept is as in the file; Parquet has types.
+    others = set(raw.names).difference(keep)
+    beside = raw.read_as(dict.fromkeys(others, LEFT_OUT)) if as_parquet and keep else raw
 
-    def predictions() -> Iterator[np.ndarray]:
-        for first, frame in table.batches(description.encoder.kept):
+    def predictions() -> Iterator[Predicted]:
+        kept_batches = beside.batches(keep) if keep else repeat((0, {}))
+        for (first, frame), (_, kept) in zip(table.batches(description.encoder.kept), kept_batches, strict=False):
             prediction = model.outputs(frame, first, warn=not first)
-            kept.append(prediction.argmax(axis=1) if target.labels else prediction[:, 0])
-            yield prediction
+            found.append(prediction.argmax(axis=1) if target.labels else prediction[:, 0])
+            yield Predicted(entries(kept, keep), prediction)
 
-    if arguments.out:
+    if as_parquet:
+        replace_file(arguments.out, [parquet(target.labels, predictions())])
+    elif arguments.out:
         encoded = (line.encode("utf-8", "backslashreplace") for line in lines(target.labels, predictions()))
         replace_file(arguments.out, encoded)
     else:
         sys.stdout.writelines(lines(target.labels, predictions()))
         sys.stdout.flush()
     if no_target or target.name in raw.names:
-        print(one_line(no_target or _quality(target, np.concatenate(kept), raw)), file=sys.stderr)
+        print(one_line(no_target or _quality(target, np.concatenate(found), raw)), file=sys.stderr)
     return 0
 
 
@@ -68,28 +87,6 @@ def _read(arguments: argparse.Namespace, target: str) -> tuple[Table, str]:
         if arguments.data == "-":
             raise
         return read_data(arguments, None), f"no score: {error}"
-
-
-def lines(labels: Sequence[Label], predictions: Iterable[np.ndarray]) -> Iterator[str]:
-    """The predictions as lines of CSV, numbers with the shortest digits that identify them in their dtype."""
-    # Before Python 3.13 the writer does not quote a label with a carriage return.
-    returns = any("\r" in str(label) for label in labels)
-    line = csv.writer(_Echo(), lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL).writerow
-    head = line(["prediction", *(f"probability_{label}" for label in labels)])
-    for prediction in predictions:
-        if head and not labels:
-            head = line(["prediction", *(f"prediction_{i}" for i in range(2, prediction.shape[1] + 1))])
-        yield head  # once there are predictions: an error in the first rows writes nothing
-        head = ""
-        for row in prediction:
-            yield line([labels[row.argmax()], *map(str, row)] if labels else [*map(str, row)])
-
-
-class _Echo:
-    """A file for `csv.writer` whose ``write`` returns the line, so that ``writerow`` does too."""
-
-    def write(self, text: str) -> str:
-        return text
 
 
 def _quality(target: Target, prediction: np.ndarray, table: Table) -> str:
