@@ -15,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from mlpcore.configuration import keep
 from mlpcore.errors import MlpcoreWarning
 from mlpcore.files.writing import Path
+from mlpcore.preprocessing import Standardize
 from mlpcore.stacks import Ensemble
 from mlpcore.tabular.description import Description
 from mlpcore.tabular.encoder import TableEncoder
@@ -93,6 +94,9 @@ class BaseTabular(BaseEstimator):
         frame, target, weights, numbers = self._read(X, y, sample_weight, reset=True)
         seeds = check_random_state(self.random_state).randint(0, 2**31 - 1, 1 + self.n_ensemble).tolist()
         classes = target if target.ndim == 1 else None
+        # Amounts are standardised in float64, as the digits of those far from zero are lost in float32.
+        self._scaling = Standardize.fit(target[weights > 0]) if classes is None else None
+        target = self._scaled(target)
         all_rows = np.arange(len(target))
         chosen: list[tuple[np.ndarray, np.ndarray | None]] = [(all_rows, None)] * self.n_ensemble
         if X_val is None:
@@ -103,9 +107,9 @@ class BaseTabular(BaseEstimator):
         rows = EncodedRows(encoder.transform(frame, self.dtype, warn=False), target, weights)
         divided = [(training, None if held is None else rows.take(held)) for training, held in chosen]
         if X_val is not None:
-            frame, *held_out, _ = self._read(X_val, y_val, sample_weight_val, reset=False)
+            frame, target_val, weights_val, _ = self._read(X_val, y_val, sample_weight_val, reset=False)
             x = encoder.transform(frame, self.dtype, warn=False)
-            divided = [(all_rows, EncodedRows(x, *held_out))] * self.n_ensemble
+            divided = [(all_rows, EncodedRows(x, self._scaled(target_val), weights_val))] * self.n_ensemble
         shape = TableShape(
             encoder.numeric_columns,
             tuple(size - 1 for size in encoder.category_sizes),
@@ -122,6 +126,9 @@ class BaseTabular(BaseEstimator):
         self.n_iter_ = max(int(member.model.trainer.progress.epoch) for member in members)
         self._calibrate(members, divided)
         return self
+
+    def _scaled(self, target: np.ndarray) -> np.ndarray:
+        return target if self._scaling is None else self._scaling(target)
 
     def _calibrate(self, members: Any, divided: Any) -> None:
         """Keep what predictions need of the held-out rows."""
@@ -192,7 +199,7 @@ class BaseTabular(BaseEstimator):
     def _as_table_model(self) -> TableModel:
         check_is_fitted(self)
         classes, named = getattr(self, "classes_", None), hasattr(self, "feature_names_in_")
-        target = Target("") if classes is None else Target.of_classes(classes)
+        target = Target("", (), self._scaling) if classes is None else Target.of_classes(classes)
         residuals = getattr(self, "_residuals", None)
         description = Description(self.encoder_, target, named, one_hot=False, residuals=residuals)
         return TableModel(description, self.members_)
@@ -201,7 +208,8 @@ class BaseTabular(BaseEstimator):
         """The mean of the members' predictions."""
         check_is_fitted(self)
         x = self.encoder_.transform(self._frame(X, reset=False), self.dtype)
-        return np.asarray(Ensemble(self.members_).predict(x))
+        prediction = Ensemble(self.members_).predict(x)
+        return np.asarray(prediction if self._scaling is None else self._scaling.inverse(prediction))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -14,8 +14,8 @@ from mlpcore.tabular.residuals import kept, with_quantiles
 class TabularRegressor(RegressorMixin, BaseTabular):
     """A regressor for tables as they are. Arguments and attributes are those of `TabularClassifier`.
 
-    y is (n,) or (n, outputs), of any size: the network learns it in units of its standard deviation. The recipe
-    "realmlp" keeps predictions in the range of the training targets.
+    y is (n,) or (n, outputs), of any size: ``members_`` learn and predict it less its mean, in units of its standard
+    deviation. The recipe "realmlp" keeps predictions in the range of the training targets.
     """
 
     def predict(self, X: Any, quantiles: Any = None) -> np.ndarray:
@@ -33,8 +33,9 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         return prediction[:, 0] if self._one_column else prediction
 
     def _calibrate(self, members: Any, divided: Any) -> None:
+        assert self._scaling is not None, "set in fit"
         residuals = [
-            held_out.target - member.model.predict(held_out.x)
+            self._scaling.scale * (held_out.target - member.model.predict(held_out.x))
             for member, (_, held_out) in zip(members, divided, strict=True)
             if held_out is not None
         ]

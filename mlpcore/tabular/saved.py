@@ -125,7 +125,7 @@ def _check(description: Description, model: Model, path: str) -> None:
         raise ModelFileError(f"{path}: the network does not take the columns of the table: {error}") from None
     expected = {len(target.labels)} if target.labels else set(shape[1:])
     expected &= set(shape[1:]) if description.residuals is None else {description.residuals.shape[1]}
-    expected &= set(shape[1:]) if target.scaling is None else {1}
+    expected &= set(shape[1:]) if target.scaling is None else {target.scaling.mean.size}
     if len(shape) != 2 or expected != {shape[1]}:
         raise ModelFileError(
             f"{path}: the network predicts {shape[1:]} numbers for a row, which are not those of {target}"

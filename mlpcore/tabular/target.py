@@ -72,7 +72,7 @@ class Target:
 
     def to_json(self) -> dict[str, Any]:
         """The target as JSON values."""
-        scaling = self.scaling and [float(self.scaling.mean[0]), float(self.scaling.scale[0])]
+        scaling = self.scaling and [*self.scaling.mean.tolist(), *self.scaling.scale.tolist()]
         return {"name": self.name, "labels": list(self.labels), "scaling": scaling, "dtype": self.dtype}
 
     @classmethod
@@ -86,9 +86,10 @@ class Target:
         if check_field(data, "scaling", list, None) is None:
             return cls(name)
         scaling = check_list(data, "scaling", float)
-        if len(scaling) != 2 or scaling[1] <= 0:
+        means, scales = scaling[: len(scaling) // 2], scaling[len(scaling) // 2 :]
+        if not means or len(means) != len(scales) or min(scales) <= 0:
             damaged("scaling", repr(scaling)[:80])
-        return cls(name, (), Standardize(scaling[:1], scaling[1:]))
+        return cls(name, (), Standardize(means, scales))
 
 
 def _fits(target: Target) -> bool:

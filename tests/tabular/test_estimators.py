@@ -254,3 +254,18 @@ WEIGHTS = "rows of weight 0 have a place in the batches"
 @pytest.mark.filterwarnings("ignore")
 def test_check_estimator(estimator: Any, check: Any) -> None:
     check(estimator)
+
+
+@pytest.mark.parametrize("offset", [1e7, -1e12])
+@pytest.mark.parametrize("members", [1, 2])
+def test_amounts_far_from_zero_keep_their_digits(offset, members):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 2))
+    y = np.column_stack([x[:, 0] + offset, 1e6 * x[:, 1]])
+    near = TabularRegressor("mlp", max_epochs=20, n_ensemble=members, random_state=0).fit(x, y - [offset, 0.0])
+    far = TabularRegressor("mlp", max_epochs=20, n_ensemble=members, random_state=0).fit(x, y)
+    assert near.score(x, y - [offset, 0.0]) > 0.9
+    errors = (far.predict(x) - [offset, 0.0] - near.predict(x)) / [1, 1e6]
+    assert np.abs(errors).max() < 0.02
+    spread = far.predict(x, quantiles=[0.1, 0.9]) - far.predict(x)[:, :, None]
+    assert np.all(spread[:, 0, 1] - spread[:, 0, 0] < 1) and np.all(spread[:, 1, 1] - spread[:, 1, 0] > 1e4)
