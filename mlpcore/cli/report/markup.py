@@ -56,4 +56,5 @@ def table(label: str, head: Iterable[str], rows: Sequence[str], kind: str) -> st
 def row(name: str, *cells: str, kind: str = "") -> str:
     """A row of a table; the name is its head."""
     texts = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr{kind and f" class={chr(34)}{kind}{chr(34)}"}><th scope="row">{name}</th>{texts}</tr>'
+    begin = f'<tr class="{kind}">' if kind else "<tr>"
+    return f'{begin}<th scope="row">{name}</th>{texts}</tr>'

@@ -24,7 +24,7 @@ def quality(results: Results) -> str:
     units = "" if results.labels else f" Errors are in the units of “{name_of(results.description.target.name)}”."
     caption = f"Each row is a way to predict. ↑: the larger the better; ↓: the smaller the better.{units}"
     content = table("Measures", ["", *heads], rows, "numbers")
-    return section(title, f'<p class="verdict">{verdict(results)}</p>', figure(content, caption, "numbers"))
+    return section(title, f'<p class="verdict">{verdict(results)}</p>', figure(content, caption, "wide"))
 
 
 def verdict(results: Results) -> str:
