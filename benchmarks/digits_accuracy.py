@@ -13,9 +13,9 @@ import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.cli import digits
+from mlpcore.cli.fitting import fit, shape_of
 from mlpcore.cli.parts import encode
 from mlpcore.cli.splits import split_rows
-from mlpcore.cli.train import fit, shape_of
 from mlpcore.tabular.members import new_model
 
 

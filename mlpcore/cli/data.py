@@ -16,6 +16,8 @@ from mlpcore.tabular.columns import LEFT_OUT
 from mlpcore.tabular.description import Description
 from mlpcore.tabular.target import TASKS, understand_target
 
+TEST = "0.1"
+
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what the data are."""
@@ -42,7 +44,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--test",
-        default="0.1",
+        default=TEST,
         metavar="SHARE|FILE",
         help="of the rows, to measure the result with (0.1; 0: none), or a file of such rows",
     )

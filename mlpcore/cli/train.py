@@ -1,14 +1,14 @@
 """``mlpcore train``: trains on a table and writes a model file and its learning curves."""
 
 import argparse
-import math
 import os
 
 import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.cli import digits
-from mlpcore.cli.data import add_data, prepare
+from mlpcore.cli.data import TEST, add_data, prepare, told_shares
+from mlpcore.cli.fitting import fit, metric_of, shape_of
 from mlpcore.cli.output import INTERRUPTED, one_line
 from mlpcore.cli.parts import Parts, encode
 from mlpcore.cli.quality import NETWORK, Measures, compared, measures, next_lines, quality_lines
@@ -21,14 +21,9 @@ from mlpcore.files.writing import check_target, same_file
 from mlpcore.model import Model
 from mlpcore.plotting import load_matplotlib, save_history
 from mlpcore.tables import listed
-from mlpcore.tabular.best_epoch import BestEpoch
 from mlpcore.tabular.members import deadline_of, new_model
-from mlpcore.tabular.recipe import Recipe, TableShape
-from mlpcore.training.events import Report
 from mlpcore.training.history import History
-from mlpcore.training.progress import Progress
 
-LINES = 20  # of plain progress, where there is no terminal
 VERBS = ("train", "validate", "test")
 
 
@@ -66,10 +61,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, save, evaluate, and print the results."""
     builtin = arguments.data == "digits"
-    if builtin and (arguments.target is not None or arguments.task != "auto"):
-        raise ConfigurationError("train digits: the target is the digit; --target and --task are for files")
+    for_files = (arguments.target, arguments.time, arguments.group, *arguments.types, *arguments.ignore)
+    if builtin and (any(told is not None for told in for_files) or (arguments.task, arguments.test) != ("auto", TEST)):
+        raise ConfigurationError(
+            "train digits: target and test rows are fixed; --target, --task, --types, --ignore, --test, --time and "
+            "--group are for files"
+        )
     check_number("mlpcore train", seed=arguments.seed, least=0, below=1 << 64)
     check_recipe(arguments)
+    validation, _ = told_shares(arguments)
     name = "stdin" if arguments.data == "-" else os.path.splitext(os.path.basename(arguments.data))[0]
     out = check_target(arguments.out or f"{name}.safetensors")
     picture = check_target(os.path.splitext(out)[0] + ".png")
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     if builtin:
         table, description, test = digits.load()
         y = description.target.read(table)
-        rows = split_rows(table, description.target, y, (arguments.validation, 0.0), arguments.seed, test=test)
+        rows = split_rows(table, description.target, y, (validation, 0.0), arguments.seed, test=test)
         parts, recipe_name = encode(table, description, rows, arguments.dtype), "realmlp-s"
         settings = with_told(digits.RECIPE, arguments)
     else:
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         parts.train[0],
         None if parts.description.target.labels else parts.train[1],
         arguments.seed,
-        words | {"metrics": [_metric(parts)]},
+        words | {"metrics": [metric_of(parts)]},
     )
     print(_introduction(name, parts), flush=True)
     summary = f"recipe {recipe_name}: {model.layout.size:,} parameters, {recipe.epochs} epochs at most"
@@ -136,37 +136,9 @@ def run(arguments: argparse.Namespace) -> int:
             ),
         )
         print(f"report: {arguments.report}")
-    print(*commands, sep="\n")
+    for line in commands:
+        print(line)
     return INTERRUPTED if history.stopped == "interrupted" else 0
-
-
-def shape_of(parts: Parts) -> TableShape:
-    """The shape of an encoded table."""
-    encoder = parts.description.encoder
-    levels = tuple(size - 1 for size in encoder.category_sizes)
-    return TableShape(encoder.numeric_columns, levels, len(parts.description.target.labels))
-
-
-def fit(model: Model, recipe: Recipe, parts: Parts, deadline: float = math.inf) -> tuple[History, int | None]:
-    """Train the model; the epoch with the best score on the validation rows counts, if there are any: its number."""
-    metric = f"val_{_metric(parts)}"
-
-    def score(report: Report) -> float:
-        return report.values[metric]
-
-    best = BestEpoch(score if parts.validation else None, recipe.patience, deadline)
-    history = model.fit(
-        *parts.train,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        validation_data=parts.validation,
-        callbacks=[Progress(max(1, recipe.epochs // LINES)), best],
-    )
-    return history, best.epoch or None
-
-
-def _metric(parts: Parts) -> str:
-    return "accuracy" if parts.description.target.labels else "r2"
 
 
 def _introduction(name: str, parts: Parts) -> str:

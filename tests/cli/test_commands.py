@@ -14,7 +14,7 @@ from optional import optional
 
 import mlpcore
 from mlpcore.backends import available_backends
-from mlpcore.cli import main, train
+from mlpcore.cli import fitting, main
 from mlpcore.files import read_extra, save_model
 from mlpcore.loading import load
 from mlpcore.tables import split
@@ -84,8 +84,13 @@ def test_digits(capsys, folder):
     assert out.splitlines()[-1] == "learning curves: d.png"
 
 
-def test_digits_takes_settings_but_no_target(capsys):
-    assert "--target and --task are for files" in refused(capsys, "train", "digits", "--target", "3")
+@pytest.mark.parametrize("word", ["target", "types", "ignore", "test", "time", "group"])
+def test_digits_takes_settings_but_no_target(capsys, word):
+    assert "target and test rows are fixed" in refused(capsys, "train", "digits", f"--{word}", "3")
+
+
+def test_digits_needs_a_share_to_validate_with_below_one(capsys):
+    assert "validation is 1.0" in refused(capsys, "train", "digits", "--validation", "1")
 
 
 def test_labels_round_trip(capsys, kinds):
@@ -371,12 +376,12 @@ def test_names_from_a_file_cannot_steer_the_terminal(capsys, folder):
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_interrupted_training_keeps_the_model(capsys, prices, monkeypatch):
-    class Interrupting(train.BestEpoch):
+    class Interrupting(fitting.BestEpoch):
         def on_epoch_end(self, report):
             if report.epoch == 2:
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(train, "BestEpoch", Interrupting)
+    monkeypatch.setattr(fitting, "BestEpoch", Interrupting)
     code, out, err = run(capsys, "train", prices, "--target", "price")
     assert code == 130 and "stopped: interrupted" in out and "model: prices.safetensors" in out
     assert "mlpcore: warning: training was interrupted in epoch 3" in err and "Traceback" not in err
