@@ -14,6 +14,7 @@ import mlpcore
 
 polars, datasets = optional("polars"), optional("sklearn.datasets")
 optional("matplotlib")
+optional("pandas")
 
 # Target, and the least accuracy or R2 on the test rows: a linear model reaches as much, a constant 0.1 to 0.6, or 0.
 TABLES = {
