@@ -17,7 +17,7 @@ from mlpcore.layers import (
     Sequential,
 )
 from mlpcore.random import Stream
-from mlpcore.tabular.recipe import LEARNT, TableShape, sample
+from mlpcore.tabular.recipe import SAMPLE, TableShape, sample
 from mlpcore.typing import Layer
 
 
@@ -43,7 +43,7 @@ def input_layers(
     With ``clip`` the one-hot columns are centred, scaled and clipped as numbers are (`RobustClip`), by the rows x.
     """
     layers, groups = list[Layer](), list[int]()
-    learnt = sample(x, LEARNT, Stream(0, "scales"))
+    learnt = sample(x, SAMPLE, Stream(0, "scales"))
     if shape.numeric:
         numeric = Identity() if numbers is None else numbers(shape.numeric)
         layers.append(Sequential(Columns(0, shape.numeric), numeric))
@@ -78,7 +78,7 @@ def piecewise(x: np.ndarray, bins: int, width: int) -> Callable[[int], Layer]:
     """
 
     def layer(count: int) -> Layer:
-        learnt = sample(x, LEARNT, Stream(0, "scales"))[:, :count]
+        learnt = sample(x, SAMPLE, Stream(0, "scales"))[:, :count]
         quantiles = np.quantile(learnt.astype(np.float64), np.linspace(0, 1, bins + 1), axis=0)
         edges = [np.unique(column).tolist() for column in quantiles.T]
         return PiecewiseLinearEmbedding(

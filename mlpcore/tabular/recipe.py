@@ -11,8 +11,7 @@ from mlpcore.random import Stream
 from mlpcore.training.initial import data_driven_init
 from mlpcore.typing import Layer, Loss, Optimizer, Params
 
-SAMPLE = 20_000  # rows that initial values are fitted to
-LEARNT = 50_000  # rows that scales and quantiles are taken from
+SAMPLE = 20_000  # rows that initial values are fitted to, and that scales and quantiles are taken from
 MANY_LEVELS = 128  # a category with more levels has learned vectors in place of columns of 0 and 1
 
 
