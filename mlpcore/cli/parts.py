@@ -16,7 +16,7 @@ from mlpcore.tabular.encoder import TableEncoder
 from mlpcore.tabular.recipe import sample
 
 LEARNT_CELLS = 1 << 22  # of training rows, drawn at random, that the encoder learns from
-MAPPED = 64 << 20  # bytes; larger arrays lie in a file, of which the system keeps in memory what it has room for
+MAPPED = 32 << 20  # bytes; larger arrays lie in a file, of which the system keeps in memory what it has room for
 
 Pair = tuple[np.ndarray, np.ndarray]
 
