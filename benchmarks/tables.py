@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.tables --out results.jsonl`` runs what is not in the file yet and prints the report;
 ``--methods``, ``--tables`` and ``--splits`` choose, ``--report`` only prints; ``--ablation`` compares "realmlp" with
-itself, each time without one ingredient. Every learner gets the training rows and
-the rows that choose its epoch or round; one that has no use for the latter does not see them. Seconds are CPU seconds
-of ``fit`` on one thread. A learner whose package is missing fails, with the reason.
+itself, each time without one ingredient. Every learner gets the training rows and the rows that choose its epoch or
+round; one that has no use for the latter does not see them. Seconds are CPU seconds of ``fit`` on one thread. A learner
+whose package is missing fails, with the reason.
 """
 
 import os

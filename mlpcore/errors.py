@@ -1,5 +1,8 @@
 """The exceptions and warnings of mlpcore. A message names the object, what it got, what it expected and what to do."""
 
+from importlib import import_module
+from typing import Any
+
 __all__ = [
     "MlpcoreError",
     "ConfigurationError",
@@ -67,3 +70,11 @@ class TrainingInterrupted(MlpcoreWarning):
 
 class CompilerWarning(MlpcoreWarning):
     """There is no C compiler, or it failed; the computation runs without compiled code, more slowly."""
+
+
+def import_extra(module: str, extra: str, why: str) -> Any:
+    """A module that an extra of mlpcore installs; MissingDependency, which begins with ``why``, where it is missing."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingDependency(f"{why} cannot be imported ({error}); pip install 'mlpcore[{extra}]'") from None

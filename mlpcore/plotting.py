@@ -5,7 +5,7 @@ import math
 import os
 from typing import Any, Protocol
 
-from mlpcore.errors import DataError, MissingDependency
+from mlpcore.errors import DataError, import_extra
 from mlpcore.files.writing import Path, replace_file
 
 PANEL = (5.4, 3.6)  # inches
@@ -89,14 +89,8 @@ def save_history(history: Curves, path: Path, title: str = "") -> None:
 
 def load_matplotlib(module: str = "") -> Any:
     """matplotlib, or a module of it; MissingDependency where it cannot be imported."""
-    try:
-        from importlib import import_module
-
-        return import_module(f"matplotlib.{module}" if module else "matplotlib")
-    except ImportError as error:
-        raise MissingDependency(
-            f"matplotlib draws the pictures and cannot be imported ({error}); pip install 'mlpcore[plot]'"
-        ) from None
+    name = f"matplotlib.{module}" if module else "matplotlib"
+    return import_extra(name, "plot", "matplotlib draws the pictures and")
 
 
 def _axes(ax: Any, twin: bool, panels: int) -> tuple[Any, ...]:

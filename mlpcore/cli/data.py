@@ -68,9 +68,8 @@ def told_shares(arguments: argparse.Namespace) -> tuple[float, float | None]:
     return arguments.validation, test
 
 
-def prepare(arguments: argparse.Namespace) -> Parts:
-    """The encoded parts of the file's table; prints the chosen task, and what the columns are, with the reasons."""
-    validation, test = told_shares(arguments)
+def prepare(arguments: argparse.Namespace, validation: float, test: float | None) -> Parts:
+    """The encoded parts of the file's table, with these shares; prints what the target and the columns are, and why."""
     table = read_data(arguments, "y" if arguments.target is None else arguments.target)
     name = _target_name(table, arguments.target)
     target, why = understand_target(table, name, arguments.task)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlpcore.errors import MissingDependency
+from mlpcore.errors import import_extra
 from mlpcore.tables import Table
 from mlpcore.tabular.description import Description, of_numbers
 from mlpcore.tabular.numeric import standard
@@ -27,20 +27,17 @@ class Digits(NamedTuple):
 
 def load(split: int = SPLIT) -> Digits:
     """1797 images of 8 x 8 pixels from 0 to 16; the test set is scikit-learn's stratified split of ``random_state``."""
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise MissingDependency(
-            f"scikit-learn brings the digits and cannot be imported ({error}); pip install 'mlpcore[sklearn]'"
-        ) from None
-    data = load_digits()
+    datasets, selection = (
+        import_extra(f"sklearn.{module}", "sklearn", "scikit-learn brings the digits and")
+        for module in ("datasets", "model_selection")
+    )
+    data = datasets.load_digits()
     names = tuple(data.feature_names)
     columns = dict(zip(names, data.data.T, strict=True)) | {"digit": data.target.astype(np.float64)}
     # All pixels have one scale. Standardised one by one, those that are almost always empty would count like the rest.
     encoder = of_numbers({name: standard(0.0, 16.0) for name in names})
     description = Description(encoder, Target("digit", tuple(range(10))))
-    _, test = train_test_split(
+    _, test = selection.train_test_split(
         np.arange(len(data.target)), test_size=TEST_SHARE, stratify=data.target, random_state=split
     )
     return Digits(Table("digits", columns), description, np.sort(test))

@@ -15,9 +15,7 @@ LINES = 20  # of plain progress, where there is no terminal
 
 def shape_of(parts: Parts) -> TableShape:
     """The shape of an encoded table."""
-    encoder = parts.description.encoder
-    levels = tuple(size - 1 for size in encoder.category_sizes)
-    return TableShape(encoder.numeric_columns, levels, len(parts.description.target.labels))
+    return TableShape.of(parts.description.encoder, len(parts.description.target.labels))
 
 
 def fit(model: Model, recipe: Recipe, parts: Parts, deadline: float = math.inf) -> tuple[History, int | None]:

@@ -31,11 +31,8 @@ def entries(frame: Any, names: Sequence[str]) -> dict[str, list[Any]]:
 
 def own_names(labels: Sequence[Label], outputs: int) -> list[str]:
     """The names of the predicted columns."""
-    return ["prediction", *([f"probability_{label}" for label in labels] or _further(outputs))]
-
-
-def _further(outputs: int) -> list[str]:
-    return [f"prediction_{i}" for i in range(2, outputs + 1)]
+    further = [f"prediction_{i}" for i in range(2, outputs + 1)]
+    return ["prediction", *([f"probability_{label}" for label in labels] or further)]
 
 
 def check_kept(keep: Sequence[str], labels: Sequence[Label]) -> None:

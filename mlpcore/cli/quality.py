@@ -8,7 +8,6 @@ import numpy as np
 from mlpcore.cli.output import one_line
 from mlpcore.cli.parts import Parts
 from mlpcore.metrics import accuracy, balanced_accuracy, mean_absolute_error, root_mean_squared_error
-from mlpcore.model import Model
 from mlpcore.random import Stream
 from mlpcore.tabular.recipe import sample
 from mlpcore.tabular.target import Target
@@ -19,14 +18,14 @@ NETWORK = "this network"
 Measures = dict[str, float]
 
 
-def compared(subset: str, model: Model, parts: Parts, seed: int) -> dict[str, Measures]:
-    """The measures of the model on a part of the rows, which come first, and those of the baselines.
+def baselines(subset: str, parts: Parts, seed: int) -> dict[str, Measures]:
+    """The measures of the baselines on a part of the rows.
 
     The trees are scikit-learn's `HistGradientBoostingClassifier` or `HistGradientBoostingRegressor` with its default
     arguments, on the same columns and at most `LEARNT` rows; they are left out where scikit-learn is not installed.
     """
     (x, y), target = getattr(parts, subset), parts.description.target
-    rows = {NETWORK: measures(np.asarray(model.predict(x)), y, target)}
+    rows = {}
     if (trees := _trees(parts, x, seed)) is not None:
         rows["gradient-boosted trees"] = measures(trees, y, target)
     rows["a constant"] = measures(_constant(parts.train[1], len(x), target), y, target)
@@ -34,7 +33,7 @@ def compared(subset: str, model: Model, parts: Parts, seed: int) -> dict[str, Me
 
 
 def quality_lines(subset: str, parts: Parts, rows: dict[str, Measures]) -> Iterator[str]:
-    """The lines of a table of what `compared` gives."""
+    """The lines of a table of measures by row."""
     target, count = parts.description.target, len(getattr(parts, subset)[0])
     names = list(next(iter(rows.values())))
     width = max(map(len, rows))

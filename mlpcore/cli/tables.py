@@ -55,7 +55,7 @@ def told_types(texts: Iterable[str], table: Table) -> dict[str, str]:
 
 
 def told_names(texts: Iterable[str], table: Table) -> list[str]:
-    """The columns in ``--ignore NAME,...``; a text that is a name is one column, commas included."""
+    """The columns in arguments such as ``--ignore NAME,...``; a text that is a name is one column, commas included."""
     present = set(table.names)
     return [table.find(name) for text in texts for name in ([text] if text in present else text.split(","))]
 

@@ -11,17 +11,17 @@ from mlpcore.cli.data import TEST, add_data, prepare, told_shares
 from mlpcore.cli.fitting import fit, metric_of, shape_of
 from mlpcore.cli.output import INTERRUPTED, one_line
 from mlpcore.cli.parts import Parts, encode
-from mlpcore.cli.quality import NETWORK, Measures, compared, measures, next_lines, quality_lines
+from mlpcore.cli.quality import NETWORK, Measures, baselines, measures, next_lines, quality_lines
 from mlpcore.cli.recipe import add_recipe, check_recipe, told_recipe, with_told
 from mlpcore.cli.report import results_of, write_report
 from mlpcore.cli.splits import split_rows
 from mlpcore.configuration import check_number
 from mlpcore.errors import ConfigurationError, MissingDependency
 from mlpcore.files.writing import check_target, same_file
-from mlpcore.model import Model
 from mlpcore.plotting import load_matplotlib, save_history
 from mlpcore.tables import listed
 from mlpcore.tabular.members import deadline_of, new_model
+from mlpcore.tabular.target import Target
 from mlpcore.training.history import History
 
 VERBS = ("train", "validate", "test")
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     check_number("mlpcore train", seed=arguments.seed, least=0, below=1 << 64)
     check_recipe(arguments)
-    validation, _ = told_shares(arguments)
+    validation, test_share = told_shares(arguments)
     name = "stdin" if arguments.data == "-" else os.path.splitext(os.path.basename(arguments.data))[0]
     out = check_target(arguments.out or f"{name}.safetensors")
     picture = check_target(os.path.splitext(out)[0] + ".png")
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         parts, recipe_name = encode(table, description, rows, arguments.dtype), "realmlp-s"
         settings = with_told(digits.RECIPE, arguments)
     else:
-        parts = prepare(arguments)
+        parts = prepare(arguments, validation, test_share)
         recipe_name, settings = told_recipe(arguments, len(parts.train[0]))
     recipe = settings.build(shape_of(parts), parts.train[0])
     model = new_model(
@@ -107,15 +107,15 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"stopped: {history.stopped}", flush=True)
     model.save(out, **parts.description.save())
     print(f"model: {out}", flush=True)
+    quality = dict[str, Measures]()  # of the last of these parts, the test rows if there are any
     held_out = [subset for subset in ("validation", "test") if getattr(parts, subset) is not None]
     for subset in held_out:
-        print(_quality(subset, model, parts))
-    quality = {}
-    if held_out and not builtin and arguments.baselines:
-        quality = compared(held_out[-1], model, parts, arguments.seed)
+        x, y = getattr(parts, subset)
+        quality = {NETWORK: measures(np.asarray(model.predict(x)), y, parts.description.target)}
+        print(_quality(subset, len(x), quality[NETWORK], parts.description.target), flush=True)
+    if quality and not builtin and arguments.baselines:
+        quality |= baselines(held_out[-1], parts, arguments.seed)
         print(*quality_lines(held_out[-1], parts, quality), sep="\n", flush=True)
-    elif held_out and arguments.report is not None:
-        quality = {NETWORK: _measured(held_out[-1], model, parts)}
     print(_draw(history, picture, name))
     commands = [] if builtin else [*next_lines(out, arguments.data)]
     if arguments.report is not None:
@@ -153,20 +153,14 @@ def _sizes(parts: Parts) -> str:
     return ", ".join(sizes)
 
 
-def _quality(subset: str, model: Model, parts: Parts) -> str:
+def _quality(subset: str, rows: int, found: Measures, target: Target) -> str:
     """A line with the quality on a part of the rows, errors in the target's units."""
-    found, target, count = _measured(subset, model, parts), parts.description.target, len(getattr(parts, subset)[0])
     if target.labels:
-        return f"{subset} accuracy {100 * found['accuracy']:.2f} % of {count} rows"
+        return f"{subset} accuracy {100 * found['accuracy']:.2f} % of {rows} rows"
     return one_line(
         f"{subset} r2 {found['R2']:.4f}, root mean squared error {found['root mean squared error']:.6g} in the units "
-        f"of {target.name!r}, {count} rows"
+        f"of {target.name!r}, {rows} rows"
     )
-
-
-def _measured(subset: str, model: Model, parts: Parts) -> Measures:
-    x, y = getattr(parts, subset)
-    return measures(np.asarray(model.predict(x)), y, parts.description.target)
 
 
 def _draw(history: History, path: str, name: str) -> str:

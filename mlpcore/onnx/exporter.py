@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.graph import N, Node, Shape, Untraceable
 from mlpcore.compiler.trace import Tracer
-from mlpcore.errors import ConfigurationError, MissingDependency
+from mlpcore.errors import ConfigurationError, import_extra
 from mlpcore.files.writing import Path, replace_file
 from mlpcore.onnx.nodes import Nodes
 from mlpcore.onnx.printer import OnnxPrinter
@@ -27,7 +26,10 @@ class Exporter:
     """
 
     def __init__(self) -> None:
-        self.nodes, self.tracer = Nodes(_onnx()), Tracer()
+        self.nodes, self.tracer = (
+            Nodes(import_extra("onnx", "onnx", "the package onnx writes ONNX models and")),
+            Tracer(),
+        )
         self._inputs: dict[str, tuple] = {}
         self._names: dict[Node, str] = {}
 
@@ -110,13 +112,3 @@ def _most_probable(nodes: Nodes, probabilities: tuple, classes: np.ndarray) -> t
 def _value(dtype: Any, shape: Shape, name: str) -> tuple:
     """An input or output of the model: dtype, shape with the number of rows as "n", and the name of its value."""
     return dtype, ["n" if dim is N else dim for dim in shape], name
-
-
-def _onnx() -> Any:
-    """The package onnx; MissingDependency where it cannot be imported."""
-    try:
-        return import_module("onnx")
-    except ImportError as error:
-        raise MissingDependency(
-            f"the package onnx writes ONNX models and cannot be imported ({error}); pip install 'mlpcore[onnx]'"
-        ) from None

@@ -3,10 +3,9 @@
 `TabularClassifier` and `TabularRegressor` need scikit-learn, and are imported when first asked for.
 """
 
-from importlib import import_module
 from typing import Any
 
-from mlpcore.errors import MissingDependency
+from mlpcore.errors import import_extra
 from mlpcore.tabular.encoder import TableEncoder
 from mlpcore.tabular.reading import read_table
 from mlpcore.tabular.saved import TableModel, load
@@ -18,10 +17,5 @@ _ESTIMATORS = {"TabularClassifier": "classifier", "TabularRegressor": "regressor
 def __getattr__(name: str) -> Any:
     if name not in _ESTIMATORS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        module = import_module(f"mlpcore.tabular.{_ESTIMATORS[name]}")
-    except ImportError as error:
-        raise MissingDependency(
-            f"{name} needs scikit-learn, which cannot be imported ({error}); pip install 'mlpcore[sklearn]'"
-        ) from None
-    return getattr(module, name)
+    module = f"mlpcore.tabular.{_ESTIMATORS[name]}"
+    return getattr(import_extra(module, "sklearn", f"{name} needs scikit-learn, which"), name)

@@ -110,11 +110,8 @@ class BaseTabular(BaseEstimator):
             frame, target_val, weights_val, _ = self._read(X_val, y_val, sample_weight_val, reset=False)
             x = encoder.transform(frame, self.dtype, warn=False)
             divided = [(all_rows, EncodedRows(x, self._scaled(target_val), weights_val))] * self.n_ensemble
-        shape = TableShape(
-            encoder.numeric_columns,
-            tuple(size - 1 for size in encoder.category_sizes),
-            *((len(self.classes_), 1) if classes is not None else (0, target.shape[1])),
-        )
+        outputs = (len(self.classes_), 1) if classes is not None else (0, target.shape[1])
+        shape = TableShape.of(encoder, *outputs)
         recipe = RECIPES[self.recipe] if isinstance(self.recipe, str) else self.recipe
         if self.max_epochs is not None:
             recipe = dataclasses.replace(recipe, epochs=int(self.max_epochs))

@@ -2,21 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
-from mlpcore.errors import DataError, MissingDependency
+from mlpcore.errors import DataError, import_extra
 
 
 def load_polars() -> Any:
     """The module polars; MissingDependency with the command that installs it."""
-    try:
-        return import_module("polars")
-    except ImportError as error:
-        raise MissingDependency(
-            f"tables in files other than .npz are read by polars, which cannot be imported ({error}); "
-            "pip install 'mlpcore[tables]'"
-        ) from None
+    return import_extra("polars", "tables", "tables in files other than .npz are read by polars, which")
 
 
 @contextmanager

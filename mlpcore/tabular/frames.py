@@ -6,12 +6,11 @@ import math
 import numbers
 from collections import Counter
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlpcore.errors import DataError, MissingDependency
+from mlpcore.errors import DataError, import_extra
 from mlpcore.training.frames import is_missing
 
 MICROSECOND = np.dtype("datetime64[us]")
@@ -77,13 +76,7 @@ def take_rows(frame: Any, rows: np.ndarray) -> Any:
 
 
 def _load_narwhals(frame: Any) -> Any:
-    try:
-        return import_module("narwhals")
-    except ImportError as error:
-        raise MissingDependency(
-            f"a {type(frame).__name__} is read through narwhals, which cannot be imported ({error}); "
-            "pip install 'mlpcore[tables]'"
-        ) from None
+    return import_extra("narwhals", "tables", f"a {type(frame).__name__} is read through narwhals, which")
 
 
 def _series(frame: Any, narwhals: Any) -> list[Any]:

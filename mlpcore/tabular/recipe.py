@@ -1,6 +1,6 @@
 """What a recipe is made from, TableShape, and what it gives: Recipe."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from mlpcore.configuration import check_number, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.losses import SoftmaxCrossEntropy, SquaredError
 from mlpcore.random import Stream
+from mlpcore.tabular.encoder import TableEncoder
 from mlpcore.training.initial import data_driven_init
 from mlpcore.typing import Layer, Loss, Optimizer, Params
 
@@ -36,6 +37,11 @@ class TableShape:
         check_number(self, targets=self.targets, least=1)
         if self.classes == 1 or not self.columns:
             raise ConfigurationError(f"{self!r}: expected a column or more, and two classes or more (0 for regression)")
+
+    @classmethod
+    def of(cls, encoder: TableEncoder, classes: int = 0, targets: int = 1) -> Self:
+        """The shape of what a fitted encoder gives."""
+        return cls(encoder.numeric_columns, tuple(size - 1 for size in encoder.category_sizes), classes, targets)
 
     @property
     def columns(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mlpcore import __version__
+import mlpcore
 from mlpcore.cli.report.amounts import amounts
 from mlpcore.cli.report.classes import classes
 from mlpcore.cli.report.columns import columns, importance
@@ -63,7 +63,7 @@ def page(results: Results) -> str:
 {body}
 </main>
 <footer>
-<p>mlpcore {escape(__version__)}. One file of about {size:,.0f} kB, which loads nothing.</p>
+<p>mlpcore {escape(mlpcore.__version__)}. One file of about {size:,.0f} kB, which loads nothing.</p>
 </footer>
 </body>
 </html>
