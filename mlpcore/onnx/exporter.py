@@ -26,10 +26,8 @@ class Exporter:
     """
 
     def __init__(self) -> None:
-        self.nodes, self.tracer = (
-            Nodes(import_extra("onnx", "onnx", "the package onnx writes ONNX models and")),
-            Tracer(),
-        )
+        self.nodes = Nodes(import_extra("onnx", "onnx", "the package onnx writes ONNX models and"))
+        self.tracer = Tracer()
         self._inputs: dict[str, tuple] = {}
         self._names: dict[Node, str] = {}
 
