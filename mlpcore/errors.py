@@ -14,6 +14,7 @@ __all__ = [
     "OutOfMemoryError",
     "DeviceError",
     "GradientCheckError",
+    "RankError",
     "MlpcoreWarning",
     "TrainingInterrupted",
     "CompilerWarning",
@@ -58,6 +59,10 @@ class DeviceError(MlpcoreError, RuntimeError):
 
 class GradientCheckError(MlpcoreError, AssertionError):
     """A gradient differs from its central difference; the message names the leaf and both errors."""
+
+
+class RankError(MlpcoreError, RuntimeError):
+    """Of several processes that train together another one failed, or they do not make the same call."""
 
 
 class MlpcoreWarning(UserWarning):

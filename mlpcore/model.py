@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from mlpcore.arguments import check_arguments, named_metrics
-from mlpcore.backends import get_backend
+from mlpcore.backends import device_of_rank, get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import CHOICES, C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
+from mlpcore.distributed import Communicator, communicator
+from mlpcore.distributed.on_backend import on_backend
 from mlpcore.errors import ConfigurationError, MlpcoreWarning, TrainingInterrupted
 from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
@@ -24,6 +26,7 @@ from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
 from mlpcore.summary import summary
+from mlpcore.training.division import check_ranks, divide
 from mlpcore.training.epochs import train
 from mlpcore.training.evaluation import evaluate, validation_rows
 from mlpcore.training.explanations import input_gradient, integrated_gradients
@@ -32,7 +35,6 @@ from mlpcore.training.history import History
 from mlpcore.training.ingest import ingest, ingest_rows, output_columns
 from mlpcore.training.loop import Trainer
 from mlpcore.training.missing import check_missing_targets
-from mlpcore.training.orders import in_order, shuffled
 from mlpcore.training.parameters import matched
 from mlpcore.training.pickling import copied, from_plain_data, to_plain_data
 from mlpcore.training.rules import Rules
@@ -85,11 +87,15 @@ class Model:
         clip_value: float | None = None,
         ema: float | None = None,
         compile: bool | str = "auto",
+        distributed: str | Communicator | None = "auto",
     ) -> None:
         rules = Rules(*map(plain, (l2, clip_norm, clip_value, ema)))
         seed = plain(seed)
         check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
+        ranks = communicator(distributed)
+        if device is None and ranks.size > 1:
+            device = device_of_rank(backend, ranks.local_rank)
         self.backend = get_backend(backend, device)
         check_choice(f"Model on {self.backend.name}", self.backend.compile.precisions, precision=precision)
         if precision != "highest" and dtype != "float32":
@@ -118,6 +124,7 @@ class Model:
             seed=seed,
             rules=rules,
             compilation=self.compiled,
+            communicator=on_backend(ranks, self.backend),
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -198,6 +205,7 @@ class Model:
         callbacks: Sequence[Any] = (),
         checkpoint: Path | None = None,
         resume: Path | None = None,
+        shard: str = "auto",
     ) -> History:
         """Train for ``epochs`` passes over the rows; a further call continues where this one stopped.
 
@@ -222,20 +230,22 @@ class Model:
         size, shuffling, weights, or callbacks with a state. With ``resume`` a fit that a callback has stopped stays
         stopped; a further fit without ``resume`` continues training.
         """
-        arguments = check_fit(epochs, batch_size, shuffle)
-        callbacks = check_fit_callbacks(self, callbacks, validation_data is not None)
-        check_missing_targets("fit", missing_targets, self.loss, self.metrics if validation_data is not None else {})
         with self.backend.scope(self.dtype):
-            data, weights = ingest(self.trainer, x, y, sample_weight, class_weight, missing_targets)
-            held_out = None
-            if validation_data is not None:
-                named = {name: self.metrics[name] for name in self.specification.metrics}
-                held_out = validation_rows(self.trainer, named, validation_data, missing_targets)
-            rows = data.x.shape[0]
-            order = shuffled(self.seed, rows, self.compiled.asked) if arguments.shuffle else in_order(rows)
+            with self.trainer.communicator.agree():
+                arguments = check_fit(epochs, batch_size, shuffle)
+                callbacks = check_fit_callbacks(self, callbacks, validation_data is not None)
+                validated = self.metrics if validation_data is not None else {}
+                check_missing_targets("fit", missing_targets, self.loss, validated)
+                check_ranks(self.trainer, shard, class_weight)
+                data, weights = ingest(self.trainer, x, y, sample_weight, class_weight, missing_targets)
+                held_out = None
+                if validation_data is not None:
+                    named = {name: self.metrics[name] for name in self.specification.metrics}
+                    held_out = validation_rows(self.trainer, named, validation_data, missing_targets)
+            weights, order = divide(self, data, weights, arguments, held_out, shard)
             about_weights = partial(describe_data_weights, self, data, weights, sample_weight, class_weight)
             fit = new_fit(self, data, weights, order, arguments, held_out, callbacks, checkpoint, resume, about_weights)
-            if train(*fit):
+            if train(*fit) and self.trainer.communicator.rank == 0:
                 warnings.warn(
                     f"training was interrupted in epoch {self.trainer.progress.epoch + 1}; the model stands at its "
                     "last whole step, and fit goes on from there",

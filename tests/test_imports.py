@@ -21,6 +21,7 @@ FLOORS = [
     {"compiler"},
     {"initializers", "schedules", "losses", "optimizers", "layers", "metrics"},
     {"backends", "gradient_check", "files", "summary", "tables"},
+    {"distributed"},
     {"training"},
     {"arguments", "preprocessing"},
     {"model"},
@@ -49,7 +50,7 @@ PLAIN_MODULES = {"training.gradients", "training.step", "training.rules", "train
 
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
-HOST_NUMPY |= {"stacks", "compiler", "sklearn", "cli", "plotting", "bench", "onnx", "tabular"}
+HOST_NUMPY |= {"stacks", "compiler", "distributed", "sklearn", "cli", "plotting", "bench", "onnx", "tabular"}
 # init and noise are host arrays, and fit reads them
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm", "layers.members", "layers.robust"}
 OTHERS = {
@@ -61,6 +62,7 @@ OTHERS = {
     "rich": {"cli", "training"},
     "threadpoolctl": {"bench"},
     "platformdirs": {"compiler"},
+    "mpi4py": {"distributed"},
 }
 
 

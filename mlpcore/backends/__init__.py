@@ -1,7 +1,8 @@
 """`get_backend` opens a backend by its name, `available_backends` lists all. No other module chooses a library.
 
 A name is that of a module beside this one. It has ``create(device)``, which makes the `Backend`; ``status()``, which
-returns ``ready (...)`` or raises BackendUnavailable; and ``to_numpy(x)`` for an array of its library on any device.
+returns ``ready (...)`` or raises BackendUnavailable; and ``to_numpy(x)`` for an array of its library on any device. For
+a machine with several devices it may have ``device_of_rank(rank)``.
 """
 
 from importlib import import_module
@@ -26,6 +27,14 @@ def get_backend(name: str | Backend, device: Any = None) -> Backend:
     if name not in NAMES:
         raise ConfigurationError(f"backend is {name!r}, expected one of {', '.join(map(repr, NAMES))}")
     return import_module(f"mlpcore.backends.{name}").create(device)
+
+
+def device_of_rank(name: str | Backend, rank: int) -> Any:
+    """The device of a backend for process ``rank`` of those on this machine; None is its default device."""
+    if name not in NAMES:
+        return None
+    choose = getattr(import_module(f"mlpcore.backends.{name}"), "device_of_rank", None)
+    return None if choose is None else choose(rank)
 
 
 def available_backends() -> dict[str, str]:

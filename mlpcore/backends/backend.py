@@ -61,6 +61,26 @@ class Compilers:
     threads: Callable[[], int] = lambda: 1
 
 
+class Sums(Protocol):
+    """Adds up a vector over the devices of several processes."""
+
+    def __call__(self, flat: Array, /) -> Array:
+        """The sum, in the memory of the vector or elsewhere."""
+
+    def abort(self) -> None:
+        """End sums that wait for other devices."""
+
+
+class Connect(Protocol):
+    """The type of `DeviceExtras.connect`."""
+
+    def __call__(self, share: Callable[[Callable[[], Any]], Any], size: int, rank: int, /) -> Sums:
+        """The sums over the devices of ``size`` processes.
+
+        ``share(make)`` is what ``make()`` returns in the process of rank 0, in every process.
+        """
+
+
 @dataclass(frozen=True)
 class DeviceExtras:
     """What a device adds to a backend; each default is right for a library that computes in host memory.
@@ -76,6 +96,8 @@ class DeviceExtras:
     ``dlpack_device`` is the device type and number in DLPack's numbering: arrays of other libraries that lie there
     are taken without a copy by ``borrow(x)``. ``read_together(*arrays)`` copies several arrays to the host in one
     transfer.
+
+    ``connect`` connects the devices of several processes, which call it together; None where the library cannot.
     """
 
     out_of_memory: Callable[[BaseException], OutOfMemory | None] = host_out_of_memory
@@ -86,6 +108,7 @@ class DeviceExtras:
     dlpack_device: tuple[int, int] | None = None
     borrow: Callable[[Any], Array] | None = None
     read_together: Callable[..., list[NDArray[Any]]] | None = None
+    connect: Connect | None = None
 
 
 @dataclass(frozen=True)

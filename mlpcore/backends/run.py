@@ -33,17 +33,28 @@ class StepNoise:
     """The draws of the steps of a chunk: the noise of each step, and ``full_batch``, the same for all.
 
     ``make(stream, rows)`` makes the noise of a step; ``stream.step`` is its number. A compiler may call it with a
-    traced stream.
+    traced stream. `part` is the same for some rows of the batch, whose others are computed elsewhere: ``first`` is the
+    place of the first of them, and ``whole`` the number of rows of the batch, 0 if all are computed here.
     """
 
     make: Callable[[Any, Any], Noise]
     stream: Stream  # at the first step
-    rows: int  # of a batch
+    rows: int  # that are computed
     full_batch: Tree
+    first: int = 0
+    whole: int = 0
+
+    def part(self, first: int, rows: int) -> "StepNoise":
+        """The draws of ``rows`` rows of the batch, from place ``first`` on."""
+        return replace(self, first=first, rows=rows, whole=self.rows)
 
     def __call__(self, i: int) -> tuple[Noise, Tree]:
         """The noise of step i, and ``full_batch``."""
-        return self.make(replace(self.stream, step=self.stream.step + i), self.rows), self.full_batch
+        noise = self.make(replace(self.stream, step=self.stream.step + i), self.whole or self.rows)
+        if self.whole:
+            rows = slice(self.first, self.first + self.rows)
+            noise = tree_map(lambda leaf: leaf[..., rows, :] if leaf.shape[-2:-1] == (self.whole,) else leaf, noise)
+        return noise, self.full_batch
 
 
 def shifted(draw: Draw, start: int) -> Draw:

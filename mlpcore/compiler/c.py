@@ -126,10 +126,13 @@ class CPrinter:
 
     def _draws(self, node: Node, phase: Phase) -> list[str]:
         kind = STORED[str(node.dtype)]
-        factors, key, step = (self.storage.entry(Place(argument, ZERO, ()), ()) for argument in (node, *node.inputs))
+        factors, key, position = (
+            self.storage.entry(Place(argument, ZERO, ()), ()) for argument in (node, *node.inputs)
+        )
         members, count = size(node.shape[:-2]), size(node.shape[-2:])
         start = 0 if phase.length is None else f"first * {node.shape[-1]}"
-        return [f"// {node.label}", f"factors_{kind}(&{factors}, {members}, {start}, {count}, &{key}, {step});"]
+        numbers = f"{members}, {start}, {count}, {node.shape[-1]}"
+        return [f"// {node.label}", f"factors_{kind}(&{factors}, {numbers}, &{key}, &{position});"]
 
     def _concatenation(self, node: Node, _: Phase) -> list[str]:
         """Copies of the operands that are not computed in the memory of the concatenation."""

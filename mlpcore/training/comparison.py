@@ -9,7 +9,9 @@ import numpy as np
 
 from mlpcore.backends.transfer import library_of, to_host
 from mlpcore.configuration import plain
-from mlpcore.files.specification import Specification, encode, type_name
+from mlpcore.distributed.communicator import Communicator
+from mlpcore.errors import RankError
+from mlpcore.files.specification import Specification, encode, short, type_name
 from mlpcore.training.callbacks import Rule
 
 
@@ -73,3 +75,14 @@ def differences(saved: Any, own: Any, where: str = "") -> Iterator[tuple[str, An
             yield from differences(*pair, f"{where}[{i}]")
     elif saved != own:
         yield where, saved, own
+
+
+def check_same(communicator: Communicator, about: dict[str, Any]) -> None:
+    """RankError on all ranks unless these JSON values are the same on all; it names the first difference."""
+    first, *others = communicator.gather(about)
+    for rank, other in enumerate(others, start=1):
+        for where, ours, theirs in differences(first, other):
+            raise RankError(
+                f"fit: {where} is {short(theirs)} on rank {rank} and {short(ours)} on rank 0; all ranks must make the "
+                "same call on the same model"
+            )

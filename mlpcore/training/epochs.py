@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlpcore.backends.calls import Calls, alone
+from mlpcore.distributed.communicator import Communicator
 from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.events import Report, Stop, call, call_every, every, has_state
 from mlpcore.training.history import History
@@ -56,32 +57,53 @@ def training(
     changes by callbacks with a state need none, as these callbacks make them again after a resume.
     """
     trainer, begun = model.trainer, list[Any]()
+    ranks: Communicator = trainer.communicator
     try:
-        _begin(model, callbacks, plan.epochs - len(history), checkpoints, begun)
+        ranks.on_first(lambda: _begin(model, callbacks, plan.epochs - len(history), checkpoints, begun))
+        trainer.share()
         while len(history) < plan.epochs and history.stopped is None:
-            result = yield from trainer.epoch_calls(plan.data, plan.weights, plan.order, plan.batch_size, interruption)
+            with ranks.or_abort(f"in epoch {trainer.progress.epoch + 1}"):
+                result = yield from trainer.epoch_calls(
+                    plan.data, plan.weights, plan.order, plan.batch_size, interruption
+                )
+                if result.whole:
+                    values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
+                    values["rows_per_second"] = result.rows_per_second
+                    if plan.evaluate is not None:
+                        values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
+                    history.rows.append(values)
             if result.whole:
-                values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
-                values["rows_per_second"] = result.rows_per_second
-                if plan.evaluate is not None:
-                    values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
-                history.rows.append(values)
-                report = Report(model, trainer.progress.epoch, plan.epochs, values)
-                stops = [stop for stop in call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
-                if stops:
-                    history.stopped = stops[0].reason
-                if checkpoints is not None:
-                    checkpoints.save(history)
-            if interruption:
+                ended = partial(_epoch_end, model, callbacks, plan.epochs, history, checkpoints)
+                history.rows[-1], history.stopped, changed = ranks.on_first(ended)
+                if changed:
+                    trainer.share()
+            if ranks.any(interruption):
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         history.stopped = "interrupted"
         return True
     finally:
-        changed = _end(model, begun)
-    if changed and checkpoints is not None:
+        changed, unsaved = ranks.on_first(partial(_end, model, begun))
+        if changed:
+            trainer.share()
+    if unsaved and checkpoints is not None:
+        ranks.on_first(partial(checkpoints.save, history))
+    return ranks.any(interruption)  # pressed while callbacks ended
+
+
+def _epoch_end(
+    model: Any, callbacks: Sequence[Any], epochs: int, history: History, checkpoints: Checkpoints | None
+) -> tuple[dict[str, float], str | None, bool]:
+    """Call the callbacks and write the checkpoint: the row of the history, why training stops, and whether a callback
+    changed the model."""
+    values, before = history.rows[-1], model.trainer.state
+    report = Report(model, model.trainer.progress.epoch, epochs, values)
+    stops = [stop for stop in call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
+    if stops:
+        history.stopped = stops[0].reason
+    if checkpoints is not None:
         checkpoints.save(history)
-    return bool(interruption)  # pressed while callbacks ended
+    return values, history.stopped, model.trainer.state is not before
 
 
 def _begin(
@@ -108,14 +130,15 @@ def _begin(
         raise
 
 
-def _end(model: Any, begun: Sequence[Any]) -> bool:
-    """Call ``on_fit_end`` of all callbacks, also after errors; whether one without a state changed the model."""
+def _end(model: Any, begun: Sequence[Any]) -> tuple[bool, bool]:
+    """Call ``on_fit_end`` of all callbacks, also after errors; whether one changed the model, and one without state."""
     changed = []
 
     def end(callback: Any) -> None:
         before = model.trainer.state
         call([callback], "on_fit_end", model)
-        changed.append(model.trainer.state is not before and not has_state(callback))
+        if model.trainer.state is not before:
+            changed.append(callback)
 
     every(partial(end, callback) for callback in begun)
-    return any(changed)
+    return bool(changed), not all(map(has_state, changed))

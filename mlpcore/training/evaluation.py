@@ -1,13 +1,17 @@
 """The mean loss and the metrics of a model on given rows, and checks of validation data."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from mlpcore.backends.transfer import to_host
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.numerics import weights_of_rows
 from mlpcore.training.ingest import check_validation_data, ingest
 from mlpcore.training.loop import Trainer
+from mlpcore.training.ranks import RankRun
 from mlpcore.typing import Array, Dataset
 
 Metric = Callable[..., Any]
@@ -17,7 +21,14 @@ def evaluate(
     trainer: Trainer, metrics: Mapping[str, Metric], x: Array, target: Array, weights: Array
 ) -> dict[str, float]:
     """The mean loss over the rows (without penalty) and every metric, by name; the data as returned by `ingest`."""
-    xp, scores = trainer.backend.xp, trainer.score(x)
+    return measure(trainer, metrics, trainer.score(x), target, weights)
+
+
+def measure(
+    trainer: Trainer, metrics: Mapping[str, Metric], scores: Array, target: Array, weights: Array
+) -> dict[str, float]:
+    """The mean loss and every metric, for the raw scores of the rows."""
+    xp = trainer.backend.xp
     target, weights = trainer.scores.on_backend(target), trainer.scores.on_backend(weights)
     total = xp.sum(weights_of_rows(weights))
     values = {"loss": trainer.loss.value_and_grad(scores, target, weights)[0] / total}
@@ -25,6 +36,26 @@ def evaluate(
         prediction = trainer.loss.predict(scores)
         values |= {name: metric(target, prediction, weights) for name, metric in metrics.items()}
     return {name: metric_value(name, value) for name, value in values.items()}
+
+
+def validation(trainer: Trainer, metrics: Mapping[str, Metric], held_out: Dataset) -> Callable[[], dict[str, float]]:
+    """The function that evaluates validation data. Several ranks compute the scores of a part of the rows each, and
+    rank 0 what is made of them."""
+    ranks, run = trainer.communicator, trainer.run
+    if not isinstance(run, RankRun):
+        return partial(evaluate, trainer, metrics, *held_out)
+    x, *others = held_out
+    if run.shards.given:
+        others = [np.concatenate(ranks.gather(to_host(array))) for array in others]
+    else:
+        numbers, first = run.shards(np.arange(x.shape[0]))
+        x = x[first : first + numbers.size, ...]
+
+    def evaluated() -> dict[str, float]:
+        scores = np.concatenate(ranks.gather(to_host(trainer.score(x))))
+        return ranks.on_first(lambda: measure(trainer, metrics, trainer.scores.on_backend(scores), *others))
+
+    return evaluated
 
 
 def validation_rows(

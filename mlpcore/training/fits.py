@@ -13,7 +13,7 @@ from mlpcore.training.callbacks import check_callbacks
 from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.comparison import describe_fit, describe_weights
 from mlpcore.training.epochs import Plan, training
-from mlpcore.training.evaluation import evaluate
+from mlpcore.training.evaluation import validation
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.weights import entry_columns, sample_weights
@@ -81,16 +81,16 @@ def new_fit(
     """A fit of the model on checked data, all on its backend; a checkpoint is read where one is to be resumed.
 
     ``weights`` are those of the rows, on the host, ``held_out`` the validation data. ``about_weights`` describes the
-    weights for a checkpoint.
+    weights for a checkpoint. Of several ranks, rank 0 reads and writes the checkpoints.
     """
     epochs, batch_size, shuffle = arguments
-    rows = data.x.shape[0]
-    validate = None if held_out is None else partial(evaluate, model.trainer, model.metrics, *held_out)
+    rows, communicator = weights.shape[0], model.trainer.communicator
+    validate = None if held_out is None else validation(model.trainer, model.metrics, held_out)
     plan = Plan(data, weights, order, min(batch_size, rows), epochs, validate)
     kept = checkpoint is not None or resume is not None  # what is described is needed for nothing else
     about = describe_fit(model.specification, rows, plan.batch_size, shuffle) if kept else {}
     checkpoints = Checkpoints(
         model.trainer, model.layout, about, about_weights() if kept else {}, callbacks, checkpoint
     )
-    history = History() if resume is None else checkpoints.resume(resume)
+    history = History() if resume is None else communicator.on_first(partial(checkpoints.resume, resume))
     return Fit(model, plan, callbacks, history, checkpoints)

@@ -14,6 +14,7 @@ from mlpcore.backends.calls import Calls, alone
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise
 from mlpcore.backends.transfer import to_backend
+from mlpcore.distributed.communicator import Communicator
 from mlpcore.errors import OutOfMemoryError
 from mlpcore.namespace import namespace
 from mlpcore.numerics import weights_of_rows
@@ -22,6 +23,7 @@ from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.training.nonfinite import infinite_loss, infinite_weights
 from mlpcore.training.parameters import fresh_state, named_state, predicting, with_snapshot
+from mlpcore.training.ranks import RankRun
 from mlpcore.training.rules import Rules
 from mlpcore.training.scores import Scores
 from mlpcore.training.step import make_step
@@ -69,6 +71,8 @@ class Trainer:
     whole step; training continues from a state that is assigned. ``progress`` counts epochs and steps. ``layout`` says
     where the parameters lie in the flat vectors of the state. ``run`` runs a chunk of steps (see
     `mlpcore.backends.run`). Row orders and noise are functions of ``seed`` and ``progress``.
+
+    With a ``communicator`` of several ranks these train together; all of them then call the same methods.
     """
 
     def __init__(
@@ -83,7 +87,9 @@ class Trainer:
         seed: int = 0,
         rules: Rules = Rules(),  # noqa: B008  # immutable
         compilation: Compilation | None = None,
+        communicator: Communicator = Communicator(),  # noqa: B008  # has no state
     ) -> None:
+        self.communicator = communicator
         self.net, self.loss, self.rules = net, loss, rules
         self.backend, self.dtype, self.seed = backend, dtype, seed
         self.compilation = Compilation() if compilation is None else compilation
@@ -93,7 +99,11 @@ class Trainer:
         with backend.scope(dtype):
             self.state: State = fresh_state(params, self.layout, optimizer, backend, rules.ema is not None)
             step = make_step(net, loss, optimizer, self.layout, rules)
-            self.run: Run = backend.compile.steps(step, self.layout, self.compilation)
+            self.run: Run = (
+                backend.compile.steps(step, self.layout, self.compilation)
+                if communicator.size == 1
+                else RankRun(step, self.layout, backend, self.compilation, communicator)
+            )
             self.scores = Scores(net, loss, self.layout, backend, self.compilation)
 
     @property
@@ -133,6 +143,18 @@ class Trainer:
         if self._read and self._read[0] is self.state:
             return self._read[1:]
         return self.backend.read(self.state.count, self.state.scale)
+
+    def share(self) -> None:
+        """Take state and progress of rank 0 over to all ranks."""
+        if self.communicator.size == 1:
+            return
+        with self.backend.scope(self.dtype):
+            first = self.communicator.rank == 0
+            host = tree_map(self.backend.to_numpy, self.state) if first else None
+            state, progress, kind = self.communicator.broadcast((host, self.progress, self.compilation.kind))
+            if not first:
+                self.state, self.progress = tree_map(self.backend.asarray, state), progress
+                self.compilation.keep(kind, "rank 0")
 
     def own_state(self) -> None:
         """Copy the state to arrays of its own: views of arrays that members of a stack share would keep all alive."""
@@ -184,7 +206,7 @@ class Trainer:
             counts = [float(chunk.shape[1])] * chunk.shape[0]
             batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
-            if stop:
+            if self.communicator.any(stop):
                 break
         whole = rows == rows_in_order.size
         self.progress.epoch += whole

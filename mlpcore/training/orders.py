@@ -23,13 +23,15 @@ def in_order(rows: int) -> Order:
     return lambda epoch: numbers
 
 
-def shuffled(seed: int, rows: int, compile: bool | str = "auto", drawer: Executor | None = None) -> Order:
-    """A function from the epoch to a permutation of the row numbers, drawn from the seed.
+def shuffled(
+    seed: int, rows: int, compile: bool | str = "auto", drawer: Executor | None = None, path: str = "order"
+) -> Order:
+    """A function from the epoch to a permutation of the row numbers, drawn from the seed and the path.
 
     A thread draws the order of the next epoch in advance, in compiled code for many rows unless ``compile`` is False.
     The first order is drawn by NumPy, as it would have to wait for the compilation.
     """
-    drawer, stream = drawer or ThreadPoolExecutor(1), Stream(seed, "order")
+    drawer, stream = drawer or ThreadPoolExecutor(1), Stream(seed, path)
     drawn: dict[int, Future[np.ndarray]] = {}
     draw_next = compiled_order if compile and rows >= MANY_ROWS else Stream.order
 

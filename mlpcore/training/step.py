@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlpcore.namespace import namespace
 from mlpcore.numerics import largest
@@ -14,9 +15,24 @@ from mlpcore.trees import Layout, tree_where
 from mlpcore.typing import Array, Batch, Layer, Loss, Optimizer, Params, State
 
 
+class BatchSums(NamedTuple):
+    """Sums over the rows of a batch: those of the parts of a batch add up to those of the whole.
+
+    The weighted losses (...), the weights (), and the flat gradient (..., P); and the running statistics after it.
+    """
+
+    value: Array
+    weight: Array
+    gradient: Array
+    statistics: tuple[Array, ...]
+
+
 @dataclass(frozen=True)
 class TrainingStep:
     """The step ``(state, batch) -> (state, objective)``: gradient, penalty, clipping, decay, update, average.
+
+    It consists of `sums`, the gradient of the batch, and `update`. Between the two, several processes may add up the
+    sums of their rows.
 
     The objective of the batch is ``(sum of weighted losses + penalty) / weight``. A step fails if the objective, the
     gradient or a running statistic is not finite, or the square of a (clipped) entry of the gradient if the optimizer
@@ -45,15 +61,23 @@ class TrainingStep:
 
         ``flat`` makes one vector of the tree of gradients; a backend may pass its own in place of `Layout.flat`.
         """
-        xp, layout, rules = namespace(state.params), self.layout, self.rules
+        return self.update(state, self.sums(state, batch, flat))
+
+    def sums(self, state: State, batch: Batch, flat: Callable[[Params], Array] | None = None) -> BatchSums:
+        """One pass forward and one backward."""
+        layout = self.layout
         value, weight, grads, observed = self.gradients(layout.view(state.params, state.statistics), *batch)
-        g = (flat or layout.flat)(grads)
+        return BatchSums(value, weight, (flat or layout.flat)(grads), layout.running(observed))
+
+    def update(self, state: State, sums: BatchSums) -> tuple[State, Array, Array]:
+        """``(new state, ok, objective)`` for the sums over the rows of a batch."""
+        xp, layout, rules = namespace(state.params), self.layout, self.rules
+        value, weight, g, statistics = sums
         if rules.l2:
             value, g = penalized(value, g, state.params, layout.decayed, rules.l2)
         total = xp.where(weight > 0, weight, 1.0)
         # Tested by its largest entry. A sum could cancel infinities, and miss those that the division by total causes.
         objective, top = value / total, largest(g) / total
-        statistics = layout.running(observed)
         finite = xp.isfinite(objective) & self._gradient_finite(top)
         for leaf in statistics:
             finite = finite & xp.all(xp.isfinite(leaf), axis=tuple(range(finite.ndim, leaf.ndim)))

@@ -110,18 +110,23 @@ def test_what_cannot_be_traced_is_named(function: Any, named: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 4), (2, 3, 7), (33, 20)])
-@pytest.mark.parametrize("step", [0, 7, 2**40])
-def test_factors_have_the_bits_of_the_host(shape: tuple[int, ...], dtype: str, step: int, printer: str) -> None:
+@pytest.mark.parametrize(("step", "first"), [(0, 0), (7, 3), (2**40, 0), (7, 1000)])
+def test_factors_have_the_bits_of_the_host(
+    shape: tuple[int, ...], dtype: str, step: int, first: int, printer: str
+) -> None:
+    """Also those of the rows from place ``first`` of a batch on."""
     stream = Stream(2**63 + 5, "3.mask", member=2 if len(shape) == 2 else 0, step=step)
+    position = np.array([step, first], np.uint64)
 
-    def factors(xp: Any, number: Any) -> list[Any]:
-        return [TracedStream(replace(stream, step=0), number).factors(shape, 0.7, dtype)]
+    def factors(xp: Any, position: Any) -> list[Any]:
+        return [TracedStream(replace(stream, step=0), position).factors(shape, 0.7, dtype)]
 
-    (found,) = call(factors, [np.array([step], np.uint64)], [(1,)], 1, printer)
-    expected = stream.factors(shape, 0.7, dtype)
+    (found,) = call(factors, [position], [(2,)], 1, printer)
+    *stack, rows, width = shape
+    expected = stream.factors((*stack, first + rows, width), 0.7, dtype)[..., first:, :]
     np.testing.assert_array_equal(found, expected)
     other = np.empty(shape, dtype)
-    draw_factors(other, np.array([*stream.key(), stream.member, round(0.7 * 65536)], np.uint64), np.array([step]))
+    draw_factors(other, np.array([*stream.key(), stream.member, round(0.7 * 65536)], np.uint64), position)
     np.testing.assert_array_equal(other, expected)
 
 
@@ -129,10 +134,10 @@ def test_factors_have_the_bits_of_the_host(shape: tuple[int, ...], dtype: str, s
 def test_factors_of_a_rate_that_changes_have_the_bits_of_the_host(step: int, printer: str) -> None:
     layer, stream = mc.Dropout(mc.FlatCosine(0.5, 10)), Stream(3, "3", step=step)
 
-    def factors(xp: Any, number: Any) -> list[Any]:
-        return [layer.noise(TracedStream(replace(stream, step=0), number), (33, 20), "float32")]
+    def factors(xp: Any, position: Any) -> list[Any]:
+        return [layer.noise(TracedStream(replace(stream, step=0), position), (33, 20), "float32")]
 
-    (found,) = call(factors, [np.array([step], np.uint64)], [(1,)], 1, printer)
+    (found,) = call(factors, [np.array([step, 0], np.uint64)], [(2,)], 1, printer)
     expected = layer.noise(stream, (33, 20), "float32")
     np.testing.assert_array_equal(found, expected)
     kept = {0: 0.5, 6: 1 - 0.5 * np.cos(np.pi * 0.1) ** 2, 9: 1 - 0.5 * np.sin(np.pi * 0.1) ** 2}[step]

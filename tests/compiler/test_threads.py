@@ -40,16 +40,17 @@ def products_on_one_thread() -> Iterator[None]:
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 50])
 @pytest.mark.parametrize("width", [1, 5, 32])
-def test_draws_in_tiles_have_the_bits_of_the_host(rows: int, width: int) -> None:
+@pytest.mark.parametrize("first", [0, 3])
+def test_draws_in_tiles_have_the_bits_of_the_host(rows: int, width: int, first: int) -> None:
     """Tiles begin in the middle of what one block of the cipher makes."""
     stream = Stream(7, "mask", step=3)
 
-    def product(xp: Any, x: Any, number: Any) -> list[Any]:
-        return [x * TracedStream(replace(stream, step=0), number).factors((N, width), 0.6, "float64")]
+    def product(xp: Any, x: Any, position: Any) -> list[Any]:
+        return [x * TracedStream(replace(stream, step=0), position).factors((N, width), 0.6, "float64")]
 
     x = np.random.default_rng(0).normal(size=(rows, width))
-    (found,) = call(product, [x, np.array([3], np.uint64)], [(N, width), (1,)], rows, "C", FORCED[0], 2)
-    np.testing.assert_array_equal(found, x * stream.factors((rows, width), 0.6, "float64"))
+    (found,) = call(product, [x, np.array([3, first], np.uint64)], [(N, width), (2,)], rows, "C", FORCED[0], 2)
+    np.testing.assert_array_equal(found, x * stream.factors((first + rows, width), 0.6, "float64")[first:])
 
 
 @pytest.mark.parametrize(("tiling", "most"), [(DEFAULT._replace(work=1), 200), (Tiling(4, 3, 5, 1), 20)])

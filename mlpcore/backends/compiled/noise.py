@@ -16,7 +16,7 @@ from mlpcore.typing import Noise, Tree
 
 @dataclass(frozen=True)
 class TracedNoise:
-    """Noise made by operations of the step itself; its inputs are the number of the step and ``full_batch``."""
+    """Noise made by operations of the step itself; its inputs are the position of its rows and ``full_batch``."""
 
     draw: StepNoise
     bytes_per_step = 0
@@ -24,12 +24,12 @@ class TracedNoise:
     def inputs(self, rows: Dim) -> Tree:
         """The abstract arguments of a step."""
         full_batch = tree_map(lambda leaf: AbstractArray(leaf.shape, leaf.dtype), self.draw.full_batch)
-        return AbstractArray((1,), np.dtype("uint64")), full_batch
+        return AbstractArray((2,), np.dtype("uint64")), full_batch
 
     def drawn(self, inputs: Any, rows: Dim) -> tuple[Noise, Tree]:
         """The noise of a step while it is traced, and ``full_batch``."""
-        number, full_batch = inputs
-        noise = self.draw.make(TracedStream(replace(self.draw.stream, step=0), number), rows)
+        position, full_batch = inputs
+        noise = self.draw.make(TracedStream(replace(self.draw.stream, step=0), position), rows)
         # Other arrays would be constants of the trace: the same noise in every step.
         if not all(isinstance(leaf, TracedArray) for leaf in leaves(noise)):
             raise Untraceable("noise that is not made from its stream")
@@ -40,9 +40,10 @@ class TracedNoise:
 
         ``error`` is what the draws of the step after these have raised, or None.
         """
-        numbers = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draw.stream.step)
+        positions = np.full((len(steps), 2), self.draw.first, np.uint64)
+        positions[:, 0] = np.arange(steps.start, steps.stop, dtype=np.uint64) + np.uint64(self.draw.stream.step)
         full_batch = [np.repeat(leaf[None], len(steps), axis=0) for leaf in leaves(self.draw.full_batch)]
-        return len(steps), [numbers[:, None], *full_batch], None
+        return len(steps), [positions, *full_batch], None
 
 
 class HostNoise:

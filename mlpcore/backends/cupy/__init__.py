@@ -16,6 +16,7 @@ from mlpcore.backends.cupy.copies import CudaCopyQueue, read_together
 from mlpcore.backends.cupy.device import printed_device
 from mlpcore.backends.cupy.errors import device_errors, free_memory
 from mlpcore.backends.cupy.namespace import without_host_reads
+from mlpcore.backends.cupy.nccl import connect
 from mlpcore.backends.cupy.opening import check_device, device_count, device_number, import_cupy
 from mlpcore.backends.cupy.precision import precisions
 from mlpcore.backends.cupy.stream_order import stream_order
@@ -36,6 +37,11 @@ def status() -> str:
     cards = [f"cuda:{i}" for i in range(device_count(cupy))]
     check_device(0)
     return f"ready (CuPy {cupy.__version__}: {', '.join(cards)})"
+
+
+def device_of_rank(rank: int) -> int:
+    """The device for process ``rank`` of those on this machine: the GPUs in turn."""
+    return rank % device_count(import_cupy())
 
 
 def to_numpy(x: Any) -> np.ndarray:
@@ -109,5 +115,6 @@ def create(device: Any = None) -> Backend:
             dlpack_device=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
             borrow=cupy.from_dlpack,
             read_together=read_together(cupy),
+            connect=connect(cupy, number),
         ),
     )

@@ -142,9 +142,10 @@ class BoundDeviceProgram:
     def _draw(self, node: Node, number: int) -> None:
         owner, start = self.storage.owner_of(node)
         members, count = (size(dims).at(self.rows) for dims in (node.shape[:-2], node.shape[-2:]))
-        blocks = -(-count // (draws.TOGETHER * BLOCK))
+        blocks = -(-(count + draws.TOGETHER - 1) // (draws.TOGETHER * BLOCK))  # the first may begin within a block
         sources = [self.memory.owner(operand) for operand in node.inputs]
-        self._launch(f"draw{number}", members * blocks, [owner, *sources], [start.at(self.rows), count, blocks])
+        numbers = [start.at(self.rows), count, blocks, int(node.shape[-1])]
+        self._launch(f"draw{number}", members * blocks, [owner, *sources], numbers)
 
     def _concatenation(self, node: Node, _: int) -> None:
         """Copies of the operands of a concatenation that are not computed in its memory."""
