@@ -92,16 +92,17 @@ def test_random_graphs(first: int, device: Device) -> None:
 
 def parts(tracer: Tracer, number: int, rows: Any = N) -> tuple[list[Any], list[Any]]:
     """The inputs and outputs of a function with numbers, constant arrays and draws of a member."""
-    x, y, step = tracer.input((rows, 6), "float32"), tracer.input((rows,), "float32"), tracer.input((1,), "uint64")
+    x, y = tracer.input((rows, 6), "float32"), tracer.input((rows,), "float32")
+    position = tracer.input((2,), "uint64")
     constant = tracer.asarray(np.arange(6, dtype="float32") + number)
-    mask = TracedStream(Stream(number, "mask"), step).factors((rows, 6), 0.5 + 0.1 * number, "float32")
+    mask = TracedStream(Stream(number, "mask"), position).factors((rows, 6), 0.5 + 0.1 * number, "float32")
     shifted = x * (1.5 + number) + constant
     sums = tracer.sum(shifted * mask, axis=0)
     scalar = tracer.sum(tracer.maximum(y, 0.25 * number))
     joined = tracer.concat([sums / scalar, constant], axis=0)
     stack = tracer.reshape(tracer.concat([shifted, mask], axis=0), (2, rows, 6)) if rows is not N else shifted
     product = tracer.matmul(stack, tracer.reshape(tracer.asarray(np.eye(6, dtype="float32") * number), (6, 6)))
-    return [x, y, step], [joined, product, mask, scalar * (3.0 + number)]
+    return [x, y, position], [joined, product, mask, scalar * (3.0 + number)]
 
 
 @pytest.mark.parametrize("rows", [1, 7, 600])
@@ -115,7 +116,8 @@ def test_numbers_constants_and_draws_of_each_member(rows: int, symbolic: bool, d
     assert len({program.signature for program, _, _ in made}) == 1 == len({program.source for program, _, _ in made})
     draws = np.random.default_rng(0)
     x = draws.normal(size=(MEMBERS, rows * 6)).astype("float32")
-    y, steps = draws.normal(size=rows).astype("float32"), np.arange(MEMBERS, dtype=np.uint64)[:, None]
+    y = draws.normal(size=rows).astype("float32")
+    steps = np.stack([np.arange(MEMBERS), 5 * np.arange(MEMBERS)], axis=1).astype(np.uint64)  # and first rows
     program, inputs, outputs = made[0]
     given = dict(zip([one.node for one in inputs], map(device.put, (x, y, steps)), strict=True))
     together = BoundDeviceProgram(program, rows, given, device, (), [one for one, _, _ in made])
