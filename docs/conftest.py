@@ -37,6 +37,7 @@ def compare(example: Example) -> str | None:
 def begin(namespace: dict[str, Any]) -> None:
     """A temporary directory with the data files; pictures are drawn without a screen."""
     namespace["_home"], namespace["_folder"] = os.getcwd(), tempfile.mkdtemp()
+    namespace["_variables"] = set(os.environ)
     for path in TUTORIALS.glob("*.csv"):
         shutil.copy(path, namespace["_folder"])
     os.chdir(namespace["_folder"])
@@ -47,6 +48,8 @@ def end(namespace: dict[str, Any]) -> None:
     """Leave no trace."""
     plt.close("all")
     plt.rcdefaults()
+    for name in set(os.environ) - namespace["_variables"]:  # those that Dask sets for its workers
+        del os.environ[name]
     os.chdir(namespace["_home"])
     shutil.rmtree(namespace["_folder"])
 
@@ -55,7 +58,7 @@ PAGES = Sybil(
     parsers=[CodeBlockParser(language="python", evaluator=run), CodeBlockParser(language="text", evaluator=compare)],
     patterns=[
         *("tutorials/*.md", "checkpoints.md", "estimators.md", "explanations.md", "onnx.md", "own-backend.md"),
-        *("stacks.md", "tables.md", "tabular.md"),
+        *("searches.md", "stacks.md", "tables.md", "tabular.md"),
     ],
     setup=begin,
     teardown=end,

@@ -26,6 +26,7 @@ from mlpcore.training.history import History
 from mlpcore.training.initial import data_driven_init
 from mlpcore.training.loop import Trainer
 from mlpcore.training.progress import Progress
+from mlpcore.training.pruning import OptunaPruning
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ __all__ = [
     "Ensemble",
     "EarlyStopping",
     "ReduceOnPlateau",
+    "OptunaPruning",
     "Progress",
     "Report",
     "Stop",

@@ -29,7 +29,7 @@ enum { MOST = 64, SPINS = 3000 };
 static struct {
   _Atomic(Phase) phase;
   _Atomic(const void *) context;
-  _Atomic I tiles, threads, undone;
+  _Atomic I tiles, threads, undone, callers;
   _Atomic uint64_t ticket;
   _Atomic int taken, asleep, awaited, unused;
   I workers;
@@ -45,9 +45,10 @@ static void relax(void) {
 #endif
 }
 
-static int has_work(I worker) {
-  return (uint32_t)atomic_load(&pool.ticket) && worker < atomic_load(&pool.threads) - 1;
-}
+// A caller that runs its tiles alone takes the place of a worker: several callers use no more threads than one.
+static int may_work(I worker) { return worker < atomic_load(&pool.threads) - atomic_load(&pool.callers); }
+
+static int has_work(I worker) { return (uint32_t)atomic_load(&pool.ticket) && may_work(worker); }
 
 // Runs one tile, if one is left. The caller is worker -1.
 static int run_one(I worker) {
@@ -60,7 +61,7 @@ static int run_one(I worker) {
     phase = atomic_load(&pool.phase);
     context = atomic_load(&pool.context);
     tile = atomic_load(&pool.tiles) - left;
-    if (!left || worker >= atomic_load(&pool.threads) - 1) return 0;
+    if (!left || (worker >= 0 && !may_work(worker))) return 0;
   } while (!atomic_compare_exchange_weak(&pool.ticket, &ticket, ticket - 1));
   phase(context, tile);
   if (atomic_fetch_sub(&pool.undone, 1) == 1 && atomic_load(&pool.awaited)) {
@@ -107,8 +108,10 @@ void mlpcore_use(int change) { atomic_fetch_sub(&pool.unused, change); }
 // Runs phase(context, 0) to phase(context, tiles - 1) on so many threads, the caller among them. While another caller
 // has the threads, this one does its tiles alone.
 void mlpcore_tiles(Phase phase, const void *context, I tiles, I threads) {
+  atomic_fetch_add(&pool.callers, 1);
   if (threads < 2 || atomic_load(&pool.unused) || atomic_exchange(&pool.taken, 1)) {
     for (I tile = 0; tile < tiles; tile++) phase(context, tile);
+    atomic_fetch_sub(&pool.callers, 1);
     return;
   }
   if (pool.workers < threads - 1) hire(threads - 1);
@@ -133,6 +136,7 @@ void mlpcore_tiles(Phase phase, const void *context, I tiles, I threads) {
     pthread_mutex_unlock(&pool.lock);
   }
   atomic_store(&pool.taken, 0);
+  atomic_fetch_sub(&pool.callers, 1);
 }
 
 // C functions with their arguments, and the time after which no other begins.
@@ -170,6 +174,7 @@ static void in_child(void) {
   atomic_store(&pool.asleep, 0);
   atomic_store(&pool.awaited, 0);
   atomic_store(&pool.taken, 0);
+  atomic_store(&pool.callers, 0);
 }
 
 __attribute__((constructor)) static void at_load(void) { pthread_atfork(0, 0, in_child); }
@@ -225,14 +230,30 @@ def unused() -> Iterator[None]:
         _library().mlpcore_use(ctypes.c_int(1))
 
 
+def _number(name: str) -> int:
+    """A number of threads in the environment, the first of a list such as "4,2"; 0 where there is none."""
+    setting = os.environ.get(name, "").partition(",")[0].strip()
+    return int(setting) if setting.isdecimal() else 0
+
+
+# Read once, as OpenMP does: a process that starts workers of Dask finds their limit in its own environment afterwards.
+_LIMIT = _number("OMP_NUM_THREADS")
+
+
 def threads() -> int:
-    """The number of threads of a step: ``MLPCORE_NUM_THREADS``, else the number of cores that this process may use.
+    """The number of threads of a step, on which its results do not depend.
+
+    It is ``MLPCORE_NUM_THREADS`` where that is set. Else it is the number of cores that this process may use, or
+    ``OMP_NUM_THREADS`` if that is less: joblib, Dask, torchrun and batch systems set it in the processes that they
+    start, so that all of them together have one thread for each core. It is read when this module is imported.
 
     Hardware threads of one core count once, because one thread of matrix products keeps a core busy.
     """
-    setting = os.environ.get("MLPCORE_NUM_THREADS", "")
-    if setting.isdigit() and int(setting):
-        return int(setting)
+    return _number("MLPCORE_NUM_THREADS") or (min(_LIMIT, _cores()) if _LIMIT else _cores())
+
+
+def _cores() -> int:
+    """The number of cores that this process may use."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     return len({_core(number) for number in os.sched_getaffinity(0)})

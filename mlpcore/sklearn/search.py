@@ -1,4 +1,4 @@
-"""StackedSearchCV: scikit-learn's searches for arguments, with all fits of all folds side by side in one process."""
+"""StackedSearchCV: scikit-learn's searches for arguments, by default with all fits side by side in one process."""
 
 import warnings
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs, parallel_config
+from joblib.parallel import get_active_backend
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.model_selection import (
@@ -60,12 +61,14 @@ class StackedSearchCV(GridSearchCV):
         scikit-learn's `cross_val_predict`. The splits must hold out each row once. It takes a fit more for each split.
     scoring, refit, cv, verbose, pre_dispatch, error_score, return_train_score: As in scikit-learn. With ``halving`` or
         ``out_of_fold``, which need the same splits twice, a ``cv`` that shuffles needs an integer as random_state.
-    n_jobs: The number of threads; None for as many as the cores (``MLPCORE_NUM_THREADS``), 1 for one fit after the
-        other, each with all threads. A surrounding `joblib.parallel_config` is not heeded.
+    n_jobs: The number of threads; None for as many as a step may use (``MLPCORE_NUM_THREADS``), 1 for one fit after
+        the other, each with all threads. Within `joblib.parallel_config` the fits run in the processes of that engine,
+        such as "loky" or "dask", and ``n_jobs`` is their number, as in `GridSearchCV`; the results are the same.
     random_state: The seed, or a `RandomState`, with which candidates are drawn where there is ``n_iter``.
 
-    On any other backend than NumPy (a GPU, PyTorch, JAX), and if X is an array of another library, the fits run one
-    after the other, whatever ``n_jobs`` is: one fit fills the device, and switches of the library are the process's.
+    On any other backend than NumPy (a GPU, PyTorch, JAX), and if X is an array of another library, the fits of one
+    process run one after the other, whatever ``n_jobs`` is: one fit fills the device, and switches of the library are
+    the process's.
 
     Many short fits pay for a compilation that one of them would not: ``compile=True`` of our estimators prints C, where
     "auto" may choose NumPy calls, which hold Python's lock. Where the steps of an epoch take less than a millisecond,
@@ -136,7 +139,7 @@ class StackedSearchCV(GridSearchCV):
         for name in ("halving", "out_of_fold"):
             if getattr(self, name) is not None:
                 check_constant_splits(self.cv, name)
-        with parallel_config(**self._threads(X)):
+        with parallel_config(**self._engine(X)):
             super().fit(X, y, **params)
             self.__dict__.pop("out_of_fold_prediction_", None)
             if self.out_of_fold is not None:
@@ -199,9 +202,18 @@ class StackedSearchCV(GridSearchCV):
                         "a list of values; to draw candidates, set n_iter to their number"
                     )
 
-    def _threads(self, X: Any) -> dict[str, Any]:
-        """The arguments of `joblib.parallel_config`."""
+    def _engine(self, X: Any) -> dict[str, Any]:
+        """The arguments of `joblib.parallel_config`.
+
+        None where an engine of processes is set, or where this is a job of an engine: the fits of a search in a search
+        run one after the other.
+        """
+        with parallel_config(prefer="threads"):  # what joblib takes where no engine is set
+            engine, _ = get_active_backend()
+            jobs = effective_n_jobs(None)
+        if engine.nesting_level or not getattr(engine, "supports_sharedmem", False):
+            return {}
         names = {*backends_of(self.estimator), *backends_of_grid(self.param_grid)} - {"auto"}
         if names <= {HOST} and library_of(X) in (None, HOST):
-            return {"backend": "threading", "n_jobs": get_backend(HOST).compile.threads()}
+            return {"backend": "threading", "n_jobs": jobs if jobs > 1 else get_backend(HOST).compile.threads()}
         return {"backend": "sequential"}

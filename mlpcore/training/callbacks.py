@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from mlpcore.configuration import check_choice, check_count, check_number, plain
+from mlpcore.configuration import check_count, check_number, plain
 from mlpcore.errors import ConfigurationError
 from mlpcore.training.events import Report, Stop, has_state
+from mlpcore.training.monitor import Monitor, direction
 
 
 def check_callbacks(callbacks: Any, columns: Iterable[str]) -> tuple[Any, ...]:
@@ -19,8 +20,8 @@ def check_callbacks(callbacks: Any, columns: Iterable[str]) -> tuple[Any, ...]:
             raise ConfigurationError(
                 f"fit: the callback {callback!r} is never called, expected an object with a method {', '.join(events)}"
             )
-        if isinstance(callback, Rule):
-            check_monitor(callback, columns)
+        if isinstance(callback, Monitor):
+            callback.check_monitor(columns)
         if has_state(callback) and sum(other is callback for other in checked) > 1:
             raise ConfigurationError(
                 f"fit: callbacks has the same {type(callback).__name__} twice, which would count every epoch twice; "
@@ -29,23 +30,7 @@ def check_callbacks(callbacks: Any, columns: Iterable[str]) -> tuple[Any, ...]:
     return checked
 
 
-def check_monitor(rule: Any, columns: Iterable[str]) -> None:
-    """ConfigurationError unless ``rule.monitor`` is one of the columns."""
-    if rule.monitor not in (available := list(columns)):
-        hint = "" if "val_loss" in available else "; pass validation_data to fit for those that begin with val_"
-        raise ConfigurationError(
-            f"{type(rule).__name__}: monitor is {rule.monitor!r}, expected one of {', '.join(available)}{hint}"
-        )
-
-
-def direction(monitor: str, mode: str) -> str:
-    """``mode`` itself, or for "auto": "min" for losses and errors, "max" for all other scores."""
-    if mode != "auto":
-        return mode
-    return "min" if monitor.endswith(("loss", "error")) else "max"
-
-
-class Rule:
+class Rule(Monitor):
     """Abstract: counts the epochs since ``monitor`` last became better by more than ``min_delta``.
 
     ``best`` is the best value so far, negated where larger is better.
@@ -54,8 +39,8 @@ class Rule:
     def __init__(self, monitor: str, patience: int, min_delta: float, mode: str) -> None:
         check_count(self, patience=patience)
         check_number(self, min_delta=min_delta, least=0)
-        check_choice(self, ("auto", "min", "max"), mode=mode)
-        self.monitor, self.patience, self.min_delta, self.mode = monitor, plain(patience), plain(min_delta), mode
+        super().__init__(monitor, mode)
+        self.patience, self.min_delta = plain(patience), plain(min_delta)
         self._begin(None)
 
     def _begin(self, model: Any) -> None:
@@ -92,8 +77,7 @@ class Rule:
                 f"{type(self).__name__} is at work in two fits at once, which would mix up its counts; "
                 "make one for each"
             )
-        check_monitor(self, report.values)
-        value = float(report.values[self.monitor])
+        value = self.value(report)
         value = -value if direction(self.monitor, self.mode) == "max" else value
         better: bool = value < self.best - self.min_delta
         self.best, self._waited = (value, 0) if better else (self.best, self._waited + 1)

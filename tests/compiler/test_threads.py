@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from compiled import FORCED, CompiledStep, call, compiled_step, needs_compiler, network_step
 from processes import holds_in_child, needs_fork, output, start
-from tiles import threads_of_tiles
+from tiles import busy_threads, threads_of_tiles
 
 import mlpcore as mc
 from mlpcore.compiler import blas, pool
@@ -185,11 +185,41 @@ def test_the_number_of_tiles_grows_with_the_rows_and_the_work() -> None:
     assert tiling.of_rows(10**6, 1999) == 10**6  # too little work
 
 
-def test_the_number_of_threads_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLPCORE_NUM_THREADS", "3")
-    assert pool.threads() == 3
-    monkeypatch.delenv("MLPCORE_NUM_THREADS")
-    assert 1 <= pool.threads() <= (os.cpu_count() or 1)
+@pytest.mark.parametrize(
+    ("own", "limit", "expected"),
+    [("3", 0, 3), ("3", 1, 3), ("", 1, 1), (None, 1, 1), (None, 99, 4), (None, 0, 4), ("0", 0, 4), ("many", 2, 2)],
+)
+def test_the_number_of_threads_can_be_told(
+    own: str | None, limit: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_cores", lambda: 4)
+    monkeypatch.setattr(pool, "_LIMIT", limit)
+    monkeypatch.delenv("MLPCORE_NUM_THREADS", raising=False)
+    if own is not None:
+        monkeypatch.setenv("MLPCORE_NUM_THREADS", own)
+    assert pool.threads() == expected
+
+
+@pytest.mark.parametrize(("said", "expected"), [("1", 1), ("2,8", 2), (" 3 ", 3), ("", 0), ("all", 0), ("-1", 0)])
+def test_a_number_in_the_environment(said: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert pool._number("OMP_NUM_THREADS") == expected
+
+
+def test_the_limit_is_the_one_that_a_process_begins_with() -> None:
+    lines = "import os; import mlpcore.compiler.pool as pool; os.environ['OMP_NUM_THREADS'] = '1'; print(pool._LIMIT)"
+    assert output(start(lines, OMP_NUM_THREADS="7")) == "7"
+
+
+def test_the_cores_are_those_that_the_process_may_use() -> None:
+    assert 1 <= pool._cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(("callers", "threads"), [(2, 4), (4, 4), (3, 3)])
+def test_several_callers_use_no_more_threads_together_than_one(callers: int, threads: int) -> None:
+    """But for the tiles that run when a caller comes."""
+    seen = busy_threads(callers, threads)
+    assert max(seen[3 * threads : 30]) == threads
 
 
 def test_callers_with_threads_of_their_own_use_no_others() -> None:

@@ -1,4 +1,4 @@
-"""The threads on which compiled code runs the tiles of a phase."""
+"""The threads on which compiled code runs the tiles of a phase, and how many of them are busy at once."""
 
 import ctypes
 import threading
@@ -19,4 +19,33 @@ def threads_of_tiles() -> set[int]:
 
     run = ctypes.CFUNCTYPE(None, type(phase), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(pool.address() or 0)
     run(phase, None, 20, 2)
+    return seen
+
+
+def busy_threads(callers: int, threads: int, tiles: int = 30) -> list[int]:
+    """While so many callers run a phase at once: for each tile, how many tiles run when it begins."""
+    lock, ready = threading.Lock(), threading.Barrier(callers)
+    running, seen = 0, list[int]()
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+    def phase(_: Any, tile: int) -> None:
+        nonlocal running
+        with lock:
+            running += 1
+            seen.append(running)
+        time.sleep(0.005)
+        with lock:
+            running -= 1
+
+    run = ctypes.CFUNCTYPE(None, type(phase), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(pool.address() or 0)
+
+    def call() -> None:
+        ready.wait()
+        run(phase, None, tiles, threads)
+
+    calls = [threading.Thread(target=call) for _ in range(callers)]
+    for one in calls:
+        one.start()
+    for one in calls:
+        one.join()
     return seen

@@ -11,7 +11,7 @@ from devices import gpu
 from fitting import EAGER, PLAIN, X, Y, assert_same, differ, make, state_of, untimed
 
 import mlpcore as mc
-from mlpcore.training.callbacks import direction
+from mlpcore.training.monitor import direction
 from mlpcore.trees import named_leaves
 
 HELD = (X[:9], Y[:9])
