@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 
 HERE = Path(__file__).parent
 # Ranks that are more than the cores would otherwise spin while they wait for one that has none.
@@ -21,7 +22,7 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(H
 
 def launcher() -> str:
     """The path of mpiexec beside this Python; a skip where mpi4py or an MPI is missing."""
-    pytest.importorskip("mpi4py", reason="no mpi4py: pip install '.[test]'")
+    optional("mpi4py")
     found = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if found is None:
         pytest.skip("no mpiexec: pip install '.[test]'")
