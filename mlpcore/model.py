@@ -38,6 +38,7 @@ from mlpcore.training.missing import check_missing_targets
 from mlpcore.training.parameters import matched
 from mlpcore.training.pickling import copied, from_plain_data, to_plain_data
 from mlpcore.training.rules import Rules
+from mlpcore.training.shards import Shards
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
@@ -197,7 +198,7 @@ class Model:
         *,
         epochs: int = 10,
         batch_size: int = 128,
-        shuffle: bool = True,
+        shuffle: bool | str = True,
         sample_weight: Any = None,
         class_weight: dict[int, float] | str | None = None,
         missing_targets: str = "error",
@@ -232,12 +233,13 @@ class Model:
         """
         with self.backend.scope(self.dtype):
             with self.trainer.communicator.agree():
-                arguments = check_fit(epochs, batch_size, shuffle)
+                arguments = check_fit(epochs, batch_size, shuffle, (True, False, "blocks"))
                 callbacks = check_fit_callbacks(self, callbacks, validation_data is not None)
                 validated = self.metrics if validation_data is not None else {}
                 check_missing_targets("fit", missing_targets, self.loss, validated)
                 check_ranks(self.trainer, shard, class_weight)
-                data, weights = ingest(self.trainer, x, y, sample_weight, class_weight, missing_targets)
+                checked = Shards(self.trainer.communicator) if shard == "auto" else None
+                data, weights = ingest(self.trainer, x, y, sample_weight, class_weight, missing_targets, checked)
                 held_out = None
                 if validation_data is not None:
                     named = {name: self.metrics[name] for name in self.specification.metrics}

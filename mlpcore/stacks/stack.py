@@ -125,7 +125,7 @@ class Stack(Models):
             if shared_order and rows is not None:
                 raise ConfigurationError("Stack.fit: shared_order=True is for members that have all rows, without rows")
             check_memory(self.models, columns, min(arguments.batch_size, count))
-            orders = member_orders(self.models, count, own_rows, arguments.shuffle, shared_order, drawer)
+            orders = member_orders(self.models, count, own_rows, bool(arguments.shuffle), shared_order, drawer)
             if checkpoint is not None:
                 os.makedirs(checkpoint, exist_ok=True)
             fits = []

@@ -41,7 +41,7 @@ def describe(value: Any) -> Any:
     return encode(value, "", foreign)
 
 
-def describe_fit(specification: Specification, rows: int, batch_size: int, shuffle: bool) -> dict[str, Any]:
+def describe_fit(specification: Specification, rows: int, batch_size: int, shuffle: bool | str) -> dict[str, Any]:
     """What a resumed fit must share with the fit that wrote the checkpoint, except weights and callbacks."""
     about = describe(specification) | {"rows": rows, "batch_size": batch_size, "shuffle": shuffle}
     return {name: value for name, value in about.items() if name not in ("metrics", "precision")}

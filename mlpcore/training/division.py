@@ -12,7 +12,7 @@ from mlpcore.numerics import weights_of_rows
 from mlpcore.training.comparison import check_same, describe_fit, digest
 from mlpcore.training.fits import Arguments
 from mlpcore.training.loop import Trainer
-from mlpcore.training.orders import Order, in_order, shuffled
+from mlpcore.training.orders import Order, order_of_rows
 from mlpcore.training.ranks import RankRun
 from mlpcore.training.shards import GivenShards, Shards, order_of_ranks
 from mlpcore.typing import Dataset
@@ -48,20 +48,17 @@ def divide(
     trainer, shuffle, asked = model.trainer, arguments.shuffle, model.compiled.asked
     communicator, rows = trainer.communicator, data.x.shape[0]
     if communicator.size == 1:
-        return weights, shuffled(model.seed, rows, asked) if shuffle else in_order(rows)
+        return weights, order_of_rows(model.seed, rows, shuffle, asked)
     assert isinstance(trainer.run, RankRun)
     trainer.seed = communicator.broadcast(model.seed)
     check_same(communicator, _about(model, data, arguments, held_out, shard))
     if shard == "auto":
         trainer.run.shards = Shards(communicator)
-        return weights, shuffled(trainer.seed, rows, asked) if shuffle else in_order(rows)
+        return weights, order_of_rows(trainer.seed, rows, shuffle, asked)
     counts = communicator.gather(rows)
     stops = np.cumsum(counts)
     trainer.run.shards = GivenShards(int(stops[communicator.rank]) - rows, int(stops[communicator.rank]))
-    orders = [
-        shuffled(trainer.seed, count, asked, path=f"order.{rank}") if shuffle else in_order(count)
-        for rank, count in enumerate(counts)
-    ]
+    orders = [order_of_rows(trainer.seed, count, shuffle, asked, f"order.{rank}") for rank, count in enumerate(counts)]
     order = order_of_ranks(orders, counts, min(arguments.batch_size, int(stops[-1])))
     return np.concatenate(communicator.gather(np.asarray(weights_of_rows(weights)))), order
 

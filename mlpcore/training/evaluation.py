@@ -48,8 +48,7 @@ def validation(trainer: Trainer, metrics: Mapping[str, Metric], held_out: Datase
     if run.shards.given:
         others = [np.concatenate(ranks.gather(to_host(array))) for array in others]
     else:
-        numbers, first = run.shards(np.arange(x.shape[0]))
-        x = x[first : first + numbers.size, ...]
+        x = x[slice(*run.shards.range(x.shape[0])), ...]
 
     def evaluated() -> dict[str, float]:
         scores = np.concatenate(ranks.gather(to_host(trainer.score(x))))

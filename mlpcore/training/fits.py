@@ -25,13 +25,15 @@ class Arguments(NamedTuple):
 
     epochs: int
     batch_size: int
-    shuffle: bool
+    shuffle: bool | str
 
 
-def check_fit(epochs: int, batch_size: int, shuffle: bool) -> Arguments:
-    """The arguments as plain Python values; a ConfigurationError where one is wrong."""
+def check_fit(
+    epochs: int, batch_size: int, shuffle: bool | str, orders: tuple[bool | str, ...] = (True, False)
+) -> Arguments:
+    """The arguments as plain Python values; a ConfigurationError where one is wrong. ``orders`` can be shuffled."""
     check_count("fit", epochs=epochs, batch_size=batch_size)
-    check_choice("fit", (True, False), shuffle=shuffle)
+    check_choice("fit", orders, shuffle=shuffle)
     return Arguments(plain(epochs), plain(batch_size), plain(shuffle))
 
 

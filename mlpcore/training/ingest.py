@@ -20,6 +20,7 @@ from mlpcore.training.frames import listed, refuse_missing
 from mlpcore.training.loop import Trainer
 from mlpcore.training.missing import without_gaps
 from mlpcore.training.reading import read_array
+from mlpcore.training.shards import Shards
 from mlpcore.training.weights import entry_columns, observed_weights, sample_weights, times_class_weights
 from mlpcore.typing import Array, Dataset, Layer, Loss
 
@@ -33,15 +34,16 @@ def ingest(
     sample_weight: Any = None,
     class_weight: dict[int, float] | str | None = None,
     missing_targets: str = "error",
+    shards: Shards | None = None,
 ) -> tuple[Dataset, np.ndarray]:
     """The checked data for a trainer, on the backend chosen by `data_backend`, and the weights, float64 on the host.
 
     The weights are those of the rows (n,), or of the entries of y (n, c) if they differ within a row. With
-    ``missing_targets="skip"`` an entry of y that is NaN has weight 0. DataError for invalid data. To be called within
-    the scope of the trainer's backend.
+    ``missing_targets="skip"`` an entry of y that is NaN has weight 0. DataError for invalid data. With ``shards`` a
+    rank checks its share of the rows, and so reads no others. To be called within the scope of the trainer's backend.
     """
     backend, dtype = trainer.backend, trainer.dtype
-    rows = ingest_rows("x", x, backend, dtype)
+    rows = ingest_rows("x", x, backend, dtype, shards)
     outputs = output_columns(trainer.net, rows)
     storage = backend if backend.owns(rows) else get_backend("numpy")
     with storage.scope(dtype):
@@ -57,7 +59,7 @@ def ingest(
         return Dataset(rows, target, storage.asarray(weights, dtype=storage.dtypes[dtype])), weights
 
 
-def ingest_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
+def ingest_rows(name: str, x: Any, backend: Backend, dtype: str, shards: Shards | None = None) -> Array:
     """A table (n, columns) as an array of ``dtype`` on the backend chosen by `data_backend`.
 
     It may share memory with ``x``. DataError unless it has two axes, none of them empty, and finite numbers only. The
@@ -72,8 +74,10 @@ def ingest_rows(name: str, x: Any, backend: Backend, dtype: str) -> Array:
         raise DataError(f"{name} has shape {tuple(array.shape)}, expected at least one row and one column")
     rows = stored_rows(array, backend, dtype)
     xp, count = namespace(rows), max(1, CHECKED_NUMBERS // rows.shape[1])
-    for start in range(0, rows.shape[0], count):
-        finite = xp.isfinite(rows if rows.shape[0] <= count else rows[start : min(start + count, rows.shape[0]), :])
+    first, stop = (0, rows.shape[0]) if shards is None else shards.range(rows.shape[0])
+    whole = stop - first == rows.shape[0] <= count
+    for start in range(first, stop, count):
+        finite = xp.isfinite(rows if whole else rows[start : min(start + count, stop), :])
         # With NumPy the method is faster than xp.all, by a tenth of the time of predicting one row.
         if not bool(finite.all() if hasattr(finite, "all") else xp.all(finite)):
             columns = np.flatnonzero(~to_host(xp.all(finite, axis=0)))

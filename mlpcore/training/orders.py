@@ -12,6 +12,7 @@ from mlpcore.compiler.row_order import row_order as compiled_order
 from mlpcore.random import Stream
 
 MANY_ROWS = 4096  # from here on compiled code draws an order much faster than NumPy
+BLOCK_ROWS, TOGETHER = 1024, 64  # rows that are read from a disk as one piece, and blocks whose rows are mixed
 
 
 Order = Callable[[int], np.ndarray]  # the row numbers of an epoch, in order
@@ -42,6 +43,34 @@ def shuffled(
         return replace(stream, step=epoch).order(rows) if future is None else future.result()
 
     return order
+
+
+def shuffled_blocks(seed: int, rows: int, path: str = "order") -> Order:
+    """An order for rows on a disk, which reads whole blocks: blocks of 1024 rows are shuffled, and then the rows of
+    every 64 blocks that follow each other."""
+    starts = np.arange(0, rows, BLOCK_ROWS)
+
+    def order(epoch: int) -> np.ndarray:
+        stream = Stream(seed, path, step=epoch)
+        shuffled_starts, parts = starts[stream.child("blocks").order(starts.size)], list[np.ndarray]()
+        for first in range(0, starts.size, TOGETHER):
+            blocks = [
+                np.arange(start, min(start + BLOCK_ROWS, rows)) for start in shuffled_starts[first : first + TOGETHER]
+            ]
+            numbers = np.concatenate(blocks)
+            parts.append(numbers[stream.child(first).order(numbers.size)])
+        return np.concatenate(parts)
+
+    return order
+
+
+def order_of_rows(
+    seed: int, rows: int, shuffle: bool | str, compile: bool | str = "auto", path: str = "order"
+) -> Order:
+    """The order for an argument ``shuffle``: False, True or "blocks"."""
+    if shuffle == "blocks":
+        return shuffled_blocks(seed, rows, path)
+    return shuffled(seed, rows, compile, path=path) if shuffle else in_order(rows)
 
 
 def shuffled_many(seed: int, rows: int, compile: bool | str, drawer: Executor) -> Order:

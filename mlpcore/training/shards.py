@@ -21,8 +21,12 @@ class Shards:
 
     def __call__(self, numbers: np.ndarray) -> tuple[np.ndarray, int]:
         """The row numbers of this rank, of those of a batch, and the place in the batch of the first of them."""
-        first, stop = (numbers.size * rank // self.size for rank in (self.rank, self.rank + 1))
+        first, stop = self.range(numbers.size)
         return numbers[first:stop], first
+
+    def range(self, rows: int) -> tuple[int, int]:
+        """The places of this rank's part among so many rows: from the first to below the second."""
+        return rows * self.rank // self.size, rows * (self.rank + 1) // self.size
 
 
 class GivenShards(Shards):
