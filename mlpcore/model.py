@@ -57,6 +57,10 @@ class Model:
     that replaces the initial weights. ``l2``, ``clip_value``, ``clip_norm`` and ``ema`` are the fields of
     `mlpcore.training.rules.Rules`.
 
+    ``distributed`` says which processes train the model together: with "auto" all that an MPI launcher has started
+    (mpirun, srun), None for this one alone, or a `mlpcore.distributed.Communicator`, such as ``MPI(comm)``. All of them
+    make the same model and call `fit` alike, see `docs/distributed.md`; ``rank`` is the number of this one.
+
     ``compile`` is for NumPy: "auto" compiles training and predictions as C if there is a C compiler and an epoch is
     long enough for it to pay, which is decided at the first fit and kept; True always compiles (BackendUnavailable if
     that is impossible), False never. On CuPy any value but False compiles CUDA kernels. ``compiled`` says what runs and
@@ -138,6 +142,11 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.net!r}, {self.loss!r}, backend={self.backend.name!r})"
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among those that train the model together; 0 where it is the only one."""
+        return self.trainer.communicator.rank
 
     @property
     def params(self) -> Params:
@@ -230,6 +239,13 @@ class Model:
         start anew and need not be those of the earlier call. ModelFileError names a difference in model, rows, batch
         size, shuffling, weights, or callbacks with a state. With ``resume`` a fit that a callback has stopped stays
         stopped; a further fit without ``resume`` continues training.
+
+        ``shuffle="blocks"`` is for rows in a memory-mapped file: whole blocks of 1024 rows are read, in random order,
+        and the rows of 64 blocks are mixed. Where several ranks train together, each computes a part of every batch of
+        ``batch_size`` rows. With ``shard="auto"`` all ranks pass the same rows; with "given" each passes rows, weights
+        and validation rows of its own, of which one at least has a positive weight. Callbacks and checkpoints are rank
+        0's, and all ranks return the same history. RankError where the calls of ranks differ, or another rank failed;
+        ConfigurationError for a network whose rows depend on each other (BatchNorm).
         """
         with self.backend.scope(self.dtype):
             with self.trainer.communicator.agree():
@@ -344,13 +360,15 @@ class Model:
     def save(
         self, path: Path, *, extra_tensors: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None
     ) -> None:
-        """Write the model as a safetensors file, completely or not at all; `load` reads it.
+        """Write the model as a safetensors file, completely or not at all (of several ranks, rank 0); `load` reads it.
 
         It holds parameters (with ``ema`` their average), running statistics and configuration, but no optimizer state;
         a checkpoint of `fit` has that. ConfigurationError if a layer, loss or other part is not mlpcore's own; metrics
         that are functions are left out with a warning. ``extra_tensors`` (arrays by name) and ``extra`` (JSON values
         by name) are stored in the file too, for `mlpcore.files.read_extra`.
         """
+        if self.rank:
+            return
         specification = self.specification
         if left_out := [name for name in self.metrics if name not in specification.metrics]:
             warnings.warn(

@@ -24,6 +24,9 @@ class Communicator:
     local_rank = 0
     local_size = 1
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(rank {self.rank} of {self.size})"
+
     def allreduce_sum(self, flat: Array) -> Array:
         """The sum over the ranks of a vector, on every rank; its memory may be that of ``flat``.
 

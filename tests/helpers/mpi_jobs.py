@@ -29,11 +29,15 @@ def launcher() -> str:
     return found
 
 
+def environment() -> dict[str, str]:
+    """The environment of a job, whose ranks divide the cores by themselves."""
+    return {name: value for name, value in os.environ.items() if name != "MLPCORE_NUM_THREADS"} | ENVIRONMENT
+
+
 def start(size: int, *arguments: object, module: tuple[str, ...] = ("-m", "mpi4py")) -> subprocess.Popen[str]:
     """A job of so many ranks, each of which runs this file with the arguments."""
     command = [launcher(), "-n", str(size), sys.executable, *module, __file__, *map(str, arguments)]
-    environment = {name: value for name, value in os.environ.items() if name != "MLPCORE_NUM_THREADS"} | ENVIRONMENT
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run(size: int, *arguments: object, seconds: float = 300, **words: Any) -> tuple[int, str]:

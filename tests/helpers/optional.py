@@ -8,7 +8,7 @@ EXTRAS = {
     **dict.fromkeys(("torch", "jax"), "oracles"),
     **dict.fromkeys(("sklearn", "scipy"), "sklearn"),
     **dict.fromkeys(("array_api_strict", "onnxruntime", "pandas", "pyarrow", "cloudpickle", "ml_dtypes"), "test"),
-    **dict.fromkeys(("dask", "distributed", "mpi4py", "optuna"), "test"),
+    **dict.fromkeys(("dask", "distributed", "mpi4py", "optuna", "yaml"), "test"),
     **dict.fromkeys(("polars", "narwhals"), "tables"),
     **dict.fromkeys(("threadpoolctl", "pytest_benchmark"), "bench"),
     **{"onnx": "onnx", "matplotlib": "plot", "rich": "ui", "cupy": "cuda13"},
