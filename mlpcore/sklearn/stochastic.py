@@ -16,7 +16,7 @@ from mlpcore.sklearn.warm_start import WarmStart
 from mlpcore.training import epochs
 from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
-from mlpcore.training.loop import EpochResult
+from mlpcore.training.position import EpochResult
 from mlpcore.typing import Dataset
 
 Memory = WarmStart  # its name in pickles written before December 2026

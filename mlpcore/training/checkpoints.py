@@ -20,8 +20,9 @@ from mlpcore.files.writing import Path, check_target, same_file
 from mlpcore.training.comparison import describe_callback, differences
 from mlpcore.training.events import has_state
 from mlpcore.training.history import History
-from mlpcore.training.loop import Position, Trainer
+from mlpcore.training.loop import Trainer
 from mlpcore.training.parameters import named_state
+from mlpcore.training.position import Position
 from mlpcore.training.values import decode_tree, encode_tree
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import State

@@ -12,7 +12,7 @@ from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.events import Report, Stop, call, call_every, every, has_state
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
-from mlpcore.training.loop import EpochResult
+from mlpcore.training.position import EpochResult
 from mlpcore.typing import Dataset
 
 

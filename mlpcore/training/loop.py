@@ -4,8 +4,7 @@ import math
 import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.training.nonfinite import infinite_loss, infinite_weights
 from mlpcore.training.parameters import fresh_state, named_state, predicting, with_snapshot
+from mlpcore.training.position import EpochResult, Position, batch_mean_weight
 from mlpcore.training.ranks import RankRun
 from mlpcore.training.rules import Rules
 from mlpcore.training.scores import Scores
@@ -33,35 +33,7 @@ from mlpcore.typing import Array, Dataset, Layer, Loss, Noise, Optimizer, Params
 CHUNK_WORK = 5e10  # multiplications in a chunk: about half a second on two cores
 
 
-class EpochResult(NamedTuple):
-    """The mean objective over the epoch's rows, and the speed; ``whole`` is False if the epoch was interrupted.
-
-    ``losses`` are the objectives of the steps and ``order`` the row numbers, for callers that average otherwise.
-    """
-
-    loss: float
-    rows_per_second: float
-    whole: bool
-    losses: list[float]
-    order: np.ndarray
-
-
-@dataclass
-class Position:
-    """The numbers of complete epochs and of steps so far. Row orders and noise are functions of them."""
-
-    epoch: int = 0
-    step: int = 0
-
-
 Progress = Position  # its name in pickles written before December 2026
-
-
-def _mean_weight(weights: np.ndarray, batch_size: int) -> float:
-    """The mean weight of the rows, given in order, without those of batches whose weights are all zero."""
-    starts = np.arange(0, weights.size, batch_size)
-    sums, rows = np.add.reduceat(weights, starts), np.diff(starts, append=weights.size)
-    return float(np.sum(sums) / max(np.sum(rows[sums > 0]), 1))
 
 
 class Trainer:
@@ -196,7 +168,7 @@ class Trainer:
         rows_in_order = order(self.progress.epoch)
         full = min(batch_size, rows_in_order.size)
         self.compilation.decide(rows_in_order.size, full, self.layout.size)
-        mean_weight = 1.0 if unweighted else _mean_weight(weights[rows_in_order], full)
+        mean_weight = 1.0 if unweighted else batch_mean_weight(weights[rows_in_order], full)
         # Only running statistics need the weight of a full batch, and only if some batches differ from it.
         needed = self.layout.statistics and not (unweighted and rows_in_order.size % full == 0)
         full_batch = np.asarray((full * mean_weight, (full - 1) * mean_weight), self.dtype) if needed else ()

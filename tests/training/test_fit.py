@@ -27,8 +27,8 @@ from members import OPTIMIZERS, assert_close
 
 import mlpcore as mc
 from mlpcore.random import Stream
-from mlpcore.training.loop import _mean_weight
 from mlpcore.training.orders import shuffled
+from mlpcore.training.position import batch_mean_weight
 from mlpcore.training.step import make_step
 from mlpcore.trees import named_leaves
 from mlpcore.typing import Batch
@@ -50,7 +50,7 @@ def test_an_epoch_is_its_steps_one_after_the_other(shuffle: bool) -> None:
     for epoch in range(2):
         rows = shuffled(3, ROWS)(epoch) if shuffle else np.arange(ROWS)
         assert sorted(rows) == list(range(ROWS))
-        total, full = 0.0, _mean_weight(weights[rows], 5) * np.asarray([5.0, 4.0])
+        total, full = 0.0, batch_mean_weight(weights[rows], 5) * np.asarray([5.0, 4.0])
         assert full[0] == pytest.approx(5 * weights.mean())
         for start in range(0, ROWS, 5):
             at = rows[start : start + 5]
