@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optional import optional
 from rank_fits import CASES, X, fitted
 from thread_ranks import checked, on_ranks
 
@@ -39,8 +40,10 @@ def test_compiled_ranks_equal_one_process(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["weights", "dropout", "average"])
-def test_ranks_of_another_library_equal_one_process(case: str) -> None:
-    close(CASES[case], 2, backend="array_api_strict", compile="auto")
+@pytest.mark.parametrize("library", ["array_api_strict", "torch", "jax"])
+def test_ranks_of_another_library_equal_one_process(library: str, case: str) -> None:
+    optional(library)
+    close(CASES[case], 2, backend=library, compile="auto")
 
 
 def test_a_step_adds_up_one_vector() -> None:
