@@ -24,12 +24,19 @@ def load(path: Path, backend: str | Backend = "numpy", device: Any = None) -> Mo
     return build_model(*read_model(path), get_backend(backend, device), str(path))
 
 
-def build_model(specification: Specification, params: Params, compiled: str, opened: Backend, who: str) -> Model:
+def build_model(
+    specification: Specification,
+    params: Params,
+    compiled: str,
+    opened: Backend,
+    who: str,
+    distributed: str | None = "auto",
+) -> Model:
     """The model on the backend ``opened``, from the contents of the file ``who``."""
     if specification.precision not in opened.compile.precisions:
         specification = replace(specification, precision="highest")
     try:
-        model = Model(**vars(specification), params=params, backend=opened)
+        model = Model(**vars(specification), params=params, backend=opened, distributed=distributed)
     except (ConfigurationError, DataError) as error:
         raise ModelFileError(f"{who}: {error}") from None
     model.compiled.keep(compiled, who)

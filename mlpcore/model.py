@@ -42,7 +42,10 @@ from mlpcore.training.shards import Shards
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Layer, Loss, Optimizer, Params, Tree
 
-FIXED = ("net", "loss", "optimizer", "backend", "dtype", "precision", "seed", "rules", "layout", "trainer", "compiled")
+FIXED = (
+    *("net", "loss", "optimizer", "backend", "dtype", "precision", "seed", "rules", "distributed"),
+    *("layout", "trainer", "compiled"),
+)
 
 
 class Model:
@@ -98,7 +101,7 @@ class Model:
         seed = plain(seed)
         check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
-        ranks = communicator(distributed)
+        self.distributed, ranks = distributed, communicator(distributed)
         if device is None and ranks.size > 1:
             device = device_of_rank(backend, ranks.local_rank)
         self.backend = get_backend(backend, device)
@@ -247,14 +250,16 @@ class Model:
         0's, and all ranks return the same history. RankError where the calls of ranks differ, or another rank failed;
         ConfigurationError for a network whose rows depend on each other (BatchNorm).
         """
-        with self.backend.scope(self.dtype):
-            with self.trainer.communicator.agree():
+        ranks = self.trainer.communicator
+        with self.backend.scope(self.dtype), ranks.one_fit(), ranks.or_abort("in fit"):
+            ranks.barrier()
+            with ranks.agree():
                 arguments = check_fit(epochs, batch_size, shuffle, (True, False, "blocks"))
                 callbacks = check_fit_callbacks(self, callbacks, validation_data is not None)
                 validated = self.metrics if validation_data is not None else {}
                 check_missing_targets("fit", missing_targets, self.loss, validated)
                 check_ranks(self.trainer, shard, class_weight)
-                checked = Shards(self.trainer.communicator) if shard == "auto" else None
+                checked = Shards(ranks) if shard == "auto" else None
                 data, weights = ingest(self.trainer, x, y, sample_weight, class_weight, missing_targets, checked)
                 held_out = None
                 if validation_data is not None:
@@ -263,14 +268,15 @@ class Model:
             weights, order = divide(self, data, weights, arguments, held_out, shard)
             about_weights = partial(describe_data_weights, self, data, weights, sample_weight, class_weight)
             fit = new_fit(self, data, weights, order, arguments, held_out, callbacks, checkpoint, resume, about_weights)
-            if train(*fit) and self.trainer.communicator.rank == 0:
-                warnings.warn(
-                    f"training was interrupted in epoch {self.trainer.progress.epoch + 1}; the model stands at its "
-                    "last whole step, and fit goes on from there",
-                    TrainingInterrupted,
-                    stacklevel=2,
-                )
-            return fit.history
+            interrupted = train(*fit)
+        if interrupted and ranks.rank == 0:
+            warnings.warn(
+                f"training was interrupted in epoch {self.trainer.progress.epoch + 1}; the model stands at its "
+                "last whole step, and fit goes on from there",
+                TrainingInterrupted,
+                stacklevel=2,
+            )
+        return fit.history
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:
         """The link of the loss applied to the scores of x (n, columns): probabilities, means or quantiles.
@@ -388,11 +394,11 @@ class Model:
         )
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
-        """A copy of the model on another backend or device, including the state of training."""
+        """A copy of the model on another backend or device, including the state of training; of the same ranks."""
         return copied(self, get_backend(backend, device), "auto")
 
     def __copy__(self) -> "Model":
-        """A copy on the same backend object, including the state of training; no array is shared."""
+        """A copy on the same backend object, including the state of training, of the same ranks; no array is shared."""
         return copied(self, self.backend, self.compiled.asked)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":

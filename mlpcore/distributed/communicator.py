@@ -1,10 +1,11 @@
 """A communicator: what processes that train one model together send each other. This one is for a single process."""
 
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from mlpcore.errors import NonFiniteError, RankError
+from mlpcore.errors import ConfigurationError, NonFiniteError, RankError
 from mlpcore.typing import Array
 
 Result = TypeVar("Result")
@@ -23,6 +24,7 @@ class Communicator:
     size = 1
     local_rank = 0
     local_size = 1
+    _fitting = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(rank {self.rank} of {self.size})"
@@ -64,7 +66,9 @@ class Communicator:
         error: BaseException | None = None
         if self.rank == 0:
             try:
-                result = action()
+                done = action()
+                pickle.dumps(done)  # here, where an error reaches all
+                result = done
             except BaseException as raised:
                 error = raised
         result, interrupted, message = self.broadcast((result, isinstance(error, KeyboardInterrupt), _text(0, error)))
@@ -94,6 +98,23 @@ class Communicator:
             raise error
         if messages:
             raise RankError("; ".join(messages))
+
+    @contextmanager
+    def one_fit(self) -> Iterator[None]:
+        """A context for a fit. ConfigurationError within another: messages of the two would meet on the wrong ranks."""
+        if self.size == 1:
+            yield
+            return
+        if self._fitting:
+            raise ConfigurationError(
+                "fit: these ranks are in another fit, in a thread or whose callback calls this one; make this model "
+                "with distributed=None, or with a communicator of its own"
+            )
+        self._fitting = True
+        try:
+            yield
+        finally:
+            self._fitting = False
 
     @contextmanager
     def or_abort(self, what: str) -> Iterator[None]:

@@ -6,12 +6,13 @@ from functools import cache
 from typing import Any
 
 from mlpcore.distributed.communicator import Communicator
-from mlpcore.distributed.mpi import MPI, end_job_on_error
+from mlpcore.distributed.mpi import MPI
 from mlpcore.errors import ConfigurationError
 
 SINGLE = Communicator()
 # Numbers of processes, as MPICH and Intel MPI, Open MPI and MVAPICH set them for each process.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+OWNER = "MLPCORE_RANK_PROCESS"  # the process of a rank, for the processes that it starts
 
 
 def communicator(distributed: Any) -> Communicator:
@@ -34,8 +35,11 @@ def communicator(distributed: Any) -> Communicator:
 def launched() -> bool:
     """Whether this process is one of several of an MPI job.
 
+    A process that a rank itself has started, such as a worker of a pool, is none, though it inherits the environment.
     Slurm sets the number of tasks in programs without MPI too, therefore PMIx must have been set up besides.
     """
+    if os.environ.get(OWNER, str(os.getpid())) != str(os.getpid()):
+        return False
     mpi = sys.modules.get("mpi4py.MPI")
     if mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
         return bool(mpi.COMM_WORLD.Get_size() > 1)
@@ -49,5 +53,10 @@ def launched() -> bool:
 def _job() -> MPI:
     """The communicator of all processes of the job, the same for all models."""
     job = MPI()
-    end_job_on_error(job)
+    os.environ[OWNER] = str(os.getpid())
+    if job.size == 1:
+        raise ConfigurationError(
+            "Model: a launcher has started several processes, but mpi4py sees one: it belongs to another MPI than the "
+            "launcher. Start them with that of mpi4py's MPI, or make the model with distributed=None"
+        )
     return job

@@ -1,9 +1,11 @@
 """Ranks whose vectors are arrays of a backend: added up from device to device where that is possible."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from mlpcore.backends.backend import Backend
+from mlpcore.backends.backend import Backend, Sums
 from mlpcore.distributed.communicator import Communicator
 from mlpcore.typing import Array
 
@@ -18,13 +20,21 @@ class OnBackend(Communicator):
     def __init__(self, job: Communicator, backend: Backend) -> None:
         self.job, self.rank, self.size = job, job.rank, job.size
         self.local_rank, self.local_size = job.local_rank, job.local_size
-        self.backend, connect = backend, backend.extras.connect
-        devices = job.gather((socket.gethostname(), str(backend.device), connect is not None))
+        self.backend, self.connected = backend, False
+        self.sums: Sums | None = None
+
+    def connect(self) -> Sums | None:
+        """The sums from device to device, None where they go through the host; all ranks call it together."""
+        job, connect = self.job, self.backend.extras.connect
+        devices = job.gather((socket.gethostname(), str(self.backend.device), connect is not None))
         apart = len(set(devices)) == len(devices) and all(connected for *_, connected in devices)
-        self.sums = connect(job.on_first, job.size, job.rank) if connect is not None and apart else None
+        return connect(job.on_first, job.size, job.rank) if connect is not None and apart else None
 
     def allreduce_sum(self, flat: Array) -> Array:
         """The sum of a vector of the backend."""
+        if not self.connected:
+            # Not before the first sum: a model that one rank makes alone, to predict, waits for nobody.
+            self.sums, self.connected = self.connect(), True
         if self.sums is not None:
             return self.sums(flat)
         return self.backend.asarray(self.job.allreduce_sum(self.backend.to_numpy(flat)))
@@ -40,6 +50,12 @@ class OnBackend(Communicator):
     def barrier(self) -> None:
         """Wait until all ranks have come here."""
         self.job.barrier()
+
+    @contextmanager
+    def one_fit(self) -> Iterator[None]:
+        """As `Communicator.one_fit`, for all models of the job."""
+        with self.job.one_fit():
+            yield
 
     def abort(self, message: str) -> None:
         """End all processes, also those that wait for a sum on their device."""

@@ -63,6 +63,7 @@ class Start(NamedTuple):
             seed=seed,
             params=self.tree,
             compile=self.estimator.compile,
+            distributed=None,
             **translation.rules(self.estimator),
         )
 

@@ -35,7 +35,7 @@ def save_models(
 
 
 def load_models(path: Path, kind: str, backend: str | Backend, device: Any = None) -> list[Model]:
-    """The models of a file of this kind, on any backend; errors as of `mlpcore.load`."""
+    """The models of a file of this kind, on any backend, each of one process; errors as of `mlpcore.load`."""
     about, tensors = read(path, kind)
     members = about.get("members")
     if not isinstance(members, list) or not members or not all(isinstance(member, dict) for member in members):
@@ -50,6 +50,6 @@ def load_models(path: Path, kind: str, backend: str | Backend, device: Any = Non
         own[int(number)][rest] = tensor
     place = get_backend(backend, device)
     return [
-        build_model(*decode_model(member, mine, f"{path}: member {i}"), place, f"{path}: member {i}")
+        build_model(*decode_model(member, mine, f"{path}: member {i}"), place, f"{path}: member {i}", None)
         for i, (member, mine) in enumerate(zip(members, own, strict=True))
     ]

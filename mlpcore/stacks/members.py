@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlpcore.backends.transfer import to_host
-from mlpcore.errors import DataError
+from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.files.writing import Path
 from mlpcore.model import Model
 from mlpcore.training.evaluation import validation_rows
@@ -26,6 +26,16 @@ class MemberData(NamedTuple):
     weights: np.ndarray
     held_out: Dataset | None
     sample_weight: Any
+
+
+def check_alone(models: Sequence[Model]) -> None:
+    """ConfigurationError for a member that several ranks train together."""
+    for i, model in enumerate(models):
+        if (ranks := model.trainer.communicator.size) > 1:
+            raise ConfigurationError(
+                f"Stack.fit: member {i} is a model that {ranks} ranks train together, and a stack trains in one "
+                "process; make its members with distributed=None"
+            )
 
 
 def ingest_members(

@@ -16,7 +16,14 @@ from mlpcore.model import Model
 from mlpcore.stacks.architecture import architecture, first_difference
 from mlpcore.stacks.collection import Models
 from mlpcore.stacks.ensemble import stacked
-from mlpcore.stacks.members import ingest_members, member_callbacks, member_file, member_orders, member_rows
+from mlpcore.stacks.members import (
+    check_alone,
+    ingest_members,
+    member_callbacks,
+    member_file,
+    member_orders,
+    member_rows,
+)
 from mlpcore.stacks.memory import check_memory
 from mlpcore.training.fits import Fit, check_fit, describe_data_weights, new_fit
 from mlpcore.training.history import History
@@ -113,8 +120,10 @@ class Stack(Models):
 
         ``checkpoint`` and ``resume`` are folders with a file for every member. OutOfMemoryError, before training, if
         the memory of all members exceeds that of the device or machine, see `mlpcore.stacks.memory`.
+        ConfigurationError for members that several ranks train together: a stack trains in one process.
         """
         first, arguments = self.models[0], check_fit(epochs, batch_size, shuffle)
+        check_alone(self.models)
         check_missing_targets(
             "Stack.fit", missing_targets, first.loss, first.metrics if validation_data is not None else {}
         )

@@ -85,7 +85,7 @@ def new_model(recipe: Recipe, x: np.ndarray, amounts: np.ndarray | None, seed: i
     """
     loss = recipe.loss if amounts is None else _standardized(recipe, amounts)
     params = recipe.initial(x, Stream(seed, "member"), words["dtype"])
-    return Model(recipe.net, loss, recipe.optimizer, params=params, seed=seed, **words)
+    return Model(recipe.net, loss, recipe.optimizer, params=params, seed=seed, distributed=None, **words)
 
 
 def _standardized(recipe: Recipe, amounts: np.ndarray) -> Loss:

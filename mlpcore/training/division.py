@@ -66,7 +66,9 @@ def divide(
 def _about(model: Any, data: Dataset, arguments: Arguments, held_out: Dataset | None, shard: str) -> dict[str, Any]:
     """What must be the same on all ranks, as JSON values."""
     about = describe_fit(model.specification, data.x.shape[0], arguments.batch_size, arguments.shuffle)
-    about |= {"epochs": arguments.epochs, "shard": shard, "C compiler": find_compiler() is not None}
+    about |= {"epochs": arguments.epochs, "shard": shard, "precision": model.precision}
+    # Each backend, compiled or not, rounds in its own way, and the parameters of the ranks would drift apart.
+    about |= {"backend": model.backend.name, "compile": model.compiled.asked, "C compiler": find_compiler() is not None}
     about["training data"] = _described(data, shard)
     about["validation_data"] = None if held_out is None else _described(held_out, shard)
     if shard == "given":

@@ -1,7 +1,6 @@
 """A fit of a model, prepared: everything that was checked and made before the first step."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,7 +82,7 @@ def new_fit(
     """A fit of the model on checked data, all on its backend; a checkpoint is read where one is to be resumed.
 
     ``weights`` are those of the rows, on the host, ``held_out`` the validation data. ``about_weights`` describes the
-    weights for a checkpoint. Of several ranks, rank 0 reads and writes the checkpoints.
+    weights for a checkpoint. Of several ranks, rank 0 reads and writes the checkpoints, where its arguments say.
     """
     epochs, batch_size, shuffle = arguments
     rows, communicator = weights.shape[0], model.trainer.communicator
@@ -91,8 +90,9 @@ def new_fit(
     plan = Plan(data, weights, order, min(batch_size, rows), epochs, validate)
     kept = checkpoint is not None or resume is not None  # what is described is needed for nothing else
     about = describe_fit(model.specification, rows, plan.batch_size, shuffle) if kept else {}
-    checkpoints = Checkpoints(
-        model.trainer, model.layout, about, about_weights() if kept else {}, callbacks, checkpoint
-    )
-    history = History() if resume is None else communicator.on_first(partial(checkpoints.resume, resume))
+    with communicator.agree():
+        path = checkpoint if communicator.rank == 0 else None
+        checkpoints = Checkpoints(model.trainer, model.layout, about, about_weights() if kept else {}, callbacks, path)
+    # Rank 0's argument decides, as a script may pass one there alone.
+    history = communicator.on_first(lambda: History() if resume is None else checkpoints.resume(resume))
     return Fit(model, plan, callbacks, history, checkpoints)

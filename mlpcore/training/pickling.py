@@ -8,6 +8,7 @@ import numpy as np
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
+from mlpcore.distributed import Communicator
 from mlpcore.errors import BackendUnavailable, ConfigurationError
 from mlpcore.layers.shapes import parameter_shapes
 from mlpcore.trees import Layout, tree_map
@@ -24,6 +25,8 @@ def to_plain_data(model: Any) -> dict[str, Any]:
         "metrics": dict(model.metrics),
         "backend": (model.backend.name, str(model.backend.device)),
         "compiled": (model.compiled.asked, model.compiled.kind),
+        # A communicator ends with its process: elsewhere the model is that of one process.
+        "distributed": None if isinstance(model.distributed, Communicator) else model.distributed,
     }
 
 
@@ -39,7 +42,8 @@ def from_plain_data(model: Any, data: dict[str, Any]) -> None:
     layout = Layout(parameter_shapes(specification.net, specification.dtype))
     params = layout.view(state.params, state.statistics)
     asked, kind = data["compiled"]
-    model.__init__(**vars(specification), params=params, backend=backend, compile=asked)
+    distributed = data.get("distributed", "auto")  # pickles written before December 2026 have none
+    model.__init__(**vars(specification), params=params, backend=backend, compile=asked, distributed=distributed)
     model.compiled.keep(kind, "the copied model")
     with backend.scope(specification.dtype):
         model.trainer.state = tree_map(backend.asarray, state)
@@ -51,7 +55,8 @@ def copied(model: Any, backend: Backend, asked: bool | str) -> Any:
     """A copy of the model, including its state of training, on the backend and with ``compile=asked``."""
     data = to_plain_data(model)
     copy = object.__new__(type(model))
-    from_plain_data(copy, data | {"backend": backend, "compiled": (asked, data["compiled"][1])})
+    kept = {"compiled": (asked, data["compiled"][1]), "distributed": model.distributed}
+    from_plain_data(copy, data | kept | {"backend": backend})
     return copy
 
 

@@ -1,6 +1,7 @@
 """Jobs of several processes under MPI. As a program: `python -m mpi4py mpi_jobs.py NAME FOLDER ARGUMENTS...`."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -122,20 +123,41 @@ def epochs_of(checkpoint: Path) -> int:
 
 
 def failing(folder: Path, where: str) -> None:
-    """An error on rank 1: in the program, or in a step; or on rank 0, by a signal."""
+    """An error on rank 1: in the program, or in a step, or a signal, or its program ends before the fit.
+
+    "group" is an error in the program, with a communicator of the program's own.
+    """
     from rank_fits import LABELS, X, net
 
     import mlpcore as mc
 
-    model = mc.Model(net(outputs=3), mc.SoftmaxCrossEntropy())
+    ranks = mc.distributed.MPI() if where == "group" else "auto"
+    model = mc.Model(net(outputs=3), mc.SoftmaxCrossEntropy(), distributed=ranks)
     if model.trainer.communicator.rank == 1:
-        if where == "program":
+        if where == "end":
+            return
+        if where in ("program", "group"):
             raise RuntimeError("no such file")
         if where == "signal":
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()
         if where == "step":
             model.trainer.run.gradient = lambda *_: [].pop()
     model.fit(X, LABELS, epochs=100_000 if where == "signal" else 3)
+
+
+def _size() -> int:
+    """The number of processes that train a new model."""
+    import mlpcore as mc
+
+    return mc.Model(mc.Linear(1, 1), mc.SquaredError()).trainer.communicator.size
+
+
+def workers(folder: Path) -> None:
+    """Write the number of processes that train a model of a worker of this rank, and of the rank itself."""
+    own = _size()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        of_worker = pool.apply(_size)
+    (folder / f"worker.{os.environ['PMI_RANK']}").write_text(f"{of_worker} {own}")
 
 
 if __name__ == "__main__":

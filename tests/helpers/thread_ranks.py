@@ -35,7 +35,7 @@ class ThreadRank(Communicator):
         return self.gather(value)[0]
 
     def abort(self, message: str) -> None:
-        self.aborted = message
+        self.aborted = self.aborted or message  # a process would have ended with the first
         self.meeting.abort()
 
 

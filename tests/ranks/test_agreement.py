@@ -1,6 +1,10 @@
 """What ranks decide together: differences are found before the first step, and an error of one is an error of all."""
 
+import copy
+import pickle
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +35,20 @@ def last(ranks: Communicator) -> bool:
     return ranks.rank == ranks.size - 1
 
 
+def rounded(ranks: Communicator, precision: str) -> mc.Model:
+    numpy = mc.get_backend("numpy")
+    place = replace(numpy, compile=replace(numpy.compile, precisions=("highest", "tf32")))
+    return model(ranks, backend=place, dtype="float32", precision=precision)
+
+
+LIBRARIES = ("numpy", "array_api_strict")
 DIFFERENCES: dict[str, tuple[str, Callable[[Any], mc.Model]]] = {
     "network": ("net.*out_features is 9 on rank 2 and 8 on rank 0", lambda r: fit(r, model(r, 9 if last(r) else 8))),
     "optimizer": ("optimizer.*SGD", lambda r: fit(r, model(r, optimizer=mc.SGD(0.1) if last(r) else mc.Adam()))),
     "dtype": ("dtype is 'float32'", lambda r: fit(r, model(r, dtype="float32" if last(r) else "float64"))),
+    "precision": ("precision is 'tf32'", lambda r: fit(r, rounded(r, "tf32" if last(r) else "highest"))),
+    "backend": ("backend is 'array_api_strict'", lambda r: fit(r, model(r, backend=LIBRARIES[last(r)]))),
+    "compile": ("compile is False", lambda r: fit(r, model(r, compile=not last(r)))),
     "rules": ("l2 is .*0.1", lambda r: fit(r, model(r, l2=0.1 * last(r)))),
     "epochs": ("epochs is 4", lambda r: fit(r, epochs=3 + last(r))),
     "batches": ("batch_size is 17", lambda r: fit(r, batch_size=16 + last(r))),
@@ -177,6 +191,18 @@ def test_an_error_within_a_step_ends_the_job() -> None:
     assert aborted[1].startswith("rank 1: ZeroDivisionError: division by zero (in epoch 1); the other ranks wait")
 
 
+def test_an_error_of_one_rank_between_checks_and_steps_ends_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlpcore.model.divide", lambda *arguments: [].pop())
+
+    def work(ranks: Any) -> str:
+        with pytest.raises((IndexError, threading.BrokenBarrierError)):
+            fit(ranks)
+        return str(ranks.aborted)
+
+    aborted = checked(on_ranks(2, work))
+    assert any("IndexError: pop from empty list (in fit); the other ranks wait" in message for message in aborted)
+
+
 def test_two_models_in_one_job_do_not_mix() -> None:
     def work(ranks: Any) -> list[np.ndarray]:
         one, other = model(ranks, seed=1), model(ranks, 5, seed=2)
@@ -188,6 +214,23 @@ def test_two_models_in_one_job_do_not_mix() -> None:
     alone = [fit(None, fit(None, model(None, width, seed=seed))).predict(X) for width, seed in ((8, 1), (5, 2))]
     for found in checked(on_ranks(2, work)):
         np.testing.assert_allclose(found, alone, rtol=0, atol=1e-12)
+
+
+def test_copies_belong_to_the_same_ranks() -> None:
+    def work(ranks: Any) -> None:
+        one = model(ranks)
+        for other in (copy.copy(one), copy.deepcopy(one), one.to("numpy")):
+            assert other.trainer.communicator is ranks
+        assert pickle.loads(pickle.dumps(one)).trainer.communicator.size == 1
+
+    checked(on_ranks(2, work))
+
+
+@pytest.mark.parametrize("distributed", [None, "auto"])
+def test_copies_keep_the_argument_distributed(distributed: str | None) -> None:
+    one = model(distributed)
+    for other in (copy.copy(one), one.to("numpy"), pickle.loads(pickle.dumps(one))):
+        assert other.distributed == distributed
 
 
 @pytest.mark.parametrize("resumed", [1, 2, 4])
@@ -212,6 +255,46 @@ def test_a_fit_resumes_with_another_number_of_ranks(tmp_path: Path, resumed: int
 def test_a_missing_checkpoint_is_an_error_of_all_ranks(tmp_path: Path) -> None:
     first, second = on_ranks(2, lambda r: fit(r, resume=tmp_path / "none"))
     assert isinstance(first, FileNotFoundError) and isinstance(second, mc.RankError)
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_the_paths_of_rank_0_count(tmp_path: Path, given: int) -> None:
+    path = tmp_path / "run"
+
+    def work(ranks: Any) -> list[int]:
+        own = path if ranks.rank == given else None
+        return [len(model(ranks).fit(X, Y, epochs=epochs, checkpoint=own, resume=own)) for epochs in (2, 3)]
+
+    assert checked(on_ranks(2, work)) == [[2, 3]] * 2
+    assert path.exists() == (given == 0)
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_missing_folder_is_an_error_of_all_ranks_where_rank_0_writes(tmp_path: Path, given: int) -> None:
+    def work(ranks: Any) -> None:
+        fit(ranks, checkpoint=(tmp_path / "none" if ranks.rank == given else tmp_path) / "run")
+
+    first, second = on_ranks(2, work)
+    assert isinstance(first, FileNotFoundError) == isinstance(second, mc.RankError) == (given == 0)
+
+
+def test_a_result_that_cannot_be_sent_is_an_error_of_all_ranks() -> None:
+    def keep(report: mc.Report) -> None:
+        report.values["note"] = threading.Lock()  # type: ignore[assignment]
+
+    first, second = on_ranks(2, lambda r: fit(r, callbacks=[Callback(keep)]))
+    assert isinstance(first, TypeError)
+    assert isinstance(second, mc.RankError) and "cannot pickle" in str(second)
+
+
+def test_a_fit_of_the_same_ranks_within_a_callback_is_refused() -> None:
+    def work(ranks: Any) -> None:
+        fit(ranks, callbacks=[Callback(lambda report: fit(ranks))])
+
+    first, second = on_ranks(2, work)
+    assert isinstance(first, mc.ConfigurationError) and "make this model with distributed=None" in str(first)
+    assert isinstance(second, mc.RankError)
+    checked(on_ranks(2, lambda r: fit(r, callbacks=[Callback(lambda report: fit(None) and None)])))
 
 
 def test_the_argument_distributed() -> None:

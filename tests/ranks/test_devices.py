@@ -147,11 +147,21 @@ def device_backend(ranks: Any, number: int) -> Any:
 
 def test_devices_are_connected_where_each_rank_has_one_of_its_own() -> None:
     def work(ranks: Any) -> tuple[bool, bool, bool]:
-        apart = OnBackend(ranks, device_backend(ranks, ranks.rank)).sums is not None
-        shared = OnBackend(ranks, device_backend(ranks, 0)).sums is not None
+        apart = OnBackend(ranks, device_backend(ranks, ranks.rank)).connect() is not None
+        shared = OnBackend(ranks, device_backend(ranks, 0)).connect() is not None
         return apart, shared, on_backend(ranks, mc.get_backend("numpy")) is ranks
 
     assert checked(on_ranks(2, work)) == [(True, False, True)] * 2
+
+
+def test_a_model_on_one_rank_alone_waits_for_nobody() -> None:
+    """Its devices are connected at the first sum: rank 0 may load a model, and predict."""
+
+    def work(ranks: Any) -> Any:
+        words = {"backend": device_backend(ranks, ranks.rank), "distributed": ranks}
+        return mc.Model(mc.Linear(7, 1), mc.SquaredError(), **words).predict(X) if ranks.rank == 0 else None
+
+    assert checked(on_ranks(2, work))[0].shape == (103, 1)
 
 
 @pytest.mark.parametrize("apart", [True, False])

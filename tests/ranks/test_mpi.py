@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -42,7 +44,12 @@ def test_ranks_divide_the_cores(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("where", "message"),
-    [("program", "mlpcore: rank 1 ended with RuntimeError; the job ends"), ("step", "mlpcore: rank 1: IndexError")],
+    [
+        ("program", "mlpcore: rank 1 ended with RuntimeError; the job ends"),
+        ("group", "mlpcore: rank 1 ended with RuntimeError; the job ends"),
+        ("step", "mlpcore: rank 1: IndexError"),
+        ("end", "mlpcore: rank 2 waits in fit, but the program of rank 1 has ended"),
+    ],
 )
 def test_an_error_of_one_rank_ends_the_job(where: str, message: str, tmp_path: Path) -> None:
     """Also without `-m mpi4py`, where Python itself would let the others wait for ever."""
@@ -50,6 +57,23 @@ def test_an_error_of_one_rank_ends_the_job(where: str, message: str, tmp_path: P
     status, errors = mpi_jobs.run(3, "failing", tmp_path, where, module=(), seconds=60)
     assert status != 0 and errors.count(message) == 1, errors
     assert time.monotonic() - began < 20
+
+
+def test_workers_that_a_rank_starts_train_alone(tmp_path: Path) -> None:
+    status, errors = mpi_jobs.run(2, "workers", tmp_path, seconds=60)
+    assert status == 0, errors
+    assert [(tmp_path / f"worker.{rank}").read_text() for rank in range(2)] == ["1 2"] * 2
+
+
+def test_a_launcher_of_another_mpi_is_named() -> None:
+    """Each of its processes would train alone, and write to the same files."""
+    mpi_jobs.launcher()
+    names = {name: value for name, value in mpi_jobs.environment().items() if not name.startswith(("PMI", "OMPI"))}
+    program = "import mlpcore as mc; mc.Model(mc.Linear(2, 1), mc.SquaredError())"
+    alone = subprocess.run(
+        [sys.executable, "-c", program], env=names | {"OMPI_COMM_WORLD_SIZE": "2"}, capture_output=True, text=True
+    )
+    assert alone.returncode != 0 and "it belongs to another MPI than the launcher" in alone.stderr
 
 
 def test_a_killed_rank_ends_the_job(tmp_path: Path) -> None:

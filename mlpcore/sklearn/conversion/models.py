@@ -12,7 +12,7 @@ def to_model(estimator: Any, backend: str = "numpy", device: Any = None) -> Mode
     """The fitted network as an `mlpcore.Model` with a copy of its parameters; of an ensemble an `mlpcore.Ensemble`.
 
     Its loss is the true one, also with ``compat="sklearn"``, which reports another value. ``backend`` and ``device``
-    are as for `mlpcore.Model`.
+    are as for `mlpcore.Model`. It trains in one process.
     """
     if "estimators_" in vars(estimator):
         return Ensemble([_network_to_model(member, backend, device) for member in estimator.estimators_])
@@ -30,5 +30,6 @@ def _network_to_model(estimator: Any, backend: str, device: Any) -> Model:
         device=device,
         dtype=predictor.dtype,
         params=on_host(tree_from(predictor.net, estimator.coefs_, estimator.intercepts_, predictor.others)),
+        distributed=None,
         **translation.rules(estimator),
     )

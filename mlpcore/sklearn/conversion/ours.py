@@ -74,6 +74,7 @@ def _warm_start(fitted: Any, estimator: Any, loss: Loss) -> WarmStart:
         translation.optimizer(estimator, int(estimator.max_iter)),
         dtype=predictor.dtype,
         params=tree_from(net, estimator.coefs_, estimator.intercepts_, other_params),
+        distributed=None,
         **translation.rules(estimator),
     )
     layers = len(estimator.coefs_)
