@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
 SHIM = Path(__file__).parent / "cuda_shim.h"  # what kernels see; cuda_shim.cpp beside it runs their threads
+LOCK = threading.Lock()  # the threads of a kernel take turns in memory that all kernels share
 COMPILER = shutil.which("g++")
 needed = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed: no CUDA source was run in these tests")
 FLAGS = ["-std=c++17", "-O0", "-w", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing"]
@@ -101,7 +104,7 @@ def device(backwards: bool = False) -> Device:
     """The device; ``backwards``: the threads of a block take their turns from the last to the first."""
 
     def kernel(code: str, name: str) -> Callable[[int, int, tuple], None]:
-        return partial(launch, code, name)
+        return recorded(partial(launch, code, name))
 
     def launch(code: str, name: str, blocks: int, members: int, arguments: tuple) -> None:
         given = []
@@ -112,20 +115,49 @@ def device(backwards: bool = False) -> Device:
             else:
                 given.append(ctypes.c_longlong(value) if kind == "I" else structure(value))
         grid, block = (ctypes.c_uint * 4)(blocks, members, 1), (ctypes.c_uint * 4)(BLOCK, 1, 1, backwards)
-        getattr(library(code), f"run_{name}")(grid, block, *given)
+        with LOCK:
+            getattr(library(code), f"run_{name}")(grid, block, *given)
 
     def view(x: np.ndarray, offset: int, shape: tuple, strides: tuple) -> np.ndarray:
         return np.lib.stride_tricks.as_strided(x[offset:], shape, [one * x.itemsize for one in strides])
+
+    this_thread = threading.local()
+
+    def recorded(call: Callable[..., None]) -> Callable[..., None]:
+        """The call, which is noted but not made while work is captured."""
+
+        def made(*words: Any) -> None:
+            if (calls := getattr(this_thread, "calls", None)) is not None:
+                calls.append(partial(call, *words))
+            else:
+                call(*words)
+
+        return made
+
+    def capture(work: Callable[[], None]) -> Callable[[], None]:
+        calls = this_thread.calls = list[Callable[[], None]]()
+        try:
+            work()
+        finally:
+            this_thread.calls = None
+
+        def launch_all() -> None:
+            for call in calls:
+                call()
+
+        return launch_all
 
     return Device(
         kernel=kernel,
         put=np.array,
         empty=lambda count, dtype: np.full(count * np.dtype(dtype).itemsize, 255, np.uint8).view(dtype),
         view=view,
-        product=product,
-        copy=lambda source, target: np.copyto(target, source),
-        clear=lambda target: target.fill(0),
+        product=lambda *words: recorded(product(*words)),
+        copy=recorded(lambda source, target: np.copyto(target, source)),
+        clear=recorded(lambda target: target.fill(0)),
         read=lambda *arrays: [array.copy() for array in arrays],
+        address=lambda x: x.ctypes.data,
+        capture=capture,
     )
 
 

@@ -43,6 +43,7 @@ def _nowhere() -> Device:
         copy=lambda source, target: np.copyto(target, source),
         clear=never,
         read=never,
+        address=never,
     )
 
 

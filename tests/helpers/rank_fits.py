@@ -57,7 +57,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def fitted(
-    case: dict[str, Any], ranks: Communicator | str | None, epochs: int = 5, **words: Any
+    case: dict[str, Any], ranks: Communicator | str | None, epochs: int = 5, batch_size: int = 20, **words: Any
 ) -> tuple[mc.Model, mc.History]:
     outputs = case.get("outputs", 3)
     model = mc.Model(
@@ -75,4 +75,4 @@ def fitted(
         arguments["validation_data"] = (X[::3], LABELS[::3], WEIGHTS[::3])
     if "rule" in case:
         arguments["callbacks"] = [case["rule"]()]
-    return model, model.fit(x, y, epochs=epochs, batch_size=20, **arguments)
+    return model, model.fit(x, y, epochs=epochs, batch_size=batch_size, **arguments)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.calls import Call, Calls, SideBySide, side_by_side
+from mlpcore.backends.compiled.captured_steps import Captures, Varying
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.steps import ROW_COUNTS
 from mlpcore.backends.run import Data
 from mlpcore.compiler.cuda.bound import BoundDeviceProgram
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.function import TracedFunction
+from mlpcore.compiler.graph import Node
 from mlpcore.namespace import namespace
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, State
@@ -68,6 +70,7 @@ class DeviceGroup:
             for i in range(self.members)
         ]
         self.bound: dict[tuple, BoundDeviceProgram] = {}
+        self.captures = Captures(device)
         self.data: dict[int, Array] = {}  # stacks of the members' own arrays, which a fit does not change, by position
 
     def run(self, chunks: Sequence[DeviceChunk]) -> None:
@@ -83,22 +86,28 @@ class DeviceGroup:
         moved = {node: self._data(i, [chunk.data[i] for chunk in chunks]) for i, node in enumerate(nodes)}
         row_numbers = put(_joined([chunk.order for chunk in chunks], np.int64))
         columns = zip(*(chunk.source.stacks(range(steps))[1] for chunk in chunks), strict=True)
-        draws = [(node, put(_joined(column)), column[0][0].size)
-                 for node, column in zip(leaves(drawn), columns, strict=True)]  # fmt: skip
+        varying = [Varying(numbers, row_numbers, rows)]
+        varying += [Varying(node, put(_joined(column)), column[0][0].size)
+                    for node, column in zip(leaves(drawn), columns, strict=True)]  # fmt: skip
         count = max(1, int(np.prod(result.shape, dtype=int)))
         losses, written_in_place = self._empty(steps * count, result.dtype), first.traced.program.makes(result)
-        for i in range(steps):
-            moved[numbers] = row_numbers[:, i * rows : (i + 1) * rows]
-            for node, column, length in draws:
-                moved[node] = column[:, i * length : (i + 1) * length]
-            loss = losses[:, i * count : (i + 1) * count]
-            if written_in_place:
-                moved[result] = loss
-            bound.call(moved)
+        varying.append(Varying(result, losses, count, written=True))
+
+        def step(arrays: dict[Node, Array]) -> None:
+            bound.call(moved | arrays)
             if not written_in_place:
-                self.device.copy(bound.output(result).reshape(loss.shape), loss)
+                self.device.copy(bound.output(result).reshape(arrays[result].shape), arrays[result])
+
+        first_step, capturing = 0, all(chunk.network.compilation.asked is True for chunk in chunks)
+        while first_step < steps:
+            captured = self.captures.find(bound, moved, varying, step, steps - first_step) if capturing else None
+            if captured is None:
+                step({one.key: one.at(first_step) for one in varying})
+            else:
+                captured.run(varying, first_step)
+            first_step += 1 if captured is None else captured.count
             for chunk in chunks:
-                chunk.done = i + 1
+                chunk.done = first_step
         self._finish(chunks, losses, (steps, *result.shape))
 
     def _finish(self, chunks: Sequence[DeviceChunk], losses: Array, shape: tuple[int, ...]) -> None:

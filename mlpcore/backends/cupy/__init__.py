@@ -104,7 +104,6 @@ def create(device: Any = None) -> Backend:
         to_numpy=to_numpy,
         owns=owns,
         scope=lambda dtype: guarded(ordered(), explain),
-        # A chunk is a loop over steps, no CUDA graph: CuPy refuses matmul while a graph is captured.
         compile=replace(compilers, steps=steps),
         extras=DeviceExtras(
             out_of_memory=out_of_memory,

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mlpcore.backends.cupy.capture import capture
 from mlpcore.backends.cupy.copies import read_together
 from mlpcore.backends.cupy.cublas import Gemm, prepared
+from mlpcore.backends.cupy.handle import Cublas
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
@@ -25,7 +27,8 @@ def printed_device(cupy: Any) -> Device:
         compiled = cupy.RawKernel(code, name, options=OPTIONS)
         return lambda blocks, members, arguments: compiled((blocks, members), (BLOCK,), arguments)
 
-    call = gemm(cupy)
+    cublas = _cublas(cupy)
+    call = gemm(cupy, cublas)
 
     def copy(source: Any, target: Any) -> None:
         target[...] = source
@@ -39,10 +42,20 @@ def printed_device(cupy: Any) -> Device:
         copy=copy,
         clear=lambda target: target.fill(0),
         read=read_together(cupy),
+        address=lambda x: x.data.ptr,
+        capture=None if cublas is None else partial(capture, cupy),
     )
 
 
-def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
+def _cublas(cupy: Any) -> Cublas | None:
+    """cuBLAS by address; None where it cannot be found under its usual name: then CuPy's wrapper computes products."""
+    try:
+        return Cublas(cupy)
+    except OSError:
+        return None
+
+
+def gemm(cupy: Any, own: Cublas | None) -> Callable[[str, Gemm], Callable[[], None]]:
     """A function ``call(precision, product)``, which prepares a product of cuBLAS and returns a function that runs it.
 
     It runs on the device and stream that are then current. Factors of "bfloat16" are uint16 arrays of their bits.
@@ -64,12 +77,16 @@ def gemm(cupy: Any) -> Callable[[str, Gemm], Callable[[], None]]:
         arguments: tuple[Any, ...] = (*begin, *first, a, *second, b, beta, *out, c, *end)
         if product.number != 1:
             arguments = (*begin, *first, a, s, *second, b, t, beta, *out, c, u, product.number, *end)
-        function = cublas.gemmEx if product.number == 1 else cublas.gemmStridedBatchedEx
         owners = product.matrices, numbers
+        if own is not None:
+            function = own.gemm if product.number == 1 else own.batched_gemm
+        else:
+            wrapped = cublas.gemmEx if product.number == 1 else cublas.gemmStridedBatchedEx
+            function = lambda *words: wrapped(handle(), *words)  # noqa: E731
 
         def run() -> None:
             _ = owners  # keeps the arrays alive whose addresses are among the arguments
-            function(handle(), *arguments)
+            function(*arguments)
 
         return run
 

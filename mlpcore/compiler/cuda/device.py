@@ -20,6 +20,9 @@ class Device:
       "bfloat16" the factors hold bfloat16 bits as uint16.
     - ``copy(source, target)`` and ``clear(target)`` write whole arrays. ``read(*arrays)`` copies arrays to the host, in
       one transfer.
+    - ``address(x)`` is the address of an array's first entry.
+    - ``capture(work)`` records what ``work()`` launches, and returns a function that launches all of it at once; None
+      where the device cannot.
     """
 
     kernel: Callable[[str, str], Callable[[int, int, tuple], None]]
@@ -30,3 +33,5 @@ class Device:
     copy: Callable[[Array, Array], None]
     clear: Callable[[Array], None]
     read: Callable[..., list[Any]]
+    address: Callable[[Array], int]
+    capture: Callable[[Callable[[], None]], Callable[[], None]] | None = None
