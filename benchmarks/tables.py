@@ -162,9 +162,9 @@ ABLATION = {
         "no scales in front": {"front_scale": False},
         "no NTK": {"ntk": False},
         "no learned activations": {"parametric": False},
-        "no initial values from the rows": {"from_data": False},
+        "initial values from the rows": {"from_data": True},
         "all categories one-hot": {"largest_one_hot": None},
-        "predictions in any range": {"clamp": False},
+        "predictions in the range of training": {"clamp": True},
     }.items()
 }
 

@@ -18,8 +18,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         choices=("auto", *RECIPES),
         default="auto",
-        help=f"network and training; auto: realmlp for up to {SMALL:,} training rows, else mlp, which is ten times as "
-        "fast and less accurate",
+        help=f"network and training; auto: realmlp for up to {SMALL:,} training rows, else mlp, which is four times "
+        "as fast and less accurate",
     )
     group.add_argument("--hidden", type=_widths, metavar="N,N,...", help="widths of the hidden layers, such as 256,256")
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the rows at most")

@@ -20,10 +20,8 @@ SIMPLE = RealMLP(
     embedding="none",
     largest_one_hot=MANY_LEVELS,
     parametric=False,
-    from_data=False,
     dropout=0.0,
     weight_decay=0.0,
-    clamp=False,
     regression_rate=0.07,
 )
 RECIPES: dict[str, RealMLP | TabM | PlainMLP] = {

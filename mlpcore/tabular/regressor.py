@@ -15,7 +15,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
     """A regressor for tables as they are. Arguments and attributes are those of `TabularClassifier`.
 
     y is (n,) or (n, outputs), of any size: ``members_`` learn and predict it less its mean, in units of its standard
-    deviation. The recipe "realmlp" keeps predictions in the range of the training targets.
+    deviation. A recipe ``RealMLP(clamp=True)`` keeps predictions in the range of the training targets.
     """
 
     def predict(self, X: Any, quantiles: Any = None) -> np.ndarray:

@@ -73,7 +73,7 @@ class PlainMLP:
     Categories with more than ``largest_one_hot`` levels have learned vectors of 8 numbers.
     """
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] = (256, 256, 256)
     dropout: float = 0.2
     learning_rate: float = 0.002
     weight_decay: float = 0.02

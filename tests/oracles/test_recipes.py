@@ -89,7 +89,7 @@ def ours(recipe: Any, target: np.ndarray) -> tuple[list[Any], Any, Layout]:
 @pytest.mark.parametrize("classes", [True, False], ids=["classes", "regression"])
 def test_steps_of_realmlp(classes: bool) -> None:
     shape = TableShape(3, LEVELS, 3 if classes else 0)
-    recipe = RealMLP(hidden=(8, 6), epochs=1, batch_size=ROWS).build(shape, X)
+    recipe = RealMLP(hidden=(8, 6), from_data=True, epochs=1, batch_size=ROWS).build(shape, X)
     target = LABELS if classes else REALS
     vectors, noises, layout = ours(recipe, target)
     p = {name: torch.tensor(leaf.copy(), requires_grad=True) for name, leaf in layout.named(vectors[0]).items()}

@@ -195,8 +195,8 @@ def test_quantiles_cover_what_they_say() -> None:
         regressor(validation_fraction=0).fit(FRAME, noisy).predict(FRAME, quantiles=[0.5])
 
 
-def test_predictions_of_realmlp_stay_in_the_range_of_the_target() -> None:
-    fitted = regressor("realmlp").fit(FRAME, PRICES)
+def test_with_limits_predictions_stay_in_the_range_of_the_target() -> None:
+    fitted = TabularRegressor(dataclasses.replace(SMALL["realmlp"], clamp=True), random_state=0).fit(FRAME, PRICES)
     wild = FRAME.assign(size=1e6)
     assert PRICES.min() - 1 <= fitted.predict(wild).min() <= fitted.predict(wild).max() <= PRICES.max() + 1
 

@@ -50,7 +50,7 @@ def test_every_recipe_learns(name: str, task: str) -> None:
         assert np.mean(np.argmax(prediction, axis=1) == target) > 0.75
     else:
         assert np.mean((prediction - target) ** 2) < 0.4
-    assert recipe.clamp == (task == "regression" and name == "realmlp")
+    assert not recipe.clamp and not recipe.from_data
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -124,7 +124,7 @@ def test_numbers_of_the_paper() -> None:
     recipe, simple = RealMLP().build(CLASSES, X), SIMPLE.build(REALS, X)
     assert steps_of(200, 256, 256) == 256
     assert recipe.optimizer == mc.Adam(mc.CosLog(0.04, 256), beta2=0.95, weight_decay=mc.FlatCosine(0.02, 256))
-    assert recipe.loss == mc.SoftmaxCrossEntropy(0.1) and recipe.from_data
+    assert recipe.loss == mc.SoftmaxCrossEntropy(0.1)
     assert simple.optimizer == mc.Adam(mc.CosLog(0.07, 256), beta2=0.95) and simple.loss == mc.SquaredError()
     assert mc.Mish() in parts(simple.net) and mc.SELU() not in parts(simple.net)
     assert RealMLP().build(REALS, X).optimizer.learning_rate == mc.CosLog(0.2, 256)
@@ -139,6 +139,19 @@ def test_numbers_of_the_paper() -> None:
     assert scale.shape == (32, 20) and set(np.unique(scale)) == {-1.0, 1.0}
     assert np.all(scale[:, 4:5] == scale[:, 4:16])  # the columns of one category
     assert PlainMLP().build(CLASSES, X).epochs == 100
+
+
+def test_initial_values_from_the_rows_and_limits_are_switched_on() -> None:
+    recipe = RealMLP(from_data=True, clamp=True).build(REALS, X)
+    assert recipe.clamp and not RealMLP(clamp=True).build(CLASSES, X).clamp
+    params = recipe.initial(X, Stream(1), "float64")
+    h = X.astype("float64")
+    for layer, part in zip(recipe.net.layers[:2], params[:2], strict=True):
+        h, _ = layer.forward(part, h)
+    first = params[2][0][0]
+    z = h @ first["weight"] / h.shape[1] ** 0.5
+    np.testing.assert_allclose(z.std(axis=0), 1.0, rtol=1e-9)
+    assert np.all((z.min(axis=0) < -first["bias"]) & (-first["bias"] < z.max(axis=0)))
 
 
 def test_biases_do_not_decay_and_learn_slowly() -> None:
