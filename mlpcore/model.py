@@ -247,9 +247,10 @@ class Model:
         ``shuffle="blocks"`` is for rows in a memory-mapped file: whole blocks of 1024 rows are read, in random order,
         and the rows of 64 blocks are mixed. Where several ranks train together, each computes a part of every batch of
         ``batch_size`` rows. With ``shard="auto"`` all ranks pass the same rows; with "given" each passes rows, weights
-        and validation rows of its own, of which one at least has a positive weight. Callbacks and checkpoints are rank
-        0's, and all ranks return the same history. RankError where the calls of ranks differ, or another rank failed;
-        ConfigurationError for a network whose rows depend on each other (BatchNorm).
+        and validation rows of its own, of which one at least has a positive weight. Callbacks and checkpoints,
+        with their paths, are rank 0's, and all ranks return the same history. RankError where the calls of ranks
+        differ, or another rank failed; ConfigurationError for a network whose rows depend on each other (BatchNorm),
+        and in a callback of another fit of the same ranks.
         """
         ranks = self.trainer.communicator
         with self.backend.scope(self.dtype), ranks.one_fit(), ranks.or_abort("in fit"):
@@ -395,11 +396,11 @@ class Model:
         )
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
-        """A copy of the model on another backend or device, including the state of training; of the same ranks."""
+        """A copy of the model on another backend or device, including its ranks and the state of training."""
         return copied(self, get_backend(backend, device), "auto")
 
     def __copy__(self) -> "Model":
-        """A copy on the same backend object, including the state of training, of the same ranks; no array is shared."""
+        """A copy on the same backend object, including its ranks and the state of training; no array is shared."""
         return copied(self, self.backend, self.compiled.asked)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
