@@ -18,18 +18,16 @@ NETWORK = "this network"
 Measures = dict[str, float]
 
 
-def baselines(subset: str, parts: Parts, seed: int) -> dict[str, Measures]:
-    """The measures of the baselines on a part of the rows.
+def baselines(subset: str, parts: Parts, seed: int) -> dict[str, np.ndarray]:
+    """The predictions of the baselines for a part of the rows, of probabilities or scaled amounts.
 
     The trees are scikit-learn's `HistGradientBoostingClassifier` or `HistGradientBoostingRegressor` with its default
     arguments, on the same columns and at most `LEARNT` rows; they are left out where scikit-learn is not installed.
     """
-    (x, y), target = getattr(parts, subset), parts.description.target
-    rows = {}
-    if (trees := _trees(parts, x, seed)) is not None:
-        rows["gradient-boosted trees"] = measures(trees, y, target)
-    rows["a constant"] = measures(_constant(parts.train[1], len(x), target), y, target)
-    return rows
+    x, _ = getattr(parts, subset)
+    trees = _trees(parts, x, seed)
+    found = {} if trees is None else {"gradient-boosted trees": trees}
+    return found | {"a constant": _constant(parts.train[1], len(x), parts.description.target)}
 
 
 def quality_lines(subset: str, parts: Parts, rows: dict[str, Measures]) -> Iterator[str]:
@@ -91,7 +89,8 @@ def _area(prediction: np.ndarray, y: np.ndarray) -> float:
 def _constant(y: np.ndarray, rows: int, target: Target) -> np.ndarray:
     """The same prediction for every row: the shares of the classes in training, or the mean."""
     if target.labels:
-        return np.tile(np.bincount(y, minlength=len(target.labels)) / len(y), (rows, 1))
+        shares = np.bincount(y, minlength=len(target.labels)) / len(y)
+        return np.broadcast_to(shares, (rows, len(shares)))
     return np.full((rows, 1), y.mean())
 
 

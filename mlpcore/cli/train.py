@@ -107,14 +107,16 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"stopped: {history.stopped}", flush=True)
     model.save(out, **parts.description.save())
     print(f"model: {out}", flush=True)
-    quality = dict[str, Measures]()  # of the last of these parts, the test rows if there are any
+    quality, predictions = dict[str, Measures](), dict[str, np.ndarray]()  # of the last part: the test rows, if any
     held_out = [subset for subset in ("validation", "test") if getattr(parts, subset) is not None]
     for subset in held_out:
         x, y = getattr(parts, subset)
-        quality = {NETWORK: measures(np.asarray(model.predict(x)), y, parts.description.target)}
+        predictions = {NETWORK: np.asarray(model.predict(x))}
+        quality = {NETWORK: measures(predictions[NETWORK], y, parts.description.target)}
         print(_quality(subset, len(x), quality[NETWORK], parts.description.target), flush=True)
     if quality and not builtin and arguments.baselines:
-        quality |= baselines(held_out[-1], parts, arguments.seed)
+        predictions |= baselines(held_out[-1], parts, arguments.seed)
+        quality = {who: measures(one, y, parts.description.target) for who, one in predictions.items()}
         print(*quality_lines(held_out[-1], parts, quality), sep="\n", flush=True)
     print(_draw(history, picture, name))
     commands = [] if builtin else [*next_lines(out, arguments.data)]
@@ -130,6 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
                 parts,
                 history,
                 quality,
+                predictions,
                 commands,
                 best_epoch=best_epoch,
                 seed=arguments.seed,

@@ -127,6 +127,9 @@ def test_what_is_said_of_classes() -> None:
     assert "This network has accuracy 0.7500, better than a constant (0.5000) by 0.2500." in text
     for words in ("Right and wrong predictions", "expected calibration error", "kept, epoch 5", "1 column, 3 levels"):
         assert words in text, words
+    text = said(labels=("no", "yes"), errors={"this network": 0.02, "a constant": 0.03})
+    assert "has accuracy 0.7500 ± 0.0200, better than a constant (0.5000) by 0.2500 ± 0.0300." in text
+    assert "That of a difference is of a paired comparison" in text
     worse = {"this network": {"accuracy": 0.5}, "trees": {"accuracy": 0.75}}
     assert "worse than trees (0.7500) by 0.2500" in said(labels=("no", "yes"), measures=worse)
 

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from mlpcore.cli.report.markup import escape, figure, name_of, number, paragraph, row, section, table
 from mlpcore.cli.report.results import Results
 
@@ -29,48 +27,33 @@ def quality(results: Results) -> str:
 
 def verdict(results: Results) -> str:
     """Whether the network is better than each baseline by the main measure, and what chance could do."""
-    (_, network), *baselines = results.measures.items()
+    (who, network), *baselines = results.measures.items()
     main, value = next(iter(network.items()))
     if not math.isfinite(value):
         return f"The {escape(main)} is not defined on these {len(results.y):,} rows, so nothing can be compared by it."
-    parts = [part for who, values in baselines if (part := _compared(value, who, values.get(main, math.nan)))]
-    compared = f", {' and '.join(parts)}" if parts else ""
-    text = f"This network has {escape(main)} {number(value)}{compared}."
-    if math.isfinite(error := standard_error(results)):
-        text += f" One standard error of it is {number(error)} with {len(results.y):,} rows"
-        text += ": smaller differences may be chance." if parts else "."
+    parts = [_compared(value, name, values.get(main, math.nan), results) for name, values in baselines]
+    compared = " and ".join(filter(None, parts))
+    text = f"This network has {escape(main)} {number(value)}{_spread(results.errors.get(who, math.nan))}"
+    text += f", {compared}." if compared else "."
+    if "±" not in text:
+        return text
+    text += " After ± is one standard error."
+    if compared:
+        text += " That of a difference is of a paired comparison: it is computed from the differences of both ways to "
+        text += "predict in each row. Differences of less than two standard errors may be chance."
     return text
 
 
-def _compared(value: float, who: str, other: float) -> str:
-    """``better than a constant (0.5) by 0.4``; "" for a value that is not defined."""
+def _compared(value: float, who: str, other: float, results: Results) -> str:
+    """``better than a constant (0.5) by 0.4 ± 0.1``; "" for a value that is not defined."""
     if not math.isfinite(other):
         return ""
+    error = _spread(results.errors.get(who, math.nan))
     if value == other:
-        return f"the same as {escape(who)}"
+        return f"the same as {escape(who)}{error}"
     word = "better" if value > other else "worse"
-    return f"<strong>{word}</strong> than {escape(who)} ({number(other)}) by {number(abs(value - other))}"
+    return f"<strong>{word}</strong> than {escape(who)} ({number(other)}) by {number(abs(value - other))}{error}"
 
 
-def standard_error(results: Results) -> float:
-    """The standard error of accuracy or R2 on independent rows; NaN for fewer than two rows.
-
-    That of an accuracy is as if two more rows were right and two more wrong, so that it is not 0 where all are right.
-    Source: Agresti & Coull (1998), "Approximate is better than exact for interval estimation of binomial proportions".
-    Of R2 = 1 - q, where q is the quotient of the mean squares e^2 of the errors and d^2 of the distances from the mean,
-    it is ``std(e^2 - q d^2) / mean(d^2) / sqrt(n)``. Source: Cochran (1977), "Sampling techniques", section 6.4.
-    """
-    n = len(results.y)
-    if n < 2:
-        return math.nan
-    if results.labels:
-        share = (np.sum(results.prediction.argmax(axis=1) == results.y) + 2) / (n + 4)
-        return math.sqrt(share * (1 - share) / (n + 4))
-    y = results.y.astype(np.float64)
-    scale = float(np.abs(y - y.mean()).max()) or 1.0  # squares of scaled amounts cannot overflow
-    errors, distances = (np.square(one / scale) for one in (y - results.prediction, y - y.mean()))
-    spread = float(np.mean(distances))
-    if not spread:
-        return math.nan
-    quotient = float(np.mean(errors)) / spread
-    return float(np.std(errors - quotient * distances)) / spread / math.sqrt(n - 1)
+def _spread(error: float) -> str:
+    return f" ± {number(error)}" if math.isfinite(error) else ""

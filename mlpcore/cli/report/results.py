@@ -1,6 +1,7 @@
 """What a report is made of."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ class Results(NamedTuple):
     - ``prediction``: probabilities (n, classes), or amounts (n,) in the target's units
     - ``measures``: a row of numbers by name for the network, which comes first, and for each baseline. The first
       number of a row is the main measure, accuracy or R2; NaN where it is not defined
+    - ``errors``: standard errors by name, of the network's main measure, and of its difference to that of each baseline
     - ``importance`` of the columns by the main measure, in any order
     - ``commands``: lines that say how to go on
     - ``best_epoch``: the epoch, counted from 1, whose weights the model has, if it is not the last
@@ -43,6 +45,7 @@ class Results(NamedTuple):
     importance: Sequence[Importance]
     commands: Sequence[str]
     best_epoch: int | None = None
+    errors: Mapping[str, float] = MappingProxyType({})
 
     @property
     def labels(self) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mlpcore.cli.parts import Parts
+from mlpcore.cli.report.chance import paired_error, standard_error
 from mlpcore.cli.report.importance import importance_by_permutation
 from mlpcore.cli.report.results import Results
 from mlpcore.model import Model
@@ -22,12 +23,16 @@ def results_of(
     parts: Parts,
     history: History,
     measures: Mapping[str, Mapping[str, float]],
+    predictions: Mapping[str, np.ndarray],
     commands: Sequence[str],
     *,
     best_epoch: int | None,
     seed: int,
 ) -> Results:
-    """The results on the test rows, or on the validation rows where there are none; ``measures`` are of those."""
+    """The results on the test rows, or on the validation rows where there are none.
+
+    ``measures`` and ``predictions`` are of all of those, the network's first, then those of the baselines.
+    """
     subset = "validation" if parts.test is None else "test"
     pair, target = parts.test or parts.validation, parts.description.target
     if pair is None:
@@ -36,9 +41,11 @@ def results_of(
         return Results(name, parts.description, facts, history, subset, nothing, empty, {}, (), commands, best_epoch)
     importance = importance_by_permutation(model.predict, *pair, parts.description.encoder, seed)
     chosen = sample(np.arange(len(pair[0])), ROWS, Stream(seed, "report"))
-    y, prediction = pair[1][chosen], np.asarray(model.predict(pair[0][chosen]))
+    (network, whole), *others = predictions.items()
+    errors = {network: standard_error(pair[1], whole)}
+    errors |= {who: paired_error(pair[1], whole, other) for who, other in others}
+    y, prediction = pair[1][chosen], whole[chosen]
     if target.scaling is not None:
         y, prediction = (target.scaling.inverse(amounts)[:, 0] for amounts in (y, prediction))
-    return Results(
-        name, parts.description, facts, history, subset, y, prediction, measures, importance, commands, best_epoch
-    )
+    found = (subset, y, prediction, measures, importance, commands, best_epoch, errors)
+    return Results(name, parts.description, facts, history, *found)
