@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
-from mlpcore.tables.table import BATCH_CELLS
 from mlpcore.tabular.dependencies import load_polars
 from mlpcore.tabular.dialect import Dialect
 
 LARGE = 16 << 20  # bytes
+BLOCK = 8 << 20  # bytes that are copied at once
 
 
 def is_plain(path: str, encoding: str, dialect: Dialect, columns: int) -> bool:
@@ -33,19 +32,24 @@ def is_plain(path: str, encoding: str, dialect: Dialect, columns: int) -> bool:
         return False
 
 
-def copy_plain(path: str, names: Sequence[str], dialect: Dialect, copy: str) -> Any:
-    """The lazy frame of a plain file as stripped texts, copied to a Parquet file, which can be read in parts."""
-    polars = load_polars()
-    frame = polars.scan_csv(
-        path,
-        separator=dialect.separator,
-        quote_char=None,
-        has_header=False,
-        skip_lines=int(dialect.header),
-        schema=dict.fromkeys(names, polars.String),
-        empty_string_is_null=False,
-        glob=False,
-    )
-    rows = max(1024, BATCH_CELLS // len(names))
-    frame.select(polars.all().str.strip_chars()).sink_parquet(copy, compression="lz4", row_group_size=rows)
-    return polars.scan_parquet(copy)
+def copy_plain(path: str, names: Sequence[str], dialect: Dialect, folder: str) -> list[str]:
+    """The Parquet files to which a plain file is copied, as stripped texts; these can be read in parts.
+
+    The file is read in blocks of whole lines: polars' own stream needs four times the memory, and as much time.
+    """
+    polars, parts = load_polars(), list[str]()
+    with open(path, "rb") as file:
+        if dialect.header:
+            file.readline()
+        while block := file.read(BLOCK):
+            frame = polars.read_csv(
+                block + file.readline(),
+                separator=dialect.separator,
+                quote_char=None,
+                has_header=False,
+                schema=dict.fromkeys(names, polars.String),
+                empty_string_is_null=False,
+            )
+            parts.append(os.path.join(folder, f"{len(parts)}.parquet"))
+            frame.select(polars.all().str.strip_chars()).write_parquet(parts[-1], compression="lz4")
+    return parts

@@ -112,8 +112,8 @@ def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -
         words: dict[str, Any] = {"texts": ("numeric", "date"), "dialect": dialect}
         if skipped == 0 and is_plain(path, encoding, dialect, len(names)):
             folder = Folder()
-            copy = copy_plain(path, names, dialect, os.path.join(folder.path, "rows.parquet"))
-            return FileTable(source, copy, folders=[folder], **words)
+            copies = copy_plain(path, names, dialect, folder.path)
+            return FileTable(source, polars.scan_parquet(copies), folders=[folder], **words)
         frames = _frames(names, rows)
         first = next(frames)
         second = next(frames, None)

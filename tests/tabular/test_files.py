@@ -146,6 +146,7 @@ def test_plain_files_are_read_by_polars_as_any_other(tmp_path_factory, rows, end
     text = end.join(["head,b", *(",".join(cells) for cells in rows)])
     path = put(tmp_path_factory.mktemp("plain"), text)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain_text, "BLOCK", 5)
         tables = []
         for large in (0, 1 << 30):
             patch.setattr(plain_text, "LARGE", large)
