@@ -9,7 +9,7 @@ from mlpcore.backends.transfer import to_host
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.errors import ConfigurationError
 from mlpcore.files.writing import Path
-from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from mlpcore.losses import MembersLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.losses.mixture import mixture
 from mlpcore.namespace import namespace
 from mlpcore.onnx.exporter import LABEL, PREDICTION, PROBABILITIES, Exporter, refusals
@@ -107,9 +107,9 @@ def _outputs(loss: Loss, prediction: Any, classes: Sequence[Any] | None) -> dict
 
 def _classified(loss: Loss, probabilities: Any, classes: Sequence[Any]) -> dict[str, Array]:
     """The outputs of a classifier: probabilities, and for multilabel scores the labels."""
-    names = np.asarray(classes)
-    scores, sigmoid = probabilities.shape[-1], isinstance(loss, SigmoidCrossEntropy)
-    if not sigmoid and not isinstance(loss, SoftmaxCrossEntropy):
+    names, one = np.asarray(classes), loss.loss if isinstance(loss, MembersLoss) else loss
+    scores, sigmoid = probabilities.shape[-1], isinstance(one, SigmoidCrossEntropy)
+    if not sigmoid and not isinstance(one, SoftmaxCrossEntropy):
         raise ConfigurationError(f"to_onnx: classes is {classes!r}, but {loss!r} predicts no classes; leave it out")
     if names.shape != (scores,) and not (sigmoid and scores == 1 and names.shape == (2,)):
         expected = f"{scores} of them{' or 2' if sigmoid and scores == 1 else ''}"

@@ -141,9 +141,12 @@ def test_scores_far_out_stay_finite():
 CLASSES = [[3, 1, 2], ["b", "a", "ü and more"], [False, True, True], [0.5, 1.5, -1.0], np.asarray([7, 8, 9], "int32")]
 
 
+@pytest.mark.parametrize("members", [1, 4])
 @pytest.mark.parametrize("classes", CLASSES, ids=str)
-def test_labels_of_a_softmax(classes):
-    model = model_for(mc.SoftmaxCrossEntropy(), 3)
+def test_labels_of_a_softmax(classes, members):
+    """Of several members, those of their mean probabilities."""
+    loss = mc.SoftmaxCrossEntropy()
+    model = model_for(mc.MembersLoss(loss, members) if members > 1 else loss, 3)
     x = rows(20, scale=3.0)
     got, shares = answers(to_onnx(model, classes=classes), x), model.predict(x)
     assert list(got) == ["label", "probabilities"]
