@@ -15,6 +15,7 @@ from mlpcore.tabular.description import Description, load_description
 from mlpcore.tabular.export import table_to_onnx
 from mlpcore.tabular.frames import Frame
 from mlpcore.tabular.residuals import with_quantiles
+from mlpcore.typing import Layer
 
 
 class TableModel:
@@ -111,6 +112,15 @@ def load(path: Path, backend: Any = "numpy", device: Any = None) -> TableModel:
     return TableModel(description, models)
 
 
+def _takes(net: Layer, columns: int) -> bool:
+    """Whether a network takes rows of so many columns."""
+    try:
+        net.output_width(columns)
+    except MlpcoreError:
+        return False
+    return True
+
+
 def _check(description: Description, model: Model, path: str) -> None:
     """ModelFileError unless the network takes the encoder's columns and gives what the target needs."""
     encoder, target = description.encoder, description.target
@@ -119,6 +129,8 @@ def _check(description: Description, model: Model, path: str) -> None:
         with model.backend.scope(model.dtype):
             x = description.inputs(np.array(largest, dtype=model.dtype))
             model.net.output_width(x.shape[1])
+            if _takes(model.net, x.shape[1] - 1):
+                raise ModelFileError("it leaves the last one out")
             scores, _ = model.net.forward(model.params, model.backend.asarray(x))
             shape = tuple(model.loss.predict(scores).shape)
     except (MlpcoreError, AttributeError, IndexError, TypeError, ValueError) as error:

@@ -135,6 +135,7 @@ FORGERIES = {
     "too few labels": put(*TABLE, "target", "labels", ["a", "b"]),
     "a scaling for classes": put(*TABLE, "target", {"name": "", "labels": [], "scaling": [0.0, 1.0]}),
     "a column less": lambda about, arrays: about["extra"]["table"]["columns"].pop() and None,
+    "one-hot for a network that takes indices": put(*TABLE, "one_hot", True),
     "one-hot is a text": put(*TABLE, "one_hot", "no"),
     "no members": put("members", []),
     "a member less": lambda about, arrays: about["members"].pop() and None,
