@@ -19,7 +19,7 @@ from mlpcore.preprocessing import Standardize
 from mlpcore.stacks import Ensemble
 from mlpcore.tabular.description import Description
 from mlpcore.tabular.encoder import TableEncoder
-from mlpcore.tabular.frames import Frame, take_rows
+from mlpcore.tabular.frames import Frame, series_name, take_rows
 from mlpcore.tabular.held_out import splits
 from mlpcore.tabular.members import EncodedRows, Settings, deadline_of, train_members
 from mlpcore.tabular.recipes import RECIPES, PlainMLP, RealMLP, TableShape, TabM
@@ -92,6 +92,7 @@ class BaseTabular(BaseEstimator):
         if (X_val is None) != (y_val is None):
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is missing, expected both X_val and y_val")
         frame, target, weights, numbers = self._read(X, y, sample_weight, reset=True)
+        self._target_name = series_name(y, Frame(frame).names)
         seeds = check_random_state(self.random_state).randint(0, 2**31 - 1, 1 + self.n_ensemble).tolist()
         classes = target if target.ndim == 1 else None
         # Amounts are standardised in float64, as the digits of those far from zero are lost in float32.
@@ -184,8 +185,9 @@ class BaseTabular(BaseEstimator):
         """Write one safetensors file, completely or not at all, which `mlpcore.tabular.load` reads; no pickle.
 
         It holds what predictions need: the encoding of the columns, the classes, the members and at most 10,001
-        residuals for each output, but not the arguments of the estimator. ConfigurationError for classes that are
-        neither strings nor numbers nor booleans.
+        residuals for each output, but not the arguments of the estimator; also the name of y, if that is a series of
+        pandas or Polars, by which ``mlpcore predict`` finds the target in a table. ConfigurationError for classes that
+        are neither strings nor numbers nor booleans.
         """
         self._as_table_model().save(path)
 
@@ -196,7 +198,8 @@ class BaseTabular(BaseEstimator):
     def _as_table_model(self) -> TableModel:
         check_is_fitted(self)
         classes, named = getattr(self, "classes_", None), hasattr(self, "feature_names_in_")
-        target = Target("", (), self._scaling) if classes is None else Target.of_classes(classes)
+        name = getattr(self, "_target_name", "")  # pickles of earlier versions have none
+        target = Target(name, (), self._scaling) if classes is None else Target.of_classes(classes, name)
         residuals = getattr(self, "_residuals", None)
         description = Description(self.encoder_, target, named, one_hot=False, residuals=residuals)
         return TableModel(description, self.members_)

@@ -5,7 +5,7 @@ import decimal
 import math
 import numbers
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -171,3 +171,9 @@ def _rounded(data: np.ndarray) -> bool:
 def _seconds(durations: np.ndarray) -> np.ndarray:
     """Durations in seconds, NaN where they are missing."""
     return durations / np.timedelta64(1, "s")
+
+
+def series_name(y: Any, features: Sequence[str]) -> str:
+    """The name of a series; "" if it has none, or that of a feature."""
+    name = getattr(y, "name", None)
+    return name if isinstance(name, str) and name not in features else ""

@@ -37,12 +37,12 @@ class Target:
     dtype: str = "object"
 
     @classmethod
-    def of_classes(cls, classes: np.ndarray) -> Self:
-        """The target with these classes, whose column has no name; ConfigurationError for a dtype not in `DTYPES`."""
-        name = "str" if classes.dtype.kind == "U" else classes.dtype.name
-        if name not in DTYPES[1:]:
+    def of_classes(cls, classes: np.ndarray, name: str = "") -> Self:
+        """The target with these classes, "" without a name; ConfigurationError for a dtype not in `DTYPES`."""
+        dtype = "str" if classes.dtype.kind == "U" else classes.dtype.name
+        if dtype not in DTYPES[1:]:
             raise ConfigurationError(f"classes of {classes.dtype} cannot be stored, expected {', '.join(DTYPES[1:])}")
-        return cls("", tuple(classes.tolist()), None, name)
+        return cls(name, tuple(classes.tolist()), None, dtype)
 
     def classes(self) -> np.ndarray:
         """The labels as an array of ``dtype``."""
@@ -151,9 +151,13 @@ def labels_of(table: Table, name: str, numbers: np.ndarray | None) -> tuple[Labe
 def class_numbers(table: Table, name: str, labels: Sequence[Label]) -> np.ndarray:
     """The numbers of the column's labels in ``labels`` (n,) as float64, NaN for gaps; DataError for unknown labels.
 
-    An entry that equals a label is that label. A string and an integer match by value, as files may differ in the type.
+    An entry that equals a label is that label. A string and an integer match by value, as files may differ in the type,
+    and so do "True" or "true" with a truth value.
     """
     numbers: dict[Any, float] = {label: float(number) for number, label in enumerate(labels)}
+    for label in labels:
+        if isinstance(label, bool):
+            numbers |= {str(label): numbers[label], str(label).lower(): numbers[label]}
     classes, unknown = [], dict[Any, None]()
     for cells in table.cells(name):
         for entry in cells:

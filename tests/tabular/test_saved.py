@@ -160,6 +160,46 @@ def test_forged_files_are_refused(change: Any, tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("kind", [*CLASSES, "amounts"])
+def test_the_command_predict_scores_by_the_name_of_the_series(
+    kind: str, library: str, tmp_path: Path, capsys: Any
+) -> None:
+    frames, y = optional(library), CLASSES.get(kind, SIGNAL)
+    frame = {"size": TRAIN["X"], "town": np.where(SIGNAL > 0, "Rome", "Oslo")}
+    if kind == "texts":
+        y = np.where(y == "", "none", y)
+    table = frames.DataFrame(frame | {"kind": y})
+    if library == "pandas":
+        table.to_csv(tmp_path / "table.csv", index=False)
+    else:
+        table.write_csv(tmp_path / "table.csv")
+    estimator = TabularRegressor if kind == "amounts" else TabularClassifier
+    fitted = estimator(RECIPE["mlp"], random_state=0).fit(frame, table["kind"])
+    fitted.save(tmp_path / "model")
+    assert load(tmp_path / "model").target == "kind"
+    assert main(["predict", str(tmp_path / "model"), str(tmp_path / "table.csv")]) == 0
+    said, found = capsys.readouterr().err, fitted.predict(frame)
+    error = np.sqrt(np.mean((found - SIGNAL) ** 2)) if kind == "amounts" else 0.0
+    share = 0.0 if kind == "amounts" else 100 * np.mean(found == y)
+    expected = f"root mean squared error {error:.6g} over" if kind == "amounts" else f"accuracy {share:.2f} % of"
+    assert said.startswith(f"{expected} {len(y)} rows")
+
+
+def test_a_target_has_no_name_that_is_not_told_or_that_a_feature_has(tmp_path: Path) -> None:
+    pandas = optional("pandas")
+    features = pandas.DataFrame({"size": TRAIN["X"], "price": SIGNAL})
+    for y, name in (
+        (SIGNAL, ""),
+        (pandas.Series(SIGNAL), ""),
+        (features["price"], ""),
+        (pandas.Series(SIGNAL, name="next"), "next"),
+        (pandas.DataFrame({"next": SIGNAL, "last": SIGNAL}), ""),
+    ):
+        TabularRegressor(RECIPE["mlp"], random_state=0).fit(features, y).save(tmp_path / "model")
+        assert load(tmp_path / "model").target == name
+
+
 @pytest.mark.parametrize("members", [1, 2])
 def test_the_command_predict_takes_the_files(members: int, tmp_path: Path, capsys: Any) -> None:
     polars = optional("polars")
