@@ -86,7 +86,7 @@ class Compilation:
             f"{who} was trained with {kind}, and training continues without ({why}): results agree to rounding, not "
             "bit for bit",
             MlpcoreWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
     def fall_back(self, error: Exception) -> None:

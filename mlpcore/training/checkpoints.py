@@ -133,7 +133,7 @@ class Checkpoints:
         if "callbacks" not in about:  # in files of an early release, which had neither weights nor callbacks
             if self.stateful:
                 kinds = ", ".join(type(callback).__name__ for callback in self.stateful)
-                warnings.warn(f"{who} holds no state of callbacks: {kinds} begins anew", MlpcoreWarning, stacklevel=6)
+                warnings.warn(f"{who} holds no state of callbacks: {kinds} begins anew", MlpcoreWarning, stacklevel=7)
             return
         try:
             if about["weights"]["together"] != self.weights["together"]:
