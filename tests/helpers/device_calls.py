@@ -13,6 +13,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from mlpcore.backends.cupy.handle import Cublas
+
 COPIES = {1: "to device", 2: "to host"}  # cudaMemcpyKind; the others are copies on the device
 KIND = {"memcpy": 3, "memcpyAsync": 3, "memcpy2D": 6, "memcpy2DAsync": 6}  # the number of the argument that says it
 COUNTED = {
@@ -48,6 +50,8 @@ def counted() -> Counter:
                 module.__pyx_capi__[name] = _in_table(module.__pyx_capi__[name], name, what, counts)
             if hasattr(module, name):
                 setattr(module, name, _counting(getattr(module, name), name, what, counts))
+    for name in ("gemm", "batched_gemm"):  # which call cuBLAS by its address
+        setattr(Cublas, name, _counting(getattr(Cublas, name), name, "products", counts))
     return counts
 
 
