@@ -72,7 +72,7 @@ class Sums(Protocol):
 
 
 class Connect(Protocol):
-    """The type of `DeviceExtras.connect`."""
+    """What `DeviceExtras.connect` returns."""
 
     def __call__(self, share: Callable[[Callable[[], Any]], Any], size: int, rank: int, /) -> Sums:
         """The sums over the devices of ``size`` processes.
@@ -97,7 +97,8 @@ class DeviceExtras:
     are taken without a copy by ``borrow(x)``. ``read_together(*arrays)`` copies several arrays to the host in one
     transfer.
 
-    ``connect`` connects the devices of several processes, which call it together; None where the library cannot.
+    ``connect()`` is the function that connects the devices of several processes, which call it together; None where the
+    library cannot. It is asked for where there are several, so that no others load what it needs.
     """
 
     out_of_memory: Callable[[BaseException], OutOfMemory | None] = host_out_of_memory
@@ -108,7 +109,7 @@ class DeviceExtras:
     dlpack_device: tuple[int, int] | None = None
     borrow: Callable[[Any], Array] | None = None
     read_together: Callable[..., list[NDArray[Any]]] | None = None
-    connect: Connect | None = None
+    connect: Callable[[], Connect | None] = lambda: None
 
 
 @dataclass(frozen=True)

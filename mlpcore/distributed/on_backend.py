@@ -25,7 +25,7 @@ class OnBackend(Communicator):
 
     def connect(self) -> Sums | None:
         """The sums from device to device, None where they go through the host; all ranks call it together."""
-        job, connect = self.job, self.backend.extras.connect
+        job, connect = self.job, self.backend.extras.connect()
         devices = job.gather((socket.gethostname(), str(self.backend.device), connect is not None))
         apart = len(set(devices)) == len(devices) and all(connected for *_, connected in devices)
         return connect(job.on_first, job.size, job.rank) if connect is not None and apart else None

@@ -1,6 +1,8 @@
 """Sums from device to device: what NCCL is asked for, and when devices are connected at all."""
 
 import contextlib
+import sys
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,12 +75,13 @@ def fake_cupy(nccl: Any) -> Any:
         nccl.calls.append(("device before",))
 
     stream = SimpleNamespace(ptr=99)
-    cuda = SimpleNamespace(nccl=nccl, Device=device, get_current_stream=lambda: stream)
+    cuda = SimpleNamespace(Device=device, get_current_stream=lambda: stream)
     return SimpleNamespace(cuda=cuda, ascontiguousarray=lambda x: x)
 
 
-def test_the_calls_of_nccl_in_their_order() -> None:
+def test_the_calls_of_nccl_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     nccl = FakeNccl()
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", nccl)
     connected = connect(fake_cupy(nccl), 1)
     assert connected is not None
     sums = connected(lambda make: make(), 4, 2)
@@ -97,16 +100,31 @@ def test_the_calls_of_nccl_in_their_order() -> None:
     ]
 
 
-def test_cupy_without_nccl_connects_nothing() -> None:
-    assert connect(fake_cupy(FakeNccl(available=False)), 0) is None
+def test_cupy_without_nccl_connects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL may be missing, or the module of CuPy."""
+    nccl = FakeNccl(available=False)
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", nccl)
+    assert connect(fake_cupy(nccl), 0) is None
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", None)
     assert connect(SimpleNamespace(cuda=SimpleNamespace()), 0) is None
+
+
+@pytest.mark.gpu
+def test_the_wrapper_of_nccl_is_found_where_it_is() -> None:
+    """CuPy has no attribute for it before the module is imported."""
+    backend = open_place("cupy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # CuPy's, of a missing library
+        connected = backend.extras.connect()
+        nccl = pytest.importorskip("cupy.cuda.nccl", reason="this CuPy has no NCCL")
+    assert (connected is not None) == nccl.available
 
 
 def test_all_ranks_get_the_identity_that_rank_0_has_made() -> None:
     nccl = FakeNccl()
 
     def work(ranks: Any) -> Any:
-        return DeviceSums(fake_cupy(nccl), ranks.on_first(nccl.get_unique_id), ranks.size, ranks.rank)
+        return DeviceSums(fake_cupy(nccl), nccl, ranks.on_first(nccl.get_unique_id), ranks.size, ranks.rank)
 
     checked(on_ranks(3, work))
     assert nccl.calls[0] == ("identity",)
@@ -141,7 +159,7 @@ class Device(str):
 
 def device_backend(ranks: Any, number: int) -> Any:
     numpy = mc.get_backend("numpy")
-    extras = replace(numpy.extras, connect=lambda share, size, rank: HostSums(ranks))
+    extras = replace(numpy.extras, connect=lambda: lambda share, size, rank: HostSums(ranks))
     return replace(numpy, name="device", device=Device(number), extras=extras)
 
 

@@ -1,7 +1,7 @@
 """CuPy on a CUDA or ROCm device: each operation is a kernel launch. `docs/backends.md` says what ran where."""
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -114,6 +114,6 @@ def create(device: Any = None) -> Backend:
             dlpack_device=(10 if cupy.cuda.runtime.is_hip else 2, number),  # DLPack's ROCm and CUDA
             borrow=cupy.from_dlpack,
             read_together=read_together(cupy),
-            connect=connect(cupy, number),
+            connect=partial(connect, cupy, number),
         ),
     )

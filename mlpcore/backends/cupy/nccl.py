@@ -1,6 +1,7 @@
 """Sums of vectors over the devices of several processes, through NCCL as CuPy wraps it."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from mlpcore.backends.backend import Connect
@@ -14,8 +15,8 @@ class DeviceSums:
     bfloat16 are sums in float32, so no further type is needed.
     """
 
-    def __init__(self, cupy: Any, identity: Any, size: int, rank: int) -> None:
-        self.cupy, self.nccl = cupy, cupy.cuda.nccl
+    def __init__(self, cupy: Any, nccl: Any, identity: Any, size: int, rank: int) -> None:
+        self.cupy, self.nccl = cupy, nccl
         self.communicator = self.nccl.NcclCommunicator(size, identity, rank)
 
     def __call__(self, flat: Array) -> Array:
@@ -32,12 +33,16 @@ class DeviceSums:
 
 
 def connect(cupy: Any, number: int) -> Connect | None:
-    """`mlpcore.backends.backend.DeviceExtras.connect`; None where CuPy has no NCCL, as on Windows."""
-    if not getattr(getattr(cupy.cuda, "nccl", None), "available", False):
+    """`mlpcore.backends.backend.DeviceExtras.connect` of device ``number``; None where CuPy finds no NCCL."""
+    try:
+        nccl = import_module("cupy.cuda.nccl")  # no attribute of CuPy before it is imported
+    except ImportError:
+        return None
+    if not nccl.available:
         return None
 
     def connected(share: Callable[[Callable[[], Any]], Any], size: int, rank: int) -> DeviceSums:
         with cupy.cuda.Device(number):
-            return DeviceSums(cupy, share(cupy.cuda.nccl.get_unique_id), size, rank)
+            return DeviceSums(cupy, nccl, share(nccl.get_unique_id), size, rank)
 
     return connected
