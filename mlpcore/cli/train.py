@@ -115,8 +115,9 @@ def run(arguments: argparse.Namespace) -> int:
         quality = {NETWORK: measures(predictions[NETWORK], y, parts.description.target)}
         print(_quality(subset, len(x), quality[NETWORK], parts.description.target), flush=True)
     if quality and not builtin and arguments.baselines:
-        predictions |= baselines(held_out[-1], parts, arguments.seed)
-        quality = {who: measures(one, y, parts.description.target) for who, one in predictions.items()}
+        others = baselines(held_out[-1], parts, arguments.seed)
+        predictions |= others
+        quality |= {who: measures(one, y, parts.description.target) for who, one in others.items()}
         print(*quality_lines(held_out[-1], parts, quality), sep="\n", flush=True)
     print(_draw(history, picture, name))
     commands = [] if builtin else [*next_lines(out, arguments.data)]

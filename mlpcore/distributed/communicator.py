@@ -90,7 +90,7 @@ class Communicator:
         error: Exception | None = None
         try:
             yield
-        except Exception as raised:
+        except Exception as raised:  # any error: the other ranks are told of it
             error = raised
         messages = [message for message in self.gather(_text(self.rank, error)) if message]
         if error is not None:

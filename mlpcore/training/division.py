@@ -1,5 +1,6 @@
 """How the rows of a fit are divided among ranks, and checks that all ranks make the same fit."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,10 @@ def divide(
     counts = communicator.gather(rows)
     stops = np.cumsum(counts)
     trainer.run.shards = GivenShards(int(stops[communicator.rank]) - rows, int(stops[communicator.rank]))
-    orders = [order_of_rows(trainer.seed, count, shuffle, asked, f"order.{rank}") for rank, count in enumerate(counts)]
+    drawer = ThreadPoolExecutor(1)  # one thread for the orders of all ranks
+    orders = [
+        order_of_rows(trainer.seed, count, shuffle, asked, drawer, f"order.{rank}") for rank, count in enumerate(counts)
+    ]
     order = order_of_ranks(orders, counts, min(arguments.batch_size, int(stops[-1])))
     return np.concatenate(communicator.gather(np.asarray(weights_of_rows(weights)))), order
 

@@ -65,12 +65,17 @@ def shuffled_blocks(seed: int, rows: int, path: str = "order") -> Order:
 
 
 def order_of_rows(
-    seed: int, rows: int, shuffle: bool | str, compile: bool | str = "auto", path: str = "order"
+    seed: int,
+    rows: int,
+    shuffle: bool | str,
+    compile: bool | str = "auto",
+    drawer: Executor | None = None,
+    path: str = "order",
 ) -> Order:
     """The order for an argument ``shuffle``: False, True or "blocks"."""
     if shuffle == "blocks":
         return shuffled_blocks(seed, rows, path)
-    return shuffled(seed, rows, compile, path=path) if shuffle else in_order(rows)
+    return shuffled(seed, rows, compile, drawer, path) if shuffle else in_order(rows)
 
 
 def shuffled_many(seed: int, rows: int, compile: bool | str, drawer: Executor) -> Order:

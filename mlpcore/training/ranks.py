@@ -11,8 +11,8 @@ from mlpcore.backends.run import ChunkError, Data, Draw, Run, StepNoise, shifted
 from mlpcore.distributed.communicator import Communicator
 from mlpcore.namespace import namespace
 from mlpcore.training.shards import Shards
-from mlpcore.training.step import BatchSums, TrainingStep
-from mlpcore.trees import Layout, tree_where
+from mlpcore.training.step import BatchSums, TrainingStep, guarded
+from mlpcore.trees import Layout
 from mlpcore.typing import Array, Batch, State
 
 
@@ -42,9 +42,7 @@ class UpdateStep:
     def __call__(self, state: State, batch: Batch) -> tuple[State, Array]:
         """As `TrainingStep`."""
         vector = batch.x[0, :]
-        sums = BatchSums(vector[-2], vector[-1], vector[:-2], ())
-        new, ok, objective = self.step.update(state, sums)
-        return tree_where(ok, new, state)._replace(skipped=new.skipped), objective
+        return guarded(state, self.step.update(state, BatchSums(vector[-2], vector[-1], vector[:-2], ())))
 
 
 class RankRun:
@@ -65,6 +63,7 @@ class RankRun:
         communicator: Communicator,
     ) -> None:
         self.backend, self.communicator = backend, communicator
+        # Neither part has `propose`, by which JAX alone tries a chunk first: it then runs the part itself.
         self.gradient: Run = backend.compile.steps(GradientStep(step), layout, compilation)  # type: ignore[arg-type]
         self.update: Run = backend.compile.steps(UpdateStep(step), layout, compilation)  # type: ignore[arg-type]
         self.shards = Shards(communicator)
@@ -74,11 +73,11 @@ class RankRun:
         """Run a chunk of steps; ``order`` (steps, rows of a batch) are the numbers of the rows of all ranks."""
         losses, xp = list[Array](), self.backend.xp
         one = xp.ones((1,), dtype=state.params.dtype, device=self.backend.device)
+        target, first_row = one[:, None], np.zeros((1, 1), np.int64)
         try:
             for i, numbers in enumerate(order):
                 sums = self.communicator.allreduce_sum(self._sums(state, data, numbers, shifted(draw, i)))
-                row = xp.reshape(sums, (1, -1)), one[:, None], one
-                state, loss = self.update(state, row, np.zeros((1, 1), np.int64), _no_draw)
+                state, loss = self.update(state, (xp.reshape(sums, (1, -1)), target, one), first_row, _no_draw)
                 losses.append(loss + 0)  # a copy: the next step may use its memory again
             return state, xp.concat(losses)
         except ChunkError as error:

@@ -51,8 +51,7 @@ class TrainingStep:
 
     def __call__(self, state: State, batch: Batch) -> tuple[State, Array]:
         """``(state, objective)``: the proposed state where ``ok``, else the old one with the new ``skipped``."""
-        new, ok, objective = self.propose(state, batch)
-        return tree_where(ok, new, state)._replace(skipped=new.skipped), objective
+        return guarded(state, self.propose(state, batch))
 
     def propose(
         self, state: State, batch: Batch, flat: Callable[[Params], Array] | None = None
@@ -118,6 +117,12 @@ class TrainingStep:
         bounds = [clip for clip in (self.rules.clip_value, self.rules.clip_norm) if clip is not None]
         largest_clipped = xp.minimum(top, min(bounds)) if bounds else top  # a bound after clipping
         return xp.isfinite(top) & xp.isfinite(largest_clipped * largest_clipped)
+
+
+def guarded(state: State, proposal: tuple[State, Array, Array]) -> tuple[State, Array]:
+    """``(state, objective)`` of a proposal ``(new state, ok, objective)``: the old state, where that is not ok."""
+    new, ok, objective = proposal
+    return tree_where(ok, new, state)._replace(skipped=new.skipped), objective
 
 
 def make_step(net: Layer, loss: Loss, optimizer: Optimizer, layout: Layout, rules: Rules) -> TrainingStep:

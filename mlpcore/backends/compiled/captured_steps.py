@@ -98,7 +98,7 @@ class Captures:
     def _capture(self, varying: Sequence[Varying], step: Step, count: int) -> CapturedSteps | None:
         try:
             return CapturedSteps(self.device, varying, step, count)
-        except Exception as error:
+        except Exception as error:  # of CUDA, of CuPy or of cuBLAS: steps run without a capture too
             text = f"steps are launched one by one, as they cannot be captured: {error}"
             warnings.warn(text, MlpcoreWarning, stacklevel=2)
             return None

@@ -1,6 +1,7 @@
 """Work on a device, captured as a CUDA graph: one launch in place of many."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -16,15 +17,8 @@ def capture(cupy: Any, work: Callable[[], None]) -> Callable[[], None]:
         try:
             work()
         except BaseException:
-            _give_up(stream)
+            with suppress(Exception):  # CUDA may have ended the capture already; the first error says more
+                stream.end_capture()
             raise
         graph = stream.end_capture()
     return lambda: graph.launch()
-
-
-def _give_up(stream: Any) -> None:
-    """End a capture whose graph is not wanted; CUDA may have ended it with an error already."""
-    try:
-        stream.end_capture()
-    except Exception:  # the error that is on its way says more
-        return

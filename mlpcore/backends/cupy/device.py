@@ -62,6 +62,14 @@ def gemm(cupy: Any, own: Cublas | None) -> Callable[[str, Gemm], Callable[[], No
     """
     cublas, runtime = import_module("cupy_backends.cuda.libs.cublas"), cupy.cuda.runtime
     handle = cupy.cuda.device.get_cublas_handle
+    single, batched = (
+        (own.gemm, own.batched_gemm)
+        if own is not None
+        else (
+            lambda *words: cublas.gemmEx(handle(), *words),
+            lambda *words: cublas.gemmStridedBatchedEx(handle(), *words),
+        )
+    )
     kinds = {"float32": runtime.CUDA_R_32F, "float64": runtime.CUDA_R_64F, "uint16": runtime.CUDA_R_16BF}
     # cuBLAS's alpha and beta: the factors of the product, and of the previous values of the result.
     numbers = {dtype: np.array([1, 0], dtype) for dtype in ("float32", "float64")}
@@ -78,11 +86,7 @@ def gemm(cupy: Any, own: Cublas | None) -> Callable[[str, Gemm], Callable[[], No
         if product.number != 1:
             arguments = (*begin, *first, a, s, *second, b, t, beta, *out, c, u, product.number, *end)
         owners = product.matrices, numbers
-        if own is not None:
-            function = own.gemm if product.number == 1 else own.batched_gemm
-        else:
-            wrapped = cublas.gemmEx if product.number == 1 else cublas.gemmStridedBatchedEx
-            function = lambda *words: wrapped(handle(), *words)  # noqa: E731
+        function = single if product.number == 1 else batched
 
         def run() -> None:
             _ = owners  # keeps the arrays alive whose addresses are among the arguments

@@ -34,8 +34,9 @@ class Cublas:
         handles = self.own.__dict__.setdefault("handles", {})
         device = self.cupy.cuda.runtime.getDevice()
         if device not in handles:
-            handles[device] = ctypes.c_void_p()
-            self.check(self.library.cublasCreate_v2(ctypes.byref(handles[device])))
+            created = ctypes.c_void_p()
+            self.check(self.library.cublasCreate_v2(ctypes.byref(created)))
+            handles[device] = created
         stream = self.cupy.cuda.get_current_stream().ptr
         self.check(self.library.cublasSetStream_v2(handles[device], stream))
         return handles[device]
