@@ -42,6 +42,8 @@ template <class T> static T shuffle(T value, unsigned from) {
 }
 }  // namespace shim
 
+static inline void __threadfence() {}
+static inline unsigned atomicAdd(unsigned *at, unsigned x) { const unsigned before = *at; *at += x; return before; }
 void __syncthreads();
 void __syncwarp();
 template <class T> static T __shfl_xor_sync(unsigned, T value, int mask, int width = 32) {

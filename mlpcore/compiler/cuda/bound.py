@@ -89,23 +89,20 @@ class BoundDeviceProgram:
         self._steps.append(run)
 
     def _loop(self, number: int, loop: Loop) -> None:
-        for kernel in self.program.kernels[number]:
-            outer = length(loop, kernel.layout.outer).at(self.rows)
-            inner = length(loop, kernel.layout.inner).at(self.rows)
-            numbers = [self.memory.numbers] * bool(kernel.numbers)
-            if not kernel.layout.sums:
-                blocks = -(-outer * kernel.layout.threads // (BLOCK * kernel.width))
-                self._launch(kernel.name, blocks, [*kernel.arrays, *numbers], [self.rows])
-                continue
-            parts, blocks = chunks(kernel.layout, outer, inner), -(-outer // kernel.layout.threads)
-            if kernel.combines and parts == 1:
-                continue
-            if not kernel.combines:
-                sums = [self._partial(node, parts * outer) for node in kernel.sums]
-            self._launch(
-                kernel.name, blocks * (1 if kernel.combines else parts), [*kernel.arrays, *sums, *numbers],
-                [self.rows, parts],
-            )  # fmt: skip
+        if number not in self.program.kernels:
+            return  # the kernel of the item before computes it too
+        kernel = self.program.kernels[number]
+        outer = length(loop, kernel.layout.outer).at(self.rows)
+        inner = length(loop, kernel.layout.inner).at(self.rows)
+        numbers = [self.memory.numbers] * bool(kernel.numbers)
+        if not kernel.layout.sums:
+            blocks = -(-outer * kernel.layout.threads // (BLOCK * kernel.width))
+            self._launch(kernel.name, blocks, [*kernel.arrays, *numbers], [self.rows])
+            return
+        parts, blocks = chunks(kernel.layout, outer, inner), -(-outer // kernel.layout.threads)
+        sums = [self._partial(node, parts * outer) for node in kernel.sums]
+        written = self.device.put(np.zeros((len(self.memory.members), blocks), np.uint32))
+        self._launch(kernel.name, blocks * parts, [*kernel.arrays, *sums, written, *numbers], [self.rows, parts])
 
     def _partial(self, node: Node, count: int) -> Array:
         """Memory for the partial results of a reduction; bools are stored as int32."""

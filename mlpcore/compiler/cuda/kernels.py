@@ -8,15 +8,18 @@ from mlpcore.compiler.cuda.schedule import BLOCK, WARP, ThreadLayout, length
 from mlpcore.compiler.cuda.storage import DeviceStorage
 from mlpcore.compiler.cuda.values import ValuePrinter
 from mlpcore.compiler.cuda.wide import WidePrinter, width
-from mlpcore.compiler.formulas import HELD, STORED, combine
+from mlpcore.compiler.formulas import HELD, STORED, combine, identity
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.schedule import Loop, Member
 
 
 class Kernel(NamedTuple):
-    """A printed kernel. Its arguments: ``arrays``, partial results of ``sums``, the array of ``numbers`` if it needs
-    some, the distances of all these from member to member, the number of rows and, for sums, the number of chunks.
-    ``combines`` says that it adds up partial results."""
+    """A printed kernel.
+
+    Its arguments: ``arrays``, partial results of ``sums`` and the counts of blocks that have written theirs, the array
+    of ``numbers`` if it needs some, the distances of all these from member to member, the number of rows and, for sums,
+    the number of chunks.
+    """
 
     name: str
     loop: Loop
@@ -24,7 +27,6 @@ class Kernel(NamedTuple):
     arrays: list[Node]
     sums: list[Node]
     numbers: list[Node]
-    combines: bool = False
     width: int = 1
 
 
@@ -39,8 +41,8 @@ class KernelPrinter(ValuePrinter):
         super().__init__(storage, loop)
         self.name, self.epilogue = name, epilogue
 
-    def print(self) -> tuple[str, list[Kernel]]:
-        """The text and the kernels of the loop: one, and for sums another that adds up partial results."""
+    def print(self) -> tuple[str, Kernel]:
+        """The text and the kernel of the loop."""
         nodes = [*self.loop.members, *(self.epilogue.members if self.epilogue else ())]
         labels = ", ".join(dict.fromkeys(node.label for node in nodes if node.label))
         count = width(self.storage, self.loop)
@@ -48,20 +50,16 @@ class KernelPrinter(ValuePrinter):
             printer = WidePrinter(self.storage, self.loop, count)
             body = printer.body()
             kernel = Kernel(self.name, self.loop, self.layout, printer.arrays, [], printer.numbers, width=count)
-            return f"// {labels}\n{self._function(self.name, body, kernel)}", [kernel]
-        body = self._sums() if self.layout.sums else self._rows()
-        kernel = Kernel(self.name, self.loop, self.layout, self.arrays, [], self.numbers)
-        if not self.layout.sums:
-            return f"// {labels}\n{self._function(self.name, body, kernel)}", [kernel]
-        nodes = [member.node for member in self.reduced]
-        first = kernel._replace(sums=nodes)
-        text = self._function(self.name, [*body, *self._epilogue_lines("chunks == 1 && t == 0")], first)
-        self.arrays, self.numbers, self.read = [], [], [{}]
-        body = [*self._combine(), *self._epilogue_lines("t == 0")]
-        second = Kernel(f"{self.name}_join", self.loop, self.layout, self.arrays, nodes, self.numbers, True)
-        return f"// {labels}\n{text}\n{self._function(second.name, body, second)}", [first, second]
+        elif self.layout.sums:
+            body = [*self._sums(), *self._epilogue_lines()]
+            sums = [member.node for member in self.reduced]
+            kernel = Kernel(self.name, self.loop, self.layout, self.arrays, sums, self.numbers)
+        else:
+            body = self._rows()
+            kernel = Kernel(self.name, self.loop, self.layout, self.arrays, [], self.numbers)
+        return f"// {labels}\n{self._function(self.name, body, kernel)}", kernel
 
-    def _epilogue_lines(self, condition: str) -> list[str]:
+    def _epilogue_lines(self) -> list[str]:
         """The lines in which the thread that has the single result computes the scalars of the epilogue."""
         if self.epilogue is None:
             return []
@@ -71,11 +69,12 @@ class KernelPrinter(ValuePrinter):
             printer._value(member)
         for member in printer.rows:
             printer._store(member, f"v{member.node.number}", [])
-        return [f"if ({condition}) {{", *(f"  {line}" for line in printer.lines), "}"]
+        return ["if (t == 0) {", *(f"  {line}" for line in printer.lines), "}"]
 
     def _function(self, name: str, body: Iterable[str], kernel: Kernel) -> str:
         arrays = {f"a{i}": STORED[str(node.dtype)] for i, node in enumerate(kernel.arrays)}
         arrays |= {f"s{node.number}": HELD[str(node.dtype)] for node in kernel.sums}
+        arrays |= {"written": "unsigned"} if kernel.sums else {}
         arrays |= {"numbers": "const double"} if kernel.numbers else {}
         parameters = [f"{kind} *{array}" for array, kind in arrays.items()]
         parameters += [f"Distances<{len(arrays)}> to_next", "I rows", *["I chunks"] * bool(kernel.sums)]
@@ -168,11 +167,19 @@ class KernelPrinter(ValuePrinter):
     # --- sums
 
     def _sums(self) -> list[str]:
-        """The body of a kernel of sums over outer axes: the result, or one partial result for each chunk."""
+        """The body of a kernel of sums over outer axes.
+
+        With several chunks each block has a partial result. The last block to write its own adds up those of all, in
+        the order of the chunks. So the sum does not depend on which block is the last.
+        """
         across = self.layout.threads
         outer, inner = length(self.loop, self.layout.outer), length(self.loop, self.layout.inner)
         self.lines = [
-            *self._results("blockIdx.x / chunks"),
+            f"const int x = threadIdx.x % {across}, t = threadIdx.x / {across};",
+            f"I row = (I)(blockIdx.x / chunks) * {across} + x;",
+            f"const bool stores = row < {outer};",
+            f"row = stores ? row : {outer} - 1;",
+            *self._indices(self.layout.outer, "row"),
             "const I chunk = blockIdx.x % chunks;",
             f"const I all = {inner}, each = (all + chunks - 1) / chunks;",
             "const I first = chunk * each, end = first + each < all ? first + each : all;",
@@ -188,38 +195,30 @@ class KernelPrinter(ValuePrinter):
             self._store(member, f"v{member.node.number}", ["stores"])
         self._leave()
         for member in self.reduced:
-            name = f"v{member.node.number}"
             self.lines += thread_reductions.reduce_block(member, across)
-            partial = f"s{member.node.number}[chunk * {outer} + row] = {name};"
-            self.lines.append(
-                f"if (stores && t == 0) {{ if (chunks == 1) {self._entry(member)} = {name}; else {partial} }}"
-            )
+        partials = [f"s{member.node.number}[chunk * {outer} + row] = v{member.node.number};" for member in self.reduced]
+        self.lines += [
+            "if (chunks > 1) {",
+            f"  if (stores && t == 0) {{ {' '.join(partials)} }}",
+            "  if (!last_to_write(&written[blockIdx.x / chunks], chunks)) return;",
+            *(f"  {line}" for line in self._combine()),
+            "}",
+        ]
+        for member in self.reduced:
+            self.lines.append(f"if (stores && t == 0) {self._entry(member)} = v{member.node.number};")
         return self.lines
 
-    def _results(self, block: str) -> list[str]:
-        """The index of a thread's result, and the thread's number among those that share the result."""
-        across, outer = self.layout.threads, length(self.loop, self.layout.outer)
-        return [
-            f"const int x = threadIdx.x % {across}, t = threadIdx.x / {across};",
-            f"I row = (I)({block}) * {across} + x;",
-            f"const bool stores = row < {outer};",
-            f"row = stores ? row : {outer} - 1;",
-            *self._indices(self.layout.outer, "row"),
-        ]
-
     def _combine(self) -> list[str]:
-        """The body of the second kernel, which adds up the partial results of all chunks."""
+        """The lines that add up the partial results of all chunks, read past a cache that may hold older ones."""
         across, outer = self.layout.threads, length(self.loop, self.layout.outer)
-        lines = self._results("blockIdx.x")
+        lines = []
         for member in self.reduced:
-            name, partial = f"v{member.node.number}", f"s{member.node.number}[e * {outer} + row]"
-            lines += thread_reductions.initial(member)
-            lines.append(
-                f"for (I e = t; e < chunks; e += {BLOCK // across}) "
-                f"{name} = {combine(member.node).format(name, partial)};"
-            )
+            name, kind = f"v{member.node.number}", HELD[str(member.node.dtype)]
+            partial = f"((volatile {kind} *)s{member.node.number})[e * {outer} + row]"
             lines += [
+                f"{name} = {identity(member.node)};",
+                f"for (I e = t; e < chunks; e += {BLOCK // across}) "
+                f"{name} = {combine(member.node).format(name, partial)};",
                 *thread_reductions.reduce_block(member, across),
-                f"if (stores && t == 0) {self._entry(member)} = {name};",
             ]
         return lines

@@ -67,6 +67,22 @@ template <int WIDTH, typename T> static __device__ inline void write_entries(T *
   }
 }
 """
+# Whether this block is the last of ``blocks`` to have written its part, which all of its threads then see. The last one
+# sets the count back to 0 for the next launch.
+_LAST = """
+static __device__ inline bool last_to_write(unsigned *written, I blocks) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(written, 1u) == blocks - 1;
+    if (last) *written = 0;
+  }
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+"""
 # The distances, in entries, from a member's part of each array of a kernel to that of the next member.
 _DISTANCES = "template <int COUNT> struct Distances { I at[COUNT]; };\n"
 # Rounds to the nearest, ties to even; NaN stays NaN.
@@ -82,5 +98,8 @@ PREAMBLE = device_text(
     + _DISTANCES
     + f"__shared__ double shared[{BLOCK}];  // of the threads of a block, for sums\n"
     "#ifndef INFINITY\n#define INFINITY __int_as_float(0x7f800000)\n#endif\n"
-    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n" + _ENTRIES + on_device(FUNCTIONS + _BFLOAT16)
+    "#ifndef NAN\n#define NAN __int_as_float(0x7fffffff)\n#endif\n"
+    + _ENTRIES
+    + _LAST
+    + on_device(FUNCTIONS + _BFLOAT16)
 )

@@ -34,15 +34,15 @@ class DeviceProgram:
         tracer.graph.outputs = [output.node for output in (*outputs, *(new for new, _ in pairs))]
         self.schedule = DeviceSchedule(tracer.graph)
         self.storage = DeviceStorage(self.schedule, [(new.node, old.node) for new, old in pairs])
-        self.kernels: dict[int, list[Kernel]] = {}  # by the number of the item
+        self.kernels: dict[int, Kernel] = {}  # by the number of the item
         texts = [PREAMBLE]
         if any(isinstance(item, Node) and item.kind == "draw" for item in self.schedule.items):
             texts.append(draws.PHILOX)
         items, epilogue = self.schedule.items, None
         for number, item in enumerate(items):
             if isinstance(item, Loop) and item is epilogue:
-                self.kernels[number] = []  # its formulas are in the kernels of the item before
-            elif isinstance(item, Loop):
+                continue  # its formulas are in the kernel of the item before
+            if isinstance(item, Loop):
                 epilogue = scalar_epilogue(items, number)
                 text, self.kernels[number] = KernelPrinter(self.storage, item, f"loop{number}", epilogue).print()
                 texts.append(device_text(text))
