@@ -109,7 +109,7 @@ def runtime_unit(cupy: Path, major: str, include: Path) -> Path:
 
 def device_unit(source: Path, include: Path) -> Path:
     """The object of a file of src/."""
-    flags = ["-std=c++17", "-O3" if source.stem == "cublas" else "-O2", "-Wall", "-fPIC", "-ffp-contract=off"]
+    flags = ["-std=c++17", "-O3" if source.stem.startswith("cublas") else "-O2", "-Wall", "-fPIC", "-ffp-contract=off"]
     run("g++", *flags, f"-I{include}", "-c", source, "-o", BUILD / f"{source.stem}.o")
     return BUILD / f"{source.stem}.o"
 
@@ -138,12 +138,13 @@ def link(name: str, *words: object) -> None:
 
 def link_all(units: list[Path], runtime: Path, major: str) -> None:
     """Link the device, empty libraries with NVIDIA's names that load it, cuBLAS, and CuPy's module."""
-    device = [unit for unit in units if unit.stem != "cublas"]
+    device = [unit for unit in units if not unit.stem.startswith("cublas")]
     missing = stubs(symbols(runtime, "-u"), device, CUDART_NOT_SUPPORTED, BUILD / "cudart_stubs.o")
     link("libcuda_on_cpu.so", *device, missing, "-ldl", "-lpthread")
-    # CuPy also loads cublasLt, but calls none of its functions.
-    for name in ("libcuda.so.1", *(f"lib{name}.so.{major}" for name in ("cudart", "nvrtc", "cublasLt"))):
+    for name in ("libcuda.so.1", *(f"lib{name}.so.{major}" for name in ("cudart", "nvrtc"))):
         link(name, f"-Wl,-soname,{name}", "-Wl,--no-as-needed", "-lcuda_on_cpu")
+    name = f"libcublasLt.so.{major}"  # CuPy loads it, and calls none of its functions
+    link(name, BUILD / "cublasLt.o", f"-Wl,-soname,{name}", "-L", LIB, "-lcuda_on_cpu")
     name, needed = f"libcublas.so.{major}", symbols(SITE / f"cupy_backends/cuda/libs/cublas{SUFFIX}", "-D", "-u")
     missing = stubs(needed, [BUILD / "cublas.o"], CUBLAS_NOT_SUPPORTED, BUILD / "cublas_stubs.o")
     versions = BUILD / "cublas.map"  # CuPy requires symbols with this version

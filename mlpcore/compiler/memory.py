@@ -6,7 +6,7 @@ import numpy as np
 
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.places import ZERO, Place, Size, packed
-from mlpcore.compiler.schedule import Loop, Member, Schedule, loop_strides, nodes_of
+from mlpcore.compiler.schedule import Loop, Member, Schedule, loop_strides
 
 ALIGNMENT = 64  # bytes
 
@@ -47,8 +47,7 @@ def _reads_same_entry(schedule: Schedule, paths: dict[Node, tuple], loop: Loop, 
 
 def _read_after(schedule: Schedule, old: Node, number: int) -> bool:
     """Whether a later item reads the old value, or an output is a view of it."""
-    later = [node for item in schedule.items[number + 1 :] for node in nodes_of(item)]
-    read = [schedule.source(node, operand).root for node in later for operand in node.inputs]
+    read = [root for item in schedule.items[number + 1 :] for root in schedule.reads(item)]
     return old in read or any(schedule.places[output].root is old for output in schedule.graph.outputs)
 
 

@@ -103,10 +103,5 @@ def _same(a: Dim, b: Dim) -> bool:
 def _awaits(schedule: Schedule, item: Item, pending: Sequence[Item], replaced: dict[Node, Node]) -> bool:
     """Whether an item must come after pending ones: it reads what they compute, or overwrites what they read."""
     computed = {node for other in pending for node in nodes_of(other)}
-    read = {
-        schedule.source(node, operand).root for other in pending for node in nodes_of(other) for operand in node.inputs
-    }
-    nodes = list(nodes_of(item))
-    return any(schedule.source(node, operand).root in computed for node in nodes for operand in node.inputs) or any(
-        replaced.get(node) in read for node in nodes
-    )
+    read = {root for other in pending for root in schedule.reads(other)}
+    return not computed.isdisjoint(schedule.reads(item)) or any(replaced.get(node) in read for node in nodes_of(item))

@@ -77,15 +77,18 @@ class Schedule:
         self.items: list[Item] = []
         self.item_of: dict[Node, int] = {}
         for node in self.nodes:
-            if node.kind in ("elementwise", "reduce", "take"):
-                self._add_to_loop(node)
-            elif node.kind in ("matmul", "concat", "draw"):
-                self.item_of[node] = len(self.items)
-                self.items.append(node)
+            self._add(node)
         self.users = self._users()
         for node in reversed(self.nodes):
             self._move_to_user(node)
         self.order([item for item in self.items if isinstance(item, Node) or item.members])
+
+    def _add(self, node: Node) -> None:
+        if node.kind in ("elementwise", "reduce", "take"):
+            self._add_to_loop(node)
+        elif node.kind in ("matmul", "concat", "draw"):
+            self.item_of[node] = len(self.items)
+            self.items.append(node)
 
     def order(self, items: list[Item]) -> None:
         """Set the order of the items."""
@@ -95,6 +98,10 @@ class Schedule:
     def source(self, node: Node, operand: Node) -> Place:
         """The place where a node reads an operand."""
         return self.places.get((node, operand)) or self.places[operand]
+
+    def reads(self, item: Item) -> list[Node]:
+        """The nodes whose arrays an item reads, or that it has computed itself."""
+        return [self.source(node, operand).root for node in nodes_of(item) for operand in node.inputs]
 
     def _users(self) -> dict[Node, set[Node]]:
         users: dict[Node, set[Node]] = {node: set() for node in self.nodes}
@@ -111,7 +118,7 @@ class Schedule:
         if len(numbers) != 1 or (number := numbers.pop()) == self.item_of[node]:
             return
         target, current = self.items[number], self.items[self.item_of[node]]
-        if isinstance(target, Node) or not isinstance(current, Loop):
+        if not isinstance(target, Loop) or not isinstance(current, Loop):
             return
         members = dict(target.members)
         if (member := self._as_member(node, target)) is None:

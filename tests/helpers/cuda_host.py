@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_epilogues import fused_product
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend, Compilers
@@ -158,6 +159,7 @@ def device(backwards: bool = False) -> Device:
         read=lambda *arrays: [array.copy() for array in arrays],
         address=lambda x: x.ctypes.data,
         capture=capture,
+        fused_product=lambda call: recorded(fused_product(call, product)),
     )
 
 

@@ -21,16 +21,21 @@ STACKED = ("784-256-128-10", "layer BatchNorm", "layer Dropout", "all rules", "b
 Counts = dict[str, int]
 
 
-def launched(printed: Printed) -> Counts:
+def launched(printed: Printed, state_moves: bool = True) -> Counts:
     """The kernels, products and so on of a call of a program."""
     words = {"product": "products", "clear": "clears", "copy": "copies"}
-    return dict(sorted(Counter(words.get(name, "kernels") for name in printed.bound().launches).items()))
+    return dict(sorted(Counter(words.get(name, "kernels") for name in printed.bound(state_moves).launches).items()))
 
 
 def of_programs(case: Case, dtype: str = "float32") -> dict[str, Counts]:
-    """What a full batch's step and a prediction cost; predictions that cannot be traced are not there."""
+    """What a full batch's step, a captured step and a prediction cost; predictions that cannot be traced are not there.
+
+    A captured step has products with epilogues, in float32. Its counts are the nodes of a CUDA graph.
+    """
     steps, predictions = programs(case, dtype)
     found = {"step": launched(steps[0])}
+    if dtype == "float32":
+        found["captured step"] = launched(steps[0].with_epilogues(), state_moves=False)
     return found | {"prediction": launched(predictions[0])} if predictions else found
 
 

@@ -1,6 +1,7 @@
 """The programs that a CUDA device would get for fits and predictions: printed, and launched nowhere."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ def _nowhere() -> Device:
         clear=never,
         read=never,
         address=never,
+        fused_product=lambda product: never,
     )
 
 
@@ -58,11 +60,18 @@ class Printed(NamedTuple):
         """The CUDA C."""
         return self.traced.program.source
 
-    def bound(self) -> BoundDeviceProgram:
+    def with_epilogues(self) -> "Printed":
+        """The same function with products that have epilogues."""
+        traced = copy(self.traced)
+        traced.program = DeviceProgram(*self.traced.program.arguments, epilogues=True)
+        return self._replace(traced=traced)
+
+    def bound(self, state_moves: bool = True) -> BoundDeviceProgram:
         """The program with memory; its ``launches`` say what a call does."""
         inputs = leaves(self.traced.inputs)
+        moved = inputs if state_moves else leaves(self.traced.inputs[1:])
         given = {node: np.empty(0, node.dtype) for node in inputs}
-        moving = [*inputs, *filter(self.traced.program.makes, leaves(self.traced.result))]
+        moving = [*moved, *filter(self.traced.program.makes, leaves(self.traced.result))]
         return BoundDeviceProgram(self.traced.program, self.rows, given, _nowhere(), moving)
 
 

@@ -11,7 +11,7 @@ from mlpcore.backends.compiled.captured_steps import Captures, Varying
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.steps import ROW_COUNTS
 from mlpcore.backends.run import Data
-from mlpcore.compiler.cuda.bound import BoundDeviceProgram
+from mlpcore.compiler.cuda.bound import BoundDeviceProgram, bind
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.function import TracedFunction
 from mlpcore.compiler.graph import Node
@@ -154,7 +154,7 @@ class DeviceGroup:
             inputs = dict(zip(leaves(state), leaves(self.stacked), strict=True))
             moving = [*leaves(data), numbers, *leaves(drawn), *filter(traced.program.makes, [traced.result])]
             programs = [chunk.traced.program for chunk in chunks]
-            self.bound[key] = BoundDeviceProgram(traced.program, rows, inputs, self.device, moving, programs)
+            self.bound[key] = bind(traced.program, rows, inputs, self.device, moving, programs)
         return self.bound[key]
 
 

@@ -1,6 +1,7 @@
 """``compile`` for a device: the training step is traced and printed once for each kind of batch."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,9 +85,11 @@ class DeviceSteps:
         configuration = step_key(self.step, source.inputs(rows))
 
         def trace(arguments: tuple[Tree, ...]) -> TracedFunction:
-            precision = self.compilation.precision
-            key = None if configuration is None else (CUDA, precision, configuration, str(arguments))
-            return cached_trace(key, lambda: TracedFunction(step, arguments, True, DeviceProgram, precision))
+            # Asked for by compile=True, as captured steps are, until a device has shown that they pay.
+            epilogues = self.device.fused_product is not None and self.compilation.asked is True
+            program, precision = partial(DeviceProgram, epilogues=epilogues), self.compilation.precision
+            key = None if configuration is None else (CUDA, epilogues, precision, configuration, str(arguments))
+            return cached_trace(key, lambda: TracedFunction(step, arguments, True, program, precision))
 
         try:
             return trace(self._arguments(state, data, N, source))

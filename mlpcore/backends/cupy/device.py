@@ -10,6 +10,7 @@ import numpy as np
 from mlpcore.backends.cupy.capture import capture
 from mlpcore.backends.cupy.copies import read_together
 from mlpcore.backends.cupy.cublas import Gemm, prepared
+from mlpcore.backends.cupy.cublaslt import CublasLt
 from mlpcore.backends.cupy.handle import Cublas
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
@@ -27,7 +28,7 @@ def printed_device(cupy: Any) -> Device:
         compiled = cupy.RawKernel(code, name, options=OPTIONS)
         return lambda blocks, members, arguments: compiled((blocks, members), (BLOCK,), arguments)
 
-    cublas = _cublas(cupy)
+    cublas, cublaslt = _libraries(cupy)
     call = gemm(cupy, cublas)
 
     def copy(source: Any, target: Any) -> None:
@@ -44,15 +45,18 @@ def printed_device(cupy: Any) -> Device:
         read=read_together(cupy),
         address=lambda x: x.data.ptr,
         capture=None if cublas is None else partial(capture, cupy),
+        fused_product=None if cublaslt is None else cublaslt.prepare,
     )
 
 
-def _cublas(cupy: Any) -> Cublas | None:
-    """cuBLAS by address; None where it cannot be found under its usual name: then CuPy's wrapper computes products."""
+def _libraries(cupy: Any) -> tuple[Cublas | None, CublasLt | None]:
+    """cuBLAS and cuBLASLt by address, None where its usual name is not found: CuPy's wrapper has products too."""
+    cublas = None
     try:
-        return Cublas(cupy)
+        cublas = Cublas(cupy)
+        return cublas, CublasLt(cupy, cublas.check)
     except OSError:
-        return None
+        return cublas, None
 
 
 def gemm(cupy: Any, own: Cublas | None) -> Callable[[str, Gemm], Callable[[], None]]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.cuda import draws
-from mlpcore.compiler.cuda.device import Device
+from mlpcore.compiler.cuda.device import Device, ProductWithEpilogue
+from mlpcore.compiler.cuda.epilogues import FusedProduct
 from mlpcore.compiler.cuda.memory import DeviceMemory, to_next
 from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.cuda.schedule import BLOCK, chunks, length
@@ -16,6 +17,26 @@ from mlpcore.compiler.graph import Node
 from mlpcore.compiler.places import Place, Size, packed, size
 from mlpcore.compiler.schedule import Loop
 from mlpcore.typing import Array
+
+
+class MissingEpilogue(Exception):
+    """The device has no product with an epilogue of the program."""
+
+
+def bind(
+    program: DeviceProgram,
+    rows: int,
+    inputs: dict[Node, Array],
+    device: Device,
+    moving: Sequence[Node],
+    members: Sequence[DeviceProgram],
+) -> "BoundDeviceProgram":
+    """The `BoundDeviceProgram`; that of the program without epilogues where the device lacks one of them."""
+    try:
+        return BoundDeviceProgram(program, rows, inputs, device, moving, members)
+    except MissingEpilogue:
+        plain = [member.without_epilogues for member in members]
+        return BoundDeviceProgram(plain[0], rows, inputs, device, moving, plain)
 
 
 class BoundDeviceProgram:
@@ -45,6 +66,8 @@ class BoundDeviceProgram:
         for number, item in enumerate(program.schedule.items):
             if isinstance(item, Loop):
                 self._loop(number, item)
+            elif isinstance(item, FusedProduct):
+                self._fused_product(item)
             else:
                 {"matmul": self._product, "concat": self._concatenation, "draw": self._draw}[item.kind](item, number)
         for new, old in self.storage.copies:
@@ -135,6 +158,28 @@ class BoundDeviceProgram:
         else:
             fixed = prepared()
             self._steps.append(lambda _: fixed())
+
+    def _fused_product(self, item: FusedProduct) -> None:
+        node = item.product
+
+        def view(operand: Node) -> Array:
+            place, shape = self.program.schedule.source(node, operand), operand.shape
+            if len(shape) == 1:
+                place, shape = replace(place, strides=(Size(0), *place.strides)), (1, *shape)
+            return self.memory.view(place, shape)
+
+        used = (*node.inputs, item.result, item.bias, item.saved, item.sums)
+        if self.memory.moves(*(self.program.schedule.source(node, one) for one in used if one is not None)):
+            raise MissingEpilogue(f"{item} of arrays that are passed with each call")
+        a, b, out = (view(one) for one in (*node.inputs, item.result))
+        bias, saved, sums = (None if one is None else view(one) for one in (item.bias, item.saved, item.sums))
+        precision = dict(node.attributes).get("precision", "highest")
+        arrays = ProductWithEpilogue(a, b, out, precision, bias, item.activation, item.gradient, saved, sums)
+        prepared = self.device.fused_product(arrays) if self.device.fused_product and out.size and a.size else None
+        if prepared is None:
+            raise MissingEpilogue(str(item))
+        self.launches.append("product")
+        self._steps.append(lambda _: prepared())
 
     def _draw(self, node: Node, number: int) -> None:
         owner, start = self.storage.owner_of(node)

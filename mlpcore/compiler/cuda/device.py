@@ -2,9 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlpcore.typing import Array
+
+
+class ProductWithEpilogue(NamedTuple):
+    """The arrays of a `FusedProduct`, and its ``precision``; each may have a first axis of members.
+
+    a (rows, inner), b (inner, columns), ``out`` (rows, columns), ``bias`` and ``sums`` (1, columns). ``saved`` is
+    (rows, columns), for ReLU (rows, bytes): bit i of byte j of a row stands for column 8 j + i.
+    """
+
+    a: Array
+    b: Array
+    out: Array
+    precision: str
+    bias: Array | None
+    activation: str
+    gradient: bool
+    saved: Array | None
+    sums: Array | None
 
 
 @dataclass(frozen=True)
@@ -18,6 +36,7 @@ class Device:
     - ``view(x, offset, shape, strides)`` is a view of a vector; offset and strides count entries.
     - ``product(a, b, out, precision)`` prepares ``out = a @ b`` and returns the function that computes it; with
       "bfloat16" the factors hold bfloat16 bits as uint16.
+    - ``fused_product(product)`` prepares a product with an epilogue; its result is None where the device has none such.
     - ``copy(source, target)`` and ``clear(target)`` write whole arrays. ``read(*arrays)`` copies arrays to the host, in
       one transfer.
     - ``address(x)`` is the address of an array's first entry.
@@ -35,3 +54,4 @@ class Device:
     read: Callable[..., list[Any]]
     address: Callable[[Array], int]
     capture: Callable[[Callable[[], None]], Callable[[], None]] | None = None
+    fused_product: Callable[[ProductWithEpilogue], Callable[[], None] | None] | None = None

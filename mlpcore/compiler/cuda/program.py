@@ -9,6 +9,7 @@ import numpy as np
 
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.cuda import draws
+from mlpcore.compiler.cuda.epilogues import FusedProduct
 from mlpcore.compiler.cuda.kernels import Kernel, KernelPrinter
 from mlpcore.compiler.cuda.preamble import PREAMBLE, device_text
 from mlpcore.compiler.cuda.schedule import DeviceSchedule, scalar_epilogue
@@ -21,18 +22,22 @@ from mlpcore.compiler.trace import Tracer
 
 
 class DeviceProgram:
-    """The CUDA C of a traced function. ``replaced`` are pairs (output, input): the output is written over the input."""
+    """The CUDA C of a traced function. ``replaced`` are pairs (output, input): the output is written over the input.
+
+    With ``epilogues`` some products also compute what follows them, see `FusedProduct`.
+    """
 
     def __init__(
         self,
         tracer: Tracer,
         outputs: Sequence[TracedArray],
         replaced: Sequence[tuple[TracedArray, TracedArray]] = (),
+        epilogues: bool = False,
     ) -> None:
-        self.tracer = tracer
+        self.tracer, self.arguments = tracer, (tracer, outputs, replaced)
         pairs = distinct_updates(tracer, replaced)
         tracer.graph.outputs = [output.node for output in (*outputs, *(new for new, _ in pairs))]
-        self.schedule = DeviceSchedule(tracer.graph)
+        self.schedule = DeviceSchedule(tracer.graph, epilogues)
         self.storage = DeviceStorage(self.schedule, [(new.node, old.node) for new, old in pairs])
         self.kernels: dict[int, Kernel] = {}  # by the number of the item
         texts = [PREAMBLE]
@@ -46,9 +51,14 @@ class DeviceProgram:
                 epilogue = scalar_epilogue(items, number)
                 text, self.kernels[number] = KernelPrinter(self.storage, item, f"loop{number}", epilogue).print()
                 texts.append(device_text(text))
-            elif item.kind == "draw":
+            elif isinstance(item, Node) and item.kind == "draw":
                 texts.append(device_text(draws.printed(item, f"draw{number}")))
         self.source = "\n".join([*texts, ""])
+
+    @cached_property
+    def without_epilogues(self) -> "DeviceProgram":
+        """The program for a device that has no product for one of the epilogues."""
+        return DeviceProgram(*self.arguments)
 
     @cached_property
     def signature(self) -> str:
@@ -61,7 +71,8 @@ class DeviceProgram:
             replace(node, attributes=()) if node.name == "number" and node.dtype.kind == "f" else node
             for node in graph.nodes
         ]
-        lines = [self.source, *map(str, nodes), *(str(node.number) for node in graph.outputs)]
+        products = [item for item in self.schedule.items if isinstance(item, FusedProduct)]
+        lines = [self.source, *map(str, (*nodes, *products)), *(str(node.number) for node in graph.outputs)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def constant(self, node: Node) -> np.ndarray:

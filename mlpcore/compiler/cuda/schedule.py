@@ -1,11 +1,13 @@
 """The schedule for a device: which members one kernel can compute, and how its threads share the indices."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
+from mlpcore.compiler.cuda.epilogues import EpilogueFinder, FusedProduct
 from mlpcore.compiler.graph import Graph, N, Node
 from mlpcore.compiler.places import Size, size
-from mlpcore.compiler.schedule import Item, Loop, Member, Schedule, nodes_of
+from mlpcore.compiler.schedule import Loop, Member, Schedule, nodes_of
 
 BLOCK = 256  # threads of a block
 WARP = 32
@@ -16,12 +18,15 @@ class DeviceSchedule(Schedule):
     """The schedule for a device: all reductions of a loop are over the same axes.
 
     A loop of scalars is merged into the next loop of scalars if no item between them reads its results, which saves a
-    launch.
+    launch. With ``epilogues`` there are items of a third kind, `FusedProduct`.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    items: list[Any]
+
+    def __init__(self, graph: Graph, epilogues: bool = False) -> None:
+        self.epilogues = epilogues
         super().__init__(graph)
-        items: list[Item] = []
+        items: list[Any] = []
         scalars: Loop | None = None  # a loop of scalars that no item has read yet
         for item in self.items:
             is_scalar = isinstance(item, Loop) and not item.axes
@@ -36,12 +41,27 @@ class DeviceSchedule(Schedule):
             scalars = item
         self.order([*items, *([] if scalars is None else [scalars])])
 
-    def _reads(self, item: Item, loop: Loop) -> bool:
-        return any(
-            self.source(node, operand).root in loop.members for node in nodes_of(item) for operand in node.inputs
-        )
+    @cached_property
+    def fused(self) -> dict[Node, FusedProduct]:
+        """The products with epilogues, by each of the nodes that they compute."""
+        return EpilogueFinder(self.nodes, self.places, self.graph.outputs).find() if self.epilogues else {}
 
-    def _gathers(self, item: Item, loop: Loop) -> bool:
+    def _add(self, node: Node) -> None:
+        fused = self.fused.get(node)
+        if fused is None:
+            super()._add(node)
+        elif node is fused.product:
+            self.item_of |= dict.fromkeys(fused.members, len(self.items))
+            self.items.append(fused)
+
+    def reads(self, item: Any) -> list[Node]:
+        """The nodes whose arrays an item reads, or that it has computed itself."""
+        return item.read(self.places) if isinstance(item, FusedProduct) else super().reads(item)
+
+    def _reads(self, item: Any, loop: Loop) -> bool:
+        return not loop.members.keys().isdisjoint(self.reads(item))
+
+    def _gathers(self, item: Any, loop: Loop) -> bool:
         """Whether an item gathers entries of a result of the loop, which must then be in memory."""
         gathers = [node for node in nodes_of(item) if node.kind == "take"]
         return any(self.places[node.inputs[0]].root in loop.members for node in gathers)
@@ -51,6 +71,11 @@ class DeviceSchedule(Schedule):
         if member is None or not _one_kernel([*loop.members.values(), member], len(loop.axes)):
             return None
         return member
+
+
+def written(item: Any) -> Iterable[Node]:
+    """The nodes that an item computes and may write to memory."""
+    return item.written() if isinstance(item, FusedProduct) else nodes_of(item)
 
 
 def reductions(members: Iterable[Member]) -> list[Member]:
@@ -100,7 +125,7 @@ def thread_layout(loop: Loop) -> ThreadLayout:
     return ThreadLayout(outer, inner, _along(size(tuple(loop.axes[a] for a in inner))), False)
 
 
-def scalar_epilogue(items: Sequence[Item], number: int) -> Loop | None:
+def scalar_epilogue(items: Sequence[Any], number: int) -> Loop | None:
     """The loop of scalars that the kernel of item ``number`` computes too, or None.
 
     It follows sums with a single result; the thread that has the result continues with the scalars.

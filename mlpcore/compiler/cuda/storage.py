@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from mlpcore.compiler.concatenation import placed_parts
-from mlpcore.compiler.cuda.schedule import DeviceSchedule, reductions
+from mlpcore.compiler.cuda.schedule import DeviceSchedule, reductions, written
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.memory import owner_of, replaceable
 from mlpcore.compiler.places import Size
-from mlpcore.compiler.schedule import Loop, nodes_of
+from mlpcore.compiler.schedule import Loop
 
 
 class DeviceStorage:
@@ -57,8 +57,8 @@ class DeviceStorage:
         """The nodes that another item reads, and the results that only the end of a loop completes."""
         stored: set[Node] = set()
         for item in self.schedule.items:
-            if isinstance(item, Node):
-                stored |= {item, *(self.schedule.source(item, operand).root for operand in item.inputs)}
+            if not isinstance(item, Loop):
+                stored |= {*written(item), *self.schedule.reads(item)}
                 continue
             stored |= {node for node, member in item.members.items() if member.late}
             for node in item.members:
@@ -73,11 +73,7 @@ class DeviceStorage:
         """The numbers of the first and the last item that read or write each array."""
         spans: dict[Node, tuple[int, int]] = {}
         for number, item in enumerate(self.schedule.items):
-            nodes = list(nodes_of(item))
-            for root in (
-                *nodes,
-                *(self.schedule.source(node, operand).root for node in nodes for operand in node.inputs),
-            ):
+            for root in (*written(item), *self.schedule.reads(item)):
                 owner = self.owner_of(root)[0]
                 spans[owner] = (spans.get(owner, (number, number))[0], number)
         return spans
