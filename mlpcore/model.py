@@ -67,7 +67,8 @@ class Model:
     ``compile`` is for NumPy: "auto" compiles training and predictions as C if there is a C compiler and an epoch is
     long enough for it to pay, which is decided at the first fit and kept; True always compiles (BackendUnavailable if
     that is impossible), False never. On CuPy any value but False compiles CUDA kernels; True also captures steps as
-    CUDA graphs, with the same bits (tried on an emulated device, on no card yet). ``compiled`` says what runs and why,
+    CUDA graphs, and lets products compute biases, activations and their derivatives: results agree to rounding (tried
+    on an emulated device, on no card yet). ``compiled`` says what runs and why,
     ``compiled.source`` is the generated source text. With and without compilation the results agree to rounding; it
     makes no difference to them into how many calls of `fit` the epochs are divided. ``trainer`` is the
     `mlpcore.training.loop.Trainer` behind the model. These attributes cannot be set afterwards (AttributeError).
