@@ -10,8 +10,9 @@ from cuda_host import product, read_bfloat16
 from devices import open_place
 from host_epilogues import fused_product
 
-from mlpcore.backends.cupy.cublaslt import CublasLt, describe
+from mlpcore.backends.cupy.cublaslt import CublasLt
 from mlpcore.backends.cupy.device import printed_device
+from mlpcore.backends.cupy.product_description import describe
 from mlpcore.compiler.cuda.device import ProductWithEpilogue
 from mlpcore.random import Stream
 
