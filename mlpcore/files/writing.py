@@ -1,6 +1,7 @@
 """Writes files completely or not at all, and never over a file that is an input."""
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,8 @@ Path = str | os.PathLike
 def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write bytes to a temporary file in the same directory, and rename it when it is complete and on disk.
 
-    A symbolic link is kept, and its target replaced. A device or a pipe is written to directly.
+    Whenever an error, a crash or a power failure comes, the path has all of the previous file or all of the new one. A
+    symbolic link is kept, and its target replaced. A device or a pipe is written to directly.
     """
     if os.path.exists(check_target(path)) and not os.path.isfile(path):
         with open(path, "wb") as stream:
@@ -31,6 +33,21 @@ def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    _sync_folder(os.path.dirname(path))
+
+
+def _sync_folder(folder: str) -> None:
+    """Write a folder to disk, so that a file's new name outlasts a power failure; not where that is impossible."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems whose folders cannot be synced
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def check_target(path: Path, reads: Mapping[str, Path] | None = None) -> str:
