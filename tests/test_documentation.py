@@ -10,8 +10,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from devices import gpu, open_place
 
 import mlpcore as mc
+from benchmarks import first_screen
 
 ROOT = Path(__file__).parent.parent
 MODULES = [
@@ -20,16 +22,27 @@ MODULES = [
 NEED_A_LIBRARY = ("mlpcore.backends.",)
 
 
-def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("library", ["numpy", gpu("cupy")])
+def test_the_readme_runs(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block for a GPU with NumPy's arrays on a CPU, as the README says, and as it stands on a device."""
+    open_place(library)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert blocks
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        for block in blocks:
-            exec(compile(block, "README.md", "exec"), {})
-    accuracy, shape = printed.getvalue().split(maxsplit=1)
+    printed = []
+    for block in blocks:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            exec(compile(block.replace("cupy", library), "README.md", "exec"), {})
+        printed.append(output.getvalue())
+    table, arrays, ten_lines = printed
+    assert table == "['no' 'yes' 'no']\n" and f"{library}.ndarray" in arrays
+    accuracy, shape = ten_lines.split(maxsplit=1)
     assert float(accuracy) > 0.96 and shape == "(3, 10)\n"
     assert (tmp_path / "digits.safetensors").exists()
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert first_screen.BEGIN in text and first_screen.with_table(text) == text, "python -m benchmarks.first_screen"
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith(NEED_A_LIBRARY)])
