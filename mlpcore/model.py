@@ -37,6 +37,7 @@ from mlpcore.training.loop import Trainer
 from mlpcore.training.missing import check_missing_targets
 from mlpcore.training.parameters import matched
 from mlpcore.training.pickling import copied, from_plain_data, to_plain_data
+from mlpcore.training.placement import placed
 from mlpcore.training.rules import Rules
 from mlpcore.training.shards import Shards
 from mlpcore.trees import Layout, tree_map
@@ -52,13 +53,16 @@ class Model:
     """A network, its loss and its optimizer on one backend.
 
     ``net`` is a layer. ``loss`` is computed from its raw scores, and the link of the loss gives the predictions.
-    ``backend`` is "numpy", "cupy", "torch" or "jax", ``device`` one of its devices. ``dtype`` ("float32" or "float64")
-    is that of the parameters, ``precision`` that of matrix products: "highest" (as ``dtype``), or for float32, if the
-    device supports it, "tf32" or "bfloat16" (factors rounded to this format, sums in float32). ``metrics`` are names
-    (see `mlpcore.metrics`) or functions ``f(target, prediction)``, computed on validation data and by `evaluate`.
-    ``seed`` determines initial weights, row orders and dropout masks, the same on every backend; ``params`` is a tree
-    that replaces the initial weights. ``l2``, ``clip_value``, ``clip_norm`` and ``ema`` are the fields of
-    `mlpcore.training.rules.Rules`.
+    ``backend`` is "numpy", "cupy", "torch" or "jax", ``device`` one of its devices. With "auto" it is the library of
+    ``params``, if they are on a device; else CuPy, if a GPU can be used and should be faster for a training step of 128
+    rows, by what ``mlpcore crossover`` has measured on this machine or else by an estimate (`MlpcoreWarning`), and
+    NumPy in all other cases. ``backend_choice`` then says what was chosen and why; it is None for a named backend, and
+    files and pickles hold only what was chosen. ``dtype`` ("float32" or "float64") is that of the parameters,
+    ``precision`` that of matrix products: "highest" (as ``dtype``), or for float32, if the device supports it, "tf32"
+    or "bfloat16" (factors rounded to this format, sums in float32). ``metrics`` are names (see `mlpcore.metrics`) or
+    functions ``f(target, prediction)``, computed on validation data and by `evaluate`. ``seed`` determines initial
+    weights, row orders and dropout masks, the same on every backend; ``params`` is a tree that replaces the initial
+    weights. ``l2``, ``clip_value``, ``clip_norm`` and ``ema`` are the fields of `mlpcore.training.rules.Rules`.
 
     ``distributed`` says which processes train the model together: with "auto" all that an MPI launcher has started
     (mpirun, srun), None for this one alone, or a `mlpcore.distributed.Communicator`, such as ``MPI(comm)``. All of them
@@ -104,6 +108,7 @@ class Model:
         check_arguments(net, loss, optimizer, dtype, seed, rules)
         self.net, self.loss, self.optimizer, self.dtype, self.seed = net, loss, optimizer, dtype, seed
         self.distributed, ranks = distributed, communicator(distributed)
+        backend, device, self.backend_choice = placed(backend, device, net, dtype, params)
         if device is None and ranks.size > 1:
             device = device_of_rank(backend, ranks.local_rank)
         self.backend = get_backend(backend, device)
@@ -364,7 +369,8 @@ class Model:
     def summary(self) -> str:
         """The layers with their output columns, parameters and FLOPs as a table, see `mlpcore.summary`."""
         title = f"Model on {self.backend.name}: {self.loss!r}, {self.optimizer!r}"
-        return summary(self.net, self.dtype, title)
+        chosen = f"\nbackend='auto' chose {self.backend_choice}." if self.backend_choice else ""
+        return summary(self.net, self.dtype, title) + chosen
 
     def save(
         self, path: Path, *, extra_tensors: Mapping[str, Any] | None = None, extra: Mapping[str, Any] | None = None
@@ -398,7 +404,10 @@ class Model:
 
     def to(self, backend: str | Backend, device: Any = None) -> "Model":
         """A copy of the model on another backend or device, including its ranks and the state of training."""
-        return copied(self, get_backend(backend, device), "auto")
+        backend, device, choice = placed(backend, device, self.net, self.dtype)
+        model = copied(self, get_backend(backend, device), "auto")
+        model.backend_choice = choice
+        return model
 
     def __copy__(self) -> "Model":
         """A copy on the same backend object, including its ranks and the state of training; no array is shared."""

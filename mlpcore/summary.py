@@ -33,6 +33,11 @@ def summary(net: Layer, dtype: str, title: str) -> str:
     )
 
 
+def forward_flops(net: Layer) -> int:
+    """The FLOPs per row of the matrix products in the forward pass, as `summary` counts them."""
+    return _size(net)[1]
+
+
 def _rows(layer: Layer, path: str, n_in: int | None, depth: int) -> list[list[str]]:
     """The table row of a layer with ``n_in`` input columns, followed by the rows of its children."""
     width, inner = layer.output_width(n_in), children(layer)

@@ -24,6 +24,8 @@ def get_backend(name: str | Backend, device: Any = None) -> Backend:
         if device not in (None, name.device):
             raise ConfigurationError(f"device is {device!r}, but the backend that was passed is on {name.device!r}")
         return name
+    if name == "auto":
+        raise ConfigurationError('backend is "auto", which is chosen for a network: pass it to the model or to load')
     if name not in NAMES:
         raise ConfigurationError(f"backend is {name!r}, expected one of {', '.join(map(repr, NAMES))}")
     return import_module(f"mlpcore.backends.{name}").create(device)

@@ -4,6 +4,11 @@ import argparse
 
 from mlpcore.backends import available_backends
 
+NAMED = (
+    "numpy (the default), cupy, torch or jax; auto is numpy, or cupy where a GPU can be used and should be faster, by "
+    "what mlpcore crossover has measured here or else by an estimate"
+)
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command and its arguments."""

@@ -8,6 +8,8 @@ from itertools import repeat
 import numpy as np
 
 from mlpcore.backends import get_backend
+from mlpcore.backends.choice import AUTO
+from mlpcore.cli.backends import NAMED
 from mlpcore.cli.output import one_line
 from mlpcore.cli.predictions import Predicted, check_kept, entries, lines, parquet
 from mlpcore.cli.tables import DATA, add_reading, read_data, told_names
@@ -35,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--keep", action="append", default=[], metavar="NAME,...", help="columns of the data to write too, such as ids"
     )
-    parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch or jax")
+    parser.add_argument("--backend", default="numpy", help=NAMED)
     add_reading(parser)
     parser.set_defaults(run=run)
 
@@ -47,8 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     as_parquet = bool(arguments.out) and arguments.out.lower().endswith(".parquet")
     if as_parquet:
         load_polars()
-    backend = get_backend(arguments.backend)
-    model = load(arguments.model, backend)
+    # A named backend is opened before the file is read, so that it fails early.
+    model = load(arguments.model, AUTO if arguments.backend == AUTO else get_backend(arguments.backend))
+    if model.backend_choice:
+        print(one_line(f"backend: {model.backend_choice}"), file=sys.stderr)
     description = model.description
     target = description.target
     raw, no_target = _read(arguments, target.name)

@@ -6,7 +6,9 @@ import os
 import numpy as np
 
 from mlpcore.backends import get_backend
+from mlpcore.backends.choice import AUTO
 from mlpcore.cli import digits
+from mlpcore.cli.backends import NAMED
 from mlpcore.cli.data import TEST, add_data, prepare, told_shares
 from mlpcore.cli.fitting import fit, metric_of, shape_of
 from mlpcore.cli.output import INTERRUPTED, one_line
@@ -38,7 +40,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_data(parser)
     add_recipe(parser)
-    parser.add_argument("--backend", default="numpy", help="numpy (the default), cupy, torch or jax")
+    parser.add_argument("--backend", default="numpy", help=NAMED)
     parser.add_argument("--device", help='of the backend, such as "cuda:1"; by default its usual one')
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="of parameters and products")
     parser.add_argument(
@@ -81,7 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
         load_matplotlib()
         check_target(arguments.report, {"the model": out, "the picture": picture, "the table": arguments.data})
     words = {name: getattr(arguments, name) for name in ("dtype", "precision")}
-    words["backend"] = get_backend(arguments.backend, arguments.device)
+    # A named backend is opened here, so that it fails early; "auto" is chosen for the network.
+    named = arguments.backend != AUTO
+    words["backend"] = get_backend(arguments.backend, arguments.device) if named else AUTO
+    words["device"] = None if named else arguments.device
     if builtin:
         table, description, test = digits.load()
         y = description.target.read(table)
@@ -102,6 +107,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(_introduction(name, parts), flush=True)
     summary = f"recipe {recipe_name}: {model.layout.size:,} parameters, {recipe.epochs} epochs at most"
     print(summary, flush=True)
+    if model.backend_choice:
+        print(one_line(f"backend: {model.backend_choice}"), flush=True)
     history, best_epoch = fit(model, recipe, parts, deadline_of(arguments.time_limit))
     if history.stopped:
         print(f"stopped: {history.stopped}", flush=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 DAY = 86400.0  # seconds
 MAX_AGE = 30 * DAY  # since a library was last used
 ZIG = "mlpcore-zig"  # zig's own cache: some 50 MB, written by its first compilation in 4.5 s
+CROSSOVER = "mlpcore-crossover.json"  # what `mlpcore crossover` has measured; no age makes it useless
 _PRUNED = "mlpcore-pruned"  # its modification time is that of the last pruning
 _LIBRARY = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.so")  # the key and the digest of the content
 _TEMPORARY = re.compile(r"mlpcore-\w+\.part")  # a file that is being written
@@ -41,7 +42,7 @@ def refusal(folder: Path) -> str | None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         real = folder.resolve()
-        foreign = _foreign_access(real.stat())
+        foreign = foreign_access(real.stat())
         if foreign:
             return foreign
         for parent in real.parents:
@@ -53,7 +54,7 @@ def refusal(folder: Path) -> str | None:
         return getattr(error, "strerror", None) or str(error)
 
 
-def _foreign_access(status: os.stat_result) -> str | None:
+def foreign_access(status: os.stat_result) -> str | None:
     """The reason why other users could change a file or folder; None if they cannot."""
     if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
         return "it belongs to another user"
@@ -97,7 +98,7 @@ def find(key: str) -> Path | None:
         if not (path.name.startswith(f"{key}-") and _LIBRARY.fullmatch(path.name)):
             continue
         with suppress(OSError):
-            if not _foreign_access(path.lstat()) and digest(path.read_bytes()) == path.stem.partition("-")[2]:
+            if not foreign_access(path.lstat()) and digest(path.read_bytes()) == path.stem.partition("-")[2]:
                 if time.time() - path.stat().st_mtime > DAY:
                     os.utime(path)
                 return path
@@ -159,7 +160,7 @@ def _entries() -> Iterator[Path]:
     with suppress(OSError):
         names = sorted(os.listdir(directory)) if directory else []
     for name in names:
-        if _LIBRARY.fullmatch(name) or _TEMPORARY.fullmatch(name) or name in (ZIG, _PRUNED):
+        if _LIBRARY.fullmatch(name) or _TEMPORARY.fullmatch(name) or name in (ZIG, CROSSOVER, _PRUNED):
             yield Path(directory or "", name)
 
 
@@ -171,7 +172,7 @@ def _prune(directory: Path) -> None:
     mark.touch(mode=0o600)
     for path in _entries():
         with suppress(OSError):
-            if current_time - path.stat().st_mtime > MAX_AGE:
+            if path.name != CROSSOVER and current_time - path.stat().st_mtime > MAX_AGE:
                 _remove(path)
 
 

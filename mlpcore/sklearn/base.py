@@ -20,6 +20,7 @@ from mlpcore.sklearn.conversion.models import to_model
 from mlpcore.sklearn.conversion.theirs import to_sklearn
 from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
+from mlpcore.sklearn.placement import automatic, bring_to_host, record
 from mlpcore.sklearn.predictor import on_host
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem
 from mlpcore.sklearn.splits import check_one_choice, checked_groups, first_split
@@ -91,7 +92,9 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
             # Set before the fit, because a scorer may need them between epochs.
             self.n_outputs_, self.out_activation_ = problem.columns, self._link()
             dtype = inputs.dtype_of(problem.x if first else networks(self)[0].coefs_[0], self.dtype)
-            place = DeviceAndDtype(inputs.backend_for(self, X), dtype, inputs.place_of(X))
+            choice = automatic(self, X, problem, dtype, first=first)
+            backend = inputs.backend_for(self, X) if choice is None else choice.open()
+            place = DeviceAndDtype(backend, dtype, inputs.place_of(X))
             train = fit if self.n_members == 1 else ensemble.fit_members
             attributes = train(self, problem, place, first=first, once=once)
             if first:
@@ -101,6 +104,9 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
             self._calibrate(problem)
             for network in networks(self):
                 vars(network).pop("_held_out_rows", None)
+            record(self, choice)
+            if choice is not None and backend.name != inputs.HOST:
+                bring_to_host(self)
         return self
 
     def _validation_problem(self, validation_data: Any, training: Problem) -> Problem:

@@ -39,7 +39,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     The other arguments are mlpcore's own:
 
-    backend: The name of a backend, or "auto" for the library and device of X (NumPy for lists and tables).
+    backend: The name of a backend, or "auto" for the library and device of X. For X on the host "auto" is NumPy, or
+        CuPy for fits that should be faster on the GPU by what ``mlpcore crossover`` has measured on this machine; then
+        only the fit is computed there, and ``backend_choice_`` says why. Not for lbfgs and sparse X.
     device: A device of the backend; None for its default, or with "auto" the device of X.
     dtype: "float32" or "float64"; None keeps that of X.
     compile: "auto", True or False, see `mlpcore.Model`.

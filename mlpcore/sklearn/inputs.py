@@ -21,15 +21,19 @@ from mlpcore.training.ingest import ingest_rows
 from mlpcore.typing import Array
 
 PLAIN = 1 << 14  # entries of the largest X for which a prediction skips scikit-learn's checks, see `_is_plain`
+HOST = "numpy"
 FLOATS = (np.float64, np.float32)  # dtypes of X that are kept; all others are converted to the first
 
 
 def backend_for(estimator: Any, X: Any) -> Backend:
-    """The backend of the estimator for this X; "auto" is X's library on X's device."""
+    """The backend of the estimator for this X; "auto" is X's library on X's device.
+
+    For X on the host see also `mlpcore.sklearn.placement`.
+    """
     name, device, library = estimator.backend, estimator.device, library_of(X)
     if name == "auto":
-        name = library if library is not None else "numpy"
-    if device is None and library == name != "numpy":
+        name = library if library is not None else HOST
+    if device is None and library == name != HOST:
         device = device_of(X)
     return get_backend(name, device)
 

@@ -98,6 +98,11 @@ class Predictor:
             self._compiled[key] = self.backend.compile.function(_Outputs(function, self.loss, layers), self.compilation)
         return self._compiled[key]
 
+    def on_numpy(self) -> "Predictor":
+        """The same on NumPy."""
+        others = on_host(tuple(self.others))
+        return Predictor(self.net, self.loss, others, get_backend("numpy"), self.dtype, self.place)
+
     def __getstate__(self) -> dict[str, Any]:
         state = {"net": self.net, "loss": self.loss, "dtype": self.dtype}
         state |= {"compilation": replace(self.compilation, sources=[])}

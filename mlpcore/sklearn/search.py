@@ -22,6 +22,7 @@ from sklearn.model_selection import (
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from mlpcore.backends import get_backend
+from mlpcore.backends.choice import AUTO, may_leave_host
 from mlpcore.backends.transfer import library_of
 from mlpcore.sklearn.grids import backends_of, backends_of_grid, listed
 from mlpcore.sklearn.halving import best_of_last_stage, check_constant_splits, halve
@@ -68,7 +69,7 @@ class StackedSearchCV(GridSearchCV):
 
     On any other backend than NumPy (a GPU, PyTorch, JAX), and if X is an array of another library, the fits of one
     process run one after the other, whatever ``n_jobs`` is: one fit fills the device, and switches of the library are
-    the process's.
+    the process's. So do those with ``backend="auto"`` where ``mlpcore crossover`` has found that a GPU may pay.
 
     Many short fits pay for a compilation that one of them would not: ``compile=True`` of our estimators prints C, where
     "auto" may choose NumPy calls, which hold Python's lock. Where the steps of an epoch take less than a millisecond,
@@ -213,7 +214,7 @@ class StackedSearchCV(GridSearchCV):
             jobs = effective_n_jobs(None)
         if engine.nesting_level or not getattr(engine, "supports_sharedmem", False):
             return {}
-        names = {*backends_of(self.estimator), *backends_of_grid(self.param_grid)} - {"auto"}
-        if names <= {HOST} and library_of(X) in (None, HOST):
+        names = {*backends_of(self.estimator), *backends_of_grid(self.param_grid)}
+        if names <= {HOST, AUTO} and library_of(X) in (None, HOST) and not (AUTO in names and may_leave_host()):
             return {"backend": "threading", "n_jobs": jobs if jobs > 1 else get_backend(HOST).compile.threads()}
         return {"backend": "sequential"}

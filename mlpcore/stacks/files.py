@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.compilation import C
 from mlpcore.errors import ModelFileError
 from mlpcore.files.models import PREFIX, decode_model, encode_model, write_with_extra
 from mlpcore.files.tensors import read
 from mlpcore.files.writing import Path
-from mlpcore.loading import build_model
+from mlpcore.loading import build_model, open_for
 from mlpcore.model import Model
 from mlpcore.trees import named_leaves
 
@@ -48,8 +47,12 @@ def load_models(path: Path, kind: str, backend: str | Backend, device: Any = Non
         if not (number.isascii() and number.isdigit() and int(number) < len(own)):
             raise ModelFileError(f"{path}: the tensor {name} belongs to no member; there are {len(own)}")
         own[int(number)][rest] = tensor
-    place = get_backend(backend, device)
-    return [
-        build_model(*decode_model(member, mine, f"{path}: member {i}"), place, f"{path}: member {i}", None)
+    contents = [
+        decode_model(member, mine, f"{path}: member {i}")
         for i, (member, mine) in enumerate(zip(members, own, strict=True))
     ]
+    place, choice = open_for(contents[0][0], backend, device)  # one for all, by the first
+    models = [build_model(*content, place, f"{path}: member {i}", None) for i, content in enumerate(contents)]
+    for model in models:
+        model.backend_choice = choice
+    return models

@@ -16,6 +16,7 @@ from mlpcore.stacks import Stack
 from mlpcore.tabular.best_epoch import BestEpoch, negative_error
 from mlpcore.tabular.recipe import Recipe, TableShape
 from mlpcore.training.events import Report
+from mlpcore.training.placement import placed
 from mlpcore.typing import Loss
 
 
@@ -85,7 +86,12 @@ def new_model(recipe: Recipe, x: np.ndarray, amounts: np.ndarray | None, seed: i
     """
     loss = recipe.loss if amounts is None else _standardized(recipe, amounts)
     params = recipe.initial(x, Stream(seed, "member"), words["dtype"])
-    return Model(recipe.net, loss, recipe.optimizer, params=params, seed=seed, distributed=None, **words)
+    rows = min(recipe.batch_size, len(x))
+    backend, device, choice = placed(words["backend"], words.get("device"), recipe.net, words["dtype"], rows=rows)
+    words = words | {"backend": backend, "device": device}
+    model = Model(recipe.net, loss, recipe.optimizer, params=params, seed=seed, distributed=None, **words)
+    model.backend_choice = choice
+    return model
 
 
 def _standardized(recipe: Recipe, amounts: np.ndarray) -> Loss:

@@ -32,6 +32,7 @@ class TableModel:
         self._models = tuple(models)
         self.columns, self.target = description.encoder.columns, description.target.name
         self.classes = description.target.labels
+        self.backend_choice = models[0].backend_choice
 
     def __repr__(self) -> str:
         what = [f"{len(self.classes)} classes"] * bool(self.classes) + [repr(self.target)] * bool(self.target)

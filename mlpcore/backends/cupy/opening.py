@@ -72,3 +72,13 @@ def check_device(number: int) -> None:
         remedy = f"pip install '{wheel}[ctk]' brings the CUDA libraries of this wheel"
         cause = f"a first product on cuda:{number} failed: {first_line(error)}"
         raise unavailable("cupy", cause, remedy) from error
+
+
+def describe(device: Any = None) -> dict[str, str]:
+    """The card, the version of CUDA that its driver has, and CuPy's; BackendUnavailable if it cannot be used."""
+    cupy = import_cupy()
+    number = device_number(cupy, device)
+    check_device(number)
+    name = cupy.cuda.runtime.getDeviceProperties(number)["name"]
+    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    return {"card": text, "driver": str(_version(cupy, "driverGetVersion")), "cupy": cupy.__version__}
