@@ -33,11 +33,11 @@ SIGNATURES = {
 }
 
 
-class Choice(ctypes.Structure):
+class Algorithm(ctypes.Structure):
     """An algorithm for a product, chosen by the library: cublasLtMatmulHeuristicResult_t."""
 
     _fields_ = (
-        ("algorithm", ctypes.c_uint64 * 8),
+        ("numbers", ctypes.c_uint64 * 8),
         ("workspace", ctypes.c_size_t),
         ("state", INTEGER),
         ("waves", ctypes.c_float),
@@ -110,7 +110,7 @@ class CublasLt:
 
     def _choose(
         self, operation: ctypes.c_void_p, layouts: Sequence[ctypes.c_void_p], pointers: Sequence[int], alignment: int
-    ) -> Choice | None:
+    ) -> Algorithm | None:
         """The library's first choice of an algorithm for matrices and a vector that are aligned as these are."""
         a, b, c = layouts
         preference = self._create("MatmulPreference")
@@ -118,7 +118,7 @@ class CublasLt:
         first, second, out = (math.gcd(pointer, 256) for pointer in pointers)
         for number, least in zip(ALIGNMENTS, (first, second, out, math.gcd(out, alignment)), strict=True):
             self._set("MatmulPreference", preference, number, ctypes.c_uint32(least))
-        choice, found = Choice(), INTEGER()
+        choice, found = Algorithm(), INTEGER()
         status = self.library.cublasLtMatmulAlgoGetHeuristic(
             self._handle(), operation, a, b, c, c, preference, 1, ctypes.byref(choice), ctypes.byref(found)
         )
