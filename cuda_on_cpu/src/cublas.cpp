@@ -7,7 +7,7 @@
 using namespace cuda_on_cpu;
 
 namespace {
-enum { SUCCESS = 0, INVALID = 7, FAILED = 13, UNSUPPORTED = 15 };
+enum { SUCCESS = 0, ALLOC_FAILED = 3, INVALID = 7, FAILED = 13, UNSUPPORTED = 15 };
 constexpr int TF32_MATH = 3;
 struct Handle {
   void *stream;
@@ -82,6 +82,7 @@ int dot(Handle *h, int n, const T *x, int ix, const T *y, int iy, T *out) {
 
 API
 cublasCreate_v2(void **out) {
+  if (lacks_memory()) return ALLOC_FAILED;
   *out = new Handle{};
   return SUCCESS;
 }

@@ -38,6 +38,7 @@ struct Options {
   bool lazy, backward, fence, races, verbose;
   size_t memory;
   int devices;
+  bool mig;  // the one visible device is a part of a GPU
 };
 extern const Options options;
 
@@ -57,11 +58,15 @@ enum Counted {
   COPIES_ON_DEVICE,
   MEMSETS,
   WAITS,
-  ALLOCATIONS,
+  ALLOCATIONS,  // of device and pinned memory, and of what CUDA allocates itself: see lacks_memory
   PRODUCTS,
   COUNTED
 };
 extern long counts[COUNTED];
+
+// Counts an allocation: of memory, or of an object that CUDA needs memory for (stream, event, graph, module, function, handle).
+// True where it has to fail, as a test has asked with cuda_on_cpu_fail_allocations(first, number).
+bool lacks_memory();
 
 // Memory
 enum class Kind { unknown, host, device };

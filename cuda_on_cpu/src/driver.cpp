@@ -37,11 +37,13 @@ static void *open_image(const void *image) {
 API
 cuModuleLoadData(void **module, const void *image) {
   Lock held(lock);
+  if (lacks_memory()) return OUT_OF_MEMORY;
   *module = open_image(image);
   return *module ? OK : INVALID_IMAGE;
 }
 API
 cuModuleLoad(void **module, const char *path) {
+  if (lacks_memory()) return OUT_OF_MEMORY;
   *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   return *module ? OK : INVALID_IMAGE;
 }
@@ -49,6 +51,7 @@ API
 cuModuleUnload(void *) { return OK; }  // work that waits may still need its code, so it stays
 API
 cuModuleGetFunction(Function **out, void *module, const char *name) {
+  if (lacks_memory()) return OUT_OF_MEMORY;  // functions are loaded lazily
   const auto *entry = (const Entry *)dlsym(module, ("cuda_on_cpu_entry_" + std::string(name)).c_str());
   if (!entry) {
     *out = nullptr;
@@ -112,11 +115,11 @@ cuGetErrorName(int number, const char **out) {
 }
 API
 cuGetErrorString(int number, const char **out) {
-  if (number == ILLEGAL_ADDRESS) {
-    *out = "an illegal memory access was encountered";
-    return OK;
+  switch (number) {
+    case ILLEGAL_ADDRESS: *out = "an illegal memory access was encountered"; return OK;
+    case OUT_OF_MEMORY: *out = "out of memory"; return OK;
+    default: return cuGetErrorName(number, out);
   }
-  return cuGetErrorName(number, out);
 }
 API
 cuDevicePrimaryCtxRelease_v2(int) { return OK; }

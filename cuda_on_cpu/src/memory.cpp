@@ -58,6 +58,7 @@ int allocate(void **out, size_t size, Kind kind) {
   Lock held(lock);
   *out = nullptr;
   if (!size) return OK;
+  if (lacks_memory()) return OUT_OF_MEMORY;
   if (kind != Kind::host && size > options.memory - in_use[current_device]) return OUT_OF_MEMORY;
   Record record = {size, kind, current_device, nullptr, (size + 2 * GUARD + 2 * PAGE - 1) / PAGE * PAGE};
   char *start;

@@ -102,7 +102,7 @@ API
 cudaGetDeviceProperties(cudaDeviceProp *p, int device) {
   if (!is_device(device)) return error(INVALID_DEVICE);
   memset(p, 0, sizeof *p);
-  strcpy(p->name, "cuda_on_cpu: emulated on the CPU");
+  strcpy(p->name, options.mig ? "cuda_on_cpu: emulated on the CPU MIG 1g.10gb" : "cuda_on_cpu: emulated on the CPU");
   p->major = 9;
   p->multiProcessorCount = 132;
   p->warpSize = 32;

@@ -7,6 +7,7 @@ using namespace cuda_on_cpu;
 
 API
 cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int priority) {
+  if (lacks_memory()) return error(OUT_OF_MEMORY);
   *out = (cudaStream_t)stream_create(!(flags & cudaStreamNonBlocking), flags, priority);
   return cudaSuccess;
 }
@@ -49,6 +50,7 @@ cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t call, void *data
 
 API
 cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
+  if (lacks_memory()) return error(OUT_OF_MEMORY);
   *out = (cudaEvent_t) new Event;
   return cudaSuccess;
 }
@@ -92,6 +94,7 @@ cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *out) {
 }
 API
 cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+  if (lacks_memory()) return error(OUT_OF_MEMORY);
   *out = (cudaGraphExec_t) new Graph(*(Graph *)graph);
   return cudaSuccess;
 }

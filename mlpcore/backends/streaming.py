@@ -46,8 +46,9 @@ class BufferPair:
         if [(buffer.shape[1:], buffer.dtype) for buffer in self.source] == wanted and self.source[0].shape[0] >= rows:
             return
         self.wait()
-        self.source = [self.queue.host((rows, *shape), dtype) for shape, dtype in wanted]
-        self.target = [self.queue.device((rows, *shape), dtype) for shape, dtype in wanted]
+        source = [self.queue.host((rows, *shape), dtype) for shape, dtype in wanted]
+        target = [self.queue.device((rows, *shape), dtype) for shape, dtype in wanted]
+        self.source, self.target = source, target  # both or none: either may find no memory
         # The memory of a new buffer may have been freed while work in the compute queue still reads it.
         self.used = self.queue.computed()
 
@@ -128,8 +129,9 @@ def _run_from_host(run: Run, make_queue: Callable[[], CopyQueue], concat: Callab
                 pair = pairs[k % 2]
                 pair.queue.computing_waits(pair.sent)
                 state, losses = run(state, pair.placed, numbered(chunk_order), chunk_draw)
-                pair.used = pair.queue.computed()
+                # First, as the steps are done and their state is written, even if there is no memory for a mark.
                 yield state, losses, chunk_order.shape[0]
+                pair.used = pair.queue.computed()
 
         try:
             return collect(state, progress(state), joined(concat))

@@ -85,8 +85,14 @@ def advice() -> str:
 
 
 def gpu() -> str:
-    """The first NVIDIA GPU and its driver; empty where there is none."""
-    return _output("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").split("\n")[0]
+    """The first NVIDIA GPU, its driver, and its part (MIG) if only that is visible; empty where there is none."""
+    first = _output("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").split("\n")[0]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
+    if not first or not visible.startswith("MIG-"):
+        return first
+    # As `MIG 1g.10gb     Device  0: (UUID: MIG-...)`.
+    parts = [line.split() for line in _output("nvidia-smi", "-L").split("\n") if f"(UUID: {visible})" in line]
+    return f"{first}, {' '.join(parts[0][:2]) if parts else 'MIG'}"
 
 
 def commit() -> str | None:

@@ -38,9 +38,9 @@ def fit(estimator: Any, problem: Problem, place: DeviceAndDtype, *, first: bool,
                 model, attributes = _fit_in_full(start)
             else:
                 model, attributes = fit_in_batches(start, before, first, once)
-        state = model.trainer.state
-        statistics = tuple(leaf + 0 for leaf in state.statistics)  # copies, as the next fit overwrites the state
-        coefs, intercepts, other_params = tree_parts(net, model.layout.view(state.params + 0, statistics))
+            state = model.trainer.state
+            statistics = tuple(leaf + 0 for leaf in state.statistics)  # copies, as the next fit overwrites the state
+            coefs, intercepts, other_params = tree_parts(net, model.layout.view(state.params + 0, statistics))
     attributes |= {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
     attributes["_predictor"] = Predictor(
         *(net, problem.loss, other_params, place.backend, place.dtype, place.name), model.compiled

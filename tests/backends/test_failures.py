@@ -311,6 +311,7 @@ NO_DRIVER = "cudaErrorInsufficientDriver: CUDA driver version is insufficient fo
         (13000, 13020, {"CUDA_VISIBLE_DEVICES": ""}, "CUDA_VISIBLE_DEVICES='' hides", "unset CUDA_VISIBLE_DEVICES"),
         (13000, 13020, {"CUDA_VISIBLE_DEVICES": "-1"}, "CUDA_VISIBLE_DEVICES='-1' hides", "unset CUDA_VISIBLE_DEVICES"),
         (13000, 13020, {"CUDA_VISIBLE_DEVICES": "7"}, "cudaErrorNoDevice", "whether CUDA_VISIBLE_DEVICES='7' names"),
+        (13000, 13020, {"CUDA_VISIBLE_DEVICES": "MIG-1"}, "cudaErrorNoDevice", "'MIG-1' names one of its parts, which"),
         (13000, 13020, {}, "cudaErrorNoDevice", "see whether nvidia-smi lists a GPU, or use backend='numpy'"),
     ],
 )

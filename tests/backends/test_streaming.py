@@ -327,6 +327,61 @@ def test_a_failure_tells_the_whole_steps_before_it(inner: bool, monkeypatch: pyt
     assert caught.value.__cause__ is cause
 
 
+class Short(Queues):
+    """The ``left``-th call that needs memory finds none: a buffer on either side, or a mark."""
+
+    left = 0
+
+    def short(self) -> None:
+        self.left -= 1
+        if not self.left:
+            raise MemoryError("no room")
+
+    def host(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        self.short()
+        return super().host(shape, dtype)
+
+    def device(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        self.short()
+        return super().device(shape, dtype)
+
+    def copied(self) -> Any:
+        self.short()
+        return super().copied()
+
+    def computed(self) -> Any:
+        self.short()
+        return super().computed()
+
+
+@pytest.mark.parametrize("left", range(1, 40))
+def test_whatever_finds_no_memory_the_steps_that_are_done_are_told_and_the_next_chunk_works(
+    left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps write the state where it is, so that it would be wrong to take it for that of fewer steps."""
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 2 * 4 * sum(part[:1].nbytes for part in DATA))
+    queues, state = Short(0), np.zeros(1)
+
+    def run(state: np.ndarray, data: tuple, order: np.ndarray, draw: Any) -> Any:
+        state += len(order)
+        return state, np.zeros(len(order))
+
+    whole = streamed(run, lambda: queues, np.concatenate)
+    queues.left, order = left, np.zeros((10, 4), int)
+    try:
+        whole(state, DATA, order, lambda i: ())
+    except ChunkError as error:
+        assert error.state is state and error.steps == state
+        assert isinstance(error.__cause__, MemoryError)
+    except MemoryError:  # before the first step
+        assert state == 0
+    else:
+        assert queues.left > 0 and state == 10
+    queues.left, before = 0, int(state[0])
+    whole(state, DATA, order, lambda i: ())
+    assert state == before + 10
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_steps_before_a_failure_keep_their_rows(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """They may still be waiting to compute when the caller has caught the error and begins anew."""

@@ -121,7 +121,7 @@ def may_leave_host() -> bool:
 
 def setup(device: Any = None) -> Mapping[str, str]:
     """What times on this machine depend on, by the names in `SETUP`; BackendUnavailable without a usable GPU."""
-    card = import_module(f"mlpcore.backends.{GPU}.opening").describe(device)
+    card = import_module(f"mlpcore.backends.{GPU}.first_product").describe(device)
     return card | {
         "mlpcore": import_module("mlpcore").__version__,
         "numpy": np.__version__,

@@ -15,9 +15,10 @@ from mlpcore.backends.compiled.device_steps import device_steps
 from mlpcore.backends.cupy.copies import CudaCopyQueue, read_together
 from mlpcore.backends.cupy.device import printed_device
 from mlpcore.backends.cupy.errors import device_errors, free_memory
+from mlpcore.backends.cupy.first_product import check_device
 from mlpcore.backends.cupy.namespace import without_host_reads
 from mlpcore.backends.cupy.nccl import connect
-from mlpcore.backends.cupy.opening import check_device, device_count, device_number, import_cupy
+from mlpcore.backends.cupy.opening import device_count, device_number, import_cupy
 from mlpcore.backends.cupy.precision import precisions
 from mlpcore.backends.cupy.stream_order import stream_order
 from mlpcore.backends.device_errors import guarded

@@ -24,9 +24,13 @@ def printed_device(cupy: Any) -> Device:
     view = cupy.lib.stride_tricks.as_strided
 
     @cache
+    def compiled(code: str, name: str) -> Any:
+        return cupy.RawKernel(code, name, options=OPTIONS)
+
     def kernel(code: str, name: str) -> Callable[[int, int, tuple[Any, ...]], None]:
-        compiled = cupy.RawKernel(code, name, options=OPTIONS)
-        return lambda blocks, members, arguments: compiled((blocks, members), (BLOCK,), arguments)
+        function = compiled(code, name)
+        _ = function.kernel  # compiled and loaded on this device now, not between two kernels that write the state
+        return lambda blocks, members, arguments: function((blocks, members), (BLOCK,), arguments)
 
     cublas, cublaslt = _libraries(cupy)
     call = gemm(cupy, cublas)

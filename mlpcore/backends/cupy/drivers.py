@@ -39,7 +39,10 @@ def cause_and_remedy(situation: Situation) -> tuple[str, str]:
             f"{fits}install a newer driver (nvidia-smi shows the installed one), {other}",
         )
     seen = " and ".join(f"{name}={value!r}" for name, value in hidden.items())
-    also = f" and whether {seen} names one" if seen else ""
+    parts = (
+        " of its parts, which nvidia-smi -L lists" if any(value.startswith("MIG-") for value in hidden.values()) else ""
+    )
+    also = f" and whether {seen} names one{parts}" if seen else ""
     return said, f"see whether nvidia-smi lists a GPU{also}, {other}"
 
 

@@ -1,7 +1,6 @@
-"""Opens CuPy: imports it, finds its wheel and its devices, and checks that a device computes."""
+"""Opens CuPy: imports it, finds its wheel and its devices."""
 
 import os
-from functools import cache
 from importlib.metadata import distributions
 from typing import Any
 
@@ -30,14 +29,14 @@ def device_count(cupy: Any) -> int:
         count, answer = 0, first_line(error)
     if not count:
         wheels = installed_wheels()
-        driver, runtime = (_version(cupy, name) for name in ("driverGetVersion", "runtimeGetVersion"))
+        driver, runtime = (version_of(cupy, name) for name in ("driverGetVersion", "runtimeGetVersion"))
         hidden = {name: os.environ[name] for name in HIDING if name in os.environ}
         cause, remedy = cause_and_remedy(Situation(wheels, answer, driver, runtime, hidden))
         raise unavailable("cupy", f"{wheels} is installed, but no device can be used: {cause}", remedy)
     return count
 
 
-def _version(cupy: Any, name: str) -> int:
+def version_of(cupy: Any, name: str) -> int:
     """The version of the driver or the runtime, 0 if it cannot be read."""
     try:
         return getattr(cupy.cuda.runtime, name)()
@@ -57,28 +56,3 @@ def device_number(cupy: Any, device: Any) -> int:
         devices = ", ".join(f"'cuda:{i}'" for i in range(count))
         raise unavailable("cupy", f"there is no device {device!r}", f"expected one of {devices}")
     return int(digits)
-
-
-@cache
-def check_device(number: int) -> None:
-    """Compute a product and run a kernel of CuPy; BackendUnavailable if cuBLAS or the compiler cannot be loaded."""
-    cupy = import_cupy()
-    try:
-        with cupy.cuda.Device(number):
-            ones = cupy.ones((2, 2), dtype="float32")
-            cupy.asnumpy(ones @ ones + 1)
-    except Exception as error:  # ImportError, CompileException, CUDARuntimeError, or one of the search for CUDA
-        wheel = installed_wheels().partition(" ")[0]
-        remedy = f"pip install '{wheel}[ctk]' brings the CUDA libraries of this wheel"
-        cause = f"a first product on cuda:{number} failed: {first_line(error)}"
-        raise unavailable("cupy", cause, remedy) from error
-
-
-def describe(device: Any = None) -> dict[str, str]:
-    """The card, the version of CUDA that its driver has, and CuPy's; BackendUnavailable if it cannot be used."""
-    cupy = import_cupy()
-    number = device_number(cupy, device)
-    check_device(number)
-    name = cupy.cuda.runtime.getDeviceProperties(number)["name"]
-    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-    return {"card": text, "driver": str(_version(cupy, "driverGetVersion")), "cupy": cupy.__version__}
