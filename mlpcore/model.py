@@ -11,7 +11,7 @@ import numpy as np
 from mlpcore.arguments import check_arguments, named_metrics
 from mlpcore.backends import device_of_rank, get_backend
 from mlpcore.backends.backend import Backend
-from mlpcore.backends.compilation import CHOICES, C, Compilation
+from mlpcore.backends.compilation import C, Compilation
 from mlpcore.backends.transfer import like, to_backend, to_host
 from mlpcore.configuration import check_choice, check_count, check_number, plain
 from mlpcore.distributed import Communicator, communicator
@@ -71,10 +71,11 @@ class Model:
     ``compile`` is for NumPy: "auto" compiles training and predictions as C if there is a C compiler and an epoch is
     long enough for it to pay, which is decided at the first fit and kept; True always compiles (BackendUnavailable if
     that is impossible), False never. On CuPy any value but False compiles CUDA kernels; True also captures steps as
-    CUDA graphs, and lets products compute biases, activations and their derivatives: results agree to rounding (tried
-    on an emulated device, on no card yet). ``compiled`` says what runs and why,
-    ``compiled.source`` is the generated source text. With and without compilation the results agree to rounding; it
-    makes no difference to them into how many calls of `fit` the epochs are divided. ``trainer`` is the
+    CUDA graphs, and lets products compute biases, activations and their derivatives: results agree to rounding.
+    "one kernel" captures steps in which one kernel does all work by rows of a narrow network (ConfigurationError where
+    that cannot be, see `docs/backends.md`). Both were tried on an emulated device, on no card yet. ``compiled`` says
+    what runs and why, ``compiled.source`` is the generated source text. With and without compilation the results agree
+    to rounding; it makes no difference to them into how many calls of `fit` the epochs are divided. ``trainer`` is the
     `mlpcore.training.loop.Trainer` behind the model. These attributes cannot be set afterwards (AttributeError).
 
     >>> import mlpcore as mc
@@ -116,7 +117,7 @@ class Model:
         if precision != "highest" and dtype != "float32":
             raise ConfigurationError(f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}")
         self.precision = precision
-        check_choice("Model", CHOICES, compile=compile)
+        check_choice(f"Model on {self.backend.name}", self.backend.compile.choices, compile=compile)
         self.compiled = Compilation(compile, precision=precision)
         self.metrics = named_metrics(metrics)
         self.rules = rules

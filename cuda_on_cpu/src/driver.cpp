@@ -69,11 +69,12 @@ cuModuleGetGlobal_v2(void **address, size_t *size, void *module, const char *nam
 }
 API
 cuFuncGetAttribute(int *value, int name, Function *f) {
+  const int fixed = f->entry->shared_end - f->entry->shared;
   switch (name) {  // CUfunction_attribute
     case 0: *value = f->entry->bound ? f->entry->bound : MOST_THREADS; break;
-    case 1: *value = f->entry->shared_end - f->entry->shared; break;
+    case 1: *value = fixed; break;
     case 4: *value = 32; break;  // registers: no figure of a card's
-    case MAX_DYNAMIC_SHARED: *value = f->shared_limit; break;
+    case MAX_DYNAMIC_SHARED: *value = f->shared_limit - fixed; break;
     default: *value = 0;
   }
   return OK;
@@ -81,8 +82,9 @@ cuFuncGetAttribute(int *value, int name, Function *f) {
 API
 cuFuncSetAttribute(Function *f, int name, int value) {
   if (name == MAX_DYNAMIC_SHARED) {
-    if (value > MOST_SHARED) return INVALID_VALUE;
-    f->shared_limit = value;
+    const int fixed = f->entry->shared_end - f->entry->shared;
+    if (value + fixed > MOST_SHARED) return INVALID_VALUE;
+    f->shared_limit = value + fixed;
   }
   return OK;
 }

@@ -84,3 +84,23 @@ def test_products_are_not_fused_into_sums() -> None:
     x = np.array([1 + 2.0**-30])
     kernel = cp.ElementwiseKernel("T x", "T y", "y = x * x - 1", "difference")
     np.testing.assert_array_equal(kernel(cp.asarray(x)).get(), x * x - 1)
+
+
+def test_an_attribute_allows_a_kernel_more_shared_memory() -> None:
+    """It counts dynamic memory only; static memory comes on top."""
+    kernel = cp.RawKernel(
+        """extern "C" __global__ void kernel(double *out) {
+          __shared__ double own[64];
+          extern __shared__ double part[];
+          own[threadIdx.x] = part[threadIdx.x + 7936] = threadIdx.x;
+          __syncthreads();
+          out[threadIdx.x] = own[63 - threadIdx.x] + part[7999 - threadIdx.x];
+        }""",
+        "kernel",
+    )
+    assert kernel.attributes["max_dynamic_shared_size_bytes"] + 64 * 8 <= 48 << 10
+    kernel.max_dynamic_shared_size_bytes = 64_000
+    assert kernel.attributes["max_dynamic_shared_size_bytes"] == 64_000
+    out = cp.zeros(64)
+    kernel((1,), (64,), (out,), shared_mem=64_000)
+    np.testing.assert_array_equal(out.get(), 2 * np.arange(63, -1, -1))

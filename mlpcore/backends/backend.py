@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpcore.backends.calls import SideBySide, one_after_another
-from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.compilation import CHOICES, Compilation
 from mlpcore.backends.device_errors import OutOfMemory, host_out_of_memory
 from mlpcore.backends.run import Run
 from mlpcore.trees import Layout
@@ -44,7 +44,8 @@ class Compilers:
     ``steps(step, layout, compilation)`` returns a `Run`: the training step as a function that does a chunk of steps.
     `mlpcore.backends.run.run_eagerly` makes it a plain loop. ``function(function, compilation, rows)`` compiles a pure
     function of trees of arrays, such as a prediction. Both record in ``compilation`` how the code runs and why, and
-    compute products of float32 in ``compilation.precision``, one of ``precisions``.
+    compute products of float32 in ``compilation.precision``, one of ``precisions``. ``choices`` are the values of the
+    argument ``compile`` of a model.
 
     A `Run` may have a method ``calls`` beside: a generator that hands out its calls of compiled code
     (`mlpcore.backends.calls`). ``side_by_side(works)`` does the works of several networks, of which those of all may be
@@ -59,6 +60,7 @@ class Compilers:
     side_by_side: SideBySide = one_after_another
     one_thread: Callable[[], AbstractContextManager[None]] = nullcontext
     threads: Callable[[], int] = lambda: 1
+    choices: tuple[str | bool, ...] = CHOICES
 
 
 class Sums(Protocol):

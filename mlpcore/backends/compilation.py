@@ -10,6 +10,7 @@ from mlpcore.compiler.build import find_compiler
 from mlpcore.errors import BackendUnavailable, CompilerWarning, ConfigurationError, MlpcoreWarning
 
 CHOICES = ("auto", True, False)
+ONE_KERNEL = "one kernel"  # a further choice on CUDA devices
 C, CALLS, EAGER, CUDA = "C", "NumPy calls", "eager", "CUDA"  # kinds
 # Compiled code saves about 100 us per step, and 1.5e-11 s per row and parameter (a quarter of the elementwise
 # arithmetic). A compilation takes 0.2 to 0.4 s, once on a machine: it is worth it for some hundred epochs if each gets
@@ -25,9 +26,9 @@ NO_COMPILER = (
 class Compilation:
     """How steps and predictions run: ``kind`` and ``why``; the printed text of the steps is ``source``.
 
-    ``asked`` is the model's argument ``compile``: "auto", True or False. ``precision`` is the arithmetic of float32
-    products. ``kind`` is "C", "NumPy calls", "eager", "CUDA", or the name of the library that compiles; it is empty
-    until the first fit.
+    ``asked`` is the model's argument ``compile``: "auto", True, False or, on CUDA devices, "one kernel". ``precision``
+    is the arithmetic of float32 products. ``kind`` is "C", "NumPy calls", "eager", "CUDA", or the name of the library
+    that compiles; it is empty until the first fit.
     """
 
     asked: bool | str = "auto"
@@ -49,13 +50,26 @@ class Compilation:
         """Whether C is printed and compiled."""
         return self.kind == C or (not self.kind and self.asked is True)
 
+    @property
+    def captures(self) -> bool:
+        """Whether the steps of a device are captured as one launch."""
+        return self.asked is True or self.asked == ONE_KERNEL
+
     def check_eager(self, reason: Exception) -> None:
-        """ConfigurationError if the precision needs traced code; ``reason`` is why tracing failed."""
+        """ConfigurationError if what was asked for needs traced code; ``reason`` is why tracing failed."""
+        if self.asked == ONE_KERNEL:
+            raise self.not_one_kernel(reason) from reason
         if self.precision != "highest":
             raise ConfigurationError(
                 f"precision={self.precision!r} is for code that can be traced, and this cannot ({reason}); "
                 "use precision='highest'"
             ) from reason
+
+    def not_one_kernel(self, reason: Exception) -> ConfigurationError:
+        """The error for ``compile="one kernel"`` where that cannot be."""
+        return ConfigurationError(
+            f"compile={ONE_KERNEL!r}: the step of this network cannot be one kernel ({reason}); leave out compile"
+        )
 
     def set(self, kind: str, why: str) -> None:
         """Record the decision."""

@@ -20,6 +20,7 @@ from host_epilogues import fused_product
 
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend, Compilers
+from mlpcore.backends.compilation import CHOICES, ONE_KERNEL
 from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_groups import run_as_one
 from mlpcore.backends.compiled.device_steps import device_steps
@@ -27,6 +28,7 @@ from mlpcore.backends.run import run_eagerly
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
 
+SHARED_BYTES = 99 << 10  # of a block
 SHIM = Path(__file__).parent / "cuda_shim.h"  # what kernels see; cuda_shim.cpp beside it runs their threads
 LOCK = threading.Lock()  # the threads of a kernel take turns in memory that all kernels share
 COMPILER = shutil.which("g++")
@@ -34,7 +36,7 @@ needed = pytest.mark.skipif(COMPILER is None, reason="g++ is not installed: no C
 FLAGS = ["-std=c++17", "-O0", "-w", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing"]
 # An access of 16 bytes that does not begin at a multiple of 16 ends the process: a device refuses it, a CPU would not.
 FLAGS += ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
-KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\(\d+\) (\w+)\(([^)]*)\) \{(.*?)\n\}', re.DOTALL)
+KERNEL = re.compile(r'extern "C" __global__ void __launch_bounds__\([\d, ]+\) (\w+)\(([^)]*)\) \{(.*?)\n\}', re.DOTALL)
 
 
 @cache
@@ -61,6 +63,7 @@ def library(code: str) -> ctypes.CDLL:
         head = f'extern "C" __attribute__((visibility("default"))) void run_{name}'
         runners.append(f"{head}(const unsigned *g, const unsigned *b, {declared}) {{\n  {call}\n}}")
     stem = folder() / hashlib.sha1(code.encode()).hexdigest()
+    code = re.sub(r"extern __shared__ double (\w+)\[\];", f"static double \\1[{SHARED_BYTES // 8}];", code)
     stem.with_suffix(".cpp").write_text("\n".join([f'#include "{SHIM.name}"', code, *runners]))
     command = [COMPILER, *FLAGS, "-shared", f"{stem}.cpp", folder() / "cuda_shim.o", "-o", f"{stem}.so"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -104,7 +107,8 @@ def nearest(x: np.ndarray, bits: int) -> np.ndarray:
 def device(backwards: bool = False) -> Device:
     """The device; ``backwards``: the threads of a block take their turns from the last to the first."""
 
-    def kernel(code: str, name: str) -> Callable[[int, int, tuple], None]:
+    def kernel(code: str, name: str, shared: int) -> Callable[[int, int, tuple], None]:
+        assert shared <= SHARED_BYTES
         return recorded(partial(launch, code, name))
 
     def launch(code: str, name: str, blocks: int, members: int, arguments: tuple) -> None:
@@ -168,4 +172,6 @@ def backend() -> Backend:
     numpy, place = get_backend("numpy"), device(backwards=True)
     steps = device_steps(run_eagerly(numpy.xp, numpy.asarray), place)
     precisions = "highest", "tf32", "bfloat16"
-    return replace(numpy, compile=Compilers(steps, device_jit(place), precisions, run_as_one(place)))
+    choices = (*CHOICES, ONE_KERNEL)
+    compilers = Compilers(steps, device_jit(place), precisions, run_as_one(place), choices=choices)
+    return replace(numpy, compile=compilers)

@@ -50,6 +50,9 @@ template <class T> static T __shfl_xor_sync(unsigned, T value, int mask, int wid
   const unsigned lane = shim::current & 31u, from = (lane & ~(unsigned)(width - 1)) | ((lane ^ mask) & (width - 1));
   return shim::shuffle(value, from);
 }
+template <class T> static T __shfl_sync(unsigned, T value, int from, int width = 32) {
+  return shim::shuffle(value, (shim::current & 31u & ~(unsigned)(width - 1)) | (from & (width - 1)));
+}
 template <class T> static T __shfl_down_sync(unsigned, T value, unsigned delta, int width = 32) {
   const unsigned lane = shim::current & 31u, to = (lane & (width - 1)) + delta;
   return shim::shuffle(value, to < (unsigned)width ? lane + delta : lane);

@@ -50,6 +50,15 @@ def machine_code(code: str, architecture: str, form: str = "cubin") -> bytes:
     return made
 
 
+def spilled(code: str, architecture: str, name: str) -> int:
+    """The bytes of a thread's variables that a kernel stores for lack of registers, by the compiler's own report."""
+    module = compiler().nvrtc
+    program = module.createProgram(code, "kernels.cu", (), ())
+    module.compileProgram(program, (*OPTIONS, "-ftz=true", f"-arch=sm_{architecture}", "--ptxas-options=-v"))
+    about = module.getProgramLog(program).partition(f"Function properties for {name}\n")[2]
+    return int(re.findall(r"(\d+) bytes spill stores", about)[0])
+
+
 def distinct(sources: Iterable[str]) -> list[str]:
     """Texts with all kernels of these sources, of those that differ in names alone one."""
     found: dict[str, str] = {}

@@ -10,7 +10,6 @@ import numpy as np
 from cuda_host import backend
 
 import mlpcore as mc
-from mlpcore.backends.backend import Compilers
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.compiled.device_steps import DeviceSteps
 from mlpcore.backends.compiled.functions import traced_for
@@ -34,7 +33,7 @@ def _nowhere() -> Device:
         raise AssertionError("a program that is only printed is not to be run")
 
     return Device(
-        kernel=lambda code, name: never,
+        kernel=lambda code, name, shared: never,
         put=np.array,
         empty=np.empty,
         view=lambda x, offset, shape, strides: np.lib.stride_tricks.as_strided(
@@ -98,7 +97,7 @@ def printing(programs: list[Printed]) -> Any:
 
         return call
 
-    return replace(backend(), compile=Compilers(compile_step, jit, backend().compile.precisions))
+    return replace(backend(), compile=replace(backend().compile, steps=compile_step, function=jit))
 
 
 class Case(NamedTuple):
@@ -159,12 +158,13 @@ def rows_of(case: Case, rows: int) -> tuple[np.ndarray, np.ndarray]:
     return stream.normal((rows, case.columns)), draw_targets(stream, rows, case.classes)[case.target]
 
 
-def programs(case: Case, dtype: str) -> tuple[list[Printed], list[Printed]]:
+def programs(case: Case, dtype: str, compile: str = "auto") -> tuple[list[Printed], list[Printed]]:
     """What is printed for a fit, whose last batch is ragged, and for predictions of as many rows."""
     made: list[Printed] = []
     rows = 2 * case.batch + case.batch // 2
     x, target = rows_of(case, rows)
-    model = mc.Model(case.net, case.loss, case.optimizer, backend=printing(made), dtype=dtype, **case.words)
+    words = {"backend": printing(made), "dtype": dtype, "compile": compile, **case.words}
+    model = mc.Model(case.net, case.loss, case.optimizer, **words)
     model.fit(x, target, epochs=1, batch_size=case.batch, sample_weight=0.5 + Stream(2).uniform((rows,)))
     steps = len(made)
     model.predict(x)

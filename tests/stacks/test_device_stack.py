@@ -301,8 +301,8 @@ def test_states_are_not_copied_from_chunk_to_chunk_nor_kept(monkeypatch: pytest.
 def test_an_error_of_a_launch_ends_all_after_whole_steps() -> None:
     device, launched = cuda_host.device(), []
 
-    def kernel(code: str, name: str) -> Any:
-        run = device.kernel(code, name)
+    def kernel(code: str, name: str, shared: int) -> Any:
+        run = device.kernel(code, name, shared)
 
         def launch(*arguments: Any) -> None:
             launched.append(name)
@@ -351,7 +351,7 @@ def _operations(members: int) -> dict[str, int]:
         return counting("product", device.product(*arguments))
 
     functions = {name: counting(name, getattr(device, name)) for name in ("copy", "clear", "put", "empty", "read")}
-    kernel = {"kernel": lambda code, name: counting("kernel", lambda *_: None)}
+    kernel = {"kernel": lambda code, name, shared: counting("kernel", lambda *_: None)}
     place = replace(device, **functions, **kernel, product=prepared)
     numpy = mc.get_backend("numpy")
     steps = device_steps(run_eagerly(numpy.xp, numpy.asarray), place)

@@ -98,7 +98,7 @@ class DeviceGroup:
             if not written_in_place:
                 self.device.copy(bound.output(result).reshape(arrays[result].shape), arrays[result])
 
-        first_step, capturing = 0, all(chunk.network.compilation.asked is True for chunk in chunks)
+        first_step, capturing = 0, all(chunk.network.compilation.captures for chunk in chunks)
         while first_step < steps:
             captured = self.captures.find(bound, moved, varying, step, steps - first_step) if capturing else None
             if captured is None:

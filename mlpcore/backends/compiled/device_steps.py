@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.calls import Calls
-from mlpcore.backends.compilation import CUDA, EAGER, Compilation
+from mlpcore.backends.compilation import CUDA, EAGER, ONE_KERNEL, Compilation
 from mlpcore.backends.compiled.device_groups import DeviceChunk, DeviceGroup
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
@@ -15,6 +15,7 @@ from mlpcore.backends.compiled.steps import TracedRun
 from mlpcore.backends.run import ChunkError, Data, Draw, Run, StepNoise
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import DeviceProgram
+from mlpcore.compiler.cuda.tile_memory import NotInTiles
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, Untraceable
 from mlpcore.errors import ConfigurationError
@@ -36,9 +37,10 @@ def device_steps(eager: Callable[..., Run], device: Device) -> Callable[..., Run
         def decide(*_: Any) -> None:
             if compilation.kind not in (CUDA, EAGER):
                 allowed = compilation.asked is not False
-                compilation.set(
-                    CUDA if allowed else EAGER, "kernels printed from the step" if allowed else "compile=False"
+                how = (
+                    "one kernel for all work by rows, printed" if compilation.asked == ONE_KERNEL else "kernels printed"
                 )
+                compilation.set(CUDA if allowed else EAGER, f"{how} from the step" if allowed else "compile=False")
 
         steps = DeviceSteps(step, compilation, device)
         return TracedRun(steps, eager(step, layout, Compilation()), compilation, decide)
@@ -85,16 +87,21 @@ class DeviceSteps:
         configuration = step_key(self.step, source.inputs(rows))
 
         def trace(arguments: tuple[Tree, ...]) -> TracedFunction:
+            precision, one_kernel = self.compilation.precision, self.compilation.asked == ONE_KERNEL
             # Asked for by compile=True, as captured steps are, until a device has shown that they pay.
             epilogues = self.device.fused_product is not None and self.compilation.asked is True
-            program, precision = partial(DeviceProgram, epilogues=epilogues), self.compilation.precision
-            key = None if configuration is None else (CUDA, epilogues, precision, configuration, str(arguments))
+            program = partial(DeviceProgram, epilogues=epilogues, one_kernel=one_kernel)
+            how = None if configuration is None else (CUDA, epilogues, one_kernel, precision, configuration)
+            key = None if how is None else (*how, str(arguments))
             return cached_trace(key, lambda: TracedFunction(step, arguments, True, program, precision))
 
         try:
-            return trace(self._arguments(state, data, N, source))
-        except RowsNeeded:
-            return trace(self._arguments(state, data, rows, source))
+            try:
+                return trace(self._arguments(state, data, N, source))
+            except RowsNeeded:
+                return trace(self._arguments(state, data, rows, source))
+        except NotInTiles as error:
+            raise self.compilation.not_one_kernel(error) from error
 
     def calls(
         self, traced: TracedFunction, state: State, data: Data, order: np.ndarray, source: TracedNoise | HostNoise

@@ -17,7 +17,7 @@ from mlpcore.backends.run import ChunkError, Data, Draw, Run, StepNoise, run_eag
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, concrete
-from mlpcore.errors import BackendUnavailable
+from mlpcore.errors import BackendUnavailable, ConfigurationError
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
 
@@ -74,7 +74,7 @@ class TracedRun:
         if self.compilation.kind != EAGER:
             try:
                 prepared, source = self.steps.prepare(state, data, order.shape[1], draw)
-            except (BackendUnavailable, MemoryError):
+            except (BackendUnavailable, ConfigurationError, MemoryError):
                 raise
             except Exception as raised:  # an error of the step itself is raised again by the eager run
                 self.compilation.check_eager(raised)

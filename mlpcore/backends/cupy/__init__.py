@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, Backend, Compilers, DeviceExtras
-from mlpcore.backends.compilation import Compilation
+from mlpcore.backends.compilation import CHOICES, ONE_KERNEL, Compilation
 from mlpcore.backends.compiled.device_functions import device_jit
 from mlpcore.backends.compiled.device_groups import run_as_one
 from mlpcore.backends.compiled.device_steps import device_steps
@@ -90,6 +90,7 @@ def create(device: Any = None) -> Backend:
         compilers = replace(
             with_precisions(Compilers(compilers.steps, device_jit(printed)), scopes),
             steps=device_steps(compilers.steps, printed),
+            choices=(*CHOICES, ONE_KERNEL),
             side_by_side=run_as_one(printed),
         )
 

@@ -14,9 +14,12 @@ from mlpcore.backends.cupy.cublaslt import CublasLt
 from mlpcore.backends.cupy.handle import Cublas
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.schedule import BLOCK
+from mlpcore.errors import ConfigurationError
 
 # Without fused multiply-add, formulas round as on the host. CuPy itself adds -ftz=true and the architecture.
 OPTIONS = ("--std=c++17", "--fmad=false")
+STATIC_BYTES = 2048  # of shared memory that printed kernels declare
+SHARED_BYTES = 48 * 1024 - STATIC_BYTES  # of dynamic shared memory that a kernel may have without an attribute
 
 
 def printed_device(cupy: Any) -> Device:
@@ -27,10 +30,12 @@ def printed_device(cupy: Any) -> Device:
     def compiled(code: str, name: str) -> Any:
         return cupy.RawKernel(code, name, options=OPTIONS)
 
-    def kernel(code: str, name: str) -> Callable[[int, int, tuple[Any, ...]], None]:
+    def kernel(code: str, name: str, shared: int) -> Callable[[int, int, tuple[Any, ...]], None]:
         function = compiled(code, name)
         _ = function.kernel  # compiled and loaded on this device now, not between two kernels that write the state
-        return lambda blocks, members, arguments: function((blocks, members), (BLOCK,), arguments)
+        if shared > SHARED_BYTES:
+            allow(cupy, function, shared)
+        return lambda blocks, members, arguments: function((blocks, members), (BLOCK,), arguments, shared_mem=shared)
 
     cublas, cublaslt = _libraries(cupy)
     call = gemm(cupy, cublas)
@@ -51,6 +56,18 @@ def printed_device(cupy: Any) -> Device:
         capture=None if cublas is None else partial(capture, cupy),
         fused_product=None if cublaslt is None else cublaslt.prepare,
     )
+
+
+def allow(cupy: Any, kernel: Any, shared: int) -> None:
+    """Let a kernel have so much dynamic shared memory on the current device; ConfigurationError if that has less."""
+    device = cupy.cuda.Device()
+    most = device.attributes["MaxSharedMemoryPerBlockOptin"]
+    if shared + STATIC_BYTES > most:
+        raise ConfigurationError(
+            f"compile='one kernel': the kernel takes {shared + STATIC_BYTES} bytes of shared memory, and "
+            f"cuda:{device.id} has {most} for a block; leave out compile"
+        )
+    kernel.max_dynamic_shared_size_bytes = shared
 
 
 def _libraries(cupy: Any) -> tuple[Cublas | None, CublasLt | None]:

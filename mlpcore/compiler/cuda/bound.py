@@ -12,6 +12,7 @@ from mlpcore.compiler.cuda.device import Device, ProductWithEpilogue
 from mlpcore.compiler.cuda.epilogues import FusedProduct
 from mlpcore.compiler.cuda.memory import DeviceMemory, to_next
 from mlpcore.compiler.cuda.program import DeviceProgram
+from mlpcore.compiler.cuda.row_tiles import RowTiles
 from mlpcore.compiler.cuda.schedule import BLOCK, chunks, length
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.places import Place, Size, packed, size
@@ -63,8 +64,12 @@ class BoundDeviceProgram:
         self.memory = DeviceMemory(list(members) or [program], rows, inputs, device, moving)
         self.launches: list[str] = []
         self._steps: list[Callable[[dict[Node, Array]], None]] = []
+        tiles = program.row_tiles
         for number, item in enumerate(program.schedule.items):
-            if isinstance(item, Loop):
+            if tiles is not None and number in tiles.items:
+                if number == tiles.items[0]:
+                    self._row_tiles(tiles)
+            elif isinstance(item, Loop):
                 self._loop(number, item)
             elif isinstance(item, FusedProduct):
                 self._fused_product(item)
@@ -83,11 +88,13 @@ class BoundDeviceProgram:
         """A view of an output after a call."""
         return self.memory.view(self.storage.places[node], node.shape, moved)
 
-    def _launch(self, name: str, blocks: int, arrays: Sequence[Node | Array], scalars: Sequence[int]) -> None:
-        """Add the launch of a kernel to the steps of a call."""
+    def _launch(
+        self, name: str, blocks: int, arrays: Sequence[Node | Array], scalars: Sequence[int], shared: int = 0
+    ) -> None:
+        """Add the launch of a kernel, with ``shared`` bytes of dynamic shared memory, to the steps of a call."""
         if not blocks:
             return
-        kernel, members = self.device.kernel(self.program.source, name), len(self.memory.members)
+        kernel, members = self.device.kernel(self.program.source, name, shared), len(self.memory.members)
         operands = [self.memory.arrays.get(array) if isinstance(array, Node) else array for array in arrays]
         varying = [
             (i, array) for i, array in enumerate(arrays) if isinstance(array, Node) and array in self.memory.moving
@@ -126,6 +133,16 @@ class BoundDeviceProgram:
         sums = [self._partial(node, parts * outer) for node in kernel.sums]
         written = self.device.put(np.zeros((len(self.memory.members), blocks), np.uint32))
         self._launch(kernel.name, blocks * parts, [*kernel.arrays, *sums, written, *numbers], [self.rows, parts])
+
+    def _row_tiles(self, tiles: RowTiles) -> None:
+        """The kernel over tiles of rows and, for more than one block, that which adds up their partial results."""
+        blocks = tiles.blocks(self.rows)
+        partial = self.memory.empty(max(1, blocks * tiles.partial), np.dtype(np.float64))
+        numbers = [self.memory.numbers] * bool(tiles.text.numbers)
+        scalars = [self.rows, blocks]
+        self._launch(tiles.NAME, blocks, [*tiles.text.arrays, partial, *numbers], scalars, tiles.memory.bytes)
+        if blocks > 1:
+            self._launch(tiles.JOIN, tiles.join_blocks, [*tiles.join.arrays, partial], scalars)
 
     def _partial(self, node: Node, count: int) -> Array:
         """Memory for the partial results of a reduction; bools are stored as int32."""

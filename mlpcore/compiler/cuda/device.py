@@ -29,9 +29,9 @@ class ProductWithEpilogue(NamedTuple):
 class Device:
     """A device as functions.
 
-    - ``kernel(code, name)`` compiles a kernel. The result is called with the numbers of blocks and of members (the
-      second axis of the grid), and the arguments: arrays, passed by the address of the first entry, structures as
-      NumPy scalars, and Python integers of 64 bits.
+    - ``kernel(code, name, shared)`` compiles a kernel that gets ``shared`` bytes of dynamic shared memory. The result
+      is called with the numbers of blocks and of members (the second axis of the grid), and the arguments: arrays,
+      passed by the address of the first entry, structures as NumPy scalars, and Python integers of 64 bits.
     - ``put(x)`` copies a host array to the device. ``empty(count, dtype)`` allocates a vector.
     - ``view(x, offset, shape, strides)`` is a view of a vector; offset and strides count entries.
     - ``product(a, b, out, precision)`` prepares ``out = a @ b`` and returns the function that computes it; with
@@ -44,7 +44,7 @@ class Device:
       where the device cannot.
     """
 
-    kernel: Callable[[str, str], Callable[[int, int, tuple], None]]
+    kernel: Callable[[str, str, int], Callable[[int, int, tuple], None]]
     put: Callable[[Any], Array]
     empty: Callable[[int, Any], Array]
     view: Callable[[Array, int, tuple[int, ...], tuple[int, ...]], Array]

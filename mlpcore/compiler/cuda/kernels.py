@@ -37,6 +37,8 @@ class KernelPrinter(ValuePrinter):
     each stage of sums; values that several passes need are computed again in each.
     """
 
+    index_type = "I"  # of the indices of a pass
+
     def __init__(self, storage: DeviceStorage, loop: Loop, name: str, epilogue: Loop | None = None) -> None:
         super().__init__(storage, loop)
         self.name, self.epilogue = name, epilogue
@@ -75,17 +77,9 @@ class KernelPrinter(ValuePrinter):
         arrays = {f"a{i}": STORED[str(node.dtype)] for i, node in enumerate(kernel.arrays)}
         arrays |= {f"s{node.number}": HELD[str(node.dtype)] for node in kernel.sums}
         arrays |= {"written": "unsigned"} if kernel.sums else {}
-        arrays |= {"numbers": "const double"} if kernel.numbers else {}
-        parameters = [f"{kind} *{array}" for array, kind in arrays.items()]
-        parameters += [f"Distances<{len(arrays)}> to_next", "I rows", *["I chunks"] * bool(kernel.sums)]
-        # Without the condition, which is false for a network alone, NVRTC takes some stores of 16 bytes apart.
-        moves = [f"  {array} += blockIdx.y * to_next.at[{i}];" for i, array in enumerate(arrays)]
-        lines = ["const I n = rows;", "if (blockIdx.y) {", *moves, "}"]
-        for i, node in enumerate(kernel.numbers):
-            kind = HELD[str(node.dtype)]
-            lines.append(f"const {kind} c{i} = *(const {kind} *)(numbers + {self.storage.number(node)});")
-        head = f'extern "C" __global__ void __launch_bounds__({BLOCK}) {name}({", ".join(parameters)}) {{'
-        return "\n".join([head, *(f"  {line}" for line in [*lines, *body]), "}"])
+        scalars = ["rows", *["chunks"] * bool(kernel.sums)]
+        constants = [constant(self.storage, i, node) for i, node in enumerate(kernel.numbers)]
+        return kernel_text(name, arrays, bool(constants), scalars, [*constants, *body])
 
     # --- rows
 
@@ -101,15 +95,19 @@ class KernelPrinter(ValuePrinter):
             f"row = stores ? row : {outer} - 1;",
             *self._indices(self.layout.outer, "row"),
         ]
+        self._stages()
+        return self.lines
+
+    def _stages(self) -> None:
+        """The values of a row, stage after stage, with the pass over its entries in each."""
         last = max((member.stage for member in self.loop.members.values()), default=0)
         for stage in range(last + 1):
             members = [member for member in self.rows if member.stage == stage]
             for member in members:
                 self._value(member)
             for member in members:  # after all values: a store may overwrite what another member reads
-                self._store(member, f"v{member.node.number}", ["stores", *["t == 0"] * (threads > 1)])
+                self._store(member, f"v{member.node.number}", ["stores", *["t == 0"] * (self.layout.threads > 1)])
             self._row_pass(stage)
-        return self.lines
 
     def _row_pass(self, stage: int) -> None:
         """One pass over the inner indices: the sums of this stage, and the values to be stored."""
@@ -119,7 +117,8 @@ class KernelPrinter(ValuePrinter):
             return
         for member in sums:
             self.lines += thread_reductions.initial(member)
-        self._enter(f"for (I e = t; e < {length(self.loop, self.layout.inner)}; e += {self.layout.threads}) {{", "e")
+        count, threads = length(self.loop, self.layout.inner), self.layout.threads
+        self._enter(f"for ({self.index_type} e = t; e < {count}; e += {threads}) {{", "e")
         self._members([*sums, *stored])
         for member in sums:
             self.lines += [f"  {line}" for line in self._step(member)]
@@ -184,16 +183,7 @@ class KernelPrinter(ValuePrinter):
             f"const I all = {inner}, each = (all + chunks - 1) / chunks;",
             "const I first = chunk * each, end = first + each < all ? first + each : all;",
         ]
-        for member in self.reduced:
-            self.lines += thread_reductions.initial(member)
-        self._enter(f"for (I e = first + t; e < end; e += {BLOCK // across}) {{", "e")
-        stored = [member for member in self.entries if member.node in self.storage.stored]
-        self._members([*self.reduced, *stored])
-        for member in self.reduced:
-            self.lines += [f"  {line}" for line in self._step(member)]
-        for member in stored:  # after all reads: a store may overwrite what another member reads
-            self._store(member, f"v{member.node.number}", ["stores"])
-        self._leave()
+        self._add_up(f"for (I e = first + t; e < end; e += {BLOCK // across}) {{")
         for member in self.reduced:
             self.lines += thread_reductions.reduce_block(member, across)
         partials = [f"s{member.node.number}[chunk * {outer} + row] = v{member.node.number};" for member in self.reduced]
@@ -207,6 +197,19 @@ class KernelPrinter(ValuePrinter):
         for member in self.reduced:
             self.lines.append(f"if (stores && t == 0) {self._entry(member)} = v{member.node.number};")
         return self.lines
+
+    def _add_up(self, head: str) -> None:
+        """The loop ``head`` over the inner indices of a thread, with the sums and the values to be stored."""
+        for member in self.reduced:
+            self.lines += thread_reductions.initial(member)
+        self._enter(head, "e")
+        stored = [member for member in self.entries if member.node in self.storage.stored]
+        self._members([*self.reduced, *stored])
+        for member in self.reduced:
+            self.lines += [f"  {line}" for line in self._step(member)]
+        for member in stored:  # after all reads: a store may overwrite what another member reads
+            self._store(member, f"v{member.node.number}", ["stores"])
+        self._leave()
 
     def _combine(self) -> list[str]:
         """The lines that add up the partial results of all chunks, read past a cache that may hold older ones."""
@@ -222,3 +225,31 @@ class KernelPrinter(ValuePrinter):
                 *thread_reductions.reduce_block(member, across),
             ]
         return lines
+
+
+def constant(storage: DeviceStorage, position: int, node: Node) -> str:
+    """The declaration of a floating constant, the one at this position among those of the kernel."""
+    kind = HELD[str(node.dtype)]
+    return f"const {kind} c{position} = *(const {kind} *)(numbers + {storage.number(node)});"
+
+
+def kernel_text(
+    name: str,
+    arrays: dict[str, str],
+    numbers: bool,
+    scalars: Sequence[str],
+    body: Iterable[str],
+    bounds: str = str(BLOCK),
+) -> str:
+    """The text of a kernel with the pointers ``arrays`` and their types, then ``numbers``, distances and ``scalars``.
+
+    ``bounds`` are the threads of a block and, after a comma, the least number of blocks that a multiprocessor can hold.
+    """
+    arrays = arrays | ({"numbers": "const double"} if numbers else {})
+    parameters = [f"{kind} *{array}" for array, kind in arrays.items()]
+    parameters += [f"Distances<{len(arrays)}> to_next", *(f"I {scalar}" for scalar in scalars)]
+    # Without the condition, which is false for a network alone, NVRTC takes some stores of 16 bytes apart.
+    moves = [f"  {array} += blockIdx.y * to_next.at[{i}];" for i, array in enumerate(arrays)]
+    lines = ["const I n = rows;", "if (blockIdx.y) {", *moves, "}", *body]
+    head = f'extern "C" __global__ void __launch_bounds__({bounds}) {name}({", ".join(parameters)}) {{'
+    return "\n".join([head, *(f"  {line}" for line in lines), "}"])

@@ -45,7 +45,7 @@ class DeviceMemory:
         # A concatenation keeps its memory, as its constant operands are copied only once.
         concatenations = {i for i in self.program.schedule.items if isinstance(i, Node) and i.kind == "concat"}
         persistent = {storage.owner_of(node)[0] for node in (*storage.output_roots, *concatenations)}
-        owners = {storage.owner_of(root)[0] for root in storage.stored}
+        owners = {storage.owner_of(root)[0] for root in storage.stored} - storage.in_blocks
         last = len(self.program.schedule.items)
         spans, owners_in_block = [], []
         for owner in sorted(owners - set(self.arrays), key=lambda node: node.number):

@@ -12,6 +12,7 @@ from mlpcore.compiler.cuda import draws
 from mlpcore.compiler.cuda.epilogues import FusedProduct
 from mlpcore.compiler.cuda.kernels import Kernel, KernelPrinter
 from mlpcore.compiler.cuda.preamble import PREAMBLE, device_text
+from mlpcore.compiler.cuda.row_tiles import RowTiles, row_phase
 from mlpcore.compiler.cuda.schedule import DeviceSchedule, scalar_epilogue
 from mlpcore.compiler.cuda.storage import DeviceStorage
 from mlpcore.compiler.graph import Node
@@ -24,7 +25,8 @@ from mlpcore.compiler.trace import Tracer
 class DeviceProgram:
     """The CUDA C of a traced function. ``replaced`` are pairs (output, input): the output is written over the input.
 
-    With ``epilogues`` some products also compute what follows them, see `FusedProduct`.
+    With ``epilogues`` some products also compute what follows them, see `FusedProduct`. With ``one_kernel``, one kernel
+    over tiles of rows, ``row_tiles``, does all work by rows; `NotInTiles` where it cannot.
     """
 
     def __init__(
@@ -33,18 +35,29 @@ class DeviceProgram:
         outputs: Sequence[TracedArray],
         replaced: Sequence[tuple[TracedArray, TracedArray]] = (),
         epilogues: bool = False,
+        one_kernel: bool = False,
     ) -> None:
         self.tracer, self.arguments = tracer, (tracer, outputs, replaced)
         pairs = distinct_updates(tracer, replaced)
         tracer.graph.outputs = [output.node for output in (*outputs, *(new for new, _ in pairs))]
         self.schedule = DeviceSchedule(tracer.graph, epilogues)
-        self.storage = DeviceStorage(self.schedule, [(new.node, old.node) for new, old in pairs])
+        nodes = [(new.node, old.node) for new, old in pairs]
+        found = row_phase(self.schedule, nodes) if one_kernel else None
+        phase, tiled = found or (None, range(0))
+        self.storage = DeviceStorage(self.schedule, nodes, tiled)
+        self.row_tiles = RowTiles(self.storage, phase, tiled) if phase else None
         self.kernels: dict[int, Kernel] = {}  # by the number of the item
         texts = [PREAMBLE]
         if any(isinstance(item, Node) and item.kind == "draw" for item in self.schedule.items):
             texts.append(draws.PHILOX)
+        if self.row_tiles is not None:
+            texts.append(device_text(self.row_tiles.functions))
         items, epilogue = self.schedule.items, None
         for number, item in enumerate(items):
+            if self.row_tiles is not None and number in tiled:
+                if number == tiled[0]:
+                    texts.append(device_text(self.row_tiles.source))
+                continue
             if isinstance(item, Loop) and item is epilogue:
                 continue  # its formulas are in the kernel of the item before
             if isinstance(item, Loop):

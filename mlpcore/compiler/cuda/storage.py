@@ -16,10 +16,11 @@ class DeviceStorage:
     ``stored``: nodes whose values are written to memory. ``placed``: nodes that share the array of another node, with
     that node and the offset. ``copies``: the (new, old) pairs that need a copy at the end of the step. ``touched``: the
     first and the last item that use an array. ``numbers``: the floating constants of the kernels, which read them from
-    an array, because they differ from member to member.
+    an array, because they differ from member to member. ``at_once``: numbers of items that one kernel computes, which
+    therefore use their arrays at the same time. ``in_blocks``: stored nodes that lie in the shared memory of blocks.
     """
 
-    def __init__(self, schedule: DeviceSchedule, pairs: Sequence[tuple[Node, Node]]) -> None:
+    def __init__(self, schedule: DeviceSchedule, pairs: Sequence[tuple[Node, Node]], at_once: range = range(0)) -> None:
         self.schedule, self.places = schedule, schedule.places
         roots = [(self.places[new].root, old) for new, old in pairs]
         self.output_roots = {self.places[output].root for output in schedule.graph.outputs}
@@ -31,7 +32,8 @@ class DeviceStorage:
         replaced = replaceable(schedule, passes, candidates)
         self.placed |= {new: (old, Size(0)) for new, old in replaced.items()}
         self.copies = [(new, old) for new, old in roots if new is not old and replaced.get(new) is not old]
-        self.touched = self._touched()
+        self.touched = self._touched(at_once)
+        self.in_blocks: set[Node] = set()
         self.numbers: list[Node] = []
 
     def number(self, node: Node) -> int:
@@ -69,11 +71,12 @@ class DeviceStorage:
                         stored.add(root)
         return stored
 
-    def _touched(self) -> dict[Node, tuple[int, int]]:
+    def _touched(self, at_once: range) -> dict[Node, tuple[int, int]]:
         """The numbers of the first and the last item that read or write each array."""
         spans: dict[Node, tuple[int, int]] = {}
         for number, item in enumerate(self.schedule.items):
+            begin, end = (at_once[0], at_once[-1]) if number in at_once else (number, number)
             for root in (*written(item), *self.schedule.reads(item)):
                 owner = self.owner_of(root)[0]
-                spans[owner] = (spans.get(owner, (number, number))[0], number)
+                spans[owner] = (spans.get(owner, (begin, end))[0], end)
         return spans

@@ -64,8 +64,12 @@ def reduce_warps(member: Member) -> list[str]:
     return [f"{name} = -1;", f"for (int k = 0; k < {BLOCK // WARP}; k++) {step}"]
 
 
-def reduce_block(member: Member, across: int) -> list[str]:
-    """Combine the results of the threads that share one sum, in shared memory, which the next sum uses again."""
+def reduce_block(member: Member, across: int, terms: int = BLOCK) -> list[str]:
+    """Combine the results of the threads that share one sum, in shared memory, which the next sum uses again.
+
+    The sum has at most so many ``terms``: threads beyond them have none.
+    """
+    parts = min(BLOCK // across, 1 << max(0, terms - 1).bit_length())
     name, node = f"v{member.node.number}", member.node
     array = f"{name}_all"
     first, second = f"{array}[threadIdx.x]", f"{array}[threadIdx.x + k * {across}]"
@@ -73,7 +77,7 @@ def reduce_block(member: Member, across: int) -> list[str]:
         f"{HELD[str(node.dtype)]} *const {array} = ({HELD[str(node.dtype)]} *)shared;",
         f"{first} = {name};",
         "__syncthreads();",
-        f"for (int k = {BLOCK // across // 2}; k; k /= 2) {{",
+        f"for (int k = {parts // 2}; k; k /= 2) {{",
         f"  if (t < k) {first} = {combine(node).format(first, second)};",
         "  __syncthreads();",
         "}",

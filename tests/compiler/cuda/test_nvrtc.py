@@ -8,7 +8,14 @@ import pytest
 from cuda_host import KERNEL
 from printing import CASES, dtypes, programs
 
+from mlpcore.backends.compilation import ONE_KERNEL
+
 DTYPES = ("float32", "float64")
+ROW_TILES = (  # one kernel for all work by rows
+    *("workload tiny", "workload digits", "workload tabular", "layer Dropout", "layer LayerNorm", "layer nested"),
+    *("loss GaussianNLL", "tf32", "bfloat16"),
+)
+MOST_SPILLED = 96  # bytes of a thread; plain networks have none
 
 
 @cache
@@ -31,6 +38,19 @@ def test_random_graphs_compile(architecture: str) -> None:
     nvrtc.compiler()
     for first in range(0, 100, nvrtc.GRAPHS):
         nvrtc.machine_code(nvrtc.random_source(first, first + nvrtc.GRAPHS), architecture)
+
+
+@pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
+def test_kernels_over_tiles_of_rows_compile(architecture: str) -> None:
+    """With nearly all variables in registers, and products of rounded factors by tensor cores."""
+    nvrtc.compiler()
+    for name in ROW_TILES:
+        (printed, *_), _ = programs(CASES[name], "float32", ONE_KERNEL)
+        code = nvrtc.machine_code(printed.source, architecture, "ptx").decode()
+        products = re.findall(r"mma\.sync\.aligned\.m16n8k\d+\.row\.col\.f32\.(\w+)", code)
+        assert set(products) == {{"tf32": "tf32", "bfloat16": "bf16"}.get(name, "")} - {""}
+        spilled = nvrtc.spilled(printed.source, architecture, "row_tiles")
+        assert spilled <= MOST_SPILLED, (name, spilled)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -119,7 +119,7 @@ def test_any_layout(dtype: str, printer: str) -> None:
 @pytest.mark.parametrize("dtype", WIDTHS)
 def test_as_few_threads_as_there_are_groups_of_entries(dtype: str) -> None:
     blocks = []
-    there = replace(device(), kernel=lambda code, name: lambda count, *_: blocks.append(count))
+    there = replace(device(), kernel=lambda code, name, shared: lambda count, *_: blocks.append(count))
     for length in (1, 1024, 1025, 4096, 4097):
         tracer = Tracer()
         x = tracer.input((N,), dtype)
