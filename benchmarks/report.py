@@ -1,7 +1,7 @@
 """docs/benchmarks.md and its pictures from result files.
 
 ``python -m benchmarks.report [results.json ...]`` reads the files named, else all of benchmarks/results/: those of
-`benchmarks.compare`, `benchmarks.memory`, `benchmarks.gpu`, ``mlpcore bench --json`` and
+`benchmarks.compare`, `benchmarks.memory`, `benchmarks.device.report`, ``mlpcore bench --json`` and
 ``pytest benchmarks --benchmark-json``.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import memory, pictures
 from benchmarks.compare import sweep_table
+from benchmarks.device.tables import all_table, proof_table, stack_table, step_table
 from benchmarks.results import FOLDER, Results, read
 from benchmarks.targets import prediction_table, summary_tables
 from mlpcore.bench.contenders import OURS
@@ -42,6 +43,12 @@ For two classes (tiny) scikit-learn trains one output where the others train two
 epoch under one `jit`; "mlpcore jax" is this library on its JAX backend.
 """
 
+STEPS = """Steps of a given order of rows, which lies on the device for torch and JAX and on the host for mlpcore, whose
+trainer sends it; the rows' gather, Adam and the losses are timed too. Products in bfloat16: mlpcore rounds the factors
+and keeps results in float32; torch (autocast) and JAX keep activations in bfloat16. "torch graph" is a whole step as
+one CUDA graph, "compiled" with the compiled model. Ratios are medians of those of the rounds, in which all alternate.
+"""
+
 
 def page(sources: Sequence[Results], images: Path) -> str:
     """The whole page; its pictures are written to ``images``."""
@@ -71,7 +78,11 @@ def _training(source: Results) -> Iterator[str]:
 
 def _steps(source: Results) -> Iterator[str]:
     """One table of all steps: a row for each workload, batch and dtype, a column for each backend."""
-    step_cases = {key: by_contender for key, by_contender in cases(source.records).items() if key[0] == "step"}
+    step_cases = {
+        key: by_contender
+        for key, by_contender in cases(source.records).items()
+        if key[0] == "step" and not source.parts
+    }
     if step_cases:
         names = list(dict.fromkeys(name for by_contender in step_cases.values() for name in by_contender))
         rows = [
@@ -79,6 +90,15 @@ def _steps(source: Results) -> Iterator[str]:
             for k, by_contender in step_cases.items()
         ]
         yield _captioned(source, TextTable("training steps, rows/s", ["workload", "batch", "dtype", *names], rows))
+
+
+def _device(source: Results) -> Iterator[str]:
+    """What a run of benchmarks/device.sh measured, then what it proved."""
+    if source.parts:
+        yield STEPS
+        tables = (step_table, stack_table, all_table)
+        found = [*(table(source.records) for table in tables), proof_table(source.parts)]
+        yield from (_captioned(source, table) for table in found if table)
 
 
 def _prediction(source: Results) -> Iterator[str]:
@@ -108,6 +128,7 @@ def _memory_line(record: Record) -> str:
 
 SECTIONS: tuple[tuple[str, Callable[[Results], Iterator[str]]], ...] = (
     ("Training, in short", _summary),
+    ("On a device: steps, and what was proved", _device),
     ("Prediction", _prediction),
     ("Batch size", _sweep),
     ("Memory", _memory),

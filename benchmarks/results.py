@@ -18,6 +18,7 @@ class Results(NamedTuple):
     name: str
     about: dict[str, Any]
     records: list[Record]
+    parts: dict[str, Any] = {}  # noqa: RUF012  # of a device run: state and records of each, see benchmarks/device
 
 
 class Writer:
@@ -60,4 +61,4 @@ def read(path: str | Path) -> Results:
             if "what" in benchmark["extra_info"]
         ]
         return Results(path.stem, content["machine_info"]["mlpcore"], records)
-    return Results(path.stem, content["about"], content["records"])
+    return Results(path.stem, content["about"], content["records"], content.get("parts", {}))

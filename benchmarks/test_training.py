@@ -5,12 +5,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from benchmarks.steps import step_run
 from mlpcore.backends.backend import Backend
 from mlpcore.bench.contenders import OURS, PEERS, Skipped, ready
 from mlpcore.bench.limit import products
+from mlpcore.bench.ours import contender
 from mlpcore.bench.suite import LIMIT, about_case
 from mlpcore.bench.workloads import SWEEP, WORKLOADS, Workload, make_task
 
@@ -32,11 +33,12 @@ def device_of(backend: Backend) -> str:
 @pytest.mark.parametrize(("workload", "dtype"), CASES, ids=name_of)
 def test_steps(benchmark: Any, backend: Backend, workload: Workload, dtype: str) -> None:
     device = device_of(backend)
-    run = step_run(make_task(workload, dtype), device, backend.name)
-    run(1)
+    order = np.arange(workload.rows).reshape(workload.steps, workload.batch)
+    run = contender(make_task(workload, dtype), device, backend.name).stepper(order)
+    run()
     benchmark.group = f"steps {workload.name} {workload.batch} {dtype}"
     benchmark.extra_info |= about_case("step", workload, dtype, device) | {"contender": OURS + backend.name}
-    benchmark(run, 1)
+    benchmark(run)
 
 
 @pytest.mark.benchmark(max_time=0.5, min_rounds=3)

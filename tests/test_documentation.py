@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from devices import gpu, open_place
+from optional import optional
 
 import mlpcore as mc
 from benchmarks import first_screen
@@ -26,6 +27,8 @@ NEED_A_LIBRARY = ("mlpcore.backends.",)
 def test_the_readme_runs(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The block for a GPU with NumPy's arrays on a CPU, as the README says, and as it stands on a device."""
     open_place(library)
+    for needed in ("pandas", "polars", "sklearn"):
+        optional(needed)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     printed = []

@@ -1,5 +1,6 @@
 """mlpcore as a contender: `Model.fit` and `Model.predict` on one backend, as a user calls them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,17 @@ from mlpcore.errors import BackendUnavailable
 from mlpcore.losses import SoftmaxCrossEntropy
 from mlpcore.model import Model
 from mlpcore.optimizers import Adam
+from mlpcore.training.ingest import ingest
+from mlpcore.training.interruption import Interruption
 
 DEVICES = {"cpu": {"numpy", "torch", "jax", "array_api_strict"}, "cuda": {"cupy", "torch", "jax"}}
 
 
-def build(task: Task, device: str, name: str) -> Model:
-    """The model of a task on the backend ``name``, with the task's initial parameters."""
+def build(task: Task, device: str, name: str, captured: bool = False) -> Model:
+    """The model of a task on the backend ``name``, with the task's initial parameters.
+
+    With ``captured`` steps are launched as CUDA graphs.
+    """
     if name not in DEVICES[device]:
         raise BackendUnavailable(f"backend {name!r} does not run on device {device!r}")
     tree: list[dict] = []
@@ -25,19 +31,36 @@ def build(task: Task, device: str, name: str) -> Model:
     net = task.workload.network()
     backend = get_backend(name, None if name == "cupy" else device)
     words: dict[str, Any] = {"backend": backend, "dtype": task.dtype, "params": tuple(tree[:-1])}
+    words |= {"precision": task.precision, "compile": True if captured else "auto"}
     return Model(net, SoftmaxCrossEntropy(), Adam(LEARNING_RATE), **words)
 
 
-def contender(task: Task, device: str, name: str) -> Contender:
+def contender(task: Task, device: str, name: str, captured: bool = False) -> Contender:
     """mlpcore on the backend ``name``; as for the peers, the data are on the device before the measurement."""
-    model, batch = build(task, device, name), task.workload.batch
-    backend = model.backend
+    return contender_of(task, build(task, device, name, captured), OURS + name + " captured" * captured)
+
+
+def contender_of(task: Task, model: Model, name: str = "") -> Contender:
+    """The contender that trains this model."""
+    backend, batch = model.backend, task.workload.batch
     with backend.scope(task.dtype):
         x, y = backend.asarray(task.x), backend.asarray(task.y)
 
     def train(epochs: int) -> None:
         model.fit(x, y, epochs=epochs, batch_size=batch)
         backend.extras.synchronize()
+
+    def stepper(order: np.ndarray) -> Callable[[], None]:
+        with backend.scope(task.dtype):
+            data, weights = ingest(model.trainer, x, y)
+        rows = np.ravel(order)
+
+        def steps() -> None:
+            with backend.scope(task.dtype):
+                model.trainer.epoch(data, weights, lambda epoch: rows, batch, Interruption())
+                backend.extras.synchronize()
+
+        return steps
 
     def predictor(rows: np.ndarray) -> Any:
         with backend.scope(task.dtype):
@@ -55,4 +78,4 @@ def contender(task: Task, device: str, name: str) -> Contender:
         leaves = (leaf for leaf in model.params if leaf)
         return [(backend.to_numpy(leaf["weight"]), backend.to_numpy(leaf["bias"])) for leaf in leaves]
 
-    return Contender(OURS + name, train, predictor, params)
+    return Contender(name, train, predictor, params, stepper)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends import get_backend
-from mlpcore.bench.contenders import OURS, Contender, Skipped, ready
+from mlpcore.bench.contenders import OURS, Contender, Skipped, backend_of, ready
 from mlpcore.bench.limit import floor, probes, products
 from mlpcore.bench.measure import Run, alternate, repeat
 from mlpcore.bench.workloads import Task, Workload, make_task
@@ -102,9 +102,7 @@ def _with_probes(
     task: Task, runs: dict[str, Run], entered: list[Contender], rounds: int, seconds: float
 ) -> dict[str, list[float]]:
     """The seconds of all contenders, and the limit by the rates of a copy and a product measured in the same rounds."""
-    backend_name = next(
-        (contender.name.removeprefix(OURS) for contender in entered if contender.name.startswith(OURS)), None
-    )
+    backend_name = next((backend_of(contender.name) for contender in entered if contender.name.startswith(OURS)), None)
     if backend_name is None:
         return alternate(runs, rounds, seconds)
     probe_runs = probes(get_backend(backend_name, None if backend_name == "cupy" else "cuda"), task.dtype)

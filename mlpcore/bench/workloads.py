@@ -57,16 +57,20 @@ class Workload:
 
 
 class Task(NamedTuple):
-    """The input of all contenders: the workload's rows, labels and initial ``(weight, bias)`` pairs on the host."""
+    """The input of all contenders: the workload's rows, labels and initial ``(weight, bias)`` pairs on the host.
+
+    ``precision`` is that of matrix products, as in `mlpcore.Model`: "highest", "tf32" or "bfloat16".
+    """
 
     workload: Workload
     dtype: str
     x: np.ndarray
     y: np.ndarray
     params: list[tuple[np.ndarray, np.ndarray]]
+    precision: str = "highest"
 
 
-def make_task(workload: Workload, dtype: str = "float32", seed: int = 0) -> Task:
+def make_task(workload: Workload, dtype: str = "float32", seed: int = 0, precision: str = "highest") -> Task:
     """A task with normal rows, and labels from a random linear map with noise."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((workload.rows, workload.widths[0]), dtype="float32").astype(dtype, copy=False)
@@ -75,7 +79,7 @@ def make_task(workload: Workload, dtype: str = "float32", seed: int = 0) -> Task
     y = scores.argmax(axis=1)
     y[:classes] = np.arange(classes)[: len(y)]  # scikit-learn needs a row of each class
     tree = workload.network().init(Stream(seed, "init"), dtype)
-    return Task(workload, dtype, x, y, [(leaf["weight"], leaf["bias"]) for leaf in tree if leaf])
+    return Task(workload, dtype, x, y, [(leaf["weight"], leaf["bias"]) for leaf in tree if leaf], precision)
 
 
 WORKLOADS = (

@@ -4,8 +4,6 @@ No test asserts on time: where one is needed, the clock is a false one.
 """
 
 import functools
-import json
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # for the package benchmarks; what is installed goes first
 
 import mlpcore as mc  # noqa: E402
-from benchmarks import gpu, memory, report, results  # noqa: E402
+from benchmarks import memory, report, results  # noqa: E402
 from benchmarks.targets import summary_tables  # noqa: E402
 from mlpcore.backends import get_backend  # noqa: E402
 from mlpcore.bench import about as facts  # noqa: E402
@@ -109,7 +107,8 @@ def test_contenders_do_the_same_work(name):
     task = workloads.make_task(SMALL, "float64")
     contender = contenders.ready(name, task)  # the first epoch
     if name != "scikit-learn":  # its fits begin their moments anew
-        contender.train(2)
+        contender.train(1)
+        contender.stepper(np.arange(30)[::-1].reshape(1, 30))()
     form = "uncorrected" if name == "scikit-learn" else "corrected"
     expected = trained(task, 1 if name == "scikit-learn" else 3, form)
     for (weight, bias), (weight_, bias_) in zip(contender.params(), expected, strict=True):
@@ -256,7 +255,7 @@ def test_a_missing_library_is_skipped_with_its_reason(monkeypatch):
     def missing(name):
         raise MissingDependency(f"{name} cannot be imported; the extra `bench` brings it")
 
-    for module in ("torch", "jax", "sklearn"):
+    for module in ("torch", "torch_graph", "jax", "sklearn"):
         monkeypatch.setattr(f"mlpcore.bench.peers.{module}.library", missing)
     records = suite.epochs(SMALL, ["mlpcore numpy", *contenders.PEERS], rounds=1, seconds=1e-9)
     assert [one["contender"] for one in records if "seconds" in one] == ["limit", "mlpcore numpy"]
@@ -345,37 +344,6 @@ def test_memory_is_that_of_a_process_of_its_own():
     found = memory.measure(gigabytes=0.02, batch=64)
     assert found["data"] == pytest.approx(2e7, rel=1e-3)
     assert found["imported"] < found["before"] <= found["peak"] and found["before"] >= found["data"]
-
-
-SHELL = ROOT / "benchmarks" / "gpu.sh"
-
-
-def script(*words, **settings):
-    environment = os.environ | {"PYTHON": sys.executable, "MLPCORE_GPU_BACKEND": "numpy"} | settings
-    return subprocess.run(["bash", str(SHELL), *words], capture_output=True, text=True, env=environment, check=False)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the script is for Linux")
-def test_the_gpu_script(tmp_path):
-    assert script("no-part", str(tmp_path)).returncode == 2
-    done = script("all", str(tmp_path), MLPCORE_GPU_BUDGET="0", MLPCORE_GPU_SECONDS="0")
-    for part in ("step", "peers"):
-        assert "records" in json.loads((tmp_path / f"gpu-{part}.json").read_text())
-        assert re.search(rf"(?m)^{part}: \d+ s, \d+ cases left out$", done.stdout)
-
-
-def test_parts_begin_nothing_that_would_not_end(monkeypatch):
-    now, done = [0.0], []
-    monkeypatch.setattr(gpu.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(gpu, "BUDGET", 10.0)
-
-    def job(seconds):
-        done.append(seconds)
-        now[0] += seconds
-
-    clock = gpu.Clock()
-    clock.each(functools.partial(job, seconds) for seconds in (3.0, 4.0, 4.0, 1.0))
-    assert done == [3.0, 4.0] and clock.left_out == 2
 
 
 @pytest.mark.parametrize("plugin", [True, False])

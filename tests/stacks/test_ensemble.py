@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from fitting import LABELS, ROWS, X, Y, classifier, make
-from onnx_models import run
+from optional import optional
 
 import mlpcore as mc
 from mlpcore.files.tensors import read, write
@@ -153,6 +152,9 @@ def test_rows_are_those_of_the_members() -> None:
 
 @pytest.mark.parametrize("kind", ["values", "pairs", "classes"])
 def test_onnx(kind: str, tmp_path: Any) -> None:
+    onnx = optional("onnx")
+    from onnx_models import run
+
     models = {
         "values": members(3),
         "pairs": [make(mc.Sequential(mc.Linear(3, 4)), mc.GaussianNLL(), seed=seed) for seed in range(3)],

@@ -59,7 +59,7 @@ def _contender(jax: Any, task: Task, device: str, name: str, compiled: Callable)
         zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]
         state = (params, *zeros, _placed(jax, np.zeros((), np.int32), place))
         x, y = _placed(jax, task.x, place), _placed(jax, task.y.astype(np.int32), place)
-        update, forward = _mathematics(jax)
+        update, forward = _mathematics(jax, task.precision)
         epoch, probabilities = compiled(update), jax.jit(lambda params, x: jax.nn.softmax(forward(params, x)))
 
     def train(epochs: int) -> None:
@@ -71,6 +71,18 @@ def _contender(jax: Any, task: Task, device: str, name: str, compiled: Callable)
                 float(total)  # the epoch's mean loss, which all contenders report
             jax.block_until_ready(state)
 
+    def stepper(order: np.ndarray) -> Callable[[], None]:
+        rows = _placed(jax, order.astype(np.int32), place)
+
+        def steps() -> None:
+            nonlocal state
+            with scope():
+                state, total = epoch(state, x, y, rows)
+                float(total)
+                jax.block_until_ready(state)
+
+        return steps
+
     def predictor(rows: np.ndarray) -> Any:
         with scope():
             placed = _placed(jax, rows, place)
@@ -81,7 +93,39 @@ def _contender(jax: Any, task: Task, device: str, name: str, compiled: Callable)
 
         return predict
 
-    return Contender(name, train, predictor, lambda: [(np.array(w), np.array(b)) for w, b in state[0]])
+    return Contender(name, train, predictor, lambda: [(np.array(w), np.array(b)) for w, b in state[0]], stepper)
+
+
+def stack(task: Task, members: int, device: str) -> Callable[[np.ndarray], Callable[[], np.ndarray]]:
+    """The stepper of many networks, ``vmap`` over a scan of steps: ``stepper(orders (members, steps, batch))``.
+
+    All start from the task's parameters. A run returns the sums of the losses (members,).
+    """
+    jax = library("jax")
+    place, update = jax.devices(device)[0], _mathematics(jax, task.precision)[0]
+    x, y = _placed(jax, task.x, place), _placed(jax, task.y.astype(np.int32), place)
+    params = [tuple(_placed(jax, np.stack([leaf] * members), place) for leaf in pair) for pair in task.params]
+    zeros = [jax.tree.map(jax.numpy.zeros_like, params) for _ in range(2)]
+    state = (params, *zeros, _placed(jax, np.zeros(members, np.int32), place))
+
+    def epoch(state: Any, x: Any, y: Any, order: Any) -> tuple[Any, Any]:
+        state, losses = jax.lax.scan(lambda state, rows: update(state, x, y, rows), state, order)
+        return state, losses.sum()
+
+    run = jax.jit(jax.vmap(epoch, in_axes=(0, None, None, 0)), donate_argnums=0)
+
+    def stepper(orders: np.ndarray) -> Callable[[], np.ndarray]:
+        rows = _placed(jax, orders.astype(np.int32), place)
+
+        def steps() -> np.ndarray:
+            nonlocal state
+            state, totals = run(state, x, y, rows)
+            jax.block_until_ready(state)
+            return np.asarray(totals)
+
+        return steps
+
+    return stepper
 
 
 def _placed(jax: Any, host: np.ndarray, place: Any) -> Any:
@@ -89,17 +133,26 @@ def _placed(jax: Any, host: np.ndarray, place: Any) -> Any:
     return jax.numpy.array(host, copy=True, device=place)
 
 
-def _mathematics(jax: Any) -> tuple[Callable, Callable]:
-    """``update(state, x, y, rows) -> (state, loss)`` by gradient and Adam, and ``forward(params, x)``."""
+def _mathematics(jax: Any, precision: str) -> tuple[Callable, Callable]:
+    """``update(state, x, y, rows) -> (state, loss)`` by gradient and Adam, and ``forward(params, x)``.
+
+    With the precision "bfloat16" the forward and backward passes are in bfloat16, as usual in JAX, with products summed
+    in float32; parameters, loss and Adam stay in float32.
+    """
     jnp = jax.numpy
+    # On GPUs JAX's default is less precise than float32.
+    products = {"highest": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}[precision]
 
     def affine(x: Any, weight: Any, bias: Any) -> Any:
-        return jnp.matmul(x, weight, precision="highest") + bias  # on GPUs the default is less precise than float32
+        return jnp.matmul(x, weight, precision=products) + bias
 
     def forward(params: Any, x: Any) -> Any:
+        dtype = x.dtype
+        if precision == "bfloat16":
+            params, x = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), (params, x))
         for weight, bias in params[:-1]:
             x = jax.nn.relu(affine(x, weight, bias))
-        return affine(x, *params[-1])
+        return affine(x, *params[-1]).astype(dtype)
 
     def loss(params: Any, x: Any, y: Any) -> Any:
         logs = jax.nn.log_softmax(forward(params, x))

@@ -42,4 +42,10 @@ def classifier(task: Task, device: str) -> Contender:
     def predictor(rows: np.ndarray) -> Any:
         return lambda: model.predict_proba(rows)
 
-    return Contender("scikit-learn", train, predictor, lambda: list(zip(model.coefs_, model.intercepts_, strict=True)))
+    def stepper(order: np.ndarray) -> Any:
+        raise BackendUnavailable("scikit-learn has no steps in a given order")
+
+    def params() -> list[tuple[np.ndarray, np.ndarray]]:
+        return list(zip(model.coefs_, model.intercepts_, strict=True))
+
+    return Contender("scikit-learn", train, predictor, params, stepper)
