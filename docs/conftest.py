@@ -58,7 +58,7 @@ PAGES = Sybil(
     parsers=[CodeBlockParser(language="python", evaluator=run), CodeBlockParser(language="text", evaluator=compare)],
     patterns=[
         *("tutorials/*.md", "checkpoints.md", "estimators.md", "explanations.md", "onnx.md", "own-backend.md"),
-        *("searches.md", "stacks.md", "tables.md", "tabular.md"),
+        *("searches.md", "stacks.md", "tables.md", "tabular.md", "trackers.md"),
     ],
     setup=begin,
     teardown=end,

@@ -20,6 +20,7 @@ from mlpcore.optimizers import *
 from mlpcore.preprocessing import Standardize
 from mlpcore.schedules import *
 from mlpcore.stacks import Ensemble, Stack
+from mlpcore.trackers import CSVLog, MLflow, TensorBoard
 from mlpcore.training.callbacks import EarlyStopping, ReduceOnPlateau
 from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
@@ -40,6 +41,9 @@ __all__ = [
     "ReduceOnPlateau",
     "OptunaPruning",
     "Progress",
+    "CSVLog",
+    "TensorBoard",
+    "MLflow",
     "Report",
     "Stop",
     "History",

@@ -23,7 +23,7 @@ FLOORS = [
     {"backends", "gradient_check", "files", "summary", "tables"},
     {"distributed"},
     {"training"},
-    {"arguments", "preprocessing"},
+    {"arguments", "preprocessing", "trackers"},
     {"model"},
     {"loading", "bench", "onnx"},
     {"stacks"},
@@ -51,6 +51,7 @@ PLAIN_MODULES = {"training.gradients", "training.step", "training.rules", "train
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
 HOST_NUMPY |= {"stacks", "compiler", "distributed", "sklearn", "cli", "plotting", "bench", "onnx", "tabular"}
+HOST_NUMPY |= {"trackers"}
 # init and noise are host arrays, and fit reads them
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm", "layers.members", "layers.robust"}
 OTHERS = {

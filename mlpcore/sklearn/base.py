@@ -20,6 +20,7 @@ from mlpcore.sklearn.conversion.models import to_model
 from mlpcore.sklearn.conversion.theirs import to_sklearn
 from mlpcore.sklearn.fitting import fit
 from mlpcore.sklearn.hidden import HiddenActivations, hidden_layer
+from mlpcore.sklearn.hooks import CallbackSupportMixin, fit_task
 from mlpcore.sklearn.placement import automatic, bring_to_host, record
 from mlpcore.sklearn.predictor import on_host
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem
@@ -33,7 +34,9 @@ from mlpcore.typing import Array, Loss, Tree
 _OF_EPOCHS = ("loss_curve_", "validation_loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
 
 
-class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseMLP(
+    HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator
+):
     """Abstract base class: a subclass defines how X and y become a `Problem`, and its predictions."""
 
     def _problem(
@@ -72,7 +75,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
         once: bool = False,
     ) -> Any:
         """Fit, or with ``once`` partially fit, the estimator; returns it."""
-        with all_or_nothing(self):
+        with fit_task(self, X, y, sample_weight, once) as task, all_or_nothing(self):
             fitted = hasattr(self, "coefs_") or hasattr(self, "estimators_")
             first = not fitted or (not self.warm_start and not once)
             translation.hidden_sizes(self)
@@ -89,6 +92,7 @@ class BaseMLP(HiddenActivations, ClassNamePrefixFeaturesOutMixin, TransformerMix
                 splitter = self.validation_split
                 split = None if splitter is None else first_split(splitter, X, problem.y, groups)
                 problem = problem._replace(split=split, groups=groups)
+            problem = problem._replace(task=task)
             # Set before the fit, because a scorer may need them between epochs.
             self.n_outputs_, self.out_activation_ = problem.columns, self._link()
             dtype = inputs.dtype_of(problem.x if first else networks(self)[0].coefs_[0], self.dtype)

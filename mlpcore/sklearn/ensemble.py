@@ -96,6 +96,8 @@ def _members(estimator: Any, first: bool) -> list[Any]:
     members = [clone(estimator).set_params(random_state=seed, **alone) for seed in seeds]
     for i, member in enumerate(members):
         member.progress = estimator.progress and i == 0  # one progress line, not several at once
+        if hasattr(member, "set_callbacks"):
+            member.set_callbacks()  # scikit-learn's are called for the fit of the ensemble
         if not first:
             arguments, fitted = member.get_params(deep=False), vars(estimator.estimators_[i])
             vars(member).update({name: value for name, value in fitted.items() if name not in arguments})

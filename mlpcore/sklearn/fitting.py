@@ -10,7 +10,7 @@ from mlpcore.sklearn import fullbatch, translation
 from mlpcore.sklearn.constraints import FULL_BATCH
 from mlpcore.sklearn.draws import Draws
 from mlpcore.sklearn.minibatch import fit_in_batches
-from mlpcore.sklearn.predictor import Predictor, tree_from, tree_parts
+from mlpcore.sklearn.predictor import tree_from, tree_parts
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem, Start
 from mlpcore.sklearn.warm_start import earlier_tree, rollback
 from mlpcore.typing import Params
@@ -38,14 +38,7 @@ def fit(estimator: Any, problem: Problem, place: DeviceAndDtype, *, first: bool,
                 model, attributes = _fit_in_full(start)
             else:
                 model, attributes = fit_in_batches(start, before, first, once)
-            state = model.trainer.state
-            statistics = tuple(leaf + 0 for leaf in state.statistics)  # copies, as the next fit overwrites the state
-            coefs, intercepts, other_params = tree_parts(net, model.layout.view(state.params + 0, statistics))
-    attributes |= {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
-    attributes["_predictor"] = Predictor(
-        *(net, problem.loss, other_params, place.backend, place.dtype, place.name), model.compiled
-    )
-    return attributes
+            return attributes | start.network(model)
 
 
 def initial_tree(estimator: Any, net: Sequential, n_in: int, n_out: int, draws: Draws, dtype: str) -> Params:

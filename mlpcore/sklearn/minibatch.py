@@ -11,6 +11,7 @@ from mlpcore.model import Model
 from mlpcore.numerics import weights_of_rows
 from mlpcore.sklearn import translation
 from mlpcore.sklearn.draws import Draws
+from mlpcore.sklearn.hooks import EpochTasks
 from mlpcore.sklearn.problem import Problem, Start, weights_or_ones
 from mlpcore.sklearn.sparse import densified
 from mlpcore.sklearn.stochastic import Batches, FitLog, FitPlan, train
@@ -43,6 +44,9 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
     columns = ["loss", "learning_rate", "rows_per_second"]
     columns += [] if validate is None else ["val_loss", "val_score"]
     callbacks = [*estimator.callbacks, *([Progress()] if estimator.progress else [])]
+    if problem.task is not None:
+        context, arrays = problem.task
+        callbacks.append(EpochTasks(context, estimator, arrays, start.network))
     plan = FitPlan(
         max_iter=int(estimator.max_iter),
         shuffle=bool(estimator.shuffle),

@@ -11,6 +11,7 @@ from mlpcore.layers import Sequential
 from mlpcore.model import Model
 from mlpcore.sklearn import translation
 from mlpcore.sklearn.draws import Draws
+from mlpcore.sklearn.predictor import Predictor, tree_parts
 from mlpcore.training.ingest import ingest_target, stored_rows
 from mlpcore.typing import Dataset, Loss, Params
 
@@ -32,6 +33,7 @@ class Problem(NamedTuple):
     validation: "Problem | None" = None
     split: tuple[np.ndarray, np.ndarray] | None = None  # row numbers to train on and to hold out, if the caller chose
     groups: np.ndarray | None = None  # (n,) the groups that are held out as a whole
+    task: tuple[Any, dict[str, Any]] | None = None  # context and data of scikit-learn's callbacks, for `EpochTasks`
 
 
 class DeviceAndDtype(NamedTuple):
@@ -66,6 +68,15 @@ class Start(NamedTuple):
             distributed=None,
             **translation.rules(self.estimator),
         )
+
+    def network(self, model: Model) -> dict[str, Any]:
+        """The fitted attributes of the network as the model is now, by name; copies, as the next step overwrites it."""
+        net, state, place = self.net, model.trainer.state, self.place
+        statistics = tuple(leaf + 0 for leaf in state.statistics)
+        coefs, intercepts, others = tree_parts(net, model.layout.view(state.params + 0, statistics))
+        predictor = Predictor(net, self.problem.loss, others, place.backend, place.dtype, place.name, model.compiled)
+        attributes: dict[str, Any] = {"coefs_": coefs, "intercepts_": intercepts, "n_layers_": len(coefs) + 1}
+        return attributes | {"_predictor": predictor}
 
     def data(self) -> Dataset:
         """The data on the backend; a sparse x stays on the host."""

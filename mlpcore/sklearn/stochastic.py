@@ -105,6 +105,11 @@ class EpochRules:
         self.rate.apply(report.model)
         return Stop(self.stopping.reason) if last else None
 
+    def on_fit_end(self, model: Model) -> None:
+        """Restore the best weights, before the callbacks of the user see the end of the fit."""
+        if self.stopping.best is not None and not self.stopping.unscored:
+            model.restore(self.stopping.best)
+
 
 def train(
     model: Model, batches: Batches, draws: Draws, plan: FitPlan, rate: Rate, stopping: StoppingRule, log: FitLog
@@ -150,5 +155,5 @@ def train(
     rate.apply(model)
     if interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=6)
-    if stopping.best is not None and (diverged or not stopping.unscored):
+    if diverged and stopping.best is not None:
         model.restore(stopping.best)

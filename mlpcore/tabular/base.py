@@ -40,6 +40,7 @@ CONSTRAINTS: dict[str, Any] = {
     "backend": "no_validation",  # `mlpcore.Model` names those that there are
     "device": "no_validation",
     "dtype": [StrOptions({"float32", "float64"})],
+    "callbacks": [list, tuple],
 }
 
 
@@ -63,6 +64,7 @@ class BaseTabular(BaseEstimator):
         backend="numpy",
         device=None,
         dtype="float32",
+        callbacks=(),
     ):
         keep(self, locals())
 
@@ -117,7 +119,7 @@ class BaseTabular(BaseEstimator):
         if self.max_epochs is not None:
             recipe = dataclasses.replace(recipe, epochs=int(self.max_epochs))
         words = {"backend": self.backend, "device": self.device, "dtype": self.dtype}
-        members = train_members(rows, divided, seeds[1:], Settings(shape, recipe, words, deadline))
+        members = train_members(rows, divided, seeds[1:], Settings(shape, recipe, words, deadline, self.callbacks))
         self.encoder_, self.members_ = encoder, [member.model for member in members]
         self.best_epochs_ = [member.best.epoch for member in members]
         self.validation_scores_ = [list(member.best.scores) for member in members]

@@ -26,6 +26,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     types, ignore: As those of `TableEncoder`.
     random_state: As in scikit-learn.
     backend, device, dtype: As those of `mlpcore.Model`.
+    callbacks: Callbacks of mlpcore, called between epochs; with ``n_ensemble > 1`` each network has copies of them.
 
     Fitted attributes: ``classes_``; ``encoder_`` with the columns as they were understood; ``members_``, the trained
     models; ``best_epochs_`` and ``validation_scores_``, a number and a list for each of them; ``n_iter_``.

@@ -1,5 +1,6 @@
 """Trains the members of an estimator for tables: models of a recipe, each with rows to learn from and rows held out."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ class Settings(NamedTuple):
     recipe: Any
     model: dict[str, Any]
     deadline: float = math.inf
+    callbacks: Sequence[Any] = ()  # of the user: one member has these, of several each has copies
 
 
 def train_members(
@@ -64,7 +66,9 @@ def train_members(
         members.append(TrainedMember(model, training, BestEpoch(score, recipe.patience, settings.deadline)))
     words: dict[str, Any] = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}  # those of all members
     if len(members) == 1:
-        model.fit(own.x, own.target, sample_weight=own.weights, callbacks=[members[0].best], **words)
+        model.fit(
+            own.x, own.target, sample_weight=own.weights, callbacks=[members[0].best, *settings.callbacks], **words
+        )
         return members
     by_model = {id(member.model): member for member in members}
     for stack in Stack.group(member.model for member in members):
@@ -73,7 +77,7 @@ def train_members(
             rows.target,
             sample_weight=rows.weights,
             rows=[by_model[id(model)].training for model in stack],
-            callbacks=lambda model: [by_model[id(model)].best],
+            callbacks=lambda model: [by_model[id(model)].best, *map(copy.deepcopy, settings.callbacks)],
             **words,
         )
     return members
@@ -111,8 +115,11 @@ def _score(held_out: EncodedRows, scaling: Standardize | None) -> Callable[[Repo
     def score(report: Report) -> float:
         prediction = report.model.predict(x)
         if scaling is None:
-            return float(accuracy(target, prediction, weights))
-        return negative_error(prediction, target, weights, scaling.scale)
+            value = float(accuracy(target, prediction, weights))
+        else:
+            value = negative_error(prediction, target, weights, scaling.scale)
+        report.values["val_score"] = value  # for the callbacks of the user
+        return value
 
     return score
 

@@ -73,7 +73,7 @@ def training(
                         values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
                     history.rows.append(values)
             if result.whole:
-                ended = partial(_epoch_end, model, callbacks, plan.epochs, history, checkpoints)
+                ended = partial(_epoch_end, model, callbacks, plan, history, checkpoints)
                 history.rows[-1], history.stopped, changed = ranks.on_first(ended)
                 if changed:
                     trainer.share()
@@ -92,12 +92,12 @@ def training(
 
 
 def _epoch_end(
-    model: Any, callbacks: Sequence[Any], epochs: int, history: History, checkpoints: Checkpoints | None
+    model: Any, callbacks: Sequence[Any], plan: Plan, history: History, checkpoints: Checkpoints | None
 ) -> tuple[dict[str, float], str | None, bool]:
     """Call the callbacks and write the checkpoint: the row of the history, why training stops, and whether a callback
     changed the model."""
     values, before = history.rows[-1], model.trainer.state
-    report = Report(model, model.trainer.progress.epoch, epochs, values)
+    report = Report(model, model.trainer.progress.epoch, plan.epochs, values, plan.batch_size)
     stops = [stop for stop in call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
     if stops:
         history.stopped = stops[0].reason

@@ -16,13 +16,14 @@ class Report(NamedTuple):
     """What a callback gets after an epoch.
 
     ``epoch`` is its number, counted from 1 over all fits of ``model``; ``epochs`` is the number of epochs of this fit;
-    ``values`` is the epoch's row of the history.
+    ``values`` is the epoch's row of the history, ``batch_size`` the number of rows of its steps.
     """
 
     model: Any
     epoch: int
     epochs: int
     values: dict[str, float]
+    batch_size: int
 
 
 class Callback(Protocol):

@@ -4,6 +4,7 @@ import sys
 from typing import Any, TextIO
 
 from mlpcore.configuration import check_count
+from mlpcore.training.bars import Bar, encodable, open_bar
 from mlpcore.training.events import Report
 
 _SHARES = ("accuracy",)  # suffixes of metrics from 0 to 1 that are shown in per cent
@@ -26,31 +27,31 @@ def _number(name: str, value: float) -> str:
     return f"{100 * value:.2f} %" if name.endswith(_SHARES) else f"{value:.4g}"
 
 
-def encodable(text: str, stream: Any) -> str:
-    r"""The text with escapes such as ``\xe9`` for characters that the encoding of the stream lacks."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
 class Progress:
     """Shows every epoch's loss, validation loss and metrics, and rows per second.
 
-    In a terminal with rich installed (extra ``ui``), this is one live line with a bar; elsewhere a plain line for
-    every ``every``-th epoch and for the last. ``file`` is the stream, by default ``sys.stderr`` as it is when a fit
+    In a terminal with rich installed (extra ``ui``), this is one live line with a bar, and below it those of other fits
+    that run at the same time, such as the members of a stack; a narrow window has room for the numbers alone. Elsewhere
+    (a file, a notebook, ``TERM=dumb``) it is a plain line for every ``every``-th epoch and for the last, without escape
+    codes. ``NO_COLOR`` takes the colours away. ``file`` is the stream, by default ``sys.stderr`` as it is when a fit
     begins, so that standard output holds only the results of a program. Epochs are counted over all fits of the model.
     """
 
     def __init__(self, every: int = 1, file: TextIO | None = None) -> None:
         check_count(self, every=every)
         self.every, self.file = every, file
-        self._bar: Any = None
+        self._bar: Bar | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Progress":
+        """A callback that writes to the same stream."""
+        return Progress(self.every, self.file)
 
     def on_fit_begin(self, model: Any, epochs: int) -> None:
         """Start the bar, where there is one."""
         self._stop()
         self._stream = self.file or sys.stderr
         self._first, self._epochs, self._pending = 0, epochs, ""
-        self._bar = _bar(self._stream, epochs)
+        self._bar = open_bar(self._stream, epochs)
 
     def on_epoch_end(self, report: Report) -> None:
         """Show the epoch."""
@@ -58,8 +59,7 @@ class Progress:
         last = self._first + self._epochs - 1
         title, text = f"epoch {report.epoch}/{last}", encodable(said(report.values), self._stream)
         if self._bar is not None:
-            done = report.epoch - self._first + 1
-            self._bar.update(self._bar.task_ids[0], completed=done, title=title, said=text)
+            self._bar.update(report.epoch - self._first + 1, title, text)
             return
         self._pending = f"{title}  {text}"
         if report.epoch % self.every == 0:
@@ -79,33 +79,3 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-def _bar(stream: TextIO, epochs: int) -> Any:
-    """A started bar of rich; None if rich is missing or the stream is no terminal."""
-    if not stream.isatty():
-        return None
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bar
-        from rich.table import Column
-    except ImportError:
-        return None
-    console = Console(file=stream)
-    if not console.is_terminal or console.is_dumb_terminal:
-        return None
-    # Names of metrics may contain brackets, so markup is off. Text that does not fit the window is cut, not wrapped.
-    has_ellipsis = encodable("\u2026", stream) == "\u2026"  # with an ellipsis, if the terminal has that character
-    cut = Column(no_wrap=True, overflow="ellipsis" if has_ellipsis else "crop", ratio=1)
-    bar = Bar(
-        TextColumn("{task.fields[title]}", markup=False),
-        BarColumn(bar_width=20),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[said]}", markup=False, table_column=cut),
-        console=console,
-        expand=True,
-    )
-    bar.add_task("", total=epochs, title=f"0 of {epochs} epochs", said="")
-    bar.start()
-    return bar

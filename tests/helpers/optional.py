@@ -11,7 +11,14 @@ EXTRAS = {
     **dict.fromkeys(("dask", "distributed", "mpi4py", "optuna", "yaml"), "test"),
     **dict.fromkeys(("polars", "narwhals"), "tables"),
     **dict.fromkeys(("threadpoolctl", "pytest_benchmark"), "bench"),
-    **{"onnx": "onnx", "matplotlib": "plot", "rich": "ui", "cupy": "cuda13"},
+    **{
+        "onnx": "onnx",
+        "matplotlib": "plot",
+        "rich": "ui",
+        "cupy": "cuda13",
+        "tensorboard": "tensorboard",
+        "mlflow": "mlflow",
+    },
 }
 
 

@@ -1,9 +1,14 @@
 """Progress: plain lines where nobody watches, a live bar in a terminal, and names that are never markup."""
 
+import contextlib
+import copy
 import io
+import os
 import re
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ from mlpcore.layers import Linear
 from mlpcore.losses import HalfSquaredError
 from mlpcore.model import Model
 from mlpcore.optimizers import SGD
+from mlpcore.stacks import Stack
 from mlpcore.training.callbacks import Stop
 from mlpcore.training.progress import Progress, said
 
@@ -177,3 +183,104 @@ def test_training_is_the_same_with_it():
 def test_every_is_a_whole_number(every):
     with pytest.raises(ConfigurationError, match="Progress: every is"):
         Progress(every=every)
+
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+def terminal(monkeypatch, columns, **variables):
+    optional("rich")
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm-256color", "COLUMNS": str(columns), **variables}.items():
+        monkeypatch.setenv(name, value)
+    return Terminal()
+
+
+@pytest.mark.parametrize(("columns", "has_bar", "has_time"), [(79, False, True), (40, False, False)])
+def test_a_narrow_terminal_has_room_for_the_numbers(monkeypatch, columns, has_bar, has_time):
+    stream = terminal(monkeypatch, columns)
+    history = fitted(Progress(file=stream), epochs=3)
+    *_, last = (line for line in re.split(r"[\r\n]", CODES.sub("", stream.getvalue())) if line.strip())
+    assert f"loss {history.loss[-1]:.4g}" in last and len(last.strip()) <= columns
+    assert ("━" in last) == has_bar and ("0:00:0" in last) == has_time
+
+
+def test_no_color_takes_the_colours_away(monkeypatch):
+    for variables in ({}, {"NO_COLOR": "1"}):
+        stream = terminal(monkeypatch, 120, **variables)
+        fitted(Progress(file=stream), epochs=2)
+        assert bool(COLOURS.search(stream.getvalue())) != bool(variables) and "━" in stream.getvalue()
+
+
+def test_a_terminal_that_nobody_watches_gets_lines(monkeypatch):
+    stream = terminal(monkeypatch, 120, TTY_INTERACTIVE="0")
+    fitted(Progress(file=stream, every=2), epochs=4)
+    assert epochs_in(stream.getvalue()) == ["2/4", "4/4"] and "\x1b" not in stream.getvalue()
+
+
+def test_plain_lines_have_no_escape_codes(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    stream = io.StringIO()
+    fitted(Progress(file=stream), epochs=2)
+    assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
+
+
+def members(count):
+    return Stack([Model(Linear(3, 1), HalfSquaredError(), SGD(0.1), seed=i) for i in range(count)])
+
+
+def test_members_of_a_stack_have_bars_below_each_other(monkeypatch):
+    stream = terminal(monkeypatch, 120)
+    histories = members(3).fit(X, Y, epochs=4, callbacks=[Progress(file=stream)])
+    text = stream.getvalue()
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # one display, which ended
+    last = CODES.sub("", text).splitlines()[-3:]
+    for line, history in zip(last, histories, strict=True):
+        assert "epoch 4/4" in line and f"loss {history.loss[-1]:.4g}" in line
+    fitted(Progress(file=stream), epochs=1)  # the stream has a display of its own again
+    assert stream.getvalue().count("\x1b[?25h") == 2
+
+
+def test_copies_write_to_the_same_stream():
+    stream = io.StringIO()
+    members(2).fit(X, Y, epochs=2, callbacks=[Progress(2, stream)])
+    assert epochs_in(stream.getvalue()) == ["2/2", "2/2"]
+    assert copy.deepcopy(Progress(3, sys.__stderr__)).file is sys.__stderr__
+
+
+SCRIPT = """
+import numpy as np, mlpcore as mc
+x = np.ones((8, 2))
+mc.Model(mc.Linear(2, 1), mc.HalfSquaredError()).fit(x, x[:, 0], epochs=3, callbacks=[mc.Progress()])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals on Windows")
+def test_a_real_terminal_of_40_columns():
+    optional("rich")
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stderr=theirs,
+        env=environment | {"TERM": "xterm"},
+        cwd=Path(__file__).parents[2],
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # where nobody has the other end open any more
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait() == 0
+    screen = [line for line in re.split(r"[\r\n]+", CODES.sub("", shown.decode())) if line.strip()]
+    assert re.match(r"epoch 3/3 loss \S+", screen[-1]) and max(map(len, screen)) <= 40
+    assert b"\x1b[?25l" in shown and shown.rstrip().endswith(b"\x1b[?25h")
