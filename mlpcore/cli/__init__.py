@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import mlpcore
-from mlpcore.cli import backends, bench, cache, crossover, predict, train
+from mlpcore.cli import backends, bench, cache, crossover, explain, predict, train
 from mlpcore.cli.output import INTERRUPTED, USER_ERROR, escape_unknown, one_line
 from mlpcore.errors import ConfigurationError, MlpcoreError, MlpcoreWarning
 
@@ -22,10 +22,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0, 2 for a user error, 130 after Ctrl-C."""
-    parser = _Parser(prog="mlpcore", description="Multilayer perceptrons for tables: train, predict, measure.")
+    parser = _Parser(prog="mlpcore", description="Multilayer perceptrons for tables: train, predict, explain, measure.")
     parser.add_argument("--version", action="version", version=f"mlpcore {mlpcore.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (train, predict, bench, backends, crossover, cache):
+    for command in (train, predict, explain, bench, backends, crossover, cache):
         command.add(commands)
     escape_unknown()
     try:

@@ -21,14 +21,15 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         help=f"network and training; auto: realmlp for up to {SMALL:,} training rows, else mlp, which is four times "
         "as fast and less accurate",
     )
-    group.add_argument("--hidden", type=_widths, metavar="N,N,...", help="widths of the hidden layers, such as 256,256")
+    group.add_argument("--hidden", type=widths, metavar="N,N,...", help="widths of the hidden layers, such as 256,256")
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the rows at most")
     group.add_argument("--batch-size", type=int, metavar="N", help="rows for each step")
     group.add_argument("--learning-rate", type=float, metavar="RATE", help="of the optimizer, at its peak")
     group.add_argument("--time-limit", type=float, metavar="SECONDS", help="training ends after an epoch that is later")
 
 
-def _widths(text: str) -> tuple[int, ...]:
+def widths(text: str) -> tuple[int, ...]:
+    """The widths in ``--hidden 256,256``."""
     try:
         return tuple(int(width) for width in text.split(","))
     except ValueError:

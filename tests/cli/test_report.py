@@ -1,11 +1,11 @@
 """The report: what it says of both tasks, that it is whole, safe HTML that loads nothing, and small; importance."""
 
 import re
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
+from markup import Checked
 from optional import optional
 
 optional("matplotlib")
@@ -22,7 +22,6 @@ from mlpcore.training.history import History  # noqa: E402
 
 RANDOM = np.random.default_rng(0)
 EVIL = "<script>alert(1)</script> &\"'\n"
-VOID = {"meta", "br", "path", "use", "rect", "image", "link", "circle", "line"}
 FRAME = {
     "size": np.where(np.arange(60) % 9 == 0, np.nan, RANDOM.normal(size=60)),
     EVIL: np.array(["a", "b", "c"] * 20),
@@ -48,36 +47,6 @@ def results(labels: tuple[Any, ...] = (), n: int = 60, **changes: Any) -> Result
         ["mlpcore predict 'a & b'"], 5,
     )  # fmt: skip
     return whole._replace(**changes)
-
-
-class Checked(HTMLParser):
-    """Every tag that is opened is closed in its place; collects texts and attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.texts: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: Any) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 CASES = {
