@@ -21,7 +21,7 @@ from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
 from mlpcore.layers.shapes import parameter_shapes
-from mlpcore.metrics import METRICS
+from mlpcore.metrics import METRICS, Metric
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
@@ -84,6 +84,20 @@ class Model:
     Model(Sequential(Linear(64, 128), ReLU(), Linear(128, 10)), SoftmaxCrossEntropy(), backend='numpy')
     """
 
+    net: Layer
+    loss: Loss
+    optimizer: Optimizer
+    backend: Backend
+    dtype: str
+    precision: str
+    seed: int
+    metrics: dict[str, Metric]
+    rules: Rules
+    distributed: str | Communicator | None
+    layout: Layout
+    trainer: Trainer
+    compiled: Compilation
+
     def __init__(
         self,
         net: Layer,
@@ -94,7 +108,7 @@ class Model:
         device: Any = None,
         dtype: str = "float32",
         precision: str = "highest",
-        metrics: Sequence[str | Callable] = (),
+        metrics: Sequence[str | Callable[..., Any]] = (),
         seed: int = 0,
         params: Params | None = None,
         l2: float = 0.0,
@@ -222,7 +236,7 @@ class Model:
         sample_weight: Any = None,
         class_weight: dict[int, float] | str | None = None,
         missing_targets: str = "error",
-        validation_data: tuple | None = None,
+        validation_data: tuple[Any, ...] | None = None,
         callbacks: Sequence[Any] = (),
         checkpoint: Path | None = None,
         resume: Path | None = None,

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from mlpcore.compiler import blas
-from mlpcore.compiler.build import find_compiler
 from mlpcore.errors import BackendUnavailable, CompilerWarning, ConfigurationError, MlpcoreWarning
 
 CHOICES = ("auto", True, False)
@@ -16,6 +14,7 @@ C, CALLS, EAGER, CUDA = "C", "NumPy calls", "eager", "CUDA"  # kinds
 # arithmetic). A compilation takes 0.2 to 0.4 s, once on a machine: it is worth it for some hundred epochs if each gets
 # faster by a millisecond.
 STEP_SECONDS, MULTIPLICATION_SECONDS, WORTH_SECONDS = 1e-4, 1.5e-11, 1e-3
+NO_C, NO_BLAS = "there is no C compiler", "no BLAS could be found"
 NO_COMPILER = (
     "there is no C compiler, so steps run as NumPy calls, which is slower for small networks. Install gcc or clang, "
     "or pip install 'mlpcore[compiled]'; compile=False silences this warning"
@@ -123,7 +122,7 @@ class Compilation:
         elif missing:
             if self.asked is True:
                 raise BackendUnavailable(f"compile=True: {missing}; pip install 'mlpcore[compiled]', or compile='auto'")
-            if saved >= WORTH_SECONDS and find_compiler() is None:
+            if saved >= WORTH_SECONDS and missing == NO_C:
                 _say_once(NO_COMPILER)
             self.set(CALLS, missing)
         elif self.asked is True:
@@ -144,9 +143,11 @@ def seconds_saved(rows: int, batch: int, size: int) -> float:
 
 def _missing() -> str:
     """What this machine lacks for compilation, as text; empty if nothing is missing."""
-    if find_compiler() is None:
-        return "there is no C compiler"
-    return "" if blas.find() else "no BLAS could be found"
+    from mlpcore.compiler import blas, build  # here, so that `import mlpcore` leaves the compiler out
+
+    if build.find_compiler() is None:
+        return NO_C
+    return "" if blas.find() else NO_BLAS
 
 
 @cache

@@ -23,7 +23,7 @@ def run_prefetched(xp: Any, asarray: Callable[..., Array]) -> Callable[..., Run]
         (compilation or Compilation()).run_eagerly()
 
         def run(state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
-            def all_draws() -> Iterator[tuple]:
+            def all_draws() -> Iterator[tuple[Any, ...]]:
                 for steps, stacked in draw_chunks(order.shape[0], draw, asarray):
                     for i in range(steps.stop - steps.start):
                         yield tree_map(lambda stack, i=i: stack[i, ...], stacked)

@@ -93,7 +93,7 @@ class StreamedRun:
         """Run the chunk."""
         return (self.from_host if _on_host(data) else self.run)(state, data, order, draw)
 
-    def calls(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> Calls[tuple]:
+    def calls(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> Calls[tuple[Any, ...]]:
         """The same, with the calls of compiled code handed out, if ``run`` has some and the data are on the device."""
         if _on_host(data) or not hasattr(self.run, "calls"):
             return self(state, data, order, draw)

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mlpcore.compiler import pool
-from mlpcore.compiler.blas_threads import thread_settings
 from mlpcore.distributed.communicator import Communicator
 from mlpcore.errors import RankError, import_extra
 from mlpcore.typing import Array
@@ -84,6 +82,9 @@ def share_cores(local: Any) -> None:
     """
     if not hasattr(os, "sched_getaffinity"):
         return
+    from mlpcore.compiler import pool  # here, so that `import mlpcore` leaves the compiler out
+    from mlpcore.compiler.blas_threads import thread_settings
+
     cores = os.sched_getaffinity(0)
     threads = max(1, pool.threads() // local.allgather(cores).count(cores))
     os.environ.setdefault("MLPCORE_NUM_THREADS", str(threads))

@@ -1,6 +1,5 @@
 """Ranks whose vectors are arrays of a backend: added up from device to device where that is possible."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,8 +24,10 @@ class OnBackend(Communicator):
 
     def connect(self) -> Sums | None:
         """The sums from device to device, None where they go through the host; all ranks call it together."""
+        from socket import gethostname  # here, as one process alone never asks
+
         job, connect = self.job, self.backend.extras.connect()
-        devices = job.gather((socket.gethostname(), str(self.backend.device), connect is not None))
+        devices = job.gather((gethostname(), str(self.backend.device), connect is not None))
         apart = len(set(devices)) == len(devices) and all(connected for *_, connected in devices)
         return connect(job.on_first, job.size, job.rank) if connect is not None and apart else None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from mlpcore.errors import ConfigurationError, ModelFileError
 
-Path = str | os.PathLike
+Path = str | os.PathLike[str]
 
 
 def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:

@@ -1,5 +1,6 @@
 """MLPClassifier: scikit-learn's interface, on any backend and with more options."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from mlpcore.sklearn.constraints import CLASSIFIER
 from mlpcore.sklearn.labels import Labels, of_one_type
 from mlpcore.sklearn.problem import Problem
 from mlpcore.sklearn.translation import LINK_LOSSES
-from mlpcore.typing import Tree
+from mlpcore.typing import Layer, Optimizer, Schedule, Tree
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -76,48 +77,48 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Layer | Sequence[str | Layer] = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        backend="auto",
-        device=None,
-        dtype=None,
-        compile="auto",
-        class_weight=None,
-        dropout=0.0,
-        normalization=None,
-        weight_decay=None,
-        clip_norm=None,
-        scoring=None,
-        validation_split=None,
-        callbacks=(),
-        progress=False,
-        n_members=1,
-        bootstrap=False,
-        oob_score=False,
-        compat=None,
-    ):
+        solver: str | Optimizer = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str | Schedule = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        backend: str = "auto",
+        device: Any = None,
+        dtype: str | None = None,
+        compile: bool | str = "auto",
+        class_weight: dict[Any, float] | Sequence[dict[Any, float]] | str | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        normalization: str | None = None,
+        weight_decay: float | None = None,
+        clip_norm: float | None = None,
+        scoring: str | Callable[..., float] | None = None,
+        validation_split: Any = None,
+        callbacks: Sequence[Any] = (),
+        progress: bool = False,
+        n_members: int = 1,
+        bootstrap: bool = False,
+        oob_score: bool | Callable[..., float] = False,
+        compat: str | None = None,
+    ) -> None:
         keep(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -173,6 +174,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """The most probable class of every row, (n,); for multilabel targets a table (n, labels) of zeros and ones."""
         probabilities = self._outputs(X, links.predictions, "predict")
         return in_library_of(probabilities, self._labels.decode(to_host(probabilities)))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The accuracy, weighted by ``sample_weight`` (n,): the share of rows with the right label, or labels."""
+        return float(super().score(X, y, sample_weight))
 
     def predict_proba(self, X: Any) -> Any:
         """The probabilities (n, classes), in the order of ``classes_``."""

@@ -1,5 +1,6 @@
 """MLPRegressor: scikit-learn's interface, on any backend and with more losses."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from mlpcore.sklearn.problem import Problem
 from mlpcore.sklearn.translation import regression_loss
 from mlpcore.training.missing import check_missing_targets
 from mlpcore.training.weights import observed_weights
-from mlpcore.typing import Array, Loss, Tree
+from mlpcore.typing import Array, Layer, Loss, Optimizer, Schedule, Tree
 
 
 class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
@@ -56,50 +57,50 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
 
     def __init__(
         self,
-        loss="squared_error",
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        loss: str | Loss = "squared_error",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Layer | Sequence[str | Layer] = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        backend="auto",
-        device=None,
-        dtype=None,
-        compile="auto",
-        missing_targets="error",
-        standardize_target=False,
-        dropout=0.0,
-        normalization=None,
-        weight_decay=None,
-        clip_norm=None,
-        scoring=None,
-        validation_split=None,
-        callbacks=(),
-        progress=False,
-        n_members=1,
-        bootstrap=False,
-        oob_score=False,
-        compat=None,
-    ):
+        solver: str | Optimizer = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str | Schedule = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        backend: str = "auto",
+        device: Any = None,
+        dtype: str | None = None,
+        compile: bool | str = "auto",
+        missing_targets: str = "error",
+        standardize_target: bool = False,
+        dropout: float | Sequence[float] = 0.0,
+        normalization: str | None = None,
+        weight_decay: float | None = None,
+        clip_norm: float | None = None,
+        scoring: str | Callable[..., float] | None = None,
+        validation_split: Any = None,
+        callbacks: Sequence[Any] = (),
+        progress: bool = False,
+        n_members: int = 1,
+        bootstrap: bool = False,
+        oob_score: bool | Callable[..., float] = False,
+        compat: str | None = None,
+    ) -> None:
         keep(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -1,7 +1,7 @@
 """StackedSearchCV: scikit-learn's searches for arguments, by default with all fits side by side in one process."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from numbers import Integral
@@ -91,25 +91,29 @@ class StackedSearchCV(GridSearchCV):
     """
 
     _parameter_constraints: dict = CONSTRAINTS
+    cv_results_: dict[str, Any]
+    best_params_: dict[str, Any]
+    best_score_: float
+    best_estimator_: Any
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: Any,
+        param_grid: Any,
         *,
-        n_iter=None,
-        halving=None,
-        out_of_fold=None,
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=None,
-        verbose=0,
-        pre_dispatch="2*n_jobs",
-        random_state=None,
-        error_score=np.nan,
-        return_train_score=False,
-    ):
+        n_iter: int | None = None,
+        halving: Any = None,
+        out_of_fold: Any = None,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable[..., int] = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        random_state: Any = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+    ) -> None:
         super().__init__(
             estimator,
             param_grid,
@@ -146,6 +150,10 @@ class StackedSearchCV(GridSearchCV):
             if self.out_of_fold is not None:
                 self.out_of_fold_prediction_ = self._out_of_fold(X, y, params)
         return self
+
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
+        """The score of the best estimator on X, by ``scorer_[refit]`` or ``scorer_``."""
+        return float(super().score(X, y, **params))
 
     def _out_of_fold(self, X: Any, y: Any, params: dict[str, Any]) -> np.ndarray:
         """The predictions of the best candidate for every row by the fit of the split that holds it out."""

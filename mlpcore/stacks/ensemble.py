@@ -13,7 +13,6 @@ from mlpcore.losses.mixture import mean_and_deviation, mixture
 from mlpcore.losses.standardized import original
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
-from mlpcore.onnx import to_onnx
 from mlpcore.stacks.collection import Models
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
@@ -95,6 +94,8 @@ class Ensemble(Models):
 
     def to_onnx(self, path: Path | None = None, *, classes: Sequence[Any] | None = None) -> Any:
         """All members and the mean of their predictions as one ONNX model, see `mlpcore.onnx.to_onnx`."""
+        from mlpcore.onnx import to_onnx  # here, so that `import mlpcore` leaves the compiler out
+
         return to_onnx(self, path, classes=classes)
 
     def _members(self, x: Any, batch_size: int | None) -> list[Tree]:

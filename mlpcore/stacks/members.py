@@ -45,7 +45,7 @@ def ingest_members(
     sample_weight: Any,
     class_weight: Any,
     missing_targets: str,
-    validation_data: tuple | None,
+    validation_data: tuple[Any, ...] | None,
 ) -> list[MemberData]:
     """The data of every member. The rows are held once, and all else too for members with equal losses and weights.
 

@@ -102,7 +102,7 @@ class Stack(Models):
         sample_weight: Any = None,
         class_weight: dict[int, float] | str | None = None,
         missing_targets: str = "error",
-        validation_data: tuple | None = None,
+        validation_data: tuple[Any, ...] | None = None,
         callbacks: Sequence[Any] | Callable[[Model], Sequence[Any]] = (),
         checkpoint: Path | None = None,
         resume: Path | None = None,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -51,21 +51,21 @@ class BaseTabular(BaseEstimator):
 
     def __init__(
         self,
-        recipe="realmlp",
+        recipe: str | RealMLP | TabM | PlainMLP = "realmlp",
         *,
-        n_ensemble=1,
-        validation_fraction=0.2,
-        max_epochs=None,
-        time_limit=None,
-        categorical_features="from_dtype",
-        types=None,
-        ignore=(),
-        random_state=None,
-        backend="numpy",
-        device=None,
-        dtype="float32",
-        callbacks=(),
-    ):
+        n_ensemble: int = 1,
+        validation_fraction: float = 0.2,
+        max_epochs: int | None = None,
+        time_limit: float | None = None,
+        categorical_features: Any = "from_dtype",
+        types: dict[Any, str] | None = None,
+        ignore: Sequence[Any] = (),
+        random_state: Any = None,
+        backend: str = "numpy",
+        device: Any = None,
+        dtype: str | None = "float32",
+        callbacks: Sequence[Any] = (),
+    ) -> None:
         keep(self, locals())
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -44,6 +44,10 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         probabilities = self._predictions(X)
         return self.classes_[np.argmax(probabilities, axis=1)]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The accuracy, weighted by ``sample_weight`` (n,)."""
+        return float(super().score(X, y, sample_weight))
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probabilities (n, classes), in the order of ``classes_``."""
         return self._predictions(X)

@@ -32,6 +32,10 @@ class TabularRegressor(RegressorMixin, BaseTabular):
             prediction = with_quantiles(prediction, self._residuals, quantiles)
         return prediction[:, 0] if self._one_column else prediction
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2, weighted by ``sample_weight`` (n,); the mean over the outputs."""
+        return float(super().score(X, y, sample_weight))
+
     def _calibrate(self, members: Any, divided: Any) -> None:
         assert self._scaling is not None, "set in fit"
         residuals = [

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from mlpcore.backends.transfer import to_host
-from mlpcore.compiler.build import find_compiler
 from mlpcore.configuration import check_choice
 from mlpcore.errors import ConfigurationError
 from mlpcore.numerics import weights_of_rows
@@ -69,6 +68,8 @@ def divide(
 
 def _about(model: Any, data: Dataset, arguments: Arguments, held_out: Dataset | None, shard: str) -> dict[str, Any]:
     """What must be the same on all ranks, as JSON values."""
+    from mlpcore.compiler.build import find_compiler  # here, so that `import mlpcore` leaves the compiler out
+
     about = describe_fit(model.specification, data.x.shape[0], arguments.batch_size, arguments.shuffle)
     about |= {"epochs": arguments.epochs, "shard": shard, "precision": model.precision}
     # Each backend, compiled or not, rounds in its own way, and the parameters of the ranks would drift apart.

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from mlpcore.compiler.row_order import row_order as compiled_order
 from mlpcore.random import Stream
 
 MANY_ROWS = 4096  # from here on compiled code draws an order much faster than NumPy
@@ -16,6 +15,13 @@ BLOCK_ROWS, TOGETHER = 1024, 64  # rows that are read from a disk as one piece, 
 
 
 Order = Callable[[int], np.ndarray]  # the row numbers of an epoch, in order
+
+
+def compiled_order(stream: Stream, rows: int) -> np.ndarray:
+    """``stream.order(rows)`` in compiled code."""
+    from mlpcore.compiler.row_order import row_order  # here, so that `import mlpcore` leaves the compiler out
+
+    return row_order(stream, rows)
 
 
 def in_order(rows: int) -> Order:

@@ -29,7 +29,7 @@ def make(**words: Any) -> mc.Model:
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without one, on which nothing was said yet."""
-    monkeypatch.setattr(compilation, "find_compiler", lambda: None)
+    monkeypatch.setattr(build, "find_compiler", lambda: None)
     compilation._say_once.cache_clear()
 
 

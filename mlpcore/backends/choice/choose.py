@@ -15,8 +15,6 @@ from mlpcore.backends.backend import Backend
 from mlpcore.backends.choice.kept import kept
 from mlpcore.backends.choice.measurement import STEP, Measurement
 from mlpcore.backends.choice.rule import estimated
-from mlpcore.compiler.build import processor
-from mlpcore.compiler.cache import digest
 from mlpcore.errors import BackendUnavailable, MlpcoreWarning
 
 AUTO, HOST, GPU = "auto", "numpy", "cupy"
@@ -121,6 +119,9 @@ def may_leave_host() -> bool:
 
 def setup(device: Any = None) -> Mapping[str, str]:
     """What times on this machine depend on, by the names in `SETUP`; BackendUnavailable without a usable GPU."""
+    from mlpcore.compiler.build import processor  # imported when first used
+    from mlpcore.compiler.cache import digest
+
     card = import_module(f"mlpcore.backends.{GPU}.first_product").describe(device)
     return card | {
         "mlpcore": import_module("mlpcore").__version__,

@@ -6,13 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from mlpcore.backends.choice.measurement import Measurement, Unusable, parsed
-from mlpcore.compiler.cache import CROSSOVER, configured, foreign_access, refusal
 
 MOST_BYTES = 1 << 20
 
 
 def kept() -> tuple[Measurement | None, str]:
     """The measurement and ""; else None and the reason: "" if there is no file, or why it is ignored."""
+    from mlpcore.compiler.cache import CROSSOVER, configured, refusal  # imported when first used
+
     try:
         path = configured() / CROSSOVER
         if not path.is_absolute() or not path.exists():  # a link to nowhere is no file either
@@ -29,6 +30,8 @@ def kept() -> tuple[Measurement | None, str]:
 
 def _content(path: Path) -> bytes:
     """The bytes of the file; Unusable unless it is a small plain file in which no other user can write."""
+    from mlpcore.compiler.cache import foreign_access
+
     # Without waiting for the other end, if it is a pipe.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with open(os.open(path, flags), "rb") as file:
