@@ -1,7 +1,7 @@
 """What it takes to install and to import mlpcore and its peers: ``python -m benchmarks.footprint`` writes the results.
 
 Each contender gets a virtual environment of its own. Its size is that of site-packages without pip. The time of an
-import is that of a new interpreter with warm file caches, without the interpreter's own start; the median of `TIMES`.
+import is the processor's, in a new interpreter with warm file caches, without its own start; the median of `TIMES`.
 """
 
 import json
@@ -47,7 +47,7 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
     words["env"] = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([python, "-c", statement], **words)  # which compiles the modules
     (site,) = (environment / "lib").glob("python*/site-packages")
-    code = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
+    code = f"import time; start = time.process_time(); {statement}; print(time.process_time() - start)"
     seconds = [float(subprocess.run([python, "-c", code], **words).stdout) for _ in range(TIMES)]
     listed = subprocess.run([python, "-m", "pip", "list", "--format=json"], **words)
     found = {

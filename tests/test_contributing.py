@@ -32,7 +32,7 @@ FAULTS = {
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", "*.so*", "cache")
+    ignored = shutil.ignore_patterns("__pycache__", ".*_cache", "*.so*", "cache", "_build")
     for name in ("mlpcore", "tests", "docs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):

@@ -85,7 +85,7 @@ class BaseTabular(BaseEstimator):
         missing are left out, with a warning. ``sample_weight`` (n,) multiplies the losses of the rows.
 
         The epoch with the best score (accuracy, squared error) on held-out rows counts: those of ``X_val`` and
-        ``y_val``, else `validation_fraction` of the rows. With ``n_ensemble > 1`` and no ``X_val``, each member holds
+        ``y_val``, else ``validation_fraction`` of the rows. With ``n_ensemble > 1`` and no ``X_val``, each member holds
         out another part.
 
         ValueError or DataError for arguments or data that cannot be used.

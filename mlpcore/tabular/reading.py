@@ -29,7 +29,7 @@ def read_table(path: str, target: str | None = "y", encoding: str | None = None,
 
     The kind of file is told by its content: Parquet, Arrow IPC, JSON lines, a .npz archive (array x, and array
     ``target`` if it exists), otherwise delimited text, plain or compressed by gzip or zstd. The encoding and the
-    `Dialect` of a text are guessed; ``encoding`` and the fields of `Dialect` overrule. A large text is copied to a
+    ``Dialect`` of a text are guessed; ``encoding`` and the fields of ``Dialect`` overrule. A large text is copied to a
     temporary folder in a form that can be read in parts. FileNotFoundError, and DataError for files that are no tables.
     """
     if path == "-" or (os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode)):

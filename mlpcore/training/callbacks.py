@@ -135,7 +135,7 @@ class EarlyStopping(Rule):
         return super().state() | {"best_epoch": self.best_epoch, "snapshot": self._snapshot}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """As `Rule.restore`; DataError for weights of another network."""
+        """Set what `state` has returned; DataError for weights of another network."""
         super().restore(state)
         epoch, snapshot = state["best_epoch"], state["snapshot"]
         if type(epoch) is not int or epoch < 0:

@@ -14,7 +14,7 @@ class Rules(NamedTuple):
     ``l2`` adds ``l2 / 2 * ||w||^2``, w being all leaves named ``weight``, to the summed loss of every step. The mean
     objective divides this by the weight of the batch, as scikit-learn does with alpha. ``clip_value`` clips every entry
     of the mean gradient to [-c, c]; ``clip_norm`` then scales the gradient to Euclidean length c if it is longer.
-    ``ema`` is the decay d of a moving average of the parameters (see `average`); None keeps no average.
+    ``ema`` is the decay d of a moving average of the parameters (see ``average``); None keeps no average.
     """
 
     l2: float = 0.0
