@@ -75,7 +75,7 @@ def table() -> str:
     rows = [["", *CONTENDERS], ["---"] * (1 + len(CONTENDERS))]
     rows += [[fact, *(cells[name] for name in CONTENDERS)] for fact, cells in FACTS.items()]
     rows.append(["installed, MB", *(f"{footprint[name]['megabytes']:.0f}" for name in CONTENDERS)])
-    rows.append(["import, s", *(f"{footprint[name]['import_seconds']:.2f}" for name in CONTENDERS)])
+    rows.append(["import, processor s", *(f"{footprint[name]['import_seconds']:.2f}" for name in CONTENDERS)])
     for workload in ("digits", "mnist"):
         by_contender = records(workload)
         widths = "-".join(map(str, by_contender["mlpcore numpy"]["widths"]))
