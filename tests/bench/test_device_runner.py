@@ -184,6 +184,7 @@ def test_one(i):
 """
 
 
+@pytest.mark.long
 def test_tests_go_on_where_an_earlier_run_had_no_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, seen = tmp_path / "test_slow.py", tmp_path / "seen"
     words = [sys.executable, "-m", "pytest", "-q", "-p", "benchmarks.device.shard", "-p", "no:cacheprovider", str(file)]

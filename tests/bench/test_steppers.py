@@ -65,6 +65,7 @@ def test_replayed_steps_are_the_eager_ones(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_graphs_need_cuda() -> None:
+    optional("torch")
     with pytest.raises(contenders.Skipped, match="CUDA graphs need device 'cuda'"):
         contenders.ready("torch graph", workloads.make_task(WORKLOAD))
 

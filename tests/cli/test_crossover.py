@@ -90,6 +90,7 @@ def test_the_grid_is_measured_and_kept_and_followed(
     assert run(capsys, "cache")[1].count(f"crossover  measured on {content['date']}") == 1
 
 
+@pytest.mark.long
 def test_json_alone_is_printed_and_is_what_is_kept(
     capsys: pytest.CaptureFixture[str], folder: Path, numpy_again: dict[str, str]
 ) -> None:
@@ -98,6 +99,7 @@ def test_json_alone_is_printed_and_is_what_is_kept(
     assert parsed(out.encode()) == kept()[0]
 
 
+@pytest.mark.long
 def test_the_rule_follows_the_times(monkeypatch: pytest.MonkeyPatch, folder: Path, card: dict[str, str]) -> None:
     """A GPU that takes 1 ms for any call, beside 1 GFLOP/s: it pays from a million operations on."""
     false_times(monkeypatch, 1e-3, 1e9)
@@ -128,6 +130,7 @@ def test_no_size_is_begun_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -
     ] * 2
 
 
+@pytest.mark.long
 def test_rows_that_were_left_out_are_counted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path, numpy_again: dict[str, str]
 ) -> None:
@@ -136,6 +139,7 @@ def test_rows_that_were_left_out_are_counted(
     assert "left out, as the time was up: 6 of 8 rows" in run(capsys, *SMALL)[1]
 
 
+@pytest.mark.long
 def test_the_picture(capsys: pytest.CaptureFixture[str], folder: Path, numpy_again: dict[str, str]) -> None:
     optional("matplotlib")
     picture = folder / "picture.png"
@@ -153,6 +157,7 @@ def test_a_machine_without_a_gpu_says_so_and_measures_nothing(
     assert "crossover  not measured" in run(capsys, "cache")[1]
 
 
+@pytest.mark.long
 def test_a_folder_that_is_not_used_keeps_nothing(
     capsys: pytest.CaptureFixture[str], folder: Path, numpy_again: dict[str, str]
 ) -> None:

@@ -75,7 +75,7 @@ def test_every_member(name: str, place: Backend) -> None:
     assert_near(params(found), params(right), error)
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 128])
+@pytest.mark.parametrize("blocks", [1, 2, pytest.param(128, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("widths", "rows"),
     [((1, 2), 1), ((2, 3, 1), 15), ((5, 33, 7), 16), ((64, 64), 17), ((20, 64, 64, 10), 100), ((9, 128, 128, 2), 70)],
