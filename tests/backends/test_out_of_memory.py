@@ -6,8 +6,9 @@ The emulated device lets each allocation of a call fail in turn; a card cannot b
 import copy
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -27,6 +28,7 @@ from mlpcore.backends.transfer import to_host
 from mlpcore.sklearn import MLPClassifier
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
+FOLDERS = ExitStack()  # with files of models
 SAMPLE = 4  # allocations of a case that fail, without --long
 
 
@@ -89,18 +91,24 @@ def in_a_new_thread(model: mc.Model) -> Any:
         return thread.submit(fit, model).result()
 
 
-def saved(backend: Backend) -> TemporaryDirectory:
-    """A folder with a model in a file."""
-    folder = TemporaryDirectory()
-    model()(backend).save(Path(folder.name) / "model")
-    return folder
+def saved(backend: Backend) -> Path:
+    """The path of a file with a model."""
+    path = Path(FOLDERS.enter_context(TemporaryDirectory())) / "model"
+    model()(backend).save(path)
+    return path
 
 
-def opened(folder: TemporaryDirectory) -> Any:
+@pytest.fixture(autouse=True, scope="module")
+def clean_up() -> Iterator[None]:
+    yield
+    FOLDERS.close()
+
+
+def opened(path: Path) -> Any:
     """The numbers of a model that is made and of one that is read, on a device that nobody has used yet."""
     check_device.cache_clear()
     states = [state_of(model()(mc.get_backend("cupy")))]
-    return [*states, state_of(mc.load(Path(folder.name) / "model", "cupy"))]
+    return [*states, state_of(mc.load(path, "cupy"))]
 
 
 def learned(estimator: MLPClassifier) -> dict[str, np.ndarray]:
