@@ -1,14 +1,12 @@
 """What passes between host and device in the members' own code on CuPy: nothing. The emulated device counts it."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from devices import open_place
+from devices import emulated_device, open_place
 from runs import RUNS, STEPS
 
 from mlpcore.backends.backend import Backend
@@ -20,9 +18,7 @@ pytestmark = pytest.mark.gpu
 @pytest.fixture(scope="module")
 def device() -> ModuleType:
     """The emulated device; a card does not say what is asked of it."""
-    if importlib.util.find_spec("cuda_on_cpu") is None:
-        pytest.skip("only the emulated device (cuda_on_cpu/) counts copies: none of these was counted")
-    return importlib.import_module("cuda_on_cpu")
+    return emulated_device("counts copies: none of these was counted")
 
 
 @pytest.fixture(scope="module")

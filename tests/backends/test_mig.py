@@ -1,12 +1,11 @@
 """A part of a GPU (MIG) is one device like any other: CUDA names it by a UUID and shows a process only one."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 
 import pytest
-from devices import open_place
+from devices import emulated_device, open_place
 
 from mlpcore.bench import about
 
@@ -41,8 +40,7 @@ def test_a_measurement_names_the_part(visible: str | None, expected: str, monkey
 def test_a_part_trains_as_cuda_0_and_is_the_only_device() -> None:
     """In a process of its own, as CUDA reads the variable once."""
     open_place("cupy")
-    if importlib.util.find_spec("cuda_on_cpu") is None:
-        pytest.skip("only the emulated device (cuda_on_cpu/) has parts that any test may use")
+    emulated_device("has parts that any test may use")
     code = """
 import numpy as np, cupy, mlpcore as mc
 assert cupy.cuda.runtime.getDeviceProperties(0)["name"].endswith(b"MIG 1g.10gb")

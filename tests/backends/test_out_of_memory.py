@@ -4,8 +4,6 @@ The emulated device lets each allocation of a call fail in turn; a card cannot b
 """
 
 import copy
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -16,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from devices import open_place
+from devices import emulated_device, open_place
 from fitting import EVERYTHING, FIT, LABELS, NET, PLAIN, X, Y, make, state_of, untimed, with_extras
 from shortages import Case, allocations, assert_on, assert_one_clear_error, caught, position, same, some
 
@@ -35,9 +33,7 @@ SAMPLE = 4  # allocations of a case that fail, without --long
 @pytest.fixture(scope="module")
 def device() -> ModuleType:
     """The emulated device."""
-    if importlib.util.find_spec("cuda_on_cpu") is None:
-        pytest.skip("only the emulated device (cuda_on_cpu/) lets an allocation fail: none of these did")
-    return importlib.import_module("cuda_on_cpu")
+    return emulated_device("lets an allocation fail: none of these did")
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,11 @@
 """The places that the laws of a device run on, and the CUDA devices, which most machines lack."""
 
 import importlib
+import importlib.util
 import re
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -47,6 +49,13 @@ def open_place(name: str) -> Backend:
         if reason:
             pytest.skip(f"{reason}: nothing of {name} is shown by this run")
     return get_backend(library, device or None)
+
+
+def emulated_device(does: str) -> ModuleType:
+    """The module of the emulated device, or a skip: only that device ``does`` what a test needs."""
+    if importlib.util.find_spec("cuda_on_cpu") is None:
+        pytest.skip(f"only the emulated device (cuda_on_cpu/) {does}")
+    return importlib.import_module("cuda_on_cpu")
 
 
 @cache
