@@ -22,6 +22,7 @@ from mlpcore.schedules import *
 from mlpcore.stacks import Ensemble, Stack
 from mlpcore.trackers import CSVLog, MLflow, TensorBoard
 from mlpcore.training.callbacks import EarlyStopping, ReduceOnPlateau
+from mlpcore.training.checkpoint_folder import CheckpointFolder
 from mlpcore.training.events import Report, Stop
 from mlpcore.training.history import History
 from mlpcore.training.initial import data_driven_init
@@ -41,6 +42,7 @@ __all__ = [
     "ReduceOnPlateau",
     "OptunaPruning",
     "Progress",
+    "CheckpointFolder",
     "CSVLog",
     "TensorBoard",
     "MLflow",

@@ -26,6 +26,7 @@ from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
 from mlpcore.schedules.rate import rate_at
 from mlpcore.summary import summary
+from mlpcore.training.checkpoint_folder import CheckpointFolder
 from mlpcore.training.division import check_ranks, divide
 from mlpcore.training.epochs import train
 from mlpcore.training.evaluation import evaluate, validation_rows
@@ -238,7 +239,7 @@ class Model:
         missing_targets: str = "error",
         validation_data: tuple[Any, ...] | None = None,
         callbacks: Sequence[Any] = (),
-        checkpoint: Path | None = None,
+        checkpoint: Path | CheckpointFolder | None = None,
         resume: Path | None = None,
         shard: str = "auto",
     ) -> History:
@@ -255,8 +256,10 @@ class Model:
         ends training after the current chunk of steps with a TrainingInterrupted warning; a loss or gradient that is
         not finite raises NonFiniteError. In both cases the model stands at its last whole step.
 
-        ``checkpoint`` is the path of a file to which the whole state of training is written after every epoch.
-        ``resume`` is the path of such a file: the fit that wrote it continues. Make the same call on the same model,
+        ``checkpoint`` is the path of a file to which the whole state of training is written after every epoch, or a
+        `mlpcore.CheckpointFolder`, which keeps several, and may write within epochs. ``resume`` is the path of such a
+        file, or a folder, of which the latest whole one is taken: the fit that wrote it continues, and
+        ``history.resumed_from`` names the file. Make the same call on the same model,
         on any backend; on the same backend the result is bit-equal to that of a fit that was not interrupted.
         ``epochs`` includes those in the file, so that the same call can be repeated. A missing file is a
         FileNotFoundError, unless both paths are the same: then the fit starts from the beginning. Callbacks with

@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlpcore.backends.transfer import to_host
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.files.writing import Path
 from mlpcore.model import Model
+from mlpcore.training.checkpoint_folder import CheckpointFolder
 from mlpcore.training.evaluation import validation_rows
 from mlpcore.training.fits import check_fit_callbacks
 from mlpcore.training.ingest import ingest
@@ -128,6 +130,11 @@ def member_callbacks(
     return check_fit_callbacks(model, own, validated)
 
 
-def member_file(folder: Path | None, i: int) -> Path | None:
-    """The checkpoint of member i in a folder."""
-    return None if folder is None else os.path.join(folder, f"{i}.safetensors")
+def member_checkpoint(folder: Path | CheckpointFolder | None, i: int) -> Path | CheckpointFolder | None:
+    """The checkpoint of member i in a folder, or the folder with its checkpoints."""
+    if folder is None:
+        return None
+    several = os.path.join(folder, str(i))
+    if isinstance(folder, CheckpointFolder):
+        return replace(folder, folder=several)
+    return several if os.path.isdir(several) else f"{several}.safetensors"

@@ -20,11 +20,12 @@ from mlpcore.stacks.members import (
     check_alone,
     ingest_members,
     member_callbacks,
-    member_file,
+    member_checkpoint,
     member_orders,
     member_rows,
 )
 from mlpcore.stacks.memory import check_memory
+from mlpcore.training.checkpoint_folder import CheckpointFolder
 from mlpcore.training.fits import Fit, check_fit, describe_data_weights, new_fit
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
@@ -104,7 +105,7 @@ class Stack(Models):
         missing_targets: str = "error",
         validation_data: tuple[Any, ...] | None = None,
         callbacks: Sequence[Any] | Callable[[Model], Sequence[Any]] = (),
-        checkpoint: Path | None = None,
+        checkpoint: Path | CheckpointFolder | None = None,
         resume: Path | None = None,
     ) -> list[History]:
         """Train every member as `Model.fit` does, on the same rows; returns their histories.
@@ -118,7 +119,8 @@ class Stack(Models):
         the weights of its last whole step, its history says "not finite" under ``stopped``, and a warning names it.
         Ctrl-C ends the training of all members.
 
-        ``checkpoint`` and ``resume`` are folders with a file for every member. OutOfMemoryError, before training, if
+        ``checkpoint`` and ``resume`` are folders with a file for every member; with a `mlpcore.CheckpointFolder` every
+        member has a folder of its own in it. OutOfMemoryError, before training, if
         the memory of all members exceeds that of the device or machine, see `mlpcore.stacks.memory`.
         ConfigurationError for members that several ranks train together: a stack trains in one process.
         """
@@ -140,7 +142,7 @@ class Stack(Models):
             fits = []
             for i, (model, own, order) in enumerate(zip(self.models, members, orders, strict=True)):
                 called = member_callbacks(model, callbacks, validation_data is not None)
-                files = member_file(checkpoint, i), member_file(resume, i)
+                files = member_checkpoint(checkpoint, i), member_checkpoint(resume, i)
                 about_weights = partial(
                     describe_data_weights, model, own.data, own.weights, own.sample_weight, class_weight
                 )

@@ -1,8 +1,9 @@
-"""Checkpoints: files with the whole state of training after an epoch, from which a fit resumes with the same bits.
+"""Checkpoints: files with the whole state of training, from which a fit resumes with the same bits.
 
 The tensors have names: ``params.2.weight``, ``optimizer.first_moment.2.weight``, ``statistics.1.running_mean``,
 ``optimizer.count``, ``callbacks.0.snapshot.params.2.weight``. They contain no padding and depend on no layout or
-array library, so every backend can resume from them.
+array library, so every backend can resume from them. A checkpoint within an epoch has the losses of its steps so far
+as the tensor ``losses``.
 """
 
 import dataclasses
@@ -15,8 +16,9 @@ import numpy as np
 
 from mlpcore.errors import MlpcoreWarning, ModelFileError
 from mlpcore.files.specification import short
-from mlpcore.files.tensors import read, write
-from mlpcore.files.writing import Path, check_target, same_file
+from mlpcore.files.tensors import write
+from mlpcore.files.writing import Path, same_file
+from mlpcore.training.checkpoint_folder import candidates, first_whole
 from mlpcore.training.comparison import describe_callback, differences
 from mlpcore.training.events import has_state
 from mlpcore.training.history import History
@@ -29,12 +31,13 @@ from mlpcore.typing import State
 
 # Prefixes of tensor names in files written before December 2026, and the present ones.
 OLD_TENSORS = {"optimizer.mean.": "optimizer.first_moment.", "optimizer.square.": "optimizer.second_moment."}
+LOSSES = "losses"
 # Errors that values of a damaged file, or of another version of a callback, may cause.
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 class Checkpoints:
-    """Writes and reads the checkpoints of one fit. They are written to ``path``; None writes none.
+    """Writes and reads the checkpoints of one fit.
 
     A fit can be resumed if these are equal in the file and here: ``about``, the model and arguments of the fit as JSON
     values by name (`describe_fit`); ``weights`` (`describe_weights`); and, in their order, the types and arguments of
@@ -48,19 +51,18 @@ class Checkpoints:
         about: dict[str, Any],
         weights: dict[str, Any],
         callbacks: Sequence[Any],
-        path: Path | None,
     ) -> None:
         self.trainer, self.layout, self.about, self.weights = trainer, layout, about, weights
         self.stateful = [callback for callback in callbacks if has_state(callback)]
-        self.path = None if path is None else check_target(path)
         self._resumed: tuple[State, Position, list[Any], str] | None = None
+        self._losses: list[float] = []
 
-    def save(self, history: History) -> None:
-        """Write state, progress, history and the states of callbacks to the path, if there is one."""
-        if self.path is None:
-            return
+    def write(self, path: Path, history: History, losses: list[float] | None = None) -> None:
+        """Write state, progress, history and the states of callbacks; ``losses`` are those of an unfinished epoch."""
         trainer = self.trainer
         tensors = dict(named_state(tree_map(trainer.backend.to_numpy, trainer.state), self.layout))
+        if losses is not None:
+            tensors[LOSSES] = np.asarray(losses, dtype=np.float64)
         about = {
             "fit": self.about,
             "weights": self.weights,
@@ -72,19 +74,19 @@ class Checkpoints:
             "stopped": history.stopped,
             "compiled": trainer.compilation.kind,
         }
-        write(self.path, "checkpoint", about, tensors)
+        write(path, "checkpoint", about, tensors)
 
-    def resume(self, path: Path) -> History:
-        """Read and check a checkpoint; returns its history. `put` and `put_callbacks` then apply its state.
+    def resume(self, path: Path, written: Path | None = None) -> History:
+        """Read and check a checkpoint, or the latest whole one in a folder; returns its history.
 
-        If ``path`` is missing but is the path written to, the history is empty and the fit starts from the beginning,
-        so that the same command starts and resumes. ModelFileError if the file cannot be resumed from here.
+        `put` and `put_callbacks` then apply its state. If there is none but the fit writes to the same path
+        ``written``, the history is empty and the fit starts from the beginning, so that the same command starts and
+        resumes. ModelFileError if the file cannot be resumed from here.
         """
-        same = self.path is not None and same_file(path, self.path)
-        if same and not os.path.exists(path):
+        found = candidates(path) if os.path.isdir(path) else [os.fspath(path)] * os.path.exists(path)
+        if not found and written is not None and same_file(path, written):
             return History()
-        who = os.fspath(path)
-        about, tensors = read(path, "checkpoint")
+        who, about, tensors = first_whole(found, os.fspath(path))
         for where, saved, own in self._differences(about, who):
             raise ModelFileError(
                 f"{who} was written by another fit: {where} is {short(saved)} there and {short(own)} here; "
@@ -96,6 +98,8 @@ class Checkpoints:
             if not isinstance(stopped := about["stopped"], str | None):
                 raise ValueError(f"stopped is {short(stopped)}")
             history = History(rows, stopped)
+            history.resumed_from = who
+            self._losses = _unfinished(tensors.pop(LOSSES, None))
         except _UNREADABLE as error:
             raise ModelFileError(f"{who}: progress or history cannot be read: {error!r}") from None
         try:
@@ -113,10 +117,13 @@ class Checkpoints:
             self.trainer.state = tree_map(lambda leaf: self.trainer.backend.asarray(np.copy(leaf)), state)
             self.trainer.progress = dataclasses.replace(progress)
 
-    def put_callbacks(self) -> None:
-        """Set the callbacks and then the trainer to the state of the checkpoint, if one is resumed."""
+    def put_callbacks(self) -> list[float]:
+        """Set the callbacks and then the trainer to the state of the checkpoint, if one is resumed.
+
+        Returns the losses of the steps that the first epoch has behind it.
+        """
         if self._resumed is None:
-            return
+            return []
         _, _, states, who = self._resumed
         for callback, state in zip(self.stateful, states, strict=False):
             try:
@@ -126,6 +133,7 @@ class Checkpoints:
                 raise ModelFileError(f"{who}: {kind} cannot take its state from this file: {error!r}") from error
         self.put()
         self._resumed = None
+        return self._losses
 
     def _differences(self, about: dict[str, Any], who: str) -> Iterator[tuple[str, Any, Any]]:
         """``(where, saved, own)`` for every difference between the fit that wrote the file and this one."""
@@ -163,6 +171,15 @@ class Checkpoints:
         for name, leaf in expected.items():
             leaf[...] = tensors[name]  # views into the flat vectors, whose padding keeps its initial values
         return host
+
+
+def _unfinished(losses: np.ndarray | None) -> list[float]:
+    """The losses of an unfinished epoch, of their tensor in a file; ValueError if it is no list of numbers."""
+    if losses is None:
+        return []
+    if losses.ndim != 1 or losses.dtype != np.float64:
+        raise ValueError(f"the losses are {losses.dtype} {losses.shape}")
+    return [float(loss) for loss in losses]
 
 
 def _current_name(name: str) -> str:

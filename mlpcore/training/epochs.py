@@ -8,11 +8,11 @@ import numpy as np
 
 from mlpcore.backends.calls import Calls, alone
 from mlpcore.distributed.communicator import Communicator
-from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.events import Report, Stop, call, call_every, every, has_state
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.position import EpochResult
+from mlpcore.training.saving import Pauses, Saving
 from mlpcore.typing import Dataset
 
 
@@ -33,12 +33,10 @@ class Plan(NamedTuple):
     loss: Callable[[EpochResult], float] = lambda result: result.loss
 
 
-def train(
-    model: Any, plan: Plan, callbacks: Sequence[Any], history: History, checkpoints: Checkpoints | None = None
-) -> bool:
+def train(model: Any, plan: Plan, callbacks: Sequence[Any], history: History, saving: Saving | None = None) -> bool:
     """Train as `training` does, its calls of compiled code one after the other."""
     with Interruption().noted() as interruption:
-        return alone(training(model, plan, callbacks, history, checkpoints, interruption))
+        return alone(training(model, plan, callbacks, history, saving, interruption))
 
 
 def training(
@@ -46,26 +44,28 @@ def training(
     plan: Plan,
     callbacks: Sequence[Any],
     history: History,
-    checkpoints: Checkpoints | None,
+    saving: Saving | None,
     interruption: Interruption,
 ) -> Calls[bool]:
     """Train until the history has ``plan.epochs`` rows, or a callback or Ctrl-C stops it. Returns whether Ctrl-C did.
 
     ``history`` holds the epochs done before a resume; if its fit was stopped by a callback, nothing is trained. Rules
-    for stopping and for the learning rate are callbacks too. A checkpoint is written after the callbacks of each epoch,
-    never within an epoch. One more is written if in ``on_fit_end`` a callback without a state changed the model;
-    changes by callbacks with a state need none, as these callbacks make them again after a resume.
+    for stopping and for the learning rate are callbacks too. After an epoch, a checkpoint is written once its callbacks
+    have been called. One more is written if in ``on_fit_end`` a callback without a state changed the model; changes by
+    callbacks with a state need none, as these callbacks make them again after a resume.
     """
     trainer, begun = model.trainer, list[Any]()
     ranks: Communicator = trainer.communicator
     try:
-        ranks.on_first(lambda: _begin(model, callbacks, plan.epochs - len(history), checkpoints, begun))
+        done, pauses = ranks.on_first(lambda: _begin(model, callbacks, plan.epochs - len(history), saving, begun))
         trainer.share()
+        after_chunk = partial(_after_chunk, ranks, saving, history) if pauses.within else None
         while len(history) < plan.epochs and history.stopped is None:
             with ranks.or_abort(f"in epoch {trainer.progress.epoch + 1}"):
                 result = yield from trainer.epoch_calls(
-                    plan.data, plan.weights, plan.order, plan.batch_size, interruption
+                    plan.data, plan.weights, plan.order, plan.batch_size, interruption, done, after_chunk, pauses.steps
                 )
+                done = []
                 if result.whole:
                     values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
                     values["rows_per_second"] = result.rows_per_second
@@ -73,7 +73,7 @@ def training(
                         values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
                     history.rows.append(values)
             if result.whole:
-                ended = partial(_epoch_end, model, callbacks, plan, history, checkpoints)
+                ended = partial(_epoch_end, model, callbacks, plan, history, saving)
                 history.rows[-1], history.stopped, changed = ranks.on_first(ended)
                 if changed:
                     trainer.share()
@@ -86,13 +86,18 @@ def training(
         changed, unsaved = ranks.on_first(partial(_end, model, begun))
         if changed:
             trainer.share()
-    if unsaved and checkpoints is not None:
-        ranks.on_first(partial(checkpoints.save, history))
+    if unsaved and saving is not None:
+        ranks.on_first(partial(saving.after_fit, history))
     return ranks.any(interruption)  # pressed while callbacks ended
 
 
+def _after_chunk(ranks: Communicator, saving: Saving | None, history: History, losses: list[float]) -> None:
+    """Write a checkpoint within an epoch, where rank 0 says that one is due."""
+    ranks.on_first(lambda: None if saving is None else saving.after_chunk(history, losses))
+
+
 def _epoch_end(
-    model: Any, callbacks: Sequence[Any], plan: Plan, history: History, checkpoints: Checkpoints | None
+    model: Any, callbacks: Sequence[Any], plan: Plan, history: History, saving: Saving | None
 ) -> tuple[dict[str, float], str | None, bool]:
     """Call the callbacks and write the checkpoint: the row of the history, why training stops, and whether a callback
     changed the model."""
@@ -101,33 +106,36 @@ def _epoch_end(
     stops = [stop for stop in call(callbacks, "on_epoch_end", report) if isinstance(stop, Stop)]
     if stops:
         history.stopped = stops[0].reason
-    if checkpoints is not None:
-        checkpoints.save(history)
+    if saving is not None:
+        saving.after_epoch(history, last=history.stopped is not None or len(history) >= plan.epochs)
     return values, history.stopped, model.trainer.state is not before
 
 
 def _begin(
-    model: Any, callbacks: Sequence[Any], epochs: int, checkpoints: Checkpoints | None, begun: list[Any]
-) -> None:
+    model: Any, callbacks: Sequence[Any], epochs: int, saving: Saving | None, begun: list[Any]
+) -> tuple[list[float], Pauses]:
     """Call ``on_fit_begin`` of every callback and add it to ``begun``; then apply the checkpoint of a resumed fit.
 
-    If a callback cannot restore its state, the model is left as it was before.
+    Returns the losses of the steps that the first epoch has behind it, and where epochs pause for a checkpoint. If a
+    callback cannot restore its state, the model is left as it was before.
     """
-    trainer = model.trainer
+    trainer, losses = model.trainer, list[float]()
     before = trainer.state, trainer.progress
-    if checkpoints is not None:
-        checkpoints.put()
+    if saving is not None:
+        saving.checkpoints.put()
     for callback in callbacks:
         call([callback], "on_fit_begin", model, epochs)
         begun.append(callback)
     try:
-        if checkpoints is not None:
-            checkpoints.put_callbacks()
+        if saving is not None:
+            losses = saving.checkpoints.put_callbacks()
+            saving.begin()
     except BaseException:
         call_every(begun, "on_fit_end", model)
         begun.clear()
         trainer.state, trainer.progress = before
         raise
+    return losses, Pauses() if saving is None else saving.pauses
 
 
 def _end(model: Any, begun: Sequence[Any]) -> tuple[bool, bool]:

@@ -45,7 +45,7 @@ class Callback(Protocol):
         """The state that is kept from epoch to epoch, for a checkpoint.
 
         It consists of numbers, strings, None and arrays of any library, in dicts, lists and tuples. Called after
-        ``on_epoch_end`` of all callbacks.
+        ``on_epoch_end`` of all callbacks, and where a checkpoint is written within an epoch.
         """
 
     def restore(self, state: Any) -> None:

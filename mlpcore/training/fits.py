@@ -9,12 +9,14 @@ from mlpcore.backends.calls import Calls
 from mlpcore.configuration import check_choice, check_count, plain
 from mlpcore.files.writing import Path
 from mlpcore.training.callbacks import check_callbacks
+from mlpcore.training.checkpoint_folder import CheckpointFolder
 from mlpcore.training.checkpoints import Checkpoints
 from mlpcore.training.comparison import describe_fit, describe_weights
 from mlpcore.training.epochs import Plan, training
 from mlpcore.training.evaluation import validation
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
+from mlpcore.training.saving import Saving
 from mlpcore.training.weights import entry_columns, sample_weights
 from mlpcore.typing import Dataset
 
@@ -38,8 +40,13 @@ def check_fit(
 
 def check_fit_callbacks(model: Any, callbacks: Sequence[Any], validated: bool) -> tuple[Any, ...]:
     """The callbacks, if they can be called and what they watch is measured; ``validated`` with validation data."""
+    return check_callbacks(callbacks, _columns(model, validated))
+
+
+def _columns(model: Any, validated: bool) -> tuple[str, ...]:
+    """The columns of the history of a fit."""
     measured = tuple(f"val_{name}" for name in ("loss", *model.metrics)) if validated else ()
-    return check_callbacks(callbacks, ("loss", "learning_rate", "rows_per_second", *measured))
+    return ("loss", "learning_rate", "rows_per_second", *measured)
 
 
 def describe_data_weights(
@@ -60,7 +67,7 @@ class Fit(NamedTuple):
     plan: Plan
     callbacks: Sequence[Any]
     history: History
-    checkpoints: Checkpoints
+    saving: Saving
 
     def calls(self, interruption: Interruption) -> Calls[bool]:
         """The training, its calls of compiled code handed out; whether it was interrupted."""
@@ -75,7 +82,7 @@ def new_fit(
     arguments: Arguments,
     held_out: Dataset | None,
     callbacks: Sequence[Any],
-    checkpoint: Path | None = None,
+    checkpoint: Path | CheckpointFolder | None = None,
     resume: Path | None = None,
     about_weights: Callable[[], dict[str, Any]] = dict,
 ) -> Fit:
@@ -91,8 +98,10 @@ def new_fit(
     kept = checkpoint is not None or resume is not None  # what is described is needed for nothing else
     about = describe_fit(model.specification, rows, plan.batch_size, shuffle) if kept else {}
     with communicator.agree():
-        path = checkpoint if communicator.rank == 0 else None
-        checkpoints = Checkpoints(model.trainer, model.layout, about, about_weights() if kept else {}, callbacks, path)
+        checkpoints = Checkpoints(model.trainer, model.layout, about, about_weights() if kept else {}, callbacks)
+        if isinstance(checkpoint, CheckpointFolder):
+            checkpoint.check_best(_columns(model, held_out is not None))
+        saving = Saving(checkpoints, checkpoint if communicator.rank == 0 else None)
     # Rank 0's argument decides, as a script may pass one there alone.
-    history = communicator.on_first(lambda: History() if resume is None else checkpoints.resume(resume))
-    return Fit(model, plan, callbacks, history, checkpoints)
+    history = communicator.on_first(lambda: History() if resume is None else checkpoints.resume(resume, checkpoint))
+    return Fit(model, plan, callbacks, history, saving)

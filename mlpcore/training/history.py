@@ -8,13 +8,14 @@ class History:
 
     ``history["val_loss"]`` is a column as a list. ``loss``, ``val_loss``, ``learning_rate`` and ``rows_per_second`` are
     attributes too, which are empty if no epoch has the column. ``stopped`` says why training ended before its last
-    epoch, or is None. Metrics are computed on the validation data; the column of a metric is its name with the prefix
-    ``val_``.
+    epoch, or is None. ``resumed_from`` is the path of the checkpoint that the fit has resumed, or None. Metrics are
+    computed on the validation data; the column of a metric is its name with the prefix ``val_``.
     """
 
     def __init__(self, rows: list[dict[str, float]] | None = None, stopped: str | None = None) -> None:
         self.rows: list[dict[str, float]] = rows or []
         self.stopped = stopped
+        self.resumed_from: str | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

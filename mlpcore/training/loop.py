@@ -158,45 +158,63 @@ class Trainer:
         order: Callable[[int], np.ndarray],
         batch_size: int,
         stop: Interruption | bool = False,
+        done: Sequence[float] = (),
+        after_chunk: Callable[[list[float]], None] | None = None,
+        every_steps: int | None = None,
     ) -> Calls[EpochResult]:
-        """As `epoch`, with the calls of compiled code handed out, to be done beside those of other networks."""
-        began, rows = time.perf_counter(), 0
+        """As `epoch`, with the calls of compiled code handed out, to be done beside those of other networks.
+
+        ``done`` are the losses of the steps that the epoch has behind it. ``after_chunk`` is called with the losses so
+        far after every chunk of steps but the last. Chunks end at multiples of ``every_steps``.
+        """
+        began = time.perf_counter()
         weights = weights_of_rows(weights)
         unweighted = bool(np.all(weights == 1))
-        losses: list[float] = []
-        batch_weights: list[float] = []
+        losses = list(done)
         rows_in_order = order(self.progress.epoch)
+        resumed = rows = min(len(losses) * batch_size, rows_in_order.size)
         full = min(batch_size, rows_in_order.size)
         self.compilation.decide(rows_in_order.size, full, self.layout.size)
         mean_weight = 1.0 if unweighted else batch_mean_weight(weights[rows_in_order], full)
         # Only running statistics need the weight of a full batch, and only if some batches differ from it.
         needed = self.layout.statistics and not (unweighted and rows_in_order.size % full == 0)
         full_batch = np.asarray((full * mean_weight, (full - 1) * mean_weight), self.dtype) if needed else ()
-        for chunk in self._chunks(rows_in_order, batch_size):
+        for chunk in self._chunks(rows_in_order[rows:], batch_size, every_steps):
             found = yield from self._advance(data, chunk, full_batch)
             losses += found.tolist()
-            counts = [float(chunk.shape[1])] * chunk.shape[0]
-            batch_weights += counts if unweighted else weights[chunk].sum(axis=1).tolist()
             rows += chunk.size
             if self.communicator.any(stop):
                 break
+            if after_chunk is not None and rows < rows_in_order.size:
+                after_chunk(losses)
         whole = rows == rows_in_order.size
         self.progress.epoch += whole
+        batch_weights = _batch_weights(weights, rows_in_order[:rows], batch_size, unweighted)
         # One exact sum over the steps, which does not depend on the division into chunks.
         weight, total = math.fsum(batch_weights), math.fsum(map(operator.mul, losses, batch_weights))
         return EpochResult(
-            total / weight if weight else 0.0, rows / (time.perf_counter() - began), whole, losses, rows_in_order
+            total / weight if weight else 0.0,
+            (rows - resumed) / (time.perf_counter() - began),
+            whole,
+            losses,
+            rows_in_order,
         )
 
-    def _chunks(self, order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-        """The order divided into chunks (steps, batch_size) of about equal length, then the smaller last batch."""
+    def _chunks(self, order: np.ndarray, batch_size: int, every: int | None = None) -> Iterator[np.ndarray]:
+        """The order divided into chunks (steps, batch_size) of about equal length, then the smaller last batch.
+
+        A chunk that is run before the next is taken ends at a multiple of ``every`` steps, if it reaches one.
+        """
         steps = order.size // batch_size
         work = CHUNK_WORK * self.backend.extras.relative_speed
         most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.extras.max_chunk_steps))
         length = -(-steps // -(-steps // most)) if steps else 1
         batches = order[: steps * batch_size].reshape(steps, batch_size)
-        for start in range(0, steps, length):
-            yield batches[start : start + length]
+        start = 0
+        while start < steps:
+            end = min(start + length, steps, start + every - self.progress.step % every if every else steps)
+            yield batches[start:end]
+            start = end
         if order.size % batch_size:
             yield order[None, steps * batch_size :]
 
@@ -258,3 +276,13 @@ class Trainer:
         where = f"epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         assert lack is not None
         return out_of_memory(lack, self.net, columns, self.layout.size, rows, itemsize, where)
+
+
+def _batch_weights(weights: np.ndarray, order: np.ndarray, batch_size: int, unweighted: bool) -> list[float]:
+    """The total weight of the rows of every batch; the rows are given in order."""
+    steps = order.size // batch_size
+    whole, rest = order[: steps * batch_size].reshape(steps, batch_size), order[steps * batch_size :]
+    batches = [whole] if not rest.size else [whole, rest[None]]
+    if unweighted:
+        return [float(batch.shape[1]) for batch in batches for _ in range(batch.shape[0])]
+    return [float(total) for batch in batches for total in weights[batch].sum(axis=1)]

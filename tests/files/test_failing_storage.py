@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -16,6 +17,7 @@ import pytest
 import mlpcore as mc
 from mlpcore.files import writing
 from mlpcore.files.tensors import kind_of, read
+from mlpcore.training import checkpoint_folder
 
 X = np.linspace(-1, 1, 60).reshape(20, 3)
 Y = X.sum(axis=1, keepdims=True)
@@ -34,6 +36,7 @@ class Storage:
         faulty = {name: self.call(getattr(os, name)) for name in names}
         monkeypatch.setattr(writing, "os", types.SimpleNamespace(**vars(os) | faulty))
         monkeypatch.setattr(writing, "open", self.open, raising=False)
+        monkeypatch.setattr(checkpoint_folder, "os", writing.os)
 
     def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, before which the storage may fail."""
@@ -150,6 +153,34 @@ def test_a_failure_at_any_call_leaves_a_whole_file(name: str, error: str, tmp_pa
         if name == "checkpoint":  # and what is there can be resumed, to the same end
             save(path)
             assert content(path) == new
+
+
+@pytest.mark.parametrize("error", ["ENOSPC", "crash"])
+def test_a_failure_at_any_call_loses_no_checkpoint_of_a_folder(error: str, tmp_path: Path) -> None:
+    """The one that was the latest is still there, or a later one is; a fit that resumes ends as if nothing had been."""
+
+    def fit(model: mc.Model, run: Path, epochs: int = 4) -> mc.Model:
+        folder = mc.CheckpointFolder(run, keep=1, best=True, every_steps=1)
+        model.fit(X, Y, epochs=epochs, batch_size=8, checkpoint=folder, resume=folder)
+        return model
+
+    expected = fit(model(seed=1), tmp_path / "whole").predict(X)
+    fit(model(seed=1), tmp_path / "begun", epochs=1)
+    with pytest.MonkeyPatch.context() as patch:
+        storage = Storage(patch)
+        shutil.copytree(tmp_path / "begun", tmp_path / "counted")
+        fit(model(seed=1), tmp_path / "counted", epochs=2)
+    assert storage.count >= 40
+    for failing in range(storage.count):
+        run = tmp_path / str(failing)
+        shutil.copytree(tmp_path / "begun", run)
+        with pytest.MonkeyPatch.context() as patch, pytest.raises((OSError, Crash)):
+            Storage(patch, failing, error)
+            fit(model(seed=1), run, epochs=2)
+        if error != "crash":
+            assert all(name.endswith(".safetensors") for name in os.listdir(run)), failing
+        resumed = fit(model(seed=1), run)
+        np.testing.assert_array_equal(resumed.predict(X), expected)
 
 
 WITH_A_LIMIT = """
