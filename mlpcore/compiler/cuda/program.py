@@ -10,7 +10,8 @@ import numpy as np
 from mlpcore.compiler.arrays import TracedArray
 from mlpcore.compiler.cuda import draws
 from mlpcore.compiler.cuda.epilogues import FusedProduct
-from mlpcore.compiler.cuda.kernels import Kernel, KernelPrinter
+from mlpcore.compiler.cuda.kernel_text import Kernel
+from mlpcore.compiler.cuda.kernels import KernelPrinter
 from mlpcore.compiler.cuda.preamble import PREAMBLE, device_text
 from mlpcore.compiler.cuda.row_tiles import RowTiles, row_phase
 from mlpcore.compiler.cuda.schedule import DeviceSchedule, scalar_epilogue

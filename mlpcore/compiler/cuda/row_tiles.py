@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from mlpcore.compiler.cuda import tile_items, tile_products
-from mlpcore.compiler.cuda.kernels import constant, kernel_text
+from mlpcore.compiler.cuda.kernel_text import constant, kernel_text
 from mlpcore.compiler.cuda.schedule import BLOCK, DeviceSchedule
 from mlpcore.compiler.cuda.storage import DeviceStorage
 from mlpcore.compiler.cuda.tile_loops import TileLoopPrinter

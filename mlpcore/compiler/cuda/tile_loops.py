@@ -1,7 +1,7 @@
 """Prints a loop over rows for the rows of one tile, as a part of a kernel over tiles of rows."""
 
 from mlpcore.compiler.cuda import thread_reductions
-from mlpcore.compiler.cuda.kernels import KernelPrinter
+from mlpcore.compiler.cuda.passes import PassPrinter
 from mlpcore.compiler.cuda.schedule import BLOCK, WARP
 from mlpcore.compiler.cuda.tile_memory import ROWS, NotInTiles
 from mlpcore.compiler.cuda.tile_text import TileText
@@ -11,7 +11,7 @@ from mlpcore.compiler.places import ZERO, Place, entry, size
 from mlpcore.compiler.schedule import Loop, Strides
 
 
-class TileLoopPrinter(KernelPrinter):
+class TileLoopPrinter(PassPrinter):
     """Prints one loop whose outermost axis is the rows; ``sums`` are the nodes of which a block has partial results.
 
     The threads of the block share the indices of a tile as those of a grid share all indices, see `ThreadLayout`.
@@ -20,7 +20,7 @@ class TileLoopPrinter(KernelPrinter):
     index_type = "int"
 
     def __init__(self, text: TileText, loop: Loop, sums: list[Node]) -> None:
-        super().__init__(text.storage, loop, "")
+        super().__init__(text.storage, loop)
         self.text, self.sums, self.arrays, self.numbers = text, sums, text.arrays, text.numbers
 
     def body(self) -> list[str]:
