@@ -11,7 +11,7 @@ from mlpcore.cli.lesson.network import Lesson
 from mlpcore.cli.lesson.payload import payload
 from mlpcore.cli.lesson.stages import panels, steps
 from mlpcore.cli.lesson.words import HELP, INTRODUCTION, WORDS
-from mlpcore.cli.report.markup import escape, name_of, section
+from mlpcore.cli.report.markup import document, escape, name_of, section
 
 SCRIPTS = ("numbers", "network", "plane", "curve", "panels", "controls")
 
@@ -25,18 +25,11 @@ def page(lesson: Lesson, seed: int = 0) -> str:
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     data = payload(lesson, seed) | {"steps": [step._asdict() for step in steps(lesson)]}
     name = name_of(lesson.rows.name)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="color-scheme" content="light dark">
-<title>{name}: how a network learns</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
+    return document(
+        f"{name}: how a network learns",
+        policy,
+        style,
+        f"""<header>
 <h1>How a network learns: {name}</h1>
 {_introduction(lesson)}
 <noscript><p><strong>Without JavaScript this page shows no numbers, but all its text and formulas.</strong></p>
@@ -61,9 +54,8 @@ float64 and are stored in float32, to seven digits.</p>
 </footer>
 <script type="application/json" id="data">{embedded(data)}</script>
 <script>{script}</script>
-</body>
-</html>
-"""
+""",
+    )
 
 
 def embedded(data: Any) -> str:

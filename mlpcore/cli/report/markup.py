@@ -58,3 +58,21 @@ def row(name: str, *cells: str, kind: str = "") -> str:
     texts = "".join(f"<td>{cell}</td>" for cell in cells)
     begin = f'<tr class="{kind}">' if kind else "<tr>"
     return f'{begin}<th scope="row">{name}</th>{texts}</tr>'
+
+
+def document(title: str, policy: str, style: str, body: str) -> str:
+    """A page of this title, in one file; ``policy`` says what its elements may load and run."""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}</body>
+</html>
+"""

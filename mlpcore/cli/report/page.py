@@ -7,7 +7,7 @@ from mlpcore.cli.report.amounts import amounts
 from mlpcore.cli.report.classes import classes
 from mlpcore.cli.report.columns import columns, importance
 from mlpcore.cli.report.curves import curves
-from mlpcore.cli.report.markup import SHORT, escape, name_of, section
+from mlpcore.cli.report.markup import SHORT, document, escape, name_of, section
 from mlpcore.cli.report.quality import quality
 from mlpcore.cli.report.results import Results
 from mlpcore.cli.report.style import STYLE
@@ -44,18 +44,11 @@ def page(results: Results) -> str:
     ]
     body = "\n".join(part for part in sections if part)
     size = (len(body.encode()) + len(STYLE)) / 1000
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="color-scheme" content="light dark">
-<title>{name}: {target}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<header>
+    return document(
+        f"{name}: {target}",
+        POLICY,
+        STYLE,
+        f"""<header>
 <h1>{name}: predicting {target}</h1>
 <p>{_introduction(results)}</p>
 </header>
@@ -65,9 +58,8 @@ def page(results: Results) -> str:
 <footer>
 <p>mlpcore {escape(mlpcore.__version__)}. One file of about {size:,.0f} kB, which loads nothing.</p>
 </footer>
-</body>
-</html>
-"""
+""",
+    )
 
 
 def _introduction(results: Results) -> str:
