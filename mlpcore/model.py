@@ -242,6 +242,7 @@ class Model:
         checkpoint: Path | CheckpointFolder | None = None,
         resume: Path | None = None,
         shard: str = "auto",
+        on_nonfinite: str = "raise",
     ) -> History:
         """Train for ``epochs`` passes over the rows; a further call continues where this one stopped.
 
@@ -255,6 +256,12 @@ class Model:
         ``missing_targets`` applies to its y too. All arguments are checked before the model changes (DataError). Ctrl-C
         ends training after the current chunk of steps with a TrainingInterrupted warning; a loss or gradient that is
         not finite raises NonFiniteError. In both cases the model stands at its last whole step.
+
+        ``on_nonfinite`` is what happens where the loss of a batch, its gradient or the updated weights are not finite:
+        "raise"; "skip", which leaves out the batch as if its rows weighed 0 (column ``skipped`` of the history); or
+        "restore", which goes back to the beginning of the epoch, halves the learning rate and trains the epoch again
+        (column ``restored``), at most 5 times in a fit. A MlpcoreWarning after the fit tells how often. NonFiniteError
+        if all batches of an epoch were skipped, or going back 5 times has not helped. See `docs/checkpoints.md`.
 
         ``checkpoint`` is the path of a file to which the whole state of training is written after every epoch, or a
         `mlpcore.CheckpointFolder`, which keeps several, and may write within epochs. ``resume`` is the path of such a
@@ -280,7 +287,7 @@ class Model:
         with self.backend.scope(self.dtype), ranks.one_fit(), ranks.or_abort("in fit"):
             ranks.barrier()
             with ranks.agree():
-                arguments = check_fit(epochs, batch_size, shuffle, (True, False, "blocks"))
+                arguments = check_fit(epochs, batch_size, shuffle, on_nonfinite, (True, False, "blocks"))
                 callbacks = check_fit_callbacks(self, callbacks, validation_data is not None)
                 validated = self.metrics if validation_data is not None else {}
                 check_missing_targets("fit", missing_targets, self.loss, validated)
@@ -302,6 +309,8 @@ class Model:
                 TrainingInterrupted,
                 stacklevel=2,
             )
+        if (report := fit.plan.recovery.report()) is not None and ranks.rank == 0:
+            warnings.warn(f"fit: {report}", MlpcoreWarning, stacklevel=2)
         return fit.history
 
     def predict(self, x: Any, batch_size: int | None = None) -> Tree:

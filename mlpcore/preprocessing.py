@@ -95,6 +95,9 @@ class Standardize:
             default_float = xp.__array_namespace_info__().default_dtypes(device=device_of(x))["real floating"]
             # In float64, as large integers would be rounded to the same number in a smaller float.
             return self._in_float64(x, lambda x, mean, scale: xp.astype((x - mean) / scale, default_float))
+        if not self._fits(xp.finfo(x.dtype)):
+            dtype = x.dtype
+            return self._in_float64(x, lambda x, mean, scale: xp.astype((x - mean) / scale, dtype))
         # For a column like 1e8 +- 1, the error of the mean in a smaller dtype exceeds the standard deviation.
         rounded = self.mean.astype(_host_dtype(xp, x)).astype(np.float64)
         mean, mean_error, scale = (_as_array(x, vector) for vector in (self.mean, self.mean - rounded, self.scale))
@@ -103,6 +106,11 @@ class Standardize:
     def inverse(self, y: Any) -> Array:
         """``y * scale + mean`` in float64, in the units of the data."""
         return self._in_float64(self._checked(y)[0], lambda y, mean, scale: y * scale + mean)
+
+    def _fits(self, dtype: Any) -> bool:
+        """Whether mean and scale are normal numbers of a smaller float; a scale of 0 or infinity would give NaN."""
+        least, most = float(dtype.smallest_normal), float(dtype.max)
+        return bool(np.all((self.scale >= least) & (self.scale <= most) & (np.abs(self.mean) <= most)))
 
     def _checked(self, x: Any) -> tuple[Array, Any]:
         """x as an array of the right shape, and its namespace."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlpcore.backends.compilation import Compilation
+from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.trees import Layout, tree_map
 from mlpcore.typing import Array, Batch, Noise, State, Step, Tree
@@ -62,6 +63,13 @@ def shifted(draw: Draw, start: int) -> Draw:
     if isinstance(draw, StepNoise):
         return replace(draw, stream=replace(draw.stream, step=draw.stream.step + start))
     return lambda i: draw(start + i)
+
+
+def finite_weights(state: State) -> Array:
+    """Whether the parameters (..., P), and their average if one is kept, are finite (...)."""
+    xp = namespace(state.params)
+    finite = xp.all(xp.isfinite(state.params), axis=-1)
+    return finite if isinstance(state.average, tuple) else finite & xp.all(xp.isfinite(state.average), axis=-1)
 
 
 class ChunkError(Exception):

@@ -81,6 +81,14 @@ class StandardizedTarget:
                 f"{self!r}: the network's scores are of {columns} target columns, expected {len(self.mean)}"
             )
         xp = namespace(target)
+        most = float(xp.finfo(xp.asarray(0, dtype=dtype).dtype).max)
+        for name in ("mean", "scale", "low", "high"):
+            if (largest := max(map(abs, getattr(self, name)), default=0.0)) > most:
+                raise ConfigurationError(
+                    f"StandardizedTarget: {name} has the number {largest!r}, larger than the model's dtype can hold "
+                    f"({most!r}), so that predictions would be infinite or NaN; divide the target by a unit, or make "
+                    "the model with dtype='float64'"
+                )
         precision = target.dtype if xp.isdtype(target.dtype, "real floating") else dtype
         target = real_columns(self, target, columns, precision)
         return real_columns(

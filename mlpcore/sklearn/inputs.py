@@ -139,7 +139,10 @@ def foreign_rows(estimator: Any, X: Any, *, reset: bool) -> Array:
 
 
 def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
-    """Row weights as float64 on the host, or None; ValueError for negative weights and where all are zero."""
+    """Row weights as float64 on the host, or None.
+
+    ValueError for negative weights, where all are zero, and where their sum is too large or no normal number.
+    """
     if sample_weight is None:
         return None
     numbers = to_host(sample_weight) if is_foreign(sample_weight) else of_numbers("sample_weight", sample_weight)
@@ -148,6 +151,13 @@ def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
         raise ValueError(f"Negative values in data passed to `sample_weight`: the smallest is {weights.min():g}.")
     if not np.any(weights > 0):
         raise ValueError("Sample weights must contain at least one non-zero number.")
+    with np.errstate(over="ignore"):
+        total, (least, most) = float(np.sum(weights)), (np.finfo(np.float64).tiny, np.finfo(np.float64).max)
+    if not least <= total <= most:
+        raise ValueError(
+            f"sample_weight adds up to {total:g}, expected a sum between {least:g} and {most:g}; "
+            "multiply the weights by a common number"
+        )
     return weights
 
 

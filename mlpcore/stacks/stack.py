@@ -32,6 +32,7 @@ from mlpcore.training.interruption import Interruption
 from mlpcore.training.missing import check_missing_targets
 from mlpcore.typing import Tree
 
+REPORTED = 3  # members whose skipped batches or restored epochs a warning tells
 NOT_FINITE = "not finite"  # why a member stopped, in its history
 
 
@@ -107,6 +108,7 @@ class Stack(Models):
         callbacks: Sequence[Any] | Callable[[Model], Sequence[Any]] = (),
         checkpoint: Path | CheckpointFolder | None = None,
         resume: Path | None = None,
+        on_nonfinite: str = "raise",
     ) -> list[History]:
         """Train every member as `Model.fit` does, on the same rows; returns their histories.
 
@@ -117,14 +119,15 @@ class Stack(Models):
 
         A member that its callbacks stop is trained no further, and so is one whose loss is no longer finite: it keeps
         the weights of its last whole step, its history says "not finite" under ``stopped``, and a warning names it.
-        Ctrl-C ends the training of all members.
+        Ctrl-C ends the training of all members. ``on_nonfinite`` is as in `Model.fit`, for each member alone: with
+        "skip" or "restore" a member goes on, and only stops where `Model.fit` raises.
 
         ``checkpoint`` and ``resume`` are folders with a file for every member; with a `mlpcore.CheckpointFolder` every
         member has a folder of its own in it. OutOfMemoryError, before training, if
         the memory of all members exceeds that of the device or machine, see `mlpcore.stacks.memory`.
         ConfigurationError for members that several ranks train together: a stack trains in one process.
         """
-        first, arguments = self.models[0], check_fit(epochs, batch_size, shuffle)
+        first, arguments = self.models[0], check_fit(epochs, batch_size, shuffle, on_nonfinite)
         check_alone(self.models)
         check_missing_targets(
             "Stack.fit", missing_targets, first.loss, first.metrics if validation_data is not None else {}
@@ -159,6 +162,11 @@ class Stack(Models):
                 MlpcoreWarning,
                 stacklevel=2,
             )
+        told_of = [(i, fit.plan.recovery.report()) for i, fit in enumerate(fits) if i not in lost]
+        if reports := [(i, report) for i, report in told_of if report is not None]:
+            told = "; ".join(f"member {i}: {report}" for i, report in reports[:REPORTED])
+            more = f"; and so in {len(reports) - REPORTED} more members" * (len(reports) > REPORTED)
+            warnings.warn(told + more, MlpcoreWarning, stacklevel=2)
         if interrupted:
             warnings.warn(
                 "training was interrupted; every member stands at its last whole step, and fit goes on from there",

@@ -71,7 +71,8 @@ def _about(model: Any, data: Dataset, arguments: Arguments, held_out: Dataset | 
     from mlpcore.compiler.build import find_compiler  # here, so that `import mlpcore` leaves the compiler out
 
     about = describe_fit(model.specification, data.x.shape[0], arguments.batch_size, arguments.shuffle)
-    about |= {"epochs": arguments.epochs, "shard": shard, "precision": model.precision}
+    about |= {"epochs": arguments.epochs, "on_nonfinite": arguments.on_nonfinite}
+    about |= {"shard": shard, "precision": model.precision}
     # Each backend, compiled or not, rounds in its own way, and the parameters of the ranks would drift apart.
     about |= {"backend": model.backend.name, "compile": model.compiled.asked, "C compiler": find_compiler() is not None}
     about["training data"] = _described(data, shard)

@@ -11,7 +11,9 @@ from mlpcore.distributed.communicator import Communicator
 from mlpcore.training.events import Report, Stop, call, call_every, every, has_state
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
+from mlpcore.training.loop import Trainer
 from mlpcore.training.position import EpochResult
+from mlpcore.training.recovery import RAISE, Recovery
 from mlpcore.training.saving import Pauses, Saving
 from mlpcore.typing import Dataset
 
@@ -21,7 +23,8 @@ class Plan(NamedTuple):
 
     ``weights`` (n,) are the row weights on the host. ``order(epoch)`` returns the row numbers of an epoch in order,
     ``epochs`` is the largest length of the history. ``evaluate()`` returns the validation values after an epoch by
-    name; it is None without validation data. ``loss(result)`` is the loss of an epoch in the history.
+    name; it is None without validation data. ``loss(result)`` is the loss of an epoch in the history. ``recovery`` is
+    what happens where a step is not finite.
     """
 
     data: Dataset
@@ -31,6 +34,7 @@ class Plan(NamedTuple):
     epochs: int
     evaluate: Callable[[], dict[str, float]] | None = None
     loss: Callable[[EpochResult], float] = lambda result: result.loss
+    recovery: Recovery = RAISE
 
 
 def train(model: Any, plan: Plan, callbacks: Sequence[Any], history: History, saving: Saving | None = None) -> bool:
@@ -54,21 +58,23 @@ def training(
     have been called. One more is written if in ``on_fit_end`` a callback without a state changed the model; changes by
     callbacks with a state need none, as these callbacks make them again after a resume.
     """
-    trainer, begun = model.trainer, list[Any]()
+    trainer: Trainer = model.trainer
+    begun = list[Any]()
     ranks: Communicator = trainer.communicator
+    plan.recovery.begin(history)
     try:
         done, pauses = ranks.on_first(lambda: _begin(model, callbacks, plan.epochs - len(history), saving, begun))
         trainer.share()
         after_chunk = partial(_after_chunk, ranks, saving, history) if pauses.within else None
         while len(history) < plan.epochs and history.stopped is None:
             with ranks.or_abort(f"in epoch {trainer.progress.epoch + 1}"):
-                result = yield from trainer.epoch_calls(
-                    plan.data, plan.weights, plan.order, plan.batch_size, interruption, done, after_chunk, pauses.steps
-                )
-                done = []
+                paused = done, after_chunk, pauses.steps
+                epoch = partial(trainer.epoch_calls, *plan[:4], interruption, *paused, plan.recovery)
+                result, done = (yield from plan.recovery.epoch(trainer, epoch)), []
                 if result.whole:
                     values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
                     values["rows_per_second"] = result.rows_per_second
+                    values |= plan.recovery.columns(trainer.progress.epoch, result)
                     if plan.evaluate is not None:
                         values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
                     history.rows.append(values)

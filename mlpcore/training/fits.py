@@ -16,6 +16,7 @@ from mlpcore.training.epochs import Plan, training
 from mlpcore.training.evaluation import validation
 from mlpcore.training.history import History
 from mlpcore.training.interruption import Interruption
+from mlpcore.training.recovery import CHOICES, Recovery
 from mlpcore.training.saving import Saving
 from mlpcore.training.weights import entry_columns, sample_weights
 from mlpcore.typing import Dataset
@@ -27,15 +28,21 @@ class Arguments(NamedTuple):
     epochs: int
     batch_size: int
     shuffle: bool | str
+    on_nonfinite: str = "raise"
 
 
 def check_fit(
-    epochs: int, batch_size: int, shuffle: bool | str, orders: tuple[bool | str, ...] = (True, False)
+    epochs: int,
+    batch_size: int,
+    shuffle: bool | str,
+    on_nonfinite: str = "raise",
+    orders: tuple[bool | str, ...] = (True, False),
 ) -> Arguments:
     """The arguments as plain Python values; a ConfigurationError where one is wrong. ``orders`` can be shuffled."""
     check_count("fit", epochs=epochs, batch_size=batch_size)
     check_choice("fit", orders, shuffle=shuffle)
-    return Arguments(plain(epochs), plain(batch_size), plain(shuffle))
+    check_choice("fit", CHOICES, on_nonfinite=on_nonfinite)
+    return Arguments(plain(epochs), plain(batch_size), plain(shuffle), on_nonfinite)
 
 
 def check_fit_callbacks(model: Any, callbacks: Sequence[Any], validated: bool) -> tuple[Any, ...]:
@@ -91,16 +98,18 @@ def new_fit(
     ``weights`` are those of the rows, on the host, ``held_out`` the validation data. ``about_weights`` describes the
     weights for a checkpoint. Of several ranks, rank 0 reads and writes the checkpoints, where its arguments say.
     """
-    epochs, batch_size, shuffle = arguments
+    epochs, batch_size, shuffle, on_nonfinite = arguments
     rows, communicator = weights.shape[0], model.trainer.communicator
     validate = None if held_out is None else validation(model.trainer, model.metrics, held_out)
-    plan = Plan(data, weights, order, min(batch_size, rows), epochs, validate)
+    recovery = Recovery(on_nonfinite)
+    plan = Plan(data, weights, order, min(batch_size, rows), epochs, validate, recovery=recovery)
     kept = checkpoint is not None or resume is not None  # what is described is needed for nothing else
     about = describe_fit(model.specification, rows, plan.batch_size, shuffle) if kept else {}
     with communicator.agree():
         checkpoints = Checkpoints(model.trainer, model.layout, about, about_weights() if kept else {}, callbacks)
         if isinstance(checkpoint, CheckpointFolder):
             checkpoint.check_best(_columns(model, held_out is not None))
+            recovery.check(checkpoint)
         saving = Saving(checkpoints, checkpoint if communicator.rank == 0 else None)
     # Rank 0's argument decides, as a script may pass one there alone.
     history = communicator.on_first(lambda: History() if resume is None else checkpoints.resume(resume, checkpoint))

@@ -1,7 +1,5 @@
 """The trainer: holds the state of training and advances it epoch by epoch, in chunks of steps."""
 
-import math
-import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,19 +9,19 @@ import numpy as np
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.calls import Calls, alone
 from mlpcore.backends.compilation import Compilation
-from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise
+from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise, finite_weights
 from mlpcore.backends.transfer import to_backend
 from mlpcore.distributed.communicator import Communicator
 from mlpcore.errors import OutOfMemoryError
-from mlpcore.namespace import namespace
 from mlpcore.numerics import weights_of_rows
 from mlpcore.random import Stream
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
-from mlpcore.training.nonfinite import infinite_loss, infinite_weights
+from mlpcore.training.nonfinite import ChunkResult
 from mlpcore.training.parameters import fresh_state, named_state, predicting, with_snapshot
-from mlpcore.training.position import EpochResult, Position, batch_mean_weight
+from mlpcore.training.position import EpochResult, Position, batch_mean_weight, mean_loss
 from mlpcore.training.ranks import RankRun
+from mlpcore.training.recovery import RAISE, Recovery, copied
 from mlpcore.training.rules import Rules
 from mlpcore.training.scores import Scores
 from mlpcore.training.step import make_step
@@ -131,7 +129,7 @@ class Trainer:
     def own_state(self) -> None:
         """Copy the state to arrays of its own: views of arrays that members of a stack share would keep all alive."""
         with self.backend.scope(self.dtype):
-            self.state = tree_map(lambda leaf: namespace(leaf).asarray(leaf, copy=True), self.state)
+            self.state = copied(self.state)
             self._read = ()
 
     def epoch(
@@ -141,15 +139,16 @@ class Trainer:
         order: Callable[[int], np.ndarray],
         batch_size: int,
         stop: Interruption | bool = False,
+        recovery: Recovery = RAISE,
     ) -> EpochResult:
         """Train one pass over the rows of ``data`` in the order of the epoch; the last batch may be smaller.
 
         ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` are the
         same weights on the host. ``order(epoch)`` returns the row numbers of the epoch, in order. The epoch ends early
         if ``stop`` is true after a chunk of steps. NonFiniteError for a non-finite loss or gradient; the state is then
-        that before the failed step.
+        that before the failed step. ``recovery`` may skip such a step instead.
         """
-        return alone(self.epoch_calls(data, weights, order, batch_size, stop))
+        return alone(self.epoch_calls(data, weights, order, batch_size, stop, recovery=recovery))
 
     def epoch_calls(
         self,
@@ -161,6 +160,7 @@ class Trainer:
         done: Sequence[float] = (),
         after_chunk: Callable[[list[float]], None] | None = None,
         every_steps: int | None = None,
+        recovery: Recovery = RAISE,
     ) -> Calls[EpochResult]:
         """As `epoch`, with the calls of compiled code handed out, to be done beside those of other networks.
 
@@ -180,7 +180,7 @@ class Trainer:
         needed = self.layout.statistics and not (unweighted and rows_in_order.size % full == 0)
         full_batch = np.asarray((full * mean_weight, (full - 1) * mean_weight), self.dtype) if needed else ()
         for chunk in self._chunks(rows_in_order[rows:], batch_size, every_steps):
-            found = yield from self._advance(data, chunk, full_batch)
+            found = yield from recovery.chunk(self, data, chunk, full_batch)
             losses += found.tolist()
             rows += chunk.size
             if self.communicator.any(stop):
@@ -189,16 +189,9 @@ class Trainer:
                 after_chunk(losses)
         whole = rows == rows_in_order.size
         self.progress.epoch += whole
-        batch_weights = _batch_weights(weights, rows_in_order[:rows], batch_size, unweighted)
-        # One exact sum over the steps, which does not depend on the division into chunks.
-        weight, total = math.fsum(batch_weights), math.fsum(map(operator.mul, losses, batch_weights))
-        return EpochResult(
-            total / weight if weight else 0.0,
-            (rows - resumed) / (time.perf_counter() - began),
-            whole,
-            losses,
-            rows_in_order,
-        )
+        loss, skipped = mean_loss(losses, _batch_weights(weights, rows_in_order[:rows], batch_size, unweighted))
+        speed = (rows - resumed) / (time.perf_counter() - began)
+        return EpochResult(loss, speed, whole, losses, rows_in_order, skipped)
 
     def _chunks(self, order: np.ndarray, batch_size: int, every: int | None = None) -> Iterator[np.ndarray]:
         """The order divided into chunks (steps, batch_size) of about equal length, then the smaller last batch.
@@ -218,13 +211,13 @@ class Trainer:
         if order.size % batch_size:
             yield order[None, steps * batch_size :]
 
-    def _advance(self, data: Dataset, chunk: np.ndarray, full_batch: Tree = ()) -> Calls[np.ndarray]:
-        """Run the chunk (steps, batch) of row numbers; the losses of its steps as float64 on the host.
+    def advance(self, data: Dataset, chunk: np.ndarray, full_batch: Tree = ()) -> Calls[ChunkResult]:
+        """Run the chunk (steps, batch) of row numbers.
 
-        NonFiniteError after a failed step, which has left the state as it was, and after an update that overflowed,
-        which is only detected once it is done.
+        A failed step has left the state as it was, and so have those after it. An update that overflowed is only
+        detected once it is done.
         """
-        first, draw = self.progress.step, self._draw(data.x.shape[1], chunk.shape[1], full_batch)
+        draw = self._draw(data.x.shape[1], chunk.shape[1], full_batch)
         try:
             read: Sequence[np.ndarray] = ()
             if (calls := getattr(self.run, "calls", None)) is not None:
@@ -240,19 +233,12 @@ class Trainer:
                 raise memory_error from cause
             raise cause from cause.__cause__
         self.progress.step += chunk.shape[0]
-        xp = self.backend.xp
-        read = read or self.backend.read(losses, self.state.skipped, xp.all(xp.isfinite(self.state.params)))
+        read = read or self.backend.read(losses, self.state.skipped, finite_weights(self.state))
         host, failed, finite = read[0].astype(np.float64), bool(read[1].any()), bool(read[2])
         self._read = (self.state, *read[3:]) if len(read) > 3 else ()
         if failed:
             self.state = self.state._replace(skipped=self.state.skipped * 0)
-        epoch = self.progress.epoch + 1
-        if not finite:
-            raise infinite_weights(epoch, self.progress.step, self.dtype)
-        if failed:
-            step = first + int(np.argmax(~np.isfinite(host))) + 1
-            raise infinite_loss(epoch, step)
-        return host
+        return ChunkResult(host, int(np.argmax(np.isnan(host))) if failed else None, finite)
 
     def _draw(self, columns: int, rows: int, full_batch: Tree) -> Draw:
         """The draws of the next steps; the same object for all chunks whose steps need no arrays."""

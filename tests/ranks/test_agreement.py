@@ -51,6 +51,7 @@ DIFFERENCES: dict[str, tuple[str, Callable[[Any], mc.Model]]] = {
     "compile": ("compile is False", lambda r: fit(r, model(r, compile=not last(r)))),
     "rules": ("l2 is .*0.1", lambda r: fit(r, model(r, l2=0.1 * last(r)))),
     "epochs": ("epochs is 4", lambda r: fit(r, epochs=3 + last(r))),
+    "non-finite steps": ("on_nonfinite is 'skip'", lambda r: fit(r, on_nonfinite="skip" if last(r) else "raise")),
     "batches": ("batch_size is 17", lambda r: fit(r, batch_size=16 + last(r))),
     "rows": ("rows is 39 on rank 2 and 40", lambda r: fit(r, x=X[last(r) :], y=Y[last(r) :])),
     "values": ("training data.x is", lambda r: fit(r, x=X + last(r))),
@@ -173,6 +174,31 @@ def test_a_loss_that_is_not_finite_is_an_error_of_all_ranks() -> None:
     huge[-1] = 1e200  # which only the last rank computes with
     for error in on_ranks(3, lambda r: fit(r, y=huge, shuffle=False)):
         assert isinstance(error, mc.NonFiniteError)
+
+
+@pytest.mark.parametrize("choice", ["skip", "restore"])
+def test_ranks_recover_together(choice: str) -> None:
+    """From rows that only the last rank computes with, or a rate that is too large for all."""
+    huge = Y.copy()
+    huge[-1] = 1e200
+    first = mc.SGD(1e-2 if choice == "skip" else 1e77)
+
+    def work(ranks: Any) -> tuple[mc.Model, mc.History]:
+        one = mc.Model(mc.Linear(3, 1), mc.SquaredError(), first, dtype="float64", distributed=ranks)
+        y = huge if choice == "skip" else Y
+        epochs = 3 if choice == "skip" else 1
+        return one, one.fit(X, y, epochs=epochs, batch_size=16, shuffle=False, on_nonfinite=choice)
+
+    with pytest.warns(mc.MlpcoreWarning) as caught:
+        found = checked(on_ranks(3, work))
+    assert len(caught) == 1  # from rank 0
+    with pytest.warns(mc.MlpcoreWarning):
+        whole, expected = work(None)
+    column = {"skip": "skipped", "restore": "restored"}[choice]
+    assert min(expected[column]) > 0
+    for one, history in found:
+        assert history[column] == expected[column] and one.rate_scale == whole.rate_scale
+        np.testing.assert_allclose(one.predict(X), whole.predict(X), rtol=1e-10)
 
 
 def test_an_error_within_a_step_ends_the_job() -> None:

@@ -28,6 +28,11 @@ ARGUMENTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "NumPy's no batch": ({"batch_size": np.int64(0)}, CONFIG, rf"^fit: batch_size is np.int64\(0\), {WHOLE}"),
     "half a batch": ({"batch_size": 0.5}, CONFIG, f"^fit: batch_size is 0.5, {WHOLE}"),
     "None for a batch": ({"batch_size": None}, CONFIG, f"^fit: batch_size is None, {WHOLE}"),
+    "a word for steps that are not finite": (
+        {"on_nonfinite": "ignore"},
+        CONFIG,
+        "^fit: on_nonfinite is 'ignore', expected one of 'raise', 'skip', 'restore'$",
+    ),
     "a word for shuffle": ({"shuffle": "no"}, CONFIG, "^fit: shuffle is 'no', expected one of True, False, 'blocks'$"),
     "a number for shuffle": ({"shuffle": 1}, CONFIG, "^fit: shuffle is 1, expected one of True, False, 'blocks'$"),
     "validation by share": (

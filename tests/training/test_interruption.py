@@ -77,7 +77,7 @@ def after_steps(steps: int, kind: Any = Trap, **words: Any) -> mc.Model:
     if rest := steps % STEPS:
         order = shuffled(model.seed, ROWS)(steps // STEPS)
         chunk = order[: 5 * rest].reshape(rest, 5)
-        alone(model.trainer._advance(Dataset(X, Y, np.ones(ROWS)), chunk, np.asarray((5.0, 4.0))))
+        alone(model.trainer.advance(Dataset(X, Y, np.ones(ROWS)), chunk, np.asarray((5.0, 4.0))))
     return model
 
 

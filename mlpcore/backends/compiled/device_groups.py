@@ -10,7 +10,7 @@ from mlpcore.backends.calls import Call, Calls, SideBySide, side_by_side
 from mlpcore.backends.compiled.captured_steps import Captures, Varying
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.steps import ROW_COUNTS
-from mlpcore.backends.run import Data
+from mlpcore.backends.run import Data, finite_weights
 from mlpcore.compiler.cuda.bound import BoundDeviceProgram, bind
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.function import TracedFunction
@@ -29,7 +29,7 @@ class DeviceChunk:
 
     ``state`` is that before the first step. After ``done`` steps it is in arrays of the group, which the next steps
     overwrite. ``losses`` are those of the steps. What a trainer reads after a chunk is read for several networks at
-    once, and then in ``read``: losses, ``skipped``, whether all parameters are finite, ``count`` and ``scale``.
+    once, and then in ``read``: losses, ``skipped``, `finite_weights`, ``count`` and ``scale``.
     """
 
     network: Any  # the `DeviceSteps`
@@ -115,9 +115,9 @@ class DeviceGroup:
         if len(chunks) == 1:
             chunks[0].losses = losses.reshape(shape)
             return
-        xp, state = namespace(losses), self.stacked
-        finite = xp.all(xp.isfinite(state.params), axis=-1)
-        numbers = (leaf.reshape(-1) for leaf in (state.skipped, finite, state.count, state.scale))
+        state = self.stacked
+        read = state.skipped, finite_weights(state), state.count, state.scale
+        numbers = (leaf.reshape(-1) for leaf in read)
         parts = self.device.read(losses, *numbers)
         for chunk, *own in zip(chunks, *parts, strict=True):
             chunk.losses = own[0].reshape(shape)

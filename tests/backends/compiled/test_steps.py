@@ -297,7 +297,7 @@ def test_an_error_at_any_line_of_a_chunk_leaves_a_whole_step(way: bool) -> None:
     def after(steps: int) -> dict[str, np.ndarray]:
         whole = model()
         for chunk in order[:steps]:
-            alone(whole.trainer._advance(data, chunk[None]))
+            alone(whole.trainer.advance(data, chunk[None]))
         return state_of(whole)
 
     expected = [after(steps) for steps in range(5)]
@@ -308,7 +308,7 @@ def test_an_error_at_any_line_of_a_chunk_leaves_a_whole_step(way: bool) -> None:
         try:
             sys.settrace(raised)
             with np.errstate():  # an error raised where an inner `with` ends keeps it from putting its own back
-                alone(broken.trainer._advance(data, order))
+                alone(broken.trainer.advance(data, order))
         except MemoryError:
             pass
         finally:
