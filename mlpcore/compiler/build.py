@@ -12,15 +12,17 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import takewhile
+from itertools import count, takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from mlpcore.compiler import cache as library_cache
 from mlpcore.compiler.cache import digest
 
 NAMES = ("cc", "gcc", "clang")
 TIMEOUT = 600.0  # seconds for one compilation
+_LOADS = count()  # of libraries by this process
+DESCRIPTORS = "/proc/self/fd"  # the files that this process has open, by number
 # Flags for the instruction set of this machine. Those for macOS are taken from its documentation and were never run.
 _NATIVE = {"x86_64": "-march=native", "amd64": "-march=native", "i686": "-march=native", "s390x": "-march=native"}
 _NATIVE |= {"arm64": "-mcpu=native", "aarch64": "-mcpu=native", "ppc64le": "-mcpu=native"}
@@ -113,15 +115,17 @@ def build(text: str) -> ctypes.CDLL:
     if compiler is None:
         raise CompilerError(no_compiler())
     key = _key(text, compiler)
-    path = library_cache.find(key)
-    if path is not None:
-        with suppress(OSError):
-            return _load(path)
+    file = library_cache.open_library(key)
+    if file is not None:
+        with file, suppress(OSError):
+            return _load(file)
+        library_cache.forget(key)
     try:
         with tempfile.TemporaryDirectory(prefix="mlpcore-") as folder:
             library = _compile(text, compiler, Path(folder))
             library_cache.keep(key, library.read_bytes())
-            return _load(library)
+            with library.open("rb") as file:
+                return _load(file)
     except OSError as error:  # nowhere to write, a full disk, or a library that cannot be loaded
         raise CompilerError(f"{' '.join(compiler.command)}: {error}") from error
 
@@ -197,17 +201,26 @@ def _run(command: list[str], folder: Path | None = None, environment: dict[str, 
     return output
 
 
-def _load(path: Path) -> ctypes.CDLL:
-    """The library in a file, loaded from memory where the file system is mounted ``noexec``."""
+def _load(file: BinaryIO) -> ctypes.CDLL:
+    """The library in an open file, loaded from memory where the file system is mounted ``noexec``."""
     try:
-        return ctypes.CDLL(str(path))
+        return _load_open(file)
     except OSError:
         if not hasattr(os, "memfd_create"):
             raise
-    with tempfile.TemporaryDirectory(prefix="mlpcore-") as folder, open(os.memfd_create("mlpcore"), "wb") as file:
-        file.write(path.read_bytes())
-        file.flush()
-        # The loader identifies libraries by path, and descriptor numbers are reused, so every load gets a new path.
-        link = Path(folder, "step.so")
-        link.symlink_to(f"/proc/self/fd/{file.fileno()}")
-        return ctypes.CDLL(str(link))
+    with open(os.memfd_create("mlpcore"), "wb") as copy:
+        file.seek(0)
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        return _load_open(copy)
+
+
+def _load_open(file: BinaryIO) -> ctypes.CDLL:
+    """The library in an open file: this very file, whatever stands at its path by now."""
+    number = str(file.fileno())
+    if not os.path.exists(f"{DESCRIPTORS}/{number}"):  # as on macOS, where libraries are loaded by their path
+        return ctypes.CDLL(os.fspath(file.name))
+    # The loader takes libraries of one path for the same, and numbers of descriptors are used again: the binary digits
+    # of a count are written into the path, as "/." and "//.".
+    digits = format(next(_LOADS), "b").replace("0", "/.").replace("1", "//.")
+    return ctypes.CDLL(f"{DESCRIPTORS}{digits}/{number}")

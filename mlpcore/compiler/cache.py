@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO
 
 DAY = 86400.0  # seconds
 MAX_AGE = 30 * DAY  # since a library was last used
@@ -92,18 +93,55 @@ def digest(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def find(key: str) -> Path | None:
-    """The path of the library with this key, or None. Damaged ones are removed, as loading one could crash."""
-    for path in _entries():
-        if not (path.name.startswith(f"{key}-") and _LIBRARY.fullmatch(path.name)):
-            continue
-        with suppress(OSError):
-            if not foreign_access(path.lstat()) and digest(path.read_bytes()) == path.stem.partition("-")[2]:
-                if time.time() - path.stat().st_mtime > DAY:
-                    os.utime(path)
-                return path
-            path.unlink()
+def open_library(key: str) -> BinaryIO | None:
+    """The library with this key, open for reading, or None. Those that are damaged are removed, as loading could crash.
+
+    What is checked is the open file, so that it cannot be replaced between the check and its use: it is a plain file of
+    this user's, in which no other can write, in a folder of which that is true, and has the digest in its name.
+    """
+    directory = folder()
+    if directory is None:
+        return None
+    with suppress(OSError):
+        place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if foreign_access(os.fstat(place)) is None:
+                names = sorted(name for name in os.listdir(place) if name.startswith(f"{key}-"))
+                for name in filter(_LIBRARY.fullmatch, names):
+                    file = _open_whole(directory / name, place)
+                    if file is not None:
+                        return file
+                    with suppress(OSError):
+                        os.unlink(name, dir_fd=place)
+        finally:
+            os.close(place)
     return None
+
+
+def _open_whole(path: Path, place: int) -> BinaryIO | None:
+    """The library in the open folder ``place``, if it is whole and only this user can change it."""
+
+    def opener(_: str, flags: int) -> int:
+        # No link is followed, and a pipe is not waited for.
+        return os.open(path.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+
+    with suppress(OSError):
+        file = open(path, "rb", opener=opener)  # noqa: SIM115  # the caller closes it
+        status = os.fstat(file.fileno())
+        plain = stat.S_ISREG(status.st_mode) and not foreign_access(status)
+        if plain and digest(file.read()) == path.stem.partition("-")[2]:
+            if time.time() - status.st_mtime > DAY:
+                os.utime(file.fileno())
+            return file
+        file.close()
+    return None
+
+
+def forget(key: str) -> None:
+    """Remove the libraries with this key: one that cannot be loaded, as it was made for another system."""
+    for path in _entries():
+        if path.name.startswith(f"{key}-") and _LIBRARY.fullmatch(path.name):
+            _remove(path)
 
 
 def keep(key: str, data: bytes) -> None:
@@ -149,6 +187,8 @@ def zig_folder() -> Path | None:
     path = directory / ZIG
     with suppress(OSError):
         path.mkdir(mode=0o700, exist_ok=True)
+        if foreign_access(path.lstat()):  # planted while others could write in the folder
+            return None
         os.utime(path)
     return path
 

@@ -8,6 +8,7 @@ import dataclasses
 import inspect
 import json
 import math
+import sys
 import types
 from collections.abc import Callable
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -92,8 +93,8 @@ def decode(data: Any, hint: Any, where: str = "") -> Any:
         if get_origin(kind) is tuple and isinstance(data, list):
             return tuple(decode(item, get_args(kind)[0], f"{where}[{i}]") for i, item in enumerate(data))
         if kind is float and type(data) in (int, float):
-            if not math.isfinite(data):
-                raise ModelFileError(f"{where} is {data}, expected a finite number")
+            if not abs(data) <= sys.float_info.max:  # not math.isfinite, which fails for larger integers
+                raise ModelFileError(f"{where} is {short(data)}, expected a finite number")
             return data
         if type(data) is kind:  # not isinstance, as True is no integer
             return data

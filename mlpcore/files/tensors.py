@@ -136,7 +136,7 @@ def _check_tensors(header: dict[str, Any], size: int, name: str) -> None:
     numbers = end = 0
     for tensor, entry in header.items():
         entry = entry if isinstance(entry, dict) else {}
-        kind, shape, offsets = entry.get("dtype"), _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
+        kind, shape, offsets = str(entry.get("dtype")), _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
         if kind not in DTYPES or shape is None or offsets is None or len(shape) > 8 or len(offsets) != 2:
             raise ModelFileError(f"{name}: the tensor {short(tensor)} is {short(entry)}, which no mlpcore file has")
         count = math.prod(shape)

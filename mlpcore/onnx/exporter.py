@@ -1,6 +1,6 @@
 """Exporter: makes an ONNX model of arrays that are traced from named inputs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from mlpcore.compiler.graph import N, Node, Shape, Untraceable
 from mlpcore.compiler.trace import Tracer
 from mlpcore.errors import ConfigurationError, import_extra
 from mlpcore.files.writing import Path, replace_file
-from mlpcore.onnx.nodes import Nodes
+from mlpcore.onnx.nodes import Nodes, is_name
 from mlpcore.onnx.printer import OnnxPrinter
 from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Array, Params
@@ -64,6 +64,10 @@ class Exporter:
         With ``classes`` the output ``label`` (n,) is the most probable class by the output ``probabilities``, unless it
         is among ``results``.
         """
+        if classes is not None and LABEL not in results:
+            check_labels(classes)
+            self.nodes.avoid([LABEL])
+        self.nodes.avoid(results)
         printer = OnnxPrinter(self.nodes, self.tracer, [array.node for array in results.values()], self._names)
         values = {name: _value(array.dtype, array.shape, printer.values[array.node]) for name, array in results.items()}
         if classes is not None and LABEL not in results:
@@ -98,6 +102,15 @@ def refusals(columns: int) -> Iterator[None]:
         raise ConfigurationError(
             f"to_onnx: the network or its loss does not work on x of shape (n, {columns}): {error}"
         ) from None
+
+
+def check_labels(classes: Iterable[Any]) -> None:
+    """ConfigurationError for a text that no file can hold as a label. A NumPy array has lost NULs at the end."""
+    for label in classes:
+        if isinstance(label, str) and label and not is_name(label):
+            raise ConfigurationError(
+                f"to_onnx: the label {label!r} cannot be in an ONNX file, expected a text without NUL and surrogates"
+            )
 
 
 def _most_probable(nodes: Nodes, probabilities: tuple, classes: np.ndarray) -> tuple:

@@ -1,7 +1,7 @@
 """Collects the nodes and constants of an ONNX model, and names their outputs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,17 @@ OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
 LARGEST = (1 << 31) - (1 << 20)  # bytes of parameters; protobuf's limit of 2 GiB includes nodes and names
 
 
+def is_name(text: str) -> bool:
+    """Whether inputs and outputs can have this name, and labels be this text (or empty).
+
+    Half of a surrogate pair cannot be encoded, and runtimes in C and NumPy's texts end at a NUL.
+    """
+    try:
+        return bool(text.encode()) and "\0" not in text
+    except UnicodeEncodeError:
+        return False
+
+
 class Nodes:
     """Nodes and constants, each added once; ``onnx`` is the package."""
 
@@ -22,12 +33,18 @@ class Nodes:
         self.constants: list[Any] = []
         self._known: dict[Any, str] = {}
         self._counts: Counter[str] = Counter()
-        self._reserved: set[str] = set()
+        self._inputs: set[str] = set()
+        self._avoided: set[str] = set()
 
     def reserve(self, name: str) -> str:
         """The name of an input, which no node or constant added later takes."""
-        self._reserved.add(name)
+        self._inputs.add(name)
+        self.avoid([name])
         return name
+
+    def avoid(self, names: Iterable[str]) -> None:
+        """Let no node or constant added later take the names of inputs or outputs that are still to come."""
+        self._avoided.update(names)
 
     def node(self, operator: str, inputs: Sequence[str], label: str = "", **attributes: Any) -> str:
         """Add the node with these inputs; returns the name of its output, which is also that of the node."""
@@ -54,7 +71,12 @@ class Nodes:
         helper, size = self.onnx.helper, sum(len(constant.raw_data) for constant in self.constants)
         if size > LARGEST:
             raise ConfigurationError(f"to_onnx: the parameters hold {size:,} bytes, more than an ONNX file can")
-        for name in self._reserved.intersection(outputs):
+        for name in outputs:
+            if not is_name(name):
+                raise ConfigurationError(
+                    f"to_onnx: no output can have the name {name!r}, expected a text for C and UTF-8"
+                )
+        for name in self._inputs.intersection(outputs):
             raise ConfigurationError(f"to_onnx: {name!r} is the name of an input and of an output; rename the input")
         for name, (*_, value) in outputs.items():
             self.nodes.append(helper.make_node("Identity", [value], [name], name=f"to {name}"))
@@ -72,4 +94,4 @@ class Nodes:
     def _fresh(self, name: str) -> str:
         self._counts[name] += 1
         fresh = name if self._counts[name] == 1 else f"{name}_{self._counts[name]}"
-        return self._fresh(name) if fresh in self._reserved else fresh
+        return self._fresh(name) if fresh in self._avoided else fresh

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from mlpcore.backends.backend import Backend
-from mlpcore.errors import ConfigurationError
+from mlpcore.errors import ConfigurationError, ModelFileError
 from mlpcore.files.writing import Path
 from mlpcore.model import Model
 from mlpcore.stacks.files import load_models, save_models
@@ -39,4 +39,8 @@ class Models(Sequence[Model]):
     @classmethod
     def load(cls, path: Path, backend: str | Backend = "numpy", device: Any = None) -> Self:
         """What `save` wrote, on any backend; errors as of `mlpcore.load`."""
-        return cls(load_models(path, cls.__name__.lower(), backend, device))
+        models = load_models(path, cls.__name__.lower(), backend, device)
+        try:
+            return cls(models)
+        except ConfigurationError as error:  # members that do not belong together
+            raise ModelFileError(f"{path}: {error}") from None

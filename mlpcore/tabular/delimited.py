@@ -7,8 +7,10 @@ from itertools import chain
 
 from mlpcore.errors import DataError
 from mlpcore.tables import listed
+from mlpcore.tabular.decoding import MAX_LINE, too_long
 from mlpcore.tabular.dialect import Dialect
 
+MAX_COLUMNS = 100_000  # polars takes 6 kB for each, whatever its rows
 Row = tuple[int, list[str]]  # the number, from 1, of its last line, and its cells
 
 
@@ -18,12 +20,16 @@ def read_delimited(
     """The names of the columns, and the rows under them, each with a cell for every name.
 
     ``skipped`` is the number of lines of the file before these.
-    DataError for a text without rows, a header of numbers, rows of another length and a quote that is not closed.
+    DataError for a text without rows, a header of numbers, rows of another length, a quote that is not closed, rows of
+    more than `MAX_LINE` characters and more than `MAX_COLUMNS` columns.
     """
     rows = _rows(_Lines(lines, dialect.comment, skipped), dialect, source)
-    first, second = next(rows, None), next(rows, None)
+    first = next(rows, None)
     if first is None:
         raise DataError(f"{source}: the file is empty, expected a header and rows")
+    if len(first[1]) > MAX_COLUMNS:
+        raise DataError(f"{source}: {len(first[1]):,} columns, a text has at most {MAX_COLUMNS:,}; write it as .npz")
+    second = next(rows, None)
     if not dialect.header:
         names, rows = [""] * len(first[1]), chain([first], [second] if second else [], rows)
         return name_columns(names), _equally_long(rows, names, dialect, source)
@@ -49,19 +55,27 @@ def name_columns(names: Sequence[str]) -> list[str]:
     return list(given)
 
 
+class _TooLong(Exception):
+    """A row has more than `MAX_LINE` characters."""
+
+
 class _Lines:
     """Lines without comments, and one more at the end, which shows whether all quotes are closed."""
 
     def __init__(self, lines: Iterable[str], comment: str, number: int) -> None:
         self.lines, self.comment, self.number = lines, comment, number
         self.pending, self.last, self.finished = 0, "", False  # pending are the lines of the row that is read
+        self.characters = 0  # of these lines
 
     def __iter__(self) -> Iterator[str]:
         for line in self.lines:
             self.number += 1
             if self.comment and not self.pending and line.startswith(self.comment):
                 continue  # but not within a quoted cell
+            self.characters = self.characters + len(line) if self.pending else len(line)
             self.pending += 1
+            if self.characters > MAX_LINE:
+                raise _TooLong
             self.last = line
             yield line
         self.finished = True
@@ -83,6 +97,9 @@ def _rows(counted: _Lines, dialect: Dialect, source: str) -> Iterator[Row]:
             if counted.pending > 1 or counted.last.strip(blank):
                 yield counted.number, cells
             counted.pending = 0
+    except _TooLong:
+        opened = counted.number - counted.pending + 1
+        raise DataError(f"{source}: the row that begins in line {opened} {too_long()}") from None
     except csv.Error as error:
         opened = counted.number - counted.pending + 1
         raise DataError(f"{source}: no CSV: {error}, in line {opened} or below") from None

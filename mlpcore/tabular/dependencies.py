@@ -14,8 +14,15 @@ def load_polars() -> Any:
 
 @contextmanager
 def polars_errors(source: str) -> Iterator[None]:
-    """Turn an error of polars into a DataError with the name of the file."""
+    """Turn an error of polars into a DataError with the name of the file.
+
+    A panic is a fault of polars that a damaged file has brought to light; it is no Exception of Python's.
+    """
+    kinds = load_polars().exceptions
     try:
         yield
-    except load_polars().exceptions.PolarsError as error:
-        raise DataError(f"{source}: the file cannot be read: {str(error).splitlines()[0]}") from None
+    except (kinds.PolarsError, kinds.PanicException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; polars has no number for damage
+            raise
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{source}: the file cannot be read: {first}") from None

@@ -8,7 +8,8 @@ import numpy as np
 from mlpcore.errors import ConfigurationError
 from mlpcore.files.writing import Path
 from mlpcore.onnx.export import predicted
-from mlpcore.onnx.exporter import LABEL, PREDICTION, PROBABILITIES, Exporter, refusals
+from mlpcore.onnx.exporter import LABEL, PREDICTION, PROBABILITIES, Exporter, check_labels, refusals
+from mlpcore.onnx.nodes import is_name
 from mlpcore.tabular.categories import CategoryEncoder
 from mlpcore.tabular.dates import DateEncoder, rounded
 from mlpcore.tabular.description import Description
@@ -22,11 +23,13 @@ def table_to_onnx(description: Description, models: Sequence[Any], path: Path | 
     exporter = Exporter()
     xp = exporter.tracer
     outputs = (LABEL, PROBABILITIES) if target.labels else (PREDICTION,)
+    exporter.nodes.avoid((*description.encoder.encoders, *outputs))
     columns = _encoded(exporter, description.encoder, outputs)
     x = description.inputs(xp.concat([xp.astype(column, dtype) for column in columns], axis=1))
     with refusals(x.shape[1]):
         prediction = xp.asarray(predicted(exporter, models, x))
     if target.labels:
+        check_labels(target.labels)
         classes = np.array(target.labels) if target.dtype == "object" else target.classes()
         return exporter.model({PROBABILITIES: prediction}, classes, path)
     if target.scaling is not None:
@@ -39,23 +42,16 @@ def _encoded(exporter: Exporter, encoder: TableEncoder, outputs: Sequence[str]) 
     """What `TableEncoder.transform` computes, from an input for each column: numbers (n, c) and indices (n, k)."""
     numbers, indices = list[Array](), list[Array]()
     for name, one in encoder.encoders.items():
-        if not name or name in outputs or not _is_text(name):
+        if name in outputs or not is_name(name):
             raise ConfigurationError(
-                f"to_onnx: the column {name!r} cannot have an input of its name, expected a text that is not empty and "
-                f"not the name of an output ({', '.join(outputs)}); rename the column and fit again"
+                f"to_onnx: the column {name!r} cannot have an input of its name, expected a text without NUL that is "
+                f"not empty and not the name of an output ({', '.join(outputs)}); rename the column and fit again"
             )
         if isinstance(one, CategoryEncoder):
-            indices.append(exporter.texts(name, {text: i for text, i in one.indices().items() if _is_text(text)}))
+            indices.append(
+                exporter.texts(name, {text: i for text, i in one.indices().items() if not text or is_name(text)})
+            )
             continue
         values = exporter.input(name, 1, "float64")
         numbers += one.columns(values, rounded(values)) if isinstance(one, DateEncoder) else one.columns(values)
     return [exporter.tracer.concat(parts, axis=1) for parts in (numbers, indices) if parts]
-
-
-def _is_text(text: str) -> bool:
-    """Whether it can be encoded: half of a surrogate pair, which no program can pass to an ONNX model, cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -33,7 +33,7 @@ from mlpcore.typing import State
 OLD_TENSORS = {"optimizer.mean.": "optimizer.first_moment.", "optimizer.square.": "optimizer.second_moment."}
 LOSSES = "losses"
 # Errors that values of a damaged file, or of another version of a callback, may cause.
-_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class Checkpoints:
