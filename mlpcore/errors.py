@@ -50,7 +50,7 @@ class NonFiniteError(MlpcoreError, ArithmeticError):
 
 
 class OutOfMemoryError(MlpcoreError, MemoryError):
-    """A device has too little free memory; the message says for what, and the model stands at its last whole step."""
+    """Device or host have too little memory; the message says for what, and the model stands at its last whole step."""
 
 
 class DeviceError(MlpcoreError, RuntimeError):

@@ -10,11 +10,13 @@ from mlpcore.errors import ConfigurationError, DataError, ModelFileError
 from mlpcore.files import read_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
+from mlpcore.memory import HostMemory
 from mlpcore.model import Model
 from mlpcore.training.placement import PREDICTION, placed
 from mlpcore.typing import Params
 
 
+@HostMemory()
 def load(path: Path, backend: str | Backend = "numpy", device: Any = None) -> Model:
     """The model that `Model.save` wrote to ``path``, on any backend.
 

@@ -21,6 +21,7 @@ from mlpcore.files import save_model
 from mlpcore.files.specification import Specification
 from mlpcore.files.writing import Path
 from mlpcore.layers.shapes import parameter_shapes
+from mlpcore.memory import HostMemory
 from mlpcore.metrics import METRICS, Metric
 from mlpcore.optimizers import Adam
 from mlpcore.random import Stream
@@ -39,6 +40,7 @@ from mlpcore.training.missing import check_missing_targets
 from mlpcore.training.parameters import matched
 from mlpcore.training.pickling import copied, from_plain_data, to_plain_data
 from mlpcore.training.placement import placed
+from mlpcore.training.refusal import refuse_fit, refuse_model
 from mlpcore.training.rules import Rules
 from mlpcore.training.shards import Shards
 from mlpcore.trees import Layout, tree_map
@@ -138,7 +140,9 @@ class Model:
         self.rules = rules
         self._columns = -1  # of the last x of predict that was checked against the network
         # With given parameters nothing is drawn, as that would slow down the loading of large files.
-        initial = net.init(Stream(seed, "init"), dtype) if params is None else parameter_shapes(net, dtype)
+        refuse_model(net, optimizer, rules.ema is not None, self.backend, dtype)
+        with HostMemory():
+            initial = net.init(Stream(seed, "init"), dtype) if params is None else parameter_shapes(net, dtype)
         self.layout = Layout(initial)
         if not self.layout.slots:
             raise ConfigurationError(f"Model: {net!r} has no parameters to train")
@@ -298,6 +302,7 @@ class Model:
                 if validation_data is not None:
                     named = {name: self.metrics[name] for name in self.specification.metrics}
                     held_out = validation_rows(self.trainer, named, validation_data, missing_targets)
+                refuse_fit([self.trainer.state], data, min(arguments.batch_size, data.x.shape[0]), self.backend)
             weights, order = divide(self, data, weights, arguments, held_out, shard)
             about_weights = partial(describe_data_weights, self, data, weights, sample_weight, class_weight)
             fit = new_fit(self, data, weights, order, arguments, held_out, callbacks, checkpoint, resume, about_weights)

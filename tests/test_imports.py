@@ -17,7 +17,7 @@ ROOT = Path(mlpcore.__file__).parent
 
 # A part imports from the floors below its own, and from its neighbours only as said under SIDEWAYS.
 FLOORS = [
-    {"errors", "typing", "random", "namespace", "configuration", "trees", "numerics"},  # these from each other
+    {"errors", "typing", "random", "namespace", "configuration", "trees", "numerics", "memory", "host_memory"},
     {"compiler"},
     {"initializers", "schedules", "losses", "optimizers", "layers", "metrics"},
     {"backends", "gradient_check", "files", "summary", "tables"},
@@ -143,7 +143,8 @@ def plain(module):
     return part_of(module) in PLAIN or module in PLAIN_MODULES
 
 
-OF_LIBRARIES = {"_replace", "_asdict", "_fields", "_core", "_sign"}  # of tuples, CuPy and scikit-learn
+# Of tuples, CuPy, scikit-learn, and of libraries that ctypes has loaded, where it is documented.
+OF_LIBRARIES = {"_replace", "_asdict", "_fields", "_core", "_sign", "_handle"}
 
 
 def private(name):

@@ -9,6 +9,7 @@ import numpy as np
 from mlpcore.backends.backend import Backend, Compilers
 from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
 from mlpcore.backends.run import run_eagerly
+from mlpcore.memory import HostMemory
 
 INSTALL = "pip install array-api-strict"
 
@@ -41,7 +42,7 @@ def create(device: Any = None) -> Backend:
     @contextmanager
     def scope(dtype: str) -> Iterator[None]:
         # The flags are global to the process, and restored at the end. Warnings come from NumPy, which computes.
-        with strict.ArrayAPIStrictFlags(api_version="2024.12"), np.errstate(all="ignore"):
+        with HostMemory(strict.ArrayAPIStrictFlags(api_version="2024.12")), np.errstate(all="ignore"):
             yield
 
     return Backend(

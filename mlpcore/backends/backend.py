@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mlpcore.backends.calls import SideBySide, one_after_another
 from mlpcore.backends.compilation import CHOICES, Compilation
-from mlpcore.backends.device_errors import OutOfMemory, host_out_of_memory
 from mlpcore.backends.run import Run
+from mlpcore.memory import OutOfMemory, host_out_of_memory
 from mlpcore.trees import Layout
 from mlpcore.typing import Array, Step, Tree
 

@@ -11,6 +11,7 @@ from mlpcore.backends.compiled.functions import jit
 from mlpcore.backends.compiled.steps import compiled_steps
 from mlpcore.compiler import pool
 from mlpcore.errors import BackendUnavailable
+from mlpcore.memory import HostMemory
 
 
 def status() -> str:
@@ -31,7 +32,7 @@ def create(device: Any = None) -> Backend:
         to_numpy=np.asarray,
         owns=lambda x: isinstance(x, np.ndarray),
         # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
-        scope=lambda dtype: np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
+        scope=lambda dtype: HostMemory(np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")),
         compile=Compilers(
             compiled_steps(xp), jit, side_by_side=train_together, one_thread=one_thread, threads=pool.threads
         ),

@@ -7,6 +7,7 @@ import numpy as np
 from mlpcore.compiler.graph import Node
 from mlpcore.compiler.places import ZERO, Place, Size, packed
 from mlpcore.compiler.schedule import Loop, Member, Schedule, loop_strides
+from mlpcore.host_memory import check
 
 ALIGNMENT = 64  # bytes
 
@@ -49,6 +50,15 @@ def _read_after(schedule: Schedule, old: Node, number: int) -> bool:
     """Whether a later item reads the old value, or an output is a view of it."""
     read = [root for item in schedule.items[number + 1 :] for root in schedule.reads(item)]
     return old in read or any(schedule.places[output].root is old for output in schedule.graph.outputs)
+
+
+def temporary_bytes(count: int) -> np.ndarray:
+    """`aligned_bytes` for the temporary arrays of a program, which writes to all of them.
+
+    `MoreThanThereIs`, a MemoryError, if they are more than the host has in all.
+    """
+    check(count)
+    return aligned_bytes(count)
 
 
 def aligned_bytes(count: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import ctypes
 import math
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -23,13 +24,24 @@ from mlpcore.compiler.tiling import DEFAULT, Tiling
 from mlpcore.compiler.trace import Tracer
 from mlpcore.compiler.workspace import Workspace
 
+LIBRARIES = 64  # loaded at a time beside those of programs in use; each takes some 30 kB
 OUTPUTS = 64  # cached views of outputs; making one takes longer than a small function
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=LIBRARIES)
 def library(text: str) -> ctypes.CDLL:
-    """The library of a C text, compiled once per process."""
-    return build(text)
+    """The library of a C text, compiled once per process; it is unloaded when this cache and all programs drop it.
+
+    Take functions as ``library[name]``: an attribute would be kept by the library, which would keep itself.
+    """
+    loaded = build(text)
+    # Not at the end of the process, where other threads may still run its functions.
+    weakref.finalize(loaded, _unload, loaded._handle).atexit = False
+    return loaded
+
+
+def _unload(handle: int) -> None:
+    ctypes.CDLL(None).dlclose(ctypes.c_void_p(handle))
 
 
 class Program:
@@ -97,7 +109,7 @@ class BoundProgram:
         temporary = [
             node for node in storage.arrays if node not in inputs and node not in data and node.name != "number"
         ]
-        memory = Workspace(storage, program.sums, temporary, rows, tile_rows, tiles)
+        memory = Workspace(storage, program.sums, temporary, rows, tile_rows, tiles, fewer)
         self.bytes = memory.length
         self.arrays = dict(inputs)
         for node, piece in memory.arrays.items():
@@ -110,7 +122,7 @@ class BoundProgram:
         self.addresses = np.array([self.arrays[node].ctypes.data for node in storage.arrays], dtype=np.uintp)
         self.numbers = np.array([dict(node.attributes)["value"] for node in storage.numbers], dtype=np.float64)
         loaded = library(source)
-        self._once, self._chunk = loaded.mlpcore_call, loaded.mlpcore_run
+        self._once, self._chunk = loaded["mlpcore_call"], loaded["mlpcore_run"]
         self._once.restype = self._chunk.restype = None
         self._once.argtypes, self._chunk.argtypes = [ctypes.c_void_p], [*[ctypes.c_void_p] * 2, ctypes.c_double]
         self._run_address = ctypes.cast(self._chunk, ctypes.c_void_p).value or 0

@@ -6,7 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from mlpcore.compiler.graph import Node
-from mlpcore.compiler.memory import aligned_bytes, arena
+from mlpcore.compiler.memory import aligned_bytes, arena, temporary_bytes
 from mlpcore.compiler.places import size
 from mlpcore.compiler.pointers import padded
 from mlpcore.compiler.storage import Storage
@@ -15,7 +15,7 @@ from mlpcore.compiler.storage import Storage
 class Workspace:
     """The memory of the nodes ``owners``, and their ``arrays``.
 
-    Rows are cut into at most ``tiles`` tiles of at most ``tile_rows`` rows.
+    Rows are cut into at most ``tiles`` tiles of at most ``tile_rows`` rows; with ``fewer`` there may be fewer rows.
     An array that only one phase uses has a part for every tile, with the rows of that tile, so that all tiles together
     take as much memory as the whole array. The argument ``sums`` has the bytes of a tile's partial results for each
     phase; every tile but the first needs them. The attributes ``strides`` (bytes between the memory of two tiles) and
@@ -23,7 +23,14 @@ class Workspace:
     """
 
     def __init__(
-        self, storage: Storage, sums: Sequence[int], owners: Sequence[Node], rows: int, tile_rows: int, tiles: int
+        self,
+        storage: Storage,
+        sums: Sequence[int],
+        owners: Sequence[Node],
+        rows: int,
+        tile_rows: int,
+        tiles: int,
+        fewer: bool = False,
     ) -> None:
         phases = storage.phases
         ends = list(accumulate(len(phase.items) for phase in phases))
@@ -44,7 +51,8 @@ class Workspace:
             first, last = _lifetime(storage, owner, ends)
             spans.append((first, last, size(owner.shape).at(rows) * owner.dtype.itemsize))
         offsets, self.length = arena(spans)
-        self._block = aligned_bytes(self.length)
+        # Memory for fewer rows than there may be is not all written to.
+        self._block = aligned_bytes(self.length) if fewer else temporary_bytes(self.length)
         start = self._block.ctypes.data
         self.sums = np.array([start + offset for offset in offsets[1 : 2 * len(phases) : 2]], np.uintp)
         offset_of = {owner: offsets[2 * storage.local[owner]] + offset for owner, offset in within.items()}

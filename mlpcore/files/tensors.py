@@ -21,6 +21,7 @@ from safetensors.numpy import save as save_bytes
 from mlpcore.errors import ModelFileError
 from mlpcore.files.specification import parse, short
 from mlpcore.files.writing import Path, check_target, replace_file
+from mlpcore.memory import HostMemory
 
 VERSION = 1
 DTYPES = {  # name in a file: name in NumPy
@@ -42,6 +43,7 @@ _ZEROS = b"0" * 64
 _MARK = b'"mlpcore":"{\\"sha256\\":\\"'  # quotes in names and values are escaped, so this occurs only once
 
 
+@HostMemory()
 def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, Any]) -> None:
     """Write a file of this kind with the JSON values ``about`` and host tensors; replaces an existing file.
 
@@ -59,6 +61,7 @@ def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, An
     replace_file(path, (data[:start], _digest(data, start), memoryview(data)[start + len(_ZEROS) :]))
 
 
+@HostMemory()
 def read(path: Path, *kinds: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """``(about, tensors)`` of a complete, unchanged file of one of these kinds, in a version that this release reads.
 

@@ -11,6 +11,7 @@ from mlpcore.files.writing import Path
 from mlpcore.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy
 from mlpcore.losses.mixture import mean_and_deviation, mixture
 from mlpcore.losses.standardized import original
+from mlpcore.memory import HostMemory
 from mlpcore.model import Model
 from mlpcore.namespace import namespace
 from mlpcore.stacks.collection import Models
@@ -105,6 +106,7 @@ class Ensemble(Models):
         return predictions
 
 
+@HostMemory()
 def stacked(predictions: Sequence[Tree]) -> Tree:
     """The predictions of several models (k, n, outputs), stacked leaf by leaf."""
     return tree_map(lambda *leaves: namespace(leaves[0]).stack(list(leaves)), *predictions)

@@ -12,10 +12,12 @@ from mlpcore.files.models import PREFIX, decode_model, encode_model, write_with_
 from mlpcore.files.tensors import read
 from mlpcore.files.writing import Path
 from mlpcore.loading import build_model, open_for
+from mlpcore.memory import HostMemory
 from mlpcore.model import Model
 from mlpcore.trees import named_leaves
 
 
+@HostMemory()
 def save_models(
     path: Path,
     kind: str,
@@ -33,6 +35,7 @@ def save_models(
     write_with_extra(path, kind, {"members": about}, tensors, extra_tensors, extra)
 
 
+@HostMemory()
 def load_models(path: Path, kind: str, backend: str | Backend, device: Any = None) -> list[Model]:
     """The models of a file of this kind, on any backend, each of one process; errors as of `mlpcore.load`."""
     about, tensors = read(path, kind)

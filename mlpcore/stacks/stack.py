@@ -123,8 +123,8 @@ class Stack(Models):
         "skip" or "restore" a member goes on, and only stops where `Model.fit` raises.
 
         ``checkpoint`` and ``resume`` are folders with a file for every member; with a `mlpcore.CheckpointFolder` every
-        member has a folder of its own in it. OutOfMemoryError, before training, if
-        the memory of all members exceeds that of the device or machine, see `mlpcore.stacks.memory`.
+        member has a folder of its own in it. OutOfMemoryError, before training, if the states of all members exceed the
+        memory of the device or machine, see `mlpcore.stacks.memory`.
         ConfigurationError for members that several ranks train together: a stack trains in one process.
         """
         first, arguments = self.models[0], check_fit(epochs, batch_size, shuffle, on_nonfinite)
@@ -134,11 +134,11 @@ class Stack(Models):
         )
         with first.backend.scope(first.dtype), ThreadPoolExecutor(1) as drawer:
             members = ingest_members(self.models, x, y, sample_weight, class_weight, missing_targets, validation_data)
-            count, columns = members[0].data.x.shape
+            count = members[0].data.x.shape[0]
             own_rows = member_rows(rows, count, len(self))
             if shared_order and rows is not None:
                 raise ConfigurationError("Stack.fit: shared_order=True is for members that have all rows, without rows")
-            check_memory(self.models, columns, min(arguments.batch_size, count))
+            check_memory(self.models, members[0].data, min(arguments.batch_size, count))
             orders = member_orders(self.models, count, own_rows, bool(arguments.shuffle), shared_order, drawer)
             if checkpoint is not None:
                 os.makedirs(checkpoint, exist_ok=True)

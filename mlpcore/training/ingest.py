@@ -20,6 +20,7 @@ from mlpcore.training.frames import listed, refuse_missing
 from mlpcore.training.loop import Trainer
 from mlpcore.training.missing import without_gaps
 from mlpcore.training.reading import read_array
+from mlpcore.training.refusal import refuse_rows
 from mlpcore.training.shards import Shards
 from mlpcore.training.weights import entry_columns, observed_weights, sample_weights, times_class_weights
 from mlpcore.typing import Array, Dataset, Layer, Loss
@@ -88,6 +89,7 @@ def ingest_rows(name: str, x: Any, backend: Backend, dtype: str, shards: Shards 
 def stored_rows(x: Array, backend: Backend, dtype: str) -> Array:
     """The table as ``dtype``, in the memory of the backend chosen by `data_backend`."""
     storage = data_backend(x, backend, dtype)
+    refuse_rows(x, storage, dtype)
     if storage is backend:
         return move(x, backend, dtype)
     with storage.scope(dtype):

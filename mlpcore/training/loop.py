@@ -13,6 +13,7 @@ from mlpcore.backends.run import ChunkError, Draw, Run, StepNoise, finite_weight
 from mlpcore.backends.transfer import to_backend
 from mlpcore.distributed.communicator import Communicator
 from mlpcore.errors import OutOfMemoryError
+from mlpcore.memory import OutOfMemory, host_out_of_memory
 from mlpcore.numerics import weights_of_rows
 from mlpcore.random import Stream
 from mlpcore.training.interruption import Interruption
@@ -217,8 +218,8 @@ class Trainer:
         A failed step has left the state as it was, and so have those after it. An update that overflowed is only
         detected once it is done.
         """
-        draw = self._draw(data.x.shape[1], chunk.shape[1], full_batch)
         try:
+            draw = self._draw(data.x.shape[1], chunk.shape[1], full_batch)
             read: Sequence[np.ndarray] = ()
             if (calls := getattr(self.run, "calls", None)) is not None:
                 self.state, losses, *read = yield from calls(self.state, data, chunk, draw)
@@ -254,14 +255,17 @@ class Trainer:
         return self._without_noise.setdefault(columns, lambda i: empty)
 
     def _memory_error(self, error: BaseException, rows: int, columns: int) -> OutOfMemoryError | None:
-        """The OutOfMemoryError for an error of the device about too little memory, None for other errors."""
-        if self.backend.extras.out_of_memory(error) is None:
+        """The OutOfMemoryError for an error about too little memory, of device or host; None for other errors."""
+        if self._lack_of_memory(error) is None:
             return None
         forget_frames(error)  # first, as the arrays they hold would count as used
-        lack, itemsize = self.backend.extras.out_of_memory(error), np.dtype(self.dtype).itemsize
+        lack, itemsize = self._lack_of_memory(error), np.dtype(self.dtype).itemsize
         where = f"epoch {self.progress.epoch + 1}, after step {self.progress.step}"
         assert lack is not None
         return out_of_memory(lack, self.net, columns, self.layout.size, rows, itemsize, where)
+
+    def _lack_of_memory(self, error: BaseException) -> OutOfMemory | None:
+        return self.backend.extras.out_of_memory(error) or host_out_of_memory(error)
 
 
 def _batch_weights(weights: np.ndarray, order: np.ndarray, batch_size: int, unweighted: bool) -> list[float]:

@@ -2,10 +2,10 @@
 
 import traceback
 
-from mlpcore.backends.device_errors import OutOfMemory, describe
 from mlpcore.errors import OutOfMemoryError
 from mlpcore.layers.containers import children
 from mlpcore.layers.shapes import child_widths
+from mlpcore.memory import OutOfMemory, describe
 from mlpcore.typing import Layer
 
 # Measured on array-api-strict, which frees memory like CuPy: 1.2 (ReLU) to 3.6 (Mish) arrays for every output of a

@@ -11,6 +11,7 @@ from mlpcore.backends.backend import Backend
 from mlpcore.distributed import Communicator
 from mlpcore.errors import BackendUnavailable, ConfigurationError
 from mlpcore.layers.shapes import parameter_shapes
+from mlpcore.memory import HostMemory
 from mlpcore.trees import Layout, tree_map
 
 
@@ -51,6 +52,7 @@ def from_plain_data(model: Any, data: dict[str, Any]) -> None:
     model.metrics = dict(data["metrics"])
 
 
+@HostMemory()
 def copied(model: Any, backend: Backend, asked: bool | str) -> Any:
     """A copy of the model, including its state of training, on the backend and with ``compile=asked``."""
     data = to_plain_data(model)

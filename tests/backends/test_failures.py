@@ -19,8 +19,8 @@ from optional import optional
 import mlpcore as mc
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.cupy.drivers import Situation, cause_and_remedy
-from mlpcore.backends.device_errors import OutOfMemory, bytes_asked, describe
 from mlpcore.layers.containers import children
+from mlpcore.memory import OutOfMemory, bytes_asked, describe
 from mlpcore.namespace import namespace
 from mlpcore.random import Stream
 from mlpcore.training.ingest import ingest

@@ -3,7 +3,7 @@
 The emulated device lets each allocation of a call fail in turn; a card cannot be asked for that.
 """
 
-import copy
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from devices import emulated_device, open_place
 from fitting import EVERYTHING, FIT, LABELS, NET, PLAIN, X, Y, make, state_of, untimed, with_extras
-from shortages import Case, allocations, assert_on, assert_one_clear_error, caught, position, same, some
+from shortages import Case, survive
 
 import mlpcore as mc
 from mlpcore.backends import streaming
@@ -162,23 +162,5 @@ def test_whatever_allocation_fails(
     name: str, in_a_row: int, cupy: Backend, device: ModuleType, request: pytest.FixtureRequest
 ) -> None:
     """CuPy's pools ask again: with them one failure is no error, and four in a row are."""
-    case, failures = CASES[name], 0
-    expected, trails = case.result(case.make(cupy)), case.trails(cupy)
-    later = {position([trail[0] for trail in trails]): expected}  # what a call does from where it begins
-    warm = case.make(cupy)
-    total = allocations(device, lambda: case.call(warm))
-    every = request.config.getoption("--long")
-    for first in range(1, total + 1, in_a_row) if every else some(total, SAMPLE):
-        thing = case.make(cupy)
-        result, error = caught(device, lambda thing=thing: case.call(thing), first, in_a_row)
-        states = case.states(thing)
-        if error is None:
-            assert same((result, states), expected), f"{first} of {total}"
-            continue
-        failures += 1
-        assert_one_clear_error(error)
-        assert_on(states, trails)
-        if (begin := position(states)) not in later:
-            later[begin] = case.result(copy.deepcopy(thing))
-        assert same(case.result(thing), later[begin]), f"{first} of {total}"
-    assert failures or in_a_row == 1
+    most = sys.maxsize if request.config.getoption("--long") else SAMPLE
+    assert survive(CASES[name], cupy, device, r"cuda:\d", in_a_row, most) or in_a_row == 1

@@ -1,6 +1,12 @@
-"""Calls of the library on CuPy that the emulated device lets run out of memory, and what is left of them."""
+"""Calls of the library that run out of memory on purpose, and what is left of them.
 
+Allocations fail on the emulated device (`cuda_on_cpu`) or on the host (`host_allocations`), which have the same two
+functions here.
+"""
+
+import copy
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +21,10 @@ from mlpcore.backends.calls import Calls, alone
 from mlpcore.errors import MlpcoreError
 
 State = dict[str, np.ndarray]
-# Warnings in the place of an error: CuPy copies without pinned memory, steps are launched one by one. The last is that
-# of an estimator's short fit.
-ALLOWED = ("Using synchronous transfer", "steps are launched one by one, as they cannot be captured", "Stochastic Opt")
+# Warnings in the place of an error: CuPy copies without pinned memory, steps are launched one by one. The last two
+# are those of an estimator's short fit.
+ALLOWED = ("Using synchronous transfer", "steps are launched one by one, as they cannot be captured")
+ALLOWED += ("Stochastic Opt", "lbfgs failed")
 
 
 @dataclass(frozen=True)
@@ -25,12 +32,15 @@ class Case:
     """A call on an object, both made anew for every shortage; ``call`` returns plain numbers.
 
     ``make(backend)`` is the object, ``models`` the networks in it and ``states`` all that the call may change. After an
-    error they stand where they stood before, or with ``steps`` at any whole step of the call.
+    error they stand where they stood before, or with ``steps`` at any whole step of the call, whose weights may be
+    those of the best epoch with ``restores``. ``ours``: the error is an `OutOfMemoryError`, not only a MemoryError.
     """
 
     make: Callable[[Backend], Any]
     call: Callable[[Any], Any]
     steps: bool = False
+    ours: bool = True
+    restores: bool = False
     models: Callable[[Any], list[mc.Model]] = lambda thing: thing if isinstance(thing, list) else [thing]
     states: Callable[[Any], list[State]] = lambda thing: [
         state_of(model) for model in (thing if isinstance(thing, list) else [thing])
@@ -67,7 +77,10 @@ class Noting:
 
     def calls(self, *arguments: Any) -> Calls[tuple]:
         """The steps, their calls handed out."""
-        state, *others = yield from self.run.calls(*arguments)
+        if hasattr(self.run, "calls"):
+            state, *others = yield from self.run.calls(*arguments)
+        else:
+            state, *others = self.run(*arguments)
         before, self.model.trainer.state = self.model.trainer.state, state
         self.trail.append(state_of(self.model))
         self.model.trainer.state = before
@@ -88,17 +101,31 @@ def position(states: list[State]) -> tuple:
     return tuple((name, leaf.tobytes()) for state in states for name, leaf in state.items())
 
 
-def assert_on(states: list[State], trails: list[list[State]]) -> None:
-    """Each network stands at a state of its trail: that of as many steps as it has done."""
+def assert_on(states: list[State], trails: list[list[State]], restores: bool) -> None:
+    """Each network stands at a state of its trail: that of as many steps as it has done.
+
+    ``restores``: its weights may be those of an earlier step, which `mlpcore.EarlyStopping` has put back.
+    """
     for state, trail in zip(states, trails, strict=True):
         done = int(state["step"] - trail[0]["step"]) if len(trail) > 1 else 0
-        assert_same(state, trail[done], but=("epoch", "step") if done else ())
+        reached = trail[done]
+        if restores and (best := [old for old in trail if same(weights(old), weights(state))]):
+            reached = reached | weights(best[0])
+        assert_same(state, reached, but=("epoch", "step") if done else ())
 
 
-def assert_one_clear_error(error: BaseException) -> None:
-    """An OutOfMemoryError that says where and what to do, caused by the library's own error and by no other of ours."""
+def weights(state: State) -> State:
+    """What predictions depend on: parameters, running statistics and average, as `mlpcore.typing.State` orders them."""
+    return {name: leaf for name, leaf in state.items() if name.split(".")[0] in ("0", "1", "3")}
+
+
+def assert_one_clear_error(error: BaseException, place: str) -> None:
+    """An OutOfMemoryError that says where and what to do, caused by the library's own error and by no other of ours.
+
+    ``place`` is a pattern of the place's name.
+    """
     assert type(error) is mc.OutOfMemoryError, repr(error)
-    assert re.match(r"out of memory on cuda:\d", str(error)) and re.search(r"batch|free more", str(error)), error
+    assert re.match(f"out of memory on {place}", str(error)) and re.search(r"batch|free more", str(error)), error
     chain: list[BaseException] = [error]
     while (last := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(last)
@@ -106,17 +133,19 @@ def assert_one_clear_error(error: BaseException) -> None:
 
 
 def allocations(device: Any, call: Callable[[], Any]) -> int:
-    """How many allocations a call makes when CuPy's pools are empty."""
+    """How many allocations a call makes on ``device`` when CuPy's pools are empty."""
     empty_pools()
     before = device.counts()["allocations"]
-    call()
+    with device.failing_allocations(0, 0):
+        call()
     return device.counts()["allocations"] - before
 
 
 def empty_pools() -> None:
     """Give memory that CuPy keeps for later back to CUDA."""
-    import cupy
-
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return
     cupy.get_default_memory_pool().free_all_blocks()
     cupy.get_default_pinned_memory_pool().free_all_blocks()
 
@@ -134,6 +163,34 @@ def caught(device: Any, call: Callable[[], Any], first: int, number: int) -> tup
     others = [str(one.message) for one in noted if not str(one.message).startswith(ALLOWED)]
     assert not others, others
     return result, error
+
+
+def survive(case: Case, backend: Backend, device: Any, place: str, in_a_row: int, most: int) -> int:
+    """Let allocations of a case fail on ``device``, whose ``place`` errors name: each in turn, but ``most`` of them.
+
+    Returns how many of these were an error. ``in_a_row`` fail each time.
+    """
+    expected, trails = case.result(case.make(backend)), case.trails(backend)
+    later = {position([trail[0] for trail in trails]): expected}  # what a call does from where it begins
+    warm, failures = case.make(backend), 0
+    total = allocations(device, lambda: case.call(warm))
+    for first in some(-(-total // in_a_row), most):
+        thing = case.make(backend)
+        result, error = caught(device, lambda thing=thing: case.call(thing), (first - 1) * in_a_row + 1, in_a_row)
+        states = case.states(thing)
+        if error is None:
+            assert same((result, states), expected), f"{first} of {total}"
+            continue
+        failures += 1
+        if case.ours:
+            assert_one_clear_error(error, place)
+        else:
+            assert isinstance(error, MemoryError), repr(error)
+        assert_on(states, trails, case.restores)
+        if (begin := position(states)) not in later:
+            later[begin] = case.result(copy.deepcopy(thing))
+        assert same(case.result(thing), later[begin]), f"{first} of {total}"
+    return failures
 
 
 def some(total: int, most: int) -> list[int]:

@@ -8,14 +8,32 @@ from typing import Any
 import numpy as np
 import pytest
 from devices import open_place
-from fitting import EVERYTHING, LABELS, NET, PLAIN, ROWS, X, Y, assert_same, classifier, make, state_of, untimed
+from fitting import (
+    EVERYTHING,
+    LABELS,
+    NET,
+    PLAIN,
+    ROWS,
+    X,
+    Y,
+    assert_same,
+    classifier,
+    make,
+    state_of,
+    untimed,
+    with_extras,
+)
 from members import LAYERS, LOSSES, OPTIMIZERS
+from shortages import same
 
 import mlpcore as mc
+from mlpcore import host_memory
+from mlpcore.backends import get_backend
 from mlpcore.backends.compiled import chunk_calls
 from mlpcore.compiler import pool
 from mlpcore.gradient_check import draw_targets
 from mlpcore.random import Stream
+from mlpcore.training.refusal import state_bytes
 
 WAYS = pytest.mark.parametrize("way", [True, False], ids=["C", "NumPy calls"])
 FIT: dict[str, Any] = {"epochs": 3, "batch_size": 5}
@@ -326,14 +344,23 @@ def test_chunks_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_is_checked_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlpcore.stacks import memory
-
     models = seeded(3)
-    each = memory.member_bytes(models[0], 3, 5)
-    monkeypatch.setattr(memory, "memory_bytes", lambda backend: 2 * each)
-    with pytest.raises(mc.OutOfMemoryError, match=r"3 members with batches of 5 rows .*; 2 members fit"):
+    before = [state_of(model) for model in models]
+    states, batch = sum(state_bytes(model.trainer.state) for model in models), 5 * (3 + 2 + 1) * 8
+    monkeypatch.setattr(host_memory, "SMALL", 0)
+    monkeypatch.setattr(host_memory, "host_memory", lambda: states + batch - 1)
+    with pytest.raises(mc.OutOfMemoryError, match=r"what training writes of 3 models .*a batch of 5 rows .*stacks"):
         mc.Stack(models).fit(X, Y, batch_size=5)
-    mc.Stack(models[:2]).fit(X, Y, batch_size=5, epochs=1)
+    assert all(map(same, before, [state_of(model) for model in models]))
+    monkeypatch.setattr(host_memory, "host_memory", lambda: states + batch)
+    mc.Stack(models).fit(X, Y, batch_size=5, epochs=1)
+    on_device = [
+        make(PLAIN, seed=i, backend=with_extras(get_backend("numpy"), free_memory=lambda: 2 * states // 3))
+        for i in range(3)
+    ]
+    with pytest.raises(mc.OutOfMemoryError, match=r"copies the states of 3 members.* for 2 members.*several stacks"):
+        mc.Stack(on_device).fit(X, Y, batch_size=5)
+    mc.Stack(on_device[:2]).fit(X, Y, batch_size=5, epochs=1)
 
 
 # --- predictions, checkpoints, files

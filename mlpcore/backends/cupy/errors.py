@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from mlpcore.backends.cupy.opening import installed_wheels
-from mlpcore.backends.device_errors import OutOfMemory, device_error, memory_error, out_of_memory_in
+from mlpcore.backends.device_errors import device_error, out_of_memory_in
 from mlpcore.backends.library import first_line
 from mlpcore.errors import MlpcoreError
+from mlpcore.memory import OutOfMemory, memory_error
 
 # In the out-of-memory errors of the runtime, of CuPy's pool, and of cuBLAS.
 OUT_OF_MEMORY_TEXTS = ("out of memory", "Out of memory", "ALLOC_FAILED")

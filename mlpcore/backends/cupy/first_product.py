@@ -5,8 +5,8 @@ from typing import Any
 
 from mlpcore.backends.cupy.errors import device_errors
 from mlpcore.backends.cupy.opening import device_number, import_cupy, installed_wheels, version_of
-from mlpcore.backends.device_errors import memory_error
 from mlpcore.backends.library import first_line, unavailable
+from mlpcore.memory import memory_error
 
 
 @cache

@@ -9,13 +9,14 @@ import numpy as np
 from mlpcore.backends.backend import GPU_SPEED, Backend, Compilers, DeviceExtras
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.copy_queues import PlainCopies
-from mlpcore.backends.device_errors import OutOfMemory, guarded, memory_error, out_of_memory_in
+from mlpcore.backends.device_errors import guarded, out_of_memory_in
 from mlpcore.backends.jax.scanning import in_precision, scanned
 from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
 from mlpcore.backends.precision import Scope, with_precisions
 from mlpcore.backends.run import Run
 from mlpcore.backends.streaming import streamed
 from mlpcore.errors import DataError
+from mlpcore.memory import OutOfMemory, memory_error
 from mlpcore.trees import Layout
 from mlpcore.typing import Step, Tree
 

@@ -12,13 +12,14 @@ import numpy as np
 from mlpcore.backends.backend import GPU_SPEED, GPU_STEPS, Backend, Compilers, DeviceExtras
 from mlpcore.backends.compilation import Compilation
 from mlpcore.backends.copy_queues import PlainCopies
-from mlpcore.backends.device_errors import OutOfMemory, guarded, memory_error, out_of_memory_in
+from mlpcore.backends.device_errors import guarded, out_of_memory_in
 from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
 from mlpcore.backends.precision import Scope, switched, with_precisions
 from mlpcore.backends.prefetch import run_prefetched
 from mlpcore.backends.run import Run, run_eagerly
 from mlpcore.backends.streaming import streamed
 from mlpcore.backends.torch.bfloat16 import bfloat16_products
+from mlpcore.memory import OutOfMemory, memory_error
 from mlpcore.namespace import namespace
 from mlpcore.trees import Layout
 from mlpcore.typing import Step

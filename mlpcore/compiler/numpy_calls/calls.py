@@ -23,7 +23,10 @@ class NumpyCalls:
         self._memory = ArrayMemory(program, groups(program.schedule), rows, inputs)
         printer = NumpyPrinter(self._memory)
         self.source = printer.text()
-        exec(compile(self.source, "<NumPy calls>", "exec"), printer.scope)
+        try:
+            exec(compile(self.source, "<NumPy calls>", "exec"), printer.scope)
+        except SystemError as error:  # with which Python's compiler ends where it gets no memory
+            raise MemoryError("Python's compiler has found no memory") from error
         self._step = printer.scope["step"]
         self._state = [inputs[old] for _, old in program.replaced]  # overwritten by a step
 

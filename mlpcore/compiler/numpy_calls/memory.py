@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlpcore.compiler.graph import Node, Shape, long
-from mlpcore.compiler.memory import aligned_bytes, arena
+from mlpcore.compiler.memory import arena, temporary_bytes
 from mlpcore.compiler.numpy_calls.groups import Group, is_scalar, reads_same_entry, sources
 from mlpcore.compiler.numpy_calls.placement import Placement
 from mlpcore.compiler.places import ZERO, Place, packed
@@ -120,7 +120,7 @@ class ArrayMemory(Placement):
         spans = self._spans()
         counts = {owner: math.prod(self._dims(owner)) * owner.dtype.itemsize for owner in spans}
         offsets, length = arena([(*span, counts[owner]) for owner, span in spans.items()])
-        memory = aligned_bytes(length)
+        memory = temporary_bytes(length)
         for owner, offset in zip(spans, offsets, strict=True):
             self.arrays[owner] = memory[offset : offset + counts[owner]]
         for node in self.schedule.nodes:
