@@ -17,7 +17,11 @@ ROOT = Path(mlpcore.__file__).parent
 
 # A part imports from the floors below its own, and from its neighbours only as said under SIDEWAYS.
 FLOORS = [
-    {"errors", "typing", "random", "namespace", "configuration", "trees", "numerics", "memory", "host_memory"},
+    # These from each other.
+    {
+        *("errors", "typing", "random", "namespace", "configuration", "trees", "numerics"),
+        *("memory", "host_memory", "temporary"),
+    },
     {"compiler"},
     {"initializers", "schedules", "losses", "optimizers", "layers", "metrics"},
     {"backends", "gradient_check", "files", "summary", "tables"},

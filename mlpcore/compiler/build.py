@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -18,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from mlpcore.compiler import cache as library_cache
 from mlpcore.compiler.cache import digest
+from mlpcore.temporary import TemporaryFolder
 
 NAMES = ("cc", "gcc", "clang")
 TIMEOUT = 600.0  # seconds for one compilation
@@ -121,7 +121,7 @@ def build(text: str) -> ctypes.CDLL:
             return _load(file)
         library_cache.forget(key)
     try:
-        with tempfile.TemporaryDirectory(prefix="mlpcore-") as folder:
+        with TemporaryFolder() as folder:
             library = _compile(text, compiler, Path(folder))
             library_cache.keep(key, library.read_bytes())
             with library.open("rb") as file:
@@ -155,9 +155,9 @@ def processor() -> str:
 def _compile(text: str, compiler: Compiler, folder: Path) -> Path:
     """Compile in the folder and return the path; with relative file names the library does not contain the folder."""
     (folder / "step.c").write_text(text, encoding="utf-8")
-    environment = {}
+    environment = {"TMPDIR": str(folder)}  # for files of the compiler's own
     if compiler.name == "zig":
-        environment = {
+        environment |= {
             "ZIG_GLOBAL_CACHE_DIR": str(library_cache.zig_folder() or folder),
             "ZIG_LOCAL_CACHE_DIR": str(folder),
         }

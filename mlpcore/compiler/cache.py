@@ -1,11 +1,9 @@
 """The cache of compiled libraries on disk. No function here raises, whatever is wrong with the folder."""
 
-import atexit
 import os
 import re
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,13 +12,16 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
+from mlpcore.temporary import TemporaryFolder, replacement
+
 DAY = 86400.0  # seconds
 MAX_AGE = 30 * DAY  # since a library was last used
 ZIG = "mlpcore-zig"  # zig's own cache: some 50 MB, written by its first compilation in 4.5 s
 CROSSOVER = "mlpcore-crossover.json"  # what `mlpcore crossover` has measured; no age makes it useless
 _PRUNED = "mlpcore-pruned"  # its modification time is that of the last pruning
 _LIBRARY = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.so")  # the key and the digest of the content
-_TEMPORARY = re.compile(r"mlpcore-\w+\.part")  # a file that is being written
+_PART = "mlpcore-part"  # how names of files begin that are being written
+_TEMPORARY = re.compile(rf"{_PART}\.\d+\.tmp|mlpcore-\w+\.part")  # the second: before December 2026
 
 
 def configured() -> Path:
@@ -68,24 +69,16 @@ def folder() -> Path | None:
         chosen = configured()
         if refusal(chosen) is None:
             return chosen
-    return _private(os.getpid())
+    private = _private(os.getpid())
+    return None if private is None else Path(private.path)
 
 
 @cache
-def _private(process: int) -> Path | None:
+def _private(process: int) -> TemporaryFolder | None:
     """A temporary folder, removed when this process ends; a forked child gets its own."""
-    try:
-        path = Path(tempfile.mkdtemp(prefix="mlpcore-"))
-    except OSError:
-        return None
-    atexit.register(_remove_at_exit, process, path)
-    return path
-
-
-def _remove_at_exit(process: int, path: Path) -> None:
-    """Remove the folder if this is the process that created it."""
-    if os.getpid() == process:
-        shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        return TemporaryFolder()
+    return None
 
 
 def digest(data: bytes) -> str:
@@ -149,17 +142,11 @@ def keep(key: str, data: bytes) -> None:
     directory = folder()
     if directory is None:
         return
-    temporary = None
     with suppress(OSError):
-        descriptor, temporary = tempfile.mkstemp(prefix="mlpcore-", suffix=".part", dir=directory)
-        with open(descriptor, "wb") as file:
+        path = directory / f"{key}-{digest(data)}.so"
+        with replacement(str(path), str(directory / _PART), 0o700) as file:
             file.write(data)
-        os.chmod(temporary, 0o700)
-        os.replace(temporary, directory / f"{key}-{digest(data)}.so")
-        temporary = None
     with suppress(OSError):
-        if temporary is not None:
-            os.unlink(temporary)
         _prune(directory)
 
 

@@ -1,12 +1,11 @@
 """Writes files completely or not at all, and never over a file that is an input."""
 
-import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 
 from mlpcore.errors import ConfigurationError, ModelFileError
+from mlpcore.temporary import replacement
 
 Path = str | os.PathLike[str]
 
@@ -15,24 +14,16 @@ def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write bytes to a temporary file in the same directory, and rename it when it is complete and on disk.
 
     Whenever an error, a crash or a power failure comes, the path has all of the previous file or all of the new one. A
-    symbolic link is kept, and its target replaced. A device or a pipe is written to directly.
+    symbolic link is kept, and its target replaced. A device or a pipe is written to directly. The temporary file that a
+    killed process has left goes with the next write of the path, see `mlpcore.temporary`.
     """
     if os.path.exists(check_target(path)) and not os.path.isfile(path):
         with open(path, "wb") as stream:
             stream.writelines(parts)
         return
     path = os.path.realpath(path)
-    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with replacement(path, path) as file:
+        file.writelines(parts)
     _sync_folder(os.path.dirname(path))
 
 

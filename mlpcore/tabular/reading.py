@@ -17,8 +17,8 @@ from mlpcore.tabular.delimited import read_delimited
 from mlpcore.tabular.dependencies import load_polars, polars_errors
 from mlpcore.tabular.dialect import GUESSED_FROM, guess_dialect
 from mlpcore.tabular.file_table import FileTable
-from mlpcore.tabular.folder import Folder
 from mlpcore.tabular.plain_text import copy_plain, is_plain
+from mlpcore.temporary import TemporaryFolder
 
 SPOOL_CELLS = 1 << 19  # in a batch of cells as Python's strings, about 30 MB
 SPOOL_CHARACTERS = 1 << 22  # in a batch at most, but for its last row
@@ -46,7 +46,7 @@ def _read_stream(path: str, target: str | None, encoding: str | None, dialect: d
     """The table in a pipe, which can be read only once and so is copied first."""
     if os.path.isdir(path):
         raise DataError(f"{path} is a directory, expected a file")
-    folder = Folder()
+    folder = TemporaryFolder()
     copy = os.path.join(folder.path, "input")
     with (
         open(copy, "wb") as file,
@@ -88,7 +88,7 @@ def _read_json_lines(path: str, source: str) -> FileTable:
     frame = polars.scan_ndjson(path, infer_schema_length=SCHEMA_LINES)
     if os.path.getsize(path) <= SCANNED:
         return FileTable(source, frame.collect().lazy(), texts=("date",))
-    folder = Folder()
+    folder = TemporaryFolder()
     copy = os.path.join(folder.path, "rows.parquet")
     frame.sink_parquet(copy)
     return FileTable(source, polars.scan_parquet(copy), texts=("date",), folders=[folder])
@@ -118,7 +118,7 @@ def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -
         names, rows = read_delimited(chain(head[skipped:], lines), dialect, source, skipped)
         words: dict[str, Any] = {"texts": ("numeric", "date"), "dialect": dialect}
         if skipped == 0 and is_plain(path, encoding, dialect, len(names)):
-            folder = Folder()
+            folder = TemporaryFolder()
             copies = copy_plain(path, names, dialect, folder.path)
             return FileTable(source, polars.scan_parquet(copies), folders=[folder], **words)
         frames = _frames(names, rows)
@@ -126,7 +126,7 @@ def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -
         second = next(frames, None)
         if second is None:
             return FileTable(source, first.lazy(), **words)
-        folder = Folder()
+        folder = TemporaryFolder()
         parts = list[str]()
         for number, frame in enumerate(chain([first, second], frames)):
             parts.append(os.path.join(folder.path, f"{number}.parquet"))

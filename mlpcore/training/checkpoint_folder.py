@@ -12,11 +12,13 @@ from mlpcore.configuration import check_choice, check_count, check_number, confi
 from mlpcore.errors import MlpcoreWarning, ModelFileError
 from mlpcore.files.tensors import read
 from mlpcore.files.writing import Path, check_target
+from mlpcore.temporary import remove_unused
 from mlpcore.training.monitor import direction
 from mlpcore.training.position import Position
 
 BEST = "best.safetensors"
-_NUMBERED = re.compile(r"(\d{6,})-epoch-\d+-step-\d+\.safetensors")
+_NUMBERED = re.compile(r"\d{6,}-epoch-\d+-step-\d+\.safetensors")
+_WRITTEN = re.compile(_NUMBERED.pattern + r"\.\d+\.tmp")  # one that is being written
 
 
 @configuration
@@ -65,8 +67,13 @@ class CheckpointFolder:
         return os.fspath(self.folder)
 
     def make(self) -> None:
-        """Make the folder, unless it is there; ModelFileError or FileNotFoundError where that is impossible."""
+        """Make the folder, or remove from it what killed processes were writing.
+
+        ModelFileError or FileNotFoundError where it cannot be made.
+        """
         if os.path.isdir(self.folder):
+            for name in filter(_WRITTEN.fullmatch, os.listdir(self.folder)):
+                remove_unused(os.path.join(self.folder, name))
             return
         if os.path.exists(self.folder):
             raise ModelFileError(f"{os.fspath(self.folder)} is a file, expected a folder for checkpoints")

@@ -97,7 +97,7 @@ def test_six_processes_at_once_make_one_library(folder: Path) -> None:
     script = f"from mlpcore.compiler.build import build; print(build({TEXT!r}).answer())"
     running = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) for _ in range(6)]
     assert [process.communicate()[0] for process in running] == [b"42\n"] * 6
-    assert len(kept(folder)) == 1 and not list(folder.glob("*.part"))
+    assert len(kept(folder)) == 1 and not list(folder.glob("*.tmp"))
 
 
 def others_may_write(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_a_library_that_others_may_change_is_not_loaded(folder: Path, compilatio
     assert answer() == 42 and compilations() == 2
 
 
-@pytest.mark.parametrize("function", ["tempfile.mkstemp", "os.replace", "os.chmod"])
+@pytest.mark.parametrize("function", ["mlpcore.temporary._new_file", "os.replace", "os.fsync"])
 def test_a_full_disk_keeps_nothing_and_leaves_nothing(
     function: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +206,7 @@ def test_a_full_disk_keeps_nothing_and_leaves_nothing(
     monkeypatch.setattr(function, full)
     assert answer() == 42
     monkeypatch.undo()
-    assert not list(folder.glob("*.so")) and not list(folder.glob("*.part"))
+    assert not list(folder.glob("*.so")) and not list(folder.glob("*.tmp"))
 
 
 def test_nowhere_to_write_at_all_is_one_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +356,7 @@ def test_what_was_not_used_for_thirty_days_is_removed_when_a_library_is_kept(fol
     """At most once a day; whatever else lies in the folder stays."""
     answer()
     (old,) = kept(folder)
-    part, notes, foreign = (folder / name for name in ("mlpcore-abc.part", "notes.txt", "libother.so"))
+    part, notes, foreign = (folder / name for name in ("mlpcore-part.1.tmp", "notes.txt", "libother.so"))
     for path in (part, notes, foreign):
         path.touch()
     for path in (old, part, notes, foreign):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import mlpcore as mc
+from mlpcore import temporary
 from mlpcore.files import writing
 from mlpcore.files.tensors import kind_of, read
 from mlpcore.training import checkpoint_folder
@@ -28,15 +29,15 @@ class Crash(BaseException):
 
 
 class Storage:
-    """The calls of `mlpcore.files.writing` that reach the disk, counted; the one of number ``failing`` fails."""
+    """The calls that reach the disk when a file is written, counted; the one of number ``failing`` fails."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, failing: int = -1, error: str = "") -> None:
         self.failing, self.error, self.count, self.dead = failing, error, 0, False
         names = "open", "close", "fsync", "replace", "unlink"
         faulty = {name: self.call(getattr(os, name)) for name in names}
-        monkeypatch.setattr(writing, "os", types.SimpleNamespace(**vars(os) | faulty))
-        monkeypatch.setattr(writing, "open", self.open, raising=False)
-        monkeypatch.setattr(checkpoint_folder, "os", writing.os)
+        for module in (writing, temporary, checkpoint_folder):
+            monkeypatch.setattr(module, "os", types.SimpleNamespace(**vars(os) | faulty))
+        monkeypatch.setattr(temporary, "open", self.open, raising=False)
 
     def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, before which the storage may fail."""
@@ -59,7 +60,7 @@ class Storage:
                 raise Crash
             raise OSError(getattr(errno, self.error), os.strerror(getattr(errno, self.error)))
 
-    def open(self, path: str, mode: str) -> Any:
+    def open(self, path: str, mode: str, opener: Any) -> Any:
         self.step()
         storage, file = self, io.FileIO(path, mode.replace("b", ""))
 
@@ -68,6 +69,7 @@ class Storage:
 
             def __init__(self) -> None:
                 super().__init__(os.dup(file.fileno()), "w")
+                self.name = path
 
             def writelines(self, parts: Any) -> None:
                 for part in parts:

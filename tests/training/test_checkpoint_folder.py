@@ -129,6 +129,15 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == ["000004-epoch-4-step-20.safetensors", "7-epoch-1-step-2.safetensors", "notes.txt"]
 
 
+def test_what_a_killed_process_was_writing_is_removed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    fit(make(), epochs=1, checkpoint=mc.CheckpointFolder(run))
+    left = run / "000002-epoch-1-step-8.safetensors.0.tmp"
+    left.write_bytes(b"half")
+    fit(make(), epochs=1, checkpoint=mc.CheckpointFolder(run), resume=run)
+    assert names(run) == ["000001-epoch-1-step-5.safetensors"]
+
+
 def test_a_model_changed_at_the_end_is_written_once_more(tmp_path: Path) -> None:
     class Zero:
         def on_fit_end(self, model: mc.Model) -> None:
