@@ -132,7 +132,9 @@ class Model:
         self.backend = get_backend(backend, device)
         check_choice(f"Model on {self.backend.name}", self.backend.compile.precisions, precision=precision)
         if precision != "highest" and dtype != "float32":
-            raise ConfigurationError(f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}")
+            raise ConfigurationError(
+                f"Model: precision is {precision!r}, which is for dtype='float32', got {dtype!r}; leave one of them out"
+            )
         self.precision = precision
         check_choice(f"Model on {self.backend.name}", self.backend.compile.choices, compile=compile)
         self.compiled = Compilation(compile, precision=precision)
@@ -145,7 +147,9 @@ class Model:
             initial = net.init(Stream(seed, "init"), dtype) if params is None else parameter_shapes(net, dtype)
         self.layout = Layout(initial)
         if not self.layout.slots:
-            raise ConfigurationError(f"Model: {net!r} has no parameters to train")
+            raise ConfigurationError(
+                f"Model: {net!r} has no parameters to train, expected a layer such as Linear in it"
+            )
         if params is not None:
             with self.backend.scope(dtype):
                 initial = matched(params, initial, self.layout, lambda leaf: np.array(to_host(leaf), dtype=dtype))

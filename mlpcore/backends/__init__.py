@@ -22,7 +22,9 @@ def get_backend(name: str | Backend, device: Any = None) -> Backend:
     """
     if isinstance(name, Backend):
         if device not in (None, name.device):
-            raise ConfigurationError(f"device is {device!r}, but the backend that was passed is on {name.device!r}")
+            raise ConfigurationError(
+                f"device is {device!r}, but the backend that was passed is on {name.device!r}; leave device out"
+            )
         return name
     if name == "auto":
         raise ConfigurationError('backend is "auto", which is chosen for a network: pass it to the model or to load')

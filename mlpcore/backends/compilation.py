@@ -105,7 +105,9 @@ class Compilation:
     def fall_back(self, error: Exception) -> None:
         """Decide for NumPy calls after an error of the compiler; BackendUnavailable with ``compile=True``."""
         if self.asked is True:
-            raise BackendUnavailable(f"compile=True: {error}; compile='auto' continues without compilation") from error
+            raise BackendUnavailable(
+                f"compile=True: {error}; use compile='auto' to continue without compilation"
+            ) from error
         _say_once(f"{error}; steps run as NumPy calls. compile=False silences this warning")
         self.set(CALLS, str(error))
 

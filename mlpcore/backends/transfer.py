@@ -77,7 +77,7 @@ def to_host(x: Any) -> np.ndarray:
         return x
     if isinstance(x, np.ma.MaskedArray):
         raise DataError(
-            "a masked array: its hidden entries would count as data; drop these rows or use x.filled(value)"
+            "the array is masked, and its hidden entries would count as data; drop these rows or use x.filled(value)"
         )
     library = library_of(x)
     if library in (None, "numpy"):

@@ -84,4 +84,4 @@ def library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise MissingDependency(f"{name} cannot be imported ({error}); the extra `bench` brings it") from None
+        raise MissingDependency(f"{name} cannot be imported ({error}); pip install 'mlpcore[bench]'") from None

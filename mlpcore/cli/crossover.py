@@ -104,7 +104,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < 1:
-        raise ConfigurationError(f"{text!r} is no list of numbers of 1 or more, such as 64,256")
+        raise ConfigurationError(f"got {text!r}, expected a list of whole numbers of 1 or more, such as 64,256")
     return numbers
 
 

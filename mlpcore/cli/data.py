@@ -62,9 +62,12 @@ def told_shares(arguments: argparse.Namespace) -> tuple[float, float | None]:
     for name, value in (("validation", arguments.validation), ("test", test or 0.0)):
         check_number("mlpcore train", **{name: value}, least=0, below=1)
     if arguments.validation + (test or 0.0) >= 1:
-        raise ConfigurationError(f"--validation {arguments.validation} and --test {test} leave no rows to train with")
+        raise ConfigurationError(
+            f"--validation {arguments.validation} and --test {test} leave no rows to train with; take shares below 1 "
+            "in all"
+        )
     if arguments.time is not None and arguments.group is not None:
-        raise ConfigurationError("--time and --group exclude each other: rows are held out by one of them")
+        raise ConfigurationError("--time and --group are both given, expected one of them to hold rows out by")
     return arguments.validation, test
 
 
@@ -83,7 +86,8 @@ def prepare(arguments: argparse.Namespace, validation: float, test: float | None
         raise DataError(f"{table.source}: {name!r} is the only column, expected at least one to predict it from")
     if name in {*types, *ignore, time}:
         raise ConfigurationError(
-            f"--types, --ignore, --time or --group names the target {name!r}; --task says what the target is"
+            f"--types, --ignore, --time or --group names the target {name!r}; leave it out, --task says what the "
+            "target is"
         )
     # What is not encoded needs no notation.
     typed = table.read_as(dict.fromkeys([name, *ignore], LEFT_OUT) | types)
@@ -114,7 +118,7 @@ def _test_pair(arguments: argparse.Namespace, description: Description) -> tuple
 def _target_name(table: Table, target: str | None) -> str:
     """The name of the target column; DataError if it is not told or not there."""
     if table.named and target is None:
-        raise DataError(f"{table.source}: which column is to be predicted? --target takes {listed(table.names)}")
+        raise DataError(f"{table.source}: which column is to be predicted? Name one by --target: {listed(table.names)}")
     name = table.find(str(target)) if table.named else target or "y"
     if name not in table.names:
         raise DataError(

@@ -64,14 +64,17 @@ def run(arguments: argparse.Namespace) -> int:
     check_number("mlpcore explain", learning_rate=settings["learning_rate"], above=0)
     hidden = _told(arguments, usual, "hidden")
     if len(hidden) > MOST_LAYERS:
-        raise ConfigurationError(f"--hidden has {len(hidden)} layers, a page has room for up to {MOST_LAYERS}")
+        raise ConfigurationError(
+            f"--hidden has {len(hidden)} layers, expected up to {MOST_LAYERS}, for which a page has room"
+        )
     for i, width in enumerate(hidden):
         check_count("mlpcore explain", **{f"hidden[{i}]": width})
     name = "stdin" if arguments.data == "-" else os.path.splitext(os.path.basename(arguments.data))[0]
     out = check_target(arguments.out or f"{name}.html", {} if example else {"the table": arguments.data})
     if example and (arguments.target or arguments.types or arguments.ignore or arguments.task != "auto"):
         raise ConfigurationError(
-            f"explain {arguments.data}: its columns are fixed; --target, --types, --ignore and --task are for files"
+            f"explain {arguments.data}: its columns are fixed; leave out --target, --types, --ignore and --task, which "
+            "are for files"
         )
     rows = example.rows(arguments.seed) if example else rows_of(name, prepare(arguments, SHARE, 0.0))
     lesson = train(rows, hidden, arguments.activation, seed=arguments.seed, **settings)
@@ -94,7 +97,9 @@ def rows_of(name: str, parts: Parts) -> Rows:
         notes += " So is the target."
     columns = column_names(encoder)
     if not columns:
-        raise DataError(f"{name}: no column is left that a network could use")
+        raise DataError(
+            f"{name}: no column is left that a network could use, expected at least one; see --types and --ignore"
+        )
     validation = None if parts.validation is None else pair(parts.validation)
     labels = tuple(map(str, target.labels))
     return Rows(name, notes, columns, target.name, labels, pair(parts.train), validation)

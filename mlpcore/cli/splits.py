@@ -94,7 +94,8 @@ def _latest(table: Table, name: str) -> Take:
         later = ranks[rows] >= (border if border > ordered[0] else border + 1)
         if not later.any():
             raise DataError(
-                f"{table.source}: --time names {name!r}, which has too few different values to hold rows out"
+                f"{table.source}: --time names {name!r}, which has too few different values to hold rows out; name "
+                "another column"
             )
         return rows[~later], rows[later]
 
@@ -114,7 +115,9 @@ def _groups(table: Table, name: str) -> Take:
         before = np.cumsum(counts[drawn]) - counts[drawn]
         chosen = drawn[: max(1, int(np.searchsorted(before, share * len(rows) - 0.5)))]
         if len(chosen) == len(present):
-            raise DataError(f"{table.source}: --group names {name!r}, which has too few groups to hold some out")
+            raise DataError(
+                f"{table.source}: --group names {name!r}, which has too few groups to hold some out; name another"
+            )
         held_out = np.isin(groups[rows], chosen)
         return rows[~held_out], rows[held_out]
 

@@ -66,8 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     for_files = (arguments.target, arguments.time, arguments.group, *arguments.types, *arguments.ignore)
     if builtin and (any(told is not None for told in for_files) or (arguments.task, arguments.test) != ("auto", TEST)):
         raise ConfigurationError(
-            "train digits: target and test rows are fixed; --target, --task, --types, --ignore, --test, --time and "
-            "--group are for files"
+            "train digits: target and test rows are fixed; leave out --target, --task, --types, --ignore, --test, "
+            "--time and --group, which are for files"
         )
     check_number("mlpcore train", seed=arguments.seed, least=0, below=1 << 64)
     check_recipe(arguments)

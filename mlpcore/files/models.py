@@ -108,7 +108,9 @@ def _check_extra(extra: Mapping[str, Any] | None) -> None:
     try:
         unchanged = json.loads(json.dumps(dict(extra or {}), allow_nan=False)) == dict(extra or {})
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"extra cannot be written as JSON: {error}") from None
+        raise ConfigurationError(
+            f"extra cannot be written as JSON: {error}; use numbers, texts, lists and dicts"
+        ) from None
     if not unchanged:
         raise ConfigurationError("extra changes when it is written as JSON; use texts as keys and lists for tuples")
 
@@ -122,15 +124,19 @@ def _placed(specification: Specification, tensors: dict[str, np.ndarray], larges
     for layer in _leaves(net):
         count += sum(leaf.size for _, leaf in named_leaves(parameter_shapes(layer, dtype)))
         if count > largest:
-            raise ModelFileError(f"{who}: the network has more parameters than the tensors in the file have numbers")
+            raise ModelFileError(
+                f"{who}: the network has more parameters than the tensors in the file have numbers; use a copy"
+            )
     tree = parameter_shapes(net, dtype)
     expected = {name: tuple(leaf.shape) for name, leaf in named_leaves(tree)}
     for name in sorted(expected.keys() | tensors.keys()):
         got = tuple(tensors[name].shape) if name in tensors else None
         if got != expected.get(name):
-            raise ModelFileError(f"{who}: the tensor {name} has shape {got}, the network's {expected.get(name)}")
+            raise ModelFileError(
+                f"{who}: the tensor {name} has shape {got}, expected the network's, {expected.get(name)}"
+            )
         if tensors[name].dtype.name != dtype:
-            raise ModelFileError(f"{who}: the tensor {name} is {tensors[name].dtype}, the specification says {dtype}")
+            raise ModelFileError(f"{who}: the tensor {name} is {tensors[name].dtype}, expected {dtype} as specified")
     in_order = iter([tensors[name] for name in expected])
     return tree_map(lambda _: next(in_order), tree)
 

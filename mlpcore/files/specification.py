@@ -139,7 +139,7 @@ def parse(text: str, who: str) -> Any:
     except ModelFileError:
         raise
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{who}: the metadata are no JSON text: {error}") from None
+        raise ModelFileError(f"{who}: the metadata are no JSON text: {error}; use a copy of the file") from None
 
 
 def check_size(data: Any, who: str, largest: float = math.inf) -> None:
@@ -148,13 +148,15 @@ def check_size(data: Any, who: str, largest: float = math.inf) -> None:
     for _ in range(MAX_DEPTH):
         nodes += len(level)
         if any(type(value) is int and value > largest for value in level):
-            raise ModelFileError(f"{who}: the specification has a width that its tensors do not have")
+            raise ModelFileError(
+                f"{who}: the specification has a width that its tensors do not have; use a copy of the file"
+            )
         inner = [value for value in level if isinstance(value, (dict, list))]
         level = [item for node in inner for item in (node.values() if isinstance(node, dict) else node)]
         if nodes + len(level) > MAX_NODES:
-            raise ModelFileError(f"{who}: the specification holds more than {MAX_NODES} values")
+            raise ModelFileError(f"{who}: the specification holds more than {MAX_NODES} values, expected fewer")
     if level:
-        raise ModelFileError(f"{who}: the specification is nested more than {MAX_DEPTH} deep")
+        raise ModelFileError(f"{who}: the specification is nested deeper than the {MAX_DEPTH} levels allowed")
 
 
 def short(value: Any) -> str:

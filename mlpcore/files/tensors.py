@@ -85,7 +85,7 @@ def read(path: Path, *kinds: str) -> tuple[dict[str, Any], dict[str, np.ndarray]
     try:
         return about, load_bytes(data)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise ModelFileError(f"{name} is damaged: {error}") from None
+        raise ModelFileError(f"{name} is damaged: {error}; use a copy") from None
 
 
 def kind_of(path: Path) -> str:
@@ -106,26 +106,32 @@ def _about(file: BinaryIO, name: str) -> dict[str, Any]:
     """The JSON values in the header; ModelFileError unless the header fits the file, the limits and this release."""
     facts = os.fstat(file.fileno())
     if not stat.S_ISREG(facts.st_mode):
-        raise ModelFileError(f"{name} is no regular file")
+        raise ModelFileError(f"{name} is no regular file, expected one that mlpcore has written")
     head = file.read(8)
     length = int.from_bytes(head, "little")
     if length > MAX_HEADER or len(head) < 8:
-        raise ModelFileError(f"{name} is no mlpcore file (or only the first bytes of one)")
+        raise ModelFileError(
+            f"{name} is no mlpcore file (or only the first bytes of one); pass one that save has written"
+        )
     text = file.read(length)
     if len(text) < length:
         problem = "is truncated" if _MARK in text else "is no mlpcore file (or only the beginning of one)"
-        raise ModelFileError(f"{name} {problem}: its header ends after {len(text)} of {length} bytes")
+        raise ModelFileError(f"{name} {problem}: its header ends after {len(text)} of {length} bytes; use a copy")
     try:
         header = parse(text.decode(), name)
     except (ModelFileError, UnicodeDecodeError):
-        raise ModelFileError(f"{name} is no mlpcore file, or its header was changed") from None
+        raise ModelFileError(
+            f"{name} is no mlpcore file, or its header was changed; pass one that save has written"
+        ) from None
     metadata = header.pop("__metadata__", None) if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or set(metadata) != {"mlpcore"} or _MARK not in text:
-        raise ModelFileError(f"{name} was not written by mlpcore: the metadata have no entry 'mlpcore'")
+        raise ModelFileError(
+            f"{name} was not written by mlpcore: the metadata have no entry 'mlpcore'; pass one that save has written"
+        )
     about = parse(str(metadata["mlpcore"]), name)
     version = about.get("version") if isinstance(about, dict) else None
     if type(version) is not int or version < 1:
-        raise ModelFileError(f"{name} has no valid format version: it was changed after it was written")
+        raise ModelFileError(f"{name} has no valid format version: it was changed after it was written; use a copy")
     if version > VERSION:
         raise ModelFileError(
             f"{name} was written by a newer mlpcore, format {version}; this one reads {VERSION}; upgrade mlpcore"
@@ -141,17 +147,21 @@ def _check_tensors(header: dict[str, Any], size: int, name: str) -> None:
         entry = entry if isinstance(entry, dict) else {}
         kind, shape, offsets = str(entry.get("dtype")), _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
         if kind not in DTYPES or shape is None or offsets is None or len(shape) > 8 or len(offsets) != 2:
-            raise ModelFileError(f"{name}: the tensor {short(tensor)} is {short(entry)}, which no mlpcore file has")
+            raise ModelFileError(
+                f"{name}: the tensor {short(tensor)} is {short(entry)}, which no mlpcore file has; use a copy"
+            )
         count = math.prod(shape)
         if offsets[1] - offsets[0] != count * np.dtype(DTYPES[kind]).itemsize:
-            raise ModelFileError(f"{name}: the tensor {short(tensor)} has shape {shape} but another length")
+            raise ModelFileError(f"{name}: the tensor {short(tensor)} has shape {shape} but another length; use a copy")
         numbers, end = numbers + count, max(end, offsets[1])
     if numbers > MAX_NUMBERS or len(header) > MAX_TENSORS:
-        raise ModelFileError(f"{name} holds {len(header)} tensors of {numbers} numbers, more than mlpcore reads")
+        raise ModelFileError(
+            f"{name} holds {len(header)} tensors of {numbers} numbers, more than mlpcore reads; use a copy"
+        )
     if end > size:
-        raise ModelFileError(f"{name} is truncated: its tensors end after {size} of {end} bytes")
+        raise ModelFileError(f"{name} is truncated: its tensors end after {size} of {end} bytes; use a copy")
     if end < size:
-        raise ModelFileError(f"{name} was changed: {size - end} bytes follow after its tensors")
+        raise ModelFileError(f"{name} was changed: {size - end} bytes follow after its tensors; use a copy")
 
 
 def _counts(data: Any) -> list[int] | None:

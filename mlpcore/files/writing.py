@@ -52,7 +52,7 @@ def check_target(path: Path, reads: Mapping[str, Path] | None = None) -> str:
         raise ModelFileError(f"{name} is a directory, expected the name of a file")
     if not os.path.isdir(os.path.dirname(os.path.realpath(name))):
         folder = os.path.dirname(os.readlink(name) if os.path.islink(name) else name)
-        raise FileNotFoundError(f"there is no directory {folder} to write {name} in")
+        raise FileNotFoundError(f"there is no directory {folder} to write {name} in; make it first")
     for role, other in (reads or {}).items():
         if same_file(name, other):
             raise ConfigurationError(f"{name} is {role}, which would be overwritten; write to a file of another name")

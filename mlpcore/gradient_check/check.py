@@ -49,7 +49,9 @@ def check_gradients(
     stream = Stream(seed, "gradient_check")
     if follows(layer_or_loss, Layer):
         if target is not None:
-            raise ConfigurationError(f"check_gradients: {layer_or_loss!r} is a layer, which takes no target")
+            raise ConfigurationError(
+                f"check_gradients: {layer_or_loss!r} is a layer, which takes no target; leave it out"
+            )
         return _check(layer_or_loss, "", stream, partial(layer_point, cast(Layer, layer_or_loss), x))
     loss, report = cast(Loss, layer_or_loss), dict[str, float]()
     for kind, columns, prepared in prepared_targets(loss, x, target, stream.child("target")):

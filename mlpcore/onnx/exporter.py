@@ -96,11 +96,12 @@ def refusals(columns: int) -> Iterator[None]:
         raise
     except Untraceable as error:
         raise ConfigurationError(
-            f"to_onnx: the network or its loss uses {error}, which an ONNX graph cannot have"
+            f"to_onnx: the network or its loss uses {error}, which an ONNX graph cannot have; replace it in your layer "
+            "or loss"
         ) from None
     except (IndexError, TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"to_onnx: the network or its loss does not work on x of shape (n, {columns}): {error}"
+            f"to_onnx: the network or its loss does not work on x of shape (n, {columns}): {error}; change it"
         ) from None
 
 

@@ -70,7 +70,10 @@ class Nodes:
         """The checked model; ``inputs`` are (dtype, shape) by name, ``outputs`` (dtype, shape, name of the value)."""
         helper, size = self.onnx.helper, sum(len(constant.raw_data) for constant in self.constants)
         if size > LARGEST:
-            raise ConfigurationError(f"to_onnx: the parameters hold {size:,} bytes, more than an ONNX file can")
+            raise ConfigurationError(
+                f"to_onnx: the parameters hold {size:,} bytes, expected less than 2 GiB, the most that an ONNX file "
+                "holds"
+            )
         for name in outputs:
             if not is_name(name):
                 raise ConfigurationError(

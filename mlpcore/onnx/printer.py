@@ -34,7 +34,7 @@ class OnnxPrinter:
             return self._constant(node)
         if node.name not in OPERATORS:
             raise ConfigurationError(
-                f"to_onnx: {node.label} uses {node.name} of {node.dtype}, for which ONNX has no operator"
+                f"to_onnx: {node.label} uses {node.name} of {node.dtype}, for which ONNX has no operator; replace it"
             )
         return OPERATORS[node.name](
             Operation(self.nodes, node, [self._values[operand] for operand in node.inputs], self._rows)

@@ -146,7 +146,9 @@ def _integers(xp: Tracer, node: Node, arrays: list[TracedArray]) -> Node:
     """An operation on integers or bools, computed in int64, the result in the node's dtype."""
     name, dtype = node.name, arrays[-1].dtype
     if name not in INTEGERS or (dtype == np.uint64 and name not in MODULAR):
-        raise ConfigurationError(f"to_onnx: {node.label} uses {name} of {dtype}, for which ONNX has no operator")
+        raise ConfigurationError(
+            f"to_onnx: {node.label} uses {name} of {dtype}, for which ONNX has no operator; replace it"
+        )
     wide = [xp.astype(array, "int64") for array in arrays]
     if name in WHOLE:
         result = WHOLE[name](xp, *wide)

@@ -82,7 +82,7 @@ class BaseMLP(
             translation.check_together(self)
             ensemble.check_arguments(self, first=first, once=once)
             if self.early_stopping and once:
-                raise ValueError("partial_fit does not support early_stopping=True")
+                raise ValueError("partial_fit does not support early_stopping=True; use fit, or early_stopping=False")
             problem = self._problem(X, y, sample_weight, once=once, first=first)
             groups = None if groups is None else checked_groups(groups, problem.x.shape[0])
             if validation_data is not None:
@@ -116,7 +116,9 @@ class BaseMLP(
     def _validation_problem(self, validation_data: Any, training: Problem) -> Problem:
         """Validation data as a problem: (X, y) or (X, y, sample_weight)."""
         if self.solver == FULL_BATCH:
-            raise ValueError("validation_data cannot be used with solver='lbfgs', which has no epochs")
+            raise ValueError(
+                "validation_data cannot be used with solver='lbfgs', which has no epochs; use solver='adam' or 'sgd'"
+            )
         validation = check_validation_data(validation_data)
         return self._problem(*validation, *[None] * (3 - len(validation)), once=True, first=False, training=training)
 
@@ -179,7 +181,7 @@ class BaseMLP(
         """True if the solver has epochs, so that partial_fit can run one; AttributeError if not."""
         if self.solver == FULL_BATCH:
             raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic; use 'adam'."
             )
         return True
 

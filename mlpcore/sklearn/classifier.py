@@ -212,7 +212,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             factors = class_factors(self.class_weight, y, self._labels, y if training is None else training.y)
             weights = factors if weights is None else weights * factors
             if not once and not np.any(weights > 0):
-                raise ValueError(f"class_weight={self.class_weight!r} leaves no row a weight above 0")
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} leaves no row a weight above 0, expected at least one"
+                )
         target, labels = self._labels.encode(y), self._labels
         stratify: dict[str, Any] = {}
         if labels.kind != "multilabel-indicator" and self.compat is None:

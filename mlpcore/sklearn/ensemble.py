@@ -40,9 +40,11 @@ def check_arguments(estimator: Any, *, first: bool, once: bool) -> None:
     if estimator.bootstrap and members == 1:
         raise ValueError("bootstrap=True needs n_members of 2 or more, got 1")
     if estimator.oob_score and not estimator.bootstrap:
-        raise ValueError("oob_score=True needs bootstrap=True, without which every member is trained on all rows")
+        raise ValueError(
+            "oob_score=True needs bootstrap=True, without which every member is trained on all rows; set both"
+        )
     if estimator.bootstrap and once:
-        raise ValueError("partial_fit cannot be used with bootstrap=True, which draws the rows of a whole fit")
+        raise ValueError("partial_fit cannot be used with bootstrap=True, which draws the rows of a whole fit; use fit")
     fitted = len(getattr(estimator, "estimators_", (estimator,)))
     if not first and members != fitted:
         raise ValueError(
@@ -150,7 +152,7 @@ def samples(estimator: Any) -> list[np.ndarray]:
     """The rows that each member has drawn; AttributeError without ``bootstrap``."""
     rows = vars(estimator).get("_bootstrapped_rows")
     if rows is None:
-        raise AttributeError("estimators_samples_ is an attribute of an ensemble that was fitted with bootstrap=True")
+        raise AttributeError("estimators_samples_ needs an ensemble that was fitted with bootstrap=True")
     return [bootstrap_rows(member.random_state, rows) for member in estimator.estimators_]
 
 

@@ -17,7 +17,7 @@ def _one_network(estimator: Any) -> bool:
     """True for one network; AttributeError for an ensemble, whose members have different hidden layers."""
     if is_ensemble(estimator):
         raise AttributeError(
-            "an ensemble (n_members > 1) has no hidden activations of its own; those of a member are "
+            "an ensemble (n_members > 1) has no hidden activations of its own; use those of a member, "
             "estimators_[i].transform(X)"
         )
     return True

@@ -148,7 +148,9 @@ def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
     numbers = to_host(sample_weight) if is_foreign(sample_weight) else of_numbers("sample_weight", sample_weight)
     weights = _check_sample_weight(numbers, np.empty((count, 1)), dtype=np.float64)
     if np.any(weights < 0):
-        raise ValueError(f"Negative values in data passed to `sample_weight`: the smallest is {weights.min():g}.")
+        raise ValueError(
+            f"Negative values in data passed to `sample_weight`: the smallest is {weights.min():g}, expected 0 or more."
+        )
     if not np.any(weights > 0):
         raise ValueError("Sample weights must contain at least one non-zero number.")
     with np.errstate(over="ignore"):

@@ -64,7 +64,8 @@ class Labels:
             )
         if unknown:
             raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has {classes}."
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has {classes}. "
+                "Pass all classes to the first partial_fit."
             )
 
     @property
@@ -146,5 +147,5 @@ def _typed(name: str, labels: np.ndarray) -> np.ndarray:
         )
     array = np.array(labels.tolist())
     if array.dtype == object or array.tolist() != labels.tolist():
-        raise DataError(f"{name} has numbers as labels that no dtype of NumPy can hold; astype(str) makes them strings")
+        raise DataError(f"{name} has numbers as labels that no dtype of NumPy can hold; use astype(str)")
     return array

@@ -36,7 +36,7 @@ class Ensemble(Models):
             if type(original(model.loss)) is not type(original(self.models[0].loss)):
                 raise ConfigurationError(
                     f"Ensemble: member {i} has the loss {model.loss!r} and member 0 {self.models[0].loss!r}, whose "
-                    "predictions do not mean the same"
+                    "predictions do not mean the same; make an ensemble of each"
                 )
 
     def __repr__(self) -> str:
@@ -118,5 +118,5 @@ def check_shapes(predictions: Sequence[Tree]) -> None:
     for i, shape in enumerate(shapes):
         if shape != first:
             raise ConfigurationError(
-                f"the prediction of member {i} has shape {shape[0]}, and that of member 0 {first[0]}"
+                f"the prediction of member {i} has shape {shape[0]}, expected that of member 0, {first[0]}"
             )

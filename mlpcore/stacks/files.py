@@ -41,14 +41,14 @@ def load_models(path: Path, kind: str, backend: str | Backend, device: Any = Non
     about, tensors = read(path, kind)
     members = about.get("members")
     if not isinstance(members, list) or not members or not all(isinstance(member, dict) for member in members):
-        raise ModelFileError(f"{path}: there is no list of members")
+        raise ModelFileError(f"{path}: there is no list of members, expected the file of an ensemble")
     own: list[dict[str, np.ndarray]] = [{} for _ in members]
     for name, tensor in tensors.items():
         if name.startswith(PREFIX):
             continue
         number, _, rest = name.partition(".")
         if not (number.isascii() and number.isdigit() and int(number) < len(own)):
-            raise ModelFileError(f"{path}: the tensor {name} belongs to no member; there are {len(own)}")
+            raise ModelFileError(f"{path}: the tensor {name} belongs to no member, expected those of {len(own)}")
         own[int(number)][rest] = tensor
     contents = [
         decode_model(member, mine, f"{path}: member {i}")

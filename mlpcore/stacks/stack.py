@@ -70,7 +70,7 @@ class Stack(Models):
                 where, one, other = difference
                 raise ConfigurationError(
                     f"Stack: {where} is {one!r} in member 0 and {other!r} in member {i}; members may differ in numbers "
-                    "only. mc.Stack.group(models) makes a stack of each architecture"
+                    "only. Use mc.Stack.group(models) for a stack of each architecture"
                 )
 
     @classmethod
@@ -137,7 +137,9 @@ class Stack(Models):
             count = members[0].data.x.shape[0]
             own_rows = member_rows(rows, count, len(self))
             if shared_order and rows is not None:
-                raise ConfigurationError("Stack.fit: shared_order=True is for members that have all rows, without rows")
+                raise ConfigurationError(
+                    "Stack.fit: shared_order=True is for members that have all rows; leave out rows or shared_order"
+                )
             check_memory(self.models, members[0].data, min(arguments.batch_size, count))
             orders = member_orders(self.models, count, own_rows, bool(arguments.shuffle), shared_order, drawer)
             if checkpoint is not None:

@@ -33,9 +33,11 @@ def read_archive(path: str, target: str | None) -> Table:
     except DataError:
         raise
     except _DAMAGE as error:
-        raise DataError(f"{path}: no .npz archive of plain arrays: {error}") from None
+        raise DataError(f"{path}: no .npz archive of plain arrays: {error}; write it with numpy.savez") from None
     if "x" not in arrays:
-        raise DataError(f"{path}: there is no array 'x', only {listed(names) or 'nothing'}")
+        raise DataError(
+            f"{path}: there is no array 'x', only {listed(names) or 'nothing'}; save the rows under that name"
+        )
     x = arrays["x"]
     if x.ndim != 2 or 0 in x.shape:
         raise DataError(f"{path}: x has shape {x.shape}, expected (rows, columns), at least one of each")
@@ -63,7 +65,7 @@ def _check_size(archive: zipfile.ZipFile, name: str, path: str) -> None:
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
     if not dtype.itemsize or math.prod(shape) * dtype.itemsize > info.file_size:
-        raise DataError(f"{path}: no .npz archive of plain arrays: {name} of {dtype} {shape} is not in it")
+        raise DataError(f"{path}: no .npz archive of plain arrays: {name} of {dtype} {shape} is not in it; use a copy")
 
 
 def _plain(column: np.ndarray, name: str, path: str) -> np.ndarray:

@@ -151,7 +151,10 @@ class BaseTabular(BaseEstimator):
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, np.empty((count, 1)), dtype=np.float64)
         if np.any(weights < 0) or not np.any(weights[known] > 0):
-            raise ValueError("sample_weight has negative numbers, or only zeros where there is a target")
+            raise ValueError(
+                "sample_weight has negative numbers, or only zeros where there is a target; expected weights of 0 or "
+                "more"
+            )
         if len(known) < count:
             warnings.warn(
                 f"{count - len(known)} of {count} rows have no target and are left out", MlpcoreWarning, stacklevel=4

@@ -67,5 +67,5 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         numbers = np.searchsorted(self.classes_, present)
         found = self.classes_[np.minimum(numbers, len(self.classes_) - 1)] == present
         if not np.all(found):
-            raise ValueError(f"y_val has the class {str(present[~found][0])!r}, which y has not")
+            raise ValueError(f"y_val has the class {str(present[~found][0])!r}, expected one that y has")
         return numbers.astype(np.int64), known

@@ -46,17 +46,17 @@ def read_lines(path: str, encoding: str) -> Generator[str]:
         try:
             for number, line in enumerate(iter(partial(text.readline, MAX_LINE + 1), ""), start=1):
                 if len(line) > MAX_LINE:
-                    raise DataError(f"{path}: line {number} {too_long()}")
+                    raise too_long(path, f"line {number}")
                 yield line
         except _damage(path) as error:
-            raise DataError(f"{path}: the compressed file is truncated or damaged: {error}") from None
+            raise DataError(f"{path}: the compressed file is truncated or damaged: {error}; use a copy") from None
 
 
-def too_long() -> str:
-    """What a message says of a line or row that is too long."""
-    return (
-        f"has more than {MAX_LINE:,} characters, which is no row of a table, or one with too many columns for a text; "
-        "write such a table as .npz or Parquet"
+def too_long(source: str, where: str) -> DataError:
+    """The error for a line or row of more than `MAX_LINE` characters."""
+    return DataError(
+        f"{source}: {where} has more than {MAX_LINE:,} characters, which is no row of a table, or one with too many "
+        "columns for a text; write such a table as .npz or Parquet"
     )
 
 

@@ -36,7 +36,7 @@ def read_delimited(
     names = [name.strip() for name in first[1]]
     _check_header(names, source)
     if second is None:
-        raise DataError(f"{source}: no rows under the header")
+        raise DataError(f"{source}: no rows under the header, expected at least one")
     if len(second[1]) == len(names) + 1:  # a separator after the last cell, or R's names of the rows
         names = [*names, ""] if not second[1][-1].strip() else ["", *names]
     return name_columns(names), _equally_long(chain([second], rows), names, dialect, source)
@@ -93,16 +93,18 @@ def _rows(counted: _Lines, dialect: Dialect, source: str) -> Iterator[Row]:
                 return
             if counted.finished:
                 opened = counted.number - counted.pending + 1
-                raise DataError(f"{source}: no CSV: a quote is opened in line {opened} and never closed")
+                raise DataError(
+                    f"{source}: no CSV: a quote is opened in line {opened} and never closed; close or remove it"
+                )
             if counted.pending > 1 or counted.last.strip(blank):
                 yield counted.number, cells
             counted.pending = 0
     except _TooLong:
         opened = counted.number - counted.pending + 1
-        raise DataError(f"{source}: the row that begins in line {opened} {too_long()}") from None
+        raise too_long(source, f"the row that begins in line {opened}") from None
     except csv.Error as error:
         opened = counted.number - counted.pending + 1
-        raise DataError(f"{source}: no CSV: {error}, in line {opened} or below") from None
+        raise DataError(f"{source}: no CSV: {error}, in line {opened} or below; correct the file") from None
 
 
 def _equally_long(rows: Iterable[Row], names: Sequence[str], dialect: Dialect, source: str) -> Iterator[list[str]]:

@@ -25,4 +25,4 @@ def polars_errors(source: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:  # of the system; polars has no number for damage
             raise
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{source}: the file cannot be read: {first}") from None
+        raise DataError(f"{source}: the file cannot be read: {first}; use a copy") from None

@@ -44,7 +44,7 @@ class Description:
             features = [name for name in table.names if name != self.target.name]
             expected = [column.name for column in self.encoder.columns]
             if len(features) != len(expected):
-                raise DataError(f"{table.source}: {len(features)} columns, the model takes {len(expected)}")
+                raise DataError(f"{table.source}: {len(features)} columns, expected {len(expected)} like the model")
             table = table.renamed(dict(zip(features, expected, strict=True)))
         self.encoder.check_names(table.names, table.source)
         kinds = {column.name: column.kind for column in self.encoder.columns if column.kind != LEFT_OUT}
@@ -85,7 +85,7 @@ def load_description(path: str) -> Description:
         residuals = check_residuals(tensors.get("residuals"))
         return Description(TableEncoder.from_json(words), target, named, notations, encoding, residuals)
     except (KeyError, TypeError, ValueError, MlpcoreError) as error:
-        raise ModelFileError(f"{path}: the description of the table is damaged: {error}") from None
+        raise ModelFileError(f"{path}: its table cannot be used, as {error}; use a copy") from None
 
 
 def _of_december(words: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> Description:

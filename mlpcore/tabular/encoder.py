@@ -68,7 +68,9 @@ class TableEncoder:
                 _check_finite(name, data, rows)
                 encoders[name] = ENCODERS[column.kind].fit(data)
         if not encoders:
-            raise DataError(f"TableEncoder: no column is left to learn from: {listed(columns, _why)}")
+            raise DataError(
+                f"TableEncoder: no column is left to learn from, expected at least one: {listed(columns, _why)}"
+            )
         for column in columns:
             if column.warn:
                 warnings.warn(f"column {column.name!r} is left out: {column.reason}", MlpcoreWarning, stacklevel=2)
@@ -111,7 +113,9 @@ class TableEncoder:
         """DataError if columns that are needed are not among these names."""
         present = set(names)
         if missing := [name for name in self.encoders if name not in present]:
-            raise DataError(f"{source}: the table lacks the column {listed(missing)}; columns are matched by name")
+            raise DataError(
+                f"{source}: the table lacks the column {listed(missing)}; add it: columns are matched by name"
+            )
 
     @property
     def kept(self) -> tuple[str, ...]:

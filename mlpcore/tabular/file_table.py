@@ -37,7 +37,7 @@ class FileTable(Table):
         self._read: dict[str, Notation] = {}
         self._rows = int(self._collect(frame.select(polars.len())).item())
         if not self._rows or not self.schema:
-            raise DataError(f"{source}: the table has no rows or no columns")
+            raise DataError(f"{source}: the table has no rows or no columns, expected at least one of each")
 
     @property
     def names(self) -> list[str]:

@@ -51,7 +51,7 @@ class Frame:
             raise DataError(f"the frame has several columns {twice[0]!r}, expected distinct names")
         lengths = {len(column) for column in self._columns.values() if column.shape} or {0}
         if len(lengths) > 1:
-            raise DataError(f"the columns of the frame have different lengths: {sorted(lengths)}")
+            raise DataError(f"the columns of the frame have different lengths: {sorted(lengths)}, expected equal ones")
         self.rows = lengths.pop()
         if not self.rows:
             raise DataError("the frame has no rows or no columns, expected at least one of each")
@@ -86,7 +86,7 @@ def _series(frame: Any, narwhals: Any) -> list[Any]:
     try:
         return list(narwhals.from_native(frame, eager_only=True).iter_columns())
     except (TypeError, ValueError) as error:
-        what = f"a {type(frame).__name__}, which cannot be read ({error})"
+        what = f"of type {type(frame).__name__}, which cannot be read ({' '.join(str(error).split())})"
         raise DataError(f"the frame is {what}, expected a data frame of pandas, Polars or pyarrow") from None
 
 
@@ -115,7 +115,7 @@ def _of_array(array: np.ndarray) -> Values:
     """The values of a NumPy array (rows,) by its dtype."""
     name = str(array.dtype)
     if array.ndim != 1:
-        raise DataError(f"a column has shape {array.shape}, expected (rows,)")
+        raise DataError(f"a column of the frame has shape {array.shape}, expected (rows,)")
     if array.dtype.kind == "f":
         return Values("number", array.astype(np.float64), name)
     if array.dtype.kind in "iu":

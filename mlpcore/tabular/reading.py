@@ -84,7 +84,7 @@ def _read_json_lines(path: str, source: str) -> FileTable:
     with open(path, "rb") as file:
         for number, line in enumerate(iter(partial(file.readline, MAX_LINE + 1), b""), start=1):
             if len(line) > MAX_LINE:
-                raise DataError(f"{source}: line {number} {too_long()}")
+                raise too_long(source, f"line {number}")
     frame = polars.scan_ndjson(path, infer_schema_length=SCHEMA_LINES)
     if os.path.getsize(path) <= SCANNED:
         return FileTable(source, frame.collect().lazy(), texts=("date",))

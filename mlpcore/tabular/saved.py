@@ -135,11 +135,13 @@ def _check(description: Description, model: Model, path: str) -> None:
             scores, _ = model.net.forward(model.params, model.backend.asarray(x))
             shape = tuple(model.loss.predict(scores).shape)
     except (MlpcoreError, AttributeError, IndexError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: the network does not take the columns of the table: {error}") from None
+        raise ModelFileError(
+            f"{path}: the network does not take the columns of the table: {error}; use a copy"
+        ) from None
     expected = {len(target.labels)} if target.labels else set(shape[1:])
     expected &= set(shape[1:]) if description.residuals is None else {description.residuals.shape[1]}
     expected &= set(shape[1:]) if target.scaling is None else {target.scaling.mean.size}
     if len(shape) != 2 or expected != {shape[1]}:
         raise ModelFileError(
-            f"{path}: the network predicts {shape[1:]} numbers for a row, which are not those of {target}"
+            f"{path}: the network predicts {shape[1:]} numbers for a row, which are not those of {target}; use a copy"
         )

@@ -28,4 +28,4 @@ def check_list(data: Any, name: str, *kinds: type | None) -> list[Any]:
 
 def damaged(name: str, found: str) -> Any:
     """Raise the ModelFileError for a field."""
-    raise ModelFileError(f"the description of the table is damaged: {name} is {found}")
+    raise ModelFileError(f"the description of the table is damaged: {name} is {found}, expected what save writes")

@@ -142,7 +142,7 @@ def labels_of(table: Table, name: str, numbers: np.ndarray | None) -> tuple[Labe
         counts.update(cells)
     present = [entry for entry in counts if not is_gap(entry, EMPTY if numbers is None else MISSING)]
     if not present:
-        raise DataError(f"{table.source}: {name!r} has no label in any of {table.rows} rows")
+        raise DataError(f"{table.source}: {name!r} has no label in any of {table.rows} rows, expected some")
     if numbers is not None and not np.all((numbers == np.floor(numbers)) | ~np.isfinite(numbers)):
         raise DataError(f"{table.source}: {name!r} holds fractions, which are no labels; use --task regression")
     return tuple(sorted({_label(entry) for entry in present}, key=_by_value))
@@ -167,7 +167,9 @@ def class_numbers(table: Table, name: str, labels: Sequence[Label]) -> np.ndarra
                 unknown |= {} if is_gap(entry, MISSING) else {entry: None}
             classes.append(number)
     if unknown:
-        raise DataError(f"{table.source}: {name!r} holds the unknown label {listed(list(unknown))}")
+        raise DataError(
+            f"{table.source}: {name!r} holds the unknown label {listed(list(unknown))}, expected {listed(list(labels))}"
+        )
     return np.array(classes)
 
 

@@ -74,7 +74,8 @@ class CSVLog(Tracker):
         """Write the file again: the columns, and those of the rows whose epoch is less than ``before``."""
         if strange := [row for row in rows if not row or not row[0].isdigit()]:
             raise DataError(
-                f"{self._file}: the line {','.join(strange[0])!r} is none of CSVLog, which has to write the file again"
+                f"{self._file}: the line {','.join(strange[0])!r} is none of CSVLog, which has to write the file "
+                "again; move it away"
             )
         kept = [row for row in rows if int(row[0]) < before]
         lines = [self._columns, *([*row, *[""] * (len(self._columns) - len(row))] for row in kept)]

@@ -133,7 +133,7 @@ def first_whole(paths: Sequence[str], where: str) -> tuple[str, dict[str, Any], 
         if faults:
             warnings.warn(f"{'; '.join(faults)}. The fit resumes from {path}", MlpcoreWarning, stacklevel=7)
         return path, about, tensors
-    raise ModelFileError(f"no checkpoint in {where} can be read: {'; '.join(faults)}")
+    raise ModelFileError(f"no checkpoint in {where} can be read: {'; '.join(faults)}; use a copy of one")
 
 
 def _number(path: str) -> int:

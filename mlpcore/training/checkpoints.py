@@ -89,7 +89,7 @@ class Checkpoints:
         who, about, tensors = first_whole(found, os.fspath(path))
         for where, saved, own in self._differences(about, who):
             raise ModelFileError(
-                f"{who} was written by another fit: {where} is {short(saved)} there and {short(own)} here; "
+                f"{who} was written by another fit: {where or 'it'} is {short(saved)} there and {short(own)} here; "
                 "resume with the same model, data, arguments and callbacks"
             )
         try:
@@ -101,11 +101,11 @@ class Checkpoints:
             history.resumed_from = who
             self._losses = _unfinished(tensors.pop(LOSSES, None))
         except _UNREADABLE as error:
-            raise ModelFileError(f"{who}: progress or history cannot be read: {error!r}") from None
+            raise ModelFileError(f"{who}: progress or history cannot be read: {error!r}; use a copy") from None
         try:
             states = [decode_tree(state, tensors) for state in about.get("states", ())]
         except _UNREADABLE as error:
-            raise ModelFileError(f"{who}: the state of a callback cannot be read: {error!r}") from None
+            raise ModelFileError(f"{who}: the state of a callback cannot be read: {error!r}; use a copy") from None
         self._resumed = self._restored(tensors, who), progress, states, who
         self.trainer.compilation.keep(about.get("compiled"), who, warn=True)
         return history
@@ -130,7 +130,9 @@ class Checkpoints:
                 callback.restore(state)
             except _UNREADABLE as error:
                 kind = type(callback).__name__
-                raise ModelFileError(f"{who}: {kind} cannot take its state from this file: {error!r}") from error
+                raise ModelFileError(
+                    f"{who}: {kind} cannot take its state from this file: {error!r}; use a copy, or another file"
+                ) from error
         self.put()
         self._resumed = None
         return self._losses
@@ -153,7 +155,7 @@ class Checkpoints:
                 yield from differences(saved, current, current["type"])
             yield from differences(len(about["states"]), len(own), "the number of states of callbacks")
         except _UNREADABLE as error:
-            raise ModelFileError(f"{who}: weights or callbacks cannot be read: {error!r}") from None
+            raise ModelFileError(f"{who}: weights or callbacks cannot be read: {error!r}; use a copy") from None
 
     def _restored(self, tensors: dict[str, np.ndarray], who: str) -> State:
         """The state as host arrays; ModelFileError unless names, shapes and dtypes are those of the trainer's state."""
@@ -167,7 +169,7 @@ class Checkpoints:
                 for leaves in (tensors, expected)
             )
             if got != own:
-                raise ModelFileError(f"{who}: the tensor {name} is {got}, expected {own}")
+                raise ModelFileError(f"{who}: the tensor {name} is {got} there and {own} here, expected the same")
         for name, leaf in expected.items():
             leaf[...] = tensors[name]  # views into the flat vectors, whose padding keeps its initial values
         return host

@@ -33,7 +33,7 @@ def check_ranks(trainer: Trainer, shard: str, class_weight: Any) -> None:
         )
     if shard == "given" and class_weight == "balanced":
         raise ConfigurationError(
-            "fit: class_weight='balanced' counts the classes of one rank only; with shard='given' pass a dict"
+            "fit: class_weight='balanced' counts the classes of one rank only; pass a dict with shard='given'"
         )
 
 

@@ -32,7 +32,7 @@ def read_table(name: str, x: Any, labels: bool = False) -> tuple[np.ndarray, lis
     try:
         array = numbers(table, columns)
     except (ValueError, TypeError) as error:
-        raise DataError(f"{name} is no rectangular array of numbers: {error}") from None
+        raise DataError(f"{name} is no rectangular array of numbers: {error}; make all rows equally long") from None
     if array.dtype == object and array.ndim == 0:
         kind = type(table).__name__
         raise DataError(f"{name} is of type {kind}, expected a (dense) array, a table, or lists of numbers")
@@ -58,7 +58,9 @@ def arrow(name: str, x: Any) -> Any:
     try:
         pyarrow, interchange = import_module("pyarrow"), import_module("pyarrow.interchange")
     except ImportError as error:
-        raise DataError(f"{name} is of type {type(x).__name__}, which only pyarrow can read: {error}") from None
+        raise DataError(
+            f"{name} is of type {type(x).__name__}, which only pyarrow can read ({error}); pip install pyarrow"
+        ) from None
     if not hasattr(x, "__arrow_c_stream__") and not hasattr(x, "__arrow_c_array__"):
         return interchange.from_dataframe(x)
     try:

@@ -89,7 +89,7 @@ def with_snapshot(state: State, snapshot: Any, layout: Layout, convert: Callable
     for name in sorted(own.keys() | snapshot.keys()):
         got, expected = (tuple(tree[name].shape) if name in tree else None for tree in (snapshot, own))
         if got != expected:
-            raise DataError(f"restore: {name} has shape {got} in the snapshot and {expected} in this model")
+            raise DataError(f"restore: {name} has shape {got} in the snapshot, expected {expected} as in this model")
     placed = {name: convert(snapshot[name]) for name in own}
 
     def vector(field: str) -> Array:

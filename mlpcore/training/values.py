@@ -33,7 +33,9 @@ def encode_tree(value: Any, where: str, tensors: dict[str, np.ndarray], depth: i
     if type(value) is float:
         return {"float": repr(value)}
     if type(value) in (list, tuple, dict) and depth == MAX_DEPTH:
-        raise ConfigurationError(f"{where} is nested more than {MAX_DEPTH} deep, which a checkpoint cannot hold")
+        raise ConfigurationError(
+            f"{where} is nested more than {MAX_DEPTH} deep, which a checkpoint cannot hold; make it flatter"
+        )
     if type(value) in (list, tuple):
         items = [encode_tree(item, f"{where}.{i}", tensors, depth + 1) for i, item in enumerate(value)]
         return items if type(value) is list else {"tuple": items}

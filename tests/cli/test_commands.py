@@ -178,7 +178,7 @@ def test_npz(capsys, folder):
     both = write_csv(folder / "both.csv", ["u", "v"], SIZES[:5].T)
     assert run(capsys, "predict", "t.safetensors", both)[1] == out
     np.savez(folder / "wide.npz", x=np.ones((2, 3)))
-    assert "3 columns, the model takes 2" in refused(capsys, "predict", "t.safetensors", "wide.npz")
+    assert "3 columns, expected 2 like the model" in refused(capsys, "predict", "t.safetensors", "wide.npz")
     assert "there is no array 'z'" in refused(capsys, "train", "t.npz", "--target", "z")
 
 
@@ -189,7 +189,7 @@ def test_columns_are_matched_by_name(capsys, folder, kinds):
     assert run(capsys, "predict", "kinds.safetensors", turned)[1] == straight
     other = write_csv(folder / "other.csv", ["length", "height", "kind"], [*SIZES.T, KINDS])
     message = refused(capsys, "predict", "kinds.safetensors", other)
-    assert "other.csv: the table lacks the column 'weight'; columns are matched by name" in message
+    assert "other.csv: the table lacks the column 'weight'; add it: columns are matched by name" in message
     extra = write_csv(folder / "extra.csv", ["weight", "height", "length"], [SIZES[:, 1], KINDS, SIZES[:, 0]])
     assert run(capsys, "predict", "kinds.safetensors", extra)[1] == straight
 
@@ -229,7 +229,7 @@ def test_one_seed_gives_the_same_file(capsys, prices):
 @pytest.mark.parametrize(
     ("names", "columns", "words", "said"),
     [
-        ("ab", "NN", (), "which column is to be predicted? --target takes 'a', 'b'"),
+        ("ab", "NN", (), "which column is to be predicted? Name one by --target: 'a', 'b'"),
         ("ab", "NN", ("--target", "c"), "there is no column 'c', expected one of 'a', 'b'"),
         ("a", "N", ("--target", "a"), "'a' is the only column"),
         ("abc", "ITN", ("--target", "b"), "column 'a' has infinite numbers in 1 of"),
@@ -276,7 +276,7 @@ def test_tables_that_cannot_be_used(capsys, folder, names, columns, words, said)
         (("--test", "-0.5"), "test is -0.5"),
         (("--test", "none.csv"), "there is no file none.csv"),
         (("--validation", "0.5", "--test", "0.6"), "leave no rows to train with"),
-        (("--time", "length", "--group", "weight"), "--time and --group exclude each other"),
+        (("--time", "length", "--group", "weight"), "--time and --group are both given, expected one"),
         (("--group", "price"), "names the target 'price'"),
         (("--recipe", "trees"), "argument --recipe: invalid choice: 'trees'"),
         (("--time-limit", "0"), "time_limit is 0.0"),

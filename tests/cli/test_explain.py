@@ -150,7 +150,7 @@ def test_a_page_of_a_table_with_categories_and_gaps(folder: Path, capsys: pytest
     ("arguments", "said"),
     [
         (["xor", "--hidden", "0"], "hidden[0] is 0"),
-        (["xor", "--hidden", "1,1,1,1,1,1,1"], "room for up to 6"),
+        (["xor", "--hidden", "1,1,1,1,1,1,1"], "expected up to 6"),
         (["xor", "--hidden", "a"], "no widths"),
         (["xor", "--epochs", "0"], "epochs is 0"),
         (["xor", "--learning-rate", "-1"], "learning_rate is -1"),

@@ -213,7 +213,7 @@ def test_an_archive_is_predicted_whatever_its_answers_are(capsys, y):
     assert len(found) == 4 and said.startswith("no score: new.npz: ")
     np.savez("new.npz", x=np.ones((4, 3)), target=y)  # what is needed is still missed
     code, out, err = run(capsys, "predict", "t.safetensors", "new.npz")
-    assert (code, out) == (2, "") and "3 columns, the model takes 2" in err
+    assert (code, out) == (2, "") and "3 columns, expected 2 like the model" in err
 
 
 def test_the_model_is_saved_before_it_is_judged(capsys, folder, monkeypatch):

@@ -127,3 +127,5 @@ def test_wrong_targets():
         loss.prepare(T[:, :1], 2, np.float64)
     with pytest.raises(mc.DataError, match="NaN or infinity in column 1"):
         loss.prepare(np.where(T[3, 1] == T, np.nan, T), 2, np.float64)
+    with pytest.raises(mc.ConfigurationError, match="scores are of 3 target columns, expected 2"):
+        loss.prepare(T, 3, np.float64)

@@ -411,5 +411,5 @@ def test_without_the_package(monkeypatch):
 
 def test_a_model_too_large_for_the_format(monkeypatch):
     monkeypatch.setattr(nodes, "LARGEST", 100)
-    with pytest.raises(ConfigurationError, match="hold 148 bytes, more than an ONNX file can"):
+    with pytest.raises(ConfigurationError, match="hold 148 bytes, expected less than 2 GiB"):
         to_onnx(model_for(mc.SquaredError()))

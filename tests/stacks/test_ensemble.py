@@ -112,7 +112,7 @@ def test_what_is_no_ensemble() -> None:
         with pytest.raises(mc.ConfigurationError, match=said):
             mc.Ensemble(models)
     narrow = mc.Ensemble([model, make(mc.Sequential(mc.Linear(3, 1)))])
-    with pytest.raises(mc.ConfigurationError, match=r"member 1 has shape \(22, 1\), and that of member 0 \(22, 2\)"):
+    with pytest.raises(mc.ConfigurationError, match=r"1 has shape \(22, 1\), expected that of member 0, \(22, 2\)"):
         narrow.predict(X)
     with pytest.raises(mc.ConfigurationError, match=r"votes: HalfSquaredError\(\) has no classes"):
         mc.Ensemble([model]).votes(X)
@@ -132,8 +132,8 @@ def test_files(tmp_path: Any) -> None:
     about, tensors = read(path, "ensemble")
     assert sorted(tensors)[0] == "0.0.bias" and len(about["members"]) == 3
     for members, names, said in [
-        (about["members"][:2], tensors, r"the tensor 2\.\S+ belongs to no member; there are 2"),
-        (about["members"], {"x": np.zeros(1)}, "the tensor x belongs to no member; there are 3"),
+        (about["members"][:2], tensors, r"the tensor 2\.\S+ belongs to no member, expected those of 2"),
+        (about["members"], {"x": np.zeros(1)}, "the tensor x belongs to no member, expected those of 3"),
         ([], {}, "there is no list of members"),
         ({"0": 1}, tensors, "there is no list of members"),
         ([*about["members"][:2], 3], tensors, "there is no list of members"),

@@ -224,7 +224,7 @@ def test_pickles_clones_pipelines_and_searches() -> None:
         ({"n_ensemble": 0}, {}, "The 'n_ensemble' parameter"),
         ({"validation_fraction": 1.0}, {}, "The 'validation_fraction' parameter"),
         ({}, {"X_val": FRAME}, "y_val is missing, expected both X_val and y_val"),
-        ({}, {"X_val": FRAME, "y_val": ["new"] * ROWS}, "y_val has the class 'new', which y has not"),
+        ({}, {"X_val": FRAME, "y_val": ["new"] * ROWS}, "y_val has the class 'new', expected one that y has"),
         ({}, {"y": LABELS[1:]}, "inconsistent numbers of samples"),
         ({}, {"y": ["one"] * ROWS}, "y has 1 class"),
         ({}, {"y": [None] * ROWS}, "y has 0 class|sample_weight|no target"),

@@ -112,7 +112,7 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "no network": ({"net": None}, "^Model: net is None"),
     "nothing to train": (
         {"net": mc.Sequential(mc.ReLU())},
-        r"^Model: Sequential\(ReLU\(\)\) has no parameters to train$",
+        r"^Model: Sequential\(ReLU\(\)\) has no parameters to train, expected a layer such as Linear in it$",
     ),
     "a class of losses": (
         {"loss": mc.SquaredError},
@@ -246,7 +246,11 @@ NETS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a way round": (
         lambda: mc.Residual(mc.Linear(3, 4)),
-        r"^Linear\(3, 4\): x has 4 columns, expected 3$|^Residual\(.*\): the inner layer makes 4 columns",
+        r"^Linear\(3, 4\): x has 4 columns, expected 3$",
+    ),
+    "a sum of other columns": (
+        lambda: mc.Sequential(mc.Linear(3, 4), mc.Residual(mc.Concat(mc.Identity(), mc.Tanh()))),
+        r"^Sequential: .* does not take: Residual\(.*\): the inner layer makes 8 columns of 4, expected 4$",
     ),
     "a list": (
         lambda: mc.Sequential([mc.Linear(3, 4)]),

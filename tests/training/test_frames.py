@@ -228,5 +228,6 @@ def test_a_frame_that_only_arrow_can_read(monkeypatch: pytest.MonkeyPatch) -> No
         raise ImportError(f"no {name} here")
 
     monkeypatch.setattr("mlpcore.training.frames.import_module", missing)
-    with pytest.raises(mc.DataError, match=r"^x is of type Stream, which only pyarrow can read: no pyarrow here$"):
+    said = r"^x is of type Stream, which only pyarrow can read \(no pyarrow here\); pip install pyarrow$"
+    with pytest.raises(mc.DataError, match=said):
         make(NET).predict(Stream(table_of(["int8"] * 3)))

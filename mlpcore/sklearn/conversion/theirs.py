@@ -156,7 +156,8 @@ def _their_activation(estimator: Any) -> str:
     layers = estimator._predictor.net.children
     if normalized := [layer for layer in layers if isinstance(layer, (BatchNorm, LayerNorm, RMSNorm))]:
         raise ConfigurationError(
-            f"to_sklearn: the network has normalization, {normalized[0]!r}, which scikit-learn does not have"
+            f"to_sklearn: the network has normalization, {normalized[0]!r}, which scikit-learn does not have; fit "
+            "without it"
         )
     activations = [layer for layer in layers if not isinstance(layer, (Linear, Dropout))]
     hidden = len(estimator.coefs_) - 1
