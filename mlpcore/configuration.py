@@ -65,12 +65,12 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
-def check_count(owner: Any, **fields: int) -> None:
-    """ConfigurationError unless every field is an int (NumPy's too) of at least 1; it names the field."""
+def check_count(owner: Any, *, least: int = 1, **fields: int) -> None:
+    """ConfigurationError unless every field is an int (NumPy's too) of at least ``least``; it names the field."""
     for name, given in fields.items():
         value = plain(given)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            _refuse(owner, name, given, "a whole number of 1 or more")
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            _refuse(owner, name, given, f"a whole number of {least} or more")
 
 
 def check_number(

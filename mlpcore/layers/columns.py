@@ -5,7 +5,7 @@ from typing import Any
 
 from array_api_compat import device as device_of
 
-from mlpcore.configuration import check_count, check_number, configuration
+from mlpcore.configuration import check_count, configuration
 from mlpcore.errors import ConfigurationError
 from mlpcore.layers.containers import Container, check_layer
 from mlpcore.layers.parameterless import Parameterless
@@ -22,7 +22,7 @@ class Columns(Parameterless):
     stop: int
 
     def __post_init__(self) -> None:
-        check_number(self, start=self.start, least=0)
+        check_count(self, least=0, start=self.start)
         check_count(self, stop=self.stop)
         if not self.start < self.stop:
             raise ConfigurationError(f"{self!r}: stop must be above start; Columns(0, 3) takes the first three columns")

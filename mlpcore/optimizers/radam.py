@@ -18,7 +18,7 @@ def sample_length(count: Array, beta: float) -> Array:
     xp = namespace(count)
     limit = (1 + beta) / (1 - beta)
     x = -math.log(beta) if beta else math.inf
-    constant = _langevin(0.5 * x) if x < 0.2 else limit - 2 / x
+    constant = _langevin(0.5 * min(x, 0.2))  # with a larger x no step is early
     age = count * x
     early = age < 0.2
     half = 0.5 * xp.minimum(age, 0.2)

@@ -49,6 +49,18 @@ def test_rows_that_many_threads_share(dtype: str, printer: str) -> None:
         np.testing.assert_allclose(got, right, rtol=200 * eps, atol=20 * eps)
 
 
+def test_parts_of_stacks_of_rows(printer: str) -> None:
+    """Entries whose place depends on the number of rows and is no multiple of it."""
+    x = np.random.default_rng(0).normal(size=(3, 5, 4))
+
+    def function(xp: Any, x: Any) -> list[Any]:
+        parts = [x[1:, :, 1:], x[1, :, ::-1], x[::-1, :, 2], x[2, :, 3], x[-2:, :, 1:3]]
+        return [*(2.0 * part for part in parts), x[1:, :, 1:] + x[:2, :, :3], xp.sum(x[1:, :, 1:], axis=-1)]
+
+    for got, right in zip(call(function, [x], [(3, N, 4)], 5, printer), function(host, x), strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-14)
+
+
 VIEWS: dict[str, Callable] = {
     "flat": lambda xp, y: xp.reshape(y, (-1,)),
     "in parts": lambda xp, y: xp.reshape(y, (-1, 2, 3))[:, 1, :],

@@ -38,7 +38,7 @@ def test_widths():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: Columns(-1, 3), "start is -1, expected a finite number of at least 0"),
+        (lambda: Columns(-1, 3), "start is -1, expected a whole number of 0 or more"),
         (lambda: Columns(3, 3), r"Columns\(3, 3\): stop must be above start"),
         (lambda: Concat(), "got no layers"),
         (lambda: Concat(Tanh), "is not a layer"),

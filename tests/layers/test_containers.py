@@ -184,6 +184,49 @@ def test_what_a_layer_lacks_is_named(build: Any) -> None:
         build(OldNames())
 
 
+def test_the_first_layer_that_does_not_fit_is_named_with_what_it_gets() -> None:
+    with pytest.raises(mc.ConfigurationError, match=r"^Linear"):  # x: the layer's own error says it all
+        mc.Sequential(mc.Linear(3, 2), mc.Tanh()).output_width(4)
+    with pytest.raises(
+        mc.ConfigurationError, match=r"^Sequential: layer 1 Linear\(2, 4\) gives 4 columns, which layer 2"
+    ):
+        mc.Sequential(mc.Tanh(), mc.Linear(2, 4), mc.Linear(5, 1))
+
+
+CONTAINERS = {
+    "Sequential": lambda first: mc.Sequential(first, mc.Tanh()),
+    "Residual": mc.Residual,
+    "Rates": lambda first: mc.Rates(first, 0.5),
+    "Concat": lambda first: mc.Concat(first, mc.Identity()),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_no_layer_computes_a_gradient_of_the_input_that_is_not_needed(name: str) -> None:
+    asked = []
+
+    class Asked(mc.Tanh):
+        """Notes whether it is asked for dx."""
+
+        def backward(self, params: Any, cache: Any, dy: Any, *, need_dx: bool = True) -> Any:
+            asked.append(need_dx)
+            return mc.Tanh.backward(self, params, cache, dy, need_dx=need_dx)
+
+    layer = CONTAINERS[name](Asked())
+    params = layer.init(Stream(0), "float64")
+    y, cache = layer.forward(params, X)
+    for needed in (True, False):
+        layer.backward(params, cache, np.ones_like(y), need_dx=needed)
+    assert asked == [True, False]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_draws_of_a_child_are_those_of_its_place(name: str) -> None:
+    stream, child = Stream(3), mc.Dropout(0.5)
+    drawn = leaves(CONTAINERS[name](child).noise(stream, (40, 5), "float64"))
+    np.testing.assert_array_equal(drawn[0], leaves(child.noise(stream.child(0), (40, 5), "float64"))[0])
+
+
 def test_no_weight_is_drawn_for_the_shapes() -> None:
     shapes = parameter_shapes(NET, "float64")
     assert all(isinstance(leaf, Leaf) for name, leaf in named_leaves(shapes) if name.endswith("weight"))

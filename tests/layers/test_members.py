@@ -7,9 +7,10 @@ from single_layer import normal
 from mlpcore.errors import ConfigurationError
 from mlpcore.initializers import Signs
 from mlpcore.layers import BatchNorm, Dropout, Linear, Members, Scale, Sequential, Tanh
+from mlpcore.layers.shapes import parameter_shapes
 from mlpcore.losses import MembersLoss, SoftmaxCrossEntropy, SquaredError
 from mlpcore.random import Stream
-from mlpcore.trees import tree_map
+from mlpcore.trees import named_leaves, tree_map
 from mlpcore.typing import Training
 
 LAYERS = (Scale(3, Signs()), Linear(3, 4), Tanh(), Dropout(0.5), Linear(4, 2))
@@ -65,6 +66,12 @@ def test_the_loss_is_the_mean_of_the_members_losses():
     mean = np.mean([inner.predict(z[:, 2 * i : 2 * i + 2]) for i in range(3)], axis=0)
     np.testing.assert_allclose(loss.predict(z), mean, rtol=1e-14)
     assert loss.outputs(2) == 6 and not loss.entry_weights and MembersLoss(SquaredError(), 2).entry_weights
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_shapes_of_parameters_have_an_axis_for_the_members(count):
+    shapes = parameter_shapes(Members(Linear(3, 2), Tanh(), Linear(2, 4), count=count), "float32")
+    assert [leaf.shape for _, leaf in named_leaves(shapes)] == [(count, 3, 2), (count, 2), (2, 4), (4,)]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,13 @@ def test_robust_clip_of_known_columns():
     assert fitted(x.astype("float32")).dtype == np.float32
 
 
+@pytest.mark.parametrize("power", [-900, -7, 7, 900])
+def test_robust_clip_does_not_depend_on_the_unit_of_a_column(power):
+    x = np.concatenate([normal(9, 3), np.ones((9, 1)), np.eye(9, 1)], axis=1)
+    unit = 2.0**power
+    np.testing.assert_array_equal(RobustClip.fit(unit * x)(unit * x), RobustClip.fit(x)(x))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_robust_clip_far_out_is_its_limit(dtype):
     x = np.asarray([[1e30], [-1e30], [np.inf], [-np.inf], [np.nan]], dtype)

@@ -3,7 +3,7 @@
 import pytest
 
 from mlpcore.errors import ConfigurationError
-from mlpcore.losses import Huber, Quantile, SoftmaxCrossEntropy
+from mlpcore.losses import Huber, PoissonNLL, Quantile, SoftmaxCrossEntropy
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from mlpcore.losses import Huber, Quantile, SoftmaxCrossEntropy
         (lambda: Quantile((0.5, 1.0)), "above 0 and below 1"),
         (lambda: Quantile((0.5, 0.5)), "levels that increase"),
         (lambda: Quantile((0.9, 0.1)), "levels that increase"),
+        (lambda: PoissonNLL("saturated"), "PoissonNLL: constant is 'saturated', expected one of 'none', 'deviance'"),
         (lambda: SoftmaxCrossEntropy(1.0), "label_smoothing is 1.0"),
         (lambda: SoftmaxCrossEntropy(-0.1), "label_smoothing is -0.1"),
     ],

@@ -129,3 +129,23 @@ def test_wrong_targets():
         loss.prepare(np.where(T[3, 1] == T, np.nan, T), 2, np.float64)
     with pytest.raises(mc.ConfigurationError, match="scores are of 3 target columns, expected 2"):
         loss.prepare(T, 3, np.float64)
+
+
+def test_numbers_of_any_kind_become_floats():
+    loss = StandardizedTarget(mc.SquaredError(), (np.float32(1),), (np.int64(2),), (0,), (1,))
+    assert loss == StandardizedTarget(mc.SquaredError(), (1.0,), (2.0,), (0.0,), (1.0,))
+    assert repr(loss) == "StandardizedTarget(loss=SquaredError(), mean=(1.0,), scale=(2.0,), low=(0.0,), high=(1.0,))"
+
+
+def test_entries_have_weights_exactly_where_the_inner_loss_has_them():
+    for inner, expected in ((mc.SquaredError(), True), (mc.GaussianNLL(), True), (Bare(), False)):
+        assert StandardizedTarget(inner).entry_weights is expected
+        assert mc.MembersLoss(inner, 2).entry_weights is expected
+
+
+class Bare(mc.SquaredError):
+    """A loss that says nothing of weights of entries."""
+
+    @property
+    def entry_weights(self):
+        raise AttributeError

@@ -79,6 +79,7 @@ def test_targets_that_no_loss_takes(kind, target, message):
         (SoftmaxCrossEntropy(), [1j], 3, "dtype complex128, expected integer labels"),
         (SoftmaxCrossEntropy(), np.zeros(0, dtype=int), 3, "no rows"),
         (SoftmaxCrossEntropy(), [[0.5, 0.4]], 2, "do not sum to 1"),
+        (SoftmaxCrossEntropy(), [[0.5, 0.5], [0.5, 0.4]], 2, "do not sum to 1"),
         (SoftmaxCrossEntropy(), [[1.5, -0.5]], 2, "negative numbers in column 1"),
     ],
 )
@@ -126,3 +127,13 @@ def test_flat_targets_booleans_and_integers_become_columns():
             prepared = loss.prepare(target, 1, dtype)
             assert prepared.dtype == dtype
             np.testing.assert_array_equal(prepared, [[1.0], [0.0]])
+
+
+def test_to_skip_missing_targets_is_advised_where_the_loss_can() -> None:
+    for loss, target, advised in (
+        (SoftmaxCrossEntropy(), [0.0, np.nan], False),
+        (SigmoidCrossEntropy(), [1, np.nan], True),
+    ):
+        with pytest.raises(DataError, match="a missing label") as error:
+            loss.prepare(np.asarray(target), loss.outputs(1), np.dtype("float64"))
+        assert ("missing_targets='skip'" in str(error.value)) is advised

@@ -42,3 +42,17 @@ def test_radam_rectifies_from_the_sixth_update_on():
     rho, limit = 5.994166, 1999.0  # 1999 - 12 * 0.999^6 / (1 - 0.999^6)
     r = math.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))
     assert taken[5] == pytest.approx(r, rel=1e-3) and taken[6] > taken[5]
+
+
+@pytest.mark.parametrize("beta2", [0.7, 0.72, 0.9, 0.999])
+def test_every_rectified_update_is_the_formula(beta2):
+    """For one gradient again and again m / (1 - beta1^t) and sqrt(v / (1 - beta2^t)) are its size."""
+    steps, limit = 60, 2 / (1 - beta2) - 1
+    path = [train(RAdam(beta2=beta2, eps=1e-300), np.zeros(1), [np.ones(1)] * t, [1.0] * t)[0][0] for t in range(steps)]
+    rectified = 0
+    for t, taken in enumerate(-np.diff(path), 1):
+        rho = limit - 2 * t * beta2**t / (1 - beta2**t)
+        r = math.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)) if rho > 5 else 1.0
+        assert taken == pytest.approx(r, rel=1e-9), t
+        rectified += rho > 5
+    assert rectified > 40
