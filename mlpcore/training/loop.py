@@ -16,11 +16,12 @@ from mlpcore.errors import OutOfMemoryError
 from mlpcore.memory import OutOfMemory, host_out_of_memory
 from mlpcore.numerics import weights_of_rows
 from mlpcore.random import Stream
+from mlpcore.training.batches import batch_mean_weight, batch_weights, in_chunks, mean_loss
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.training.nonfinite import ChunkResult
 from mlpcore.training.parameters import fresh_state, named_state, predicting, with_snapshot
-from mlpcore.training.position import EpochResult, Position, batch_mean_weight, mean_loss
+from mlpcore.training.position import EpochResult, Position
 from mlpcore.training.ranks import RankRun
 from mlpcore.training.recovery import RAISE, Recovery, copied
 from mlpcore.training.rules import Rules
@@ -180,7 +181,7 @@ class Trainer:
         # Only running statistics need the weight of a full batch, and only if some batches differ from it.
         needed = self.layout.statistics and not (unweighted and rows_in_order.size % full == 0)
         full_batch = np.asarray((full * mean_weight, (full - 1) * mean_weight), self.dtype) if needed else ()
-        for chunk in self._chunks(rows_in_order[rows:], batch_size, every_steps):
+        for chunk in self.chunks(rows_in_order[rows:], batch_size, every_steps):
             found = yield from recovery.chunk(self, data, chunk, full_batch)
             losses += found.tolist()
             rows += chunk.size
@@ -190,27 +191,15 @@ class Trainer:
                 after_chunk(losses)
         whole = rows == rows_in_order.size
         self.progress.epoch += whole
-        loss, skipped = mean_loss(losses, _batch_weights(weights, rows_in_order[:rows], batch_size, unweighted))
+        loss, skipped = mean_loss(losses, batch_weights(weights, rows_in_order[:rows], batch_size, unweighted))
         speed = (rows - resumed) / (time.perf_counter() - began)
         return EpochResult(loss, speed, whole, losses, rows_in_order, skipped)
 
-    def _chunks(self, order: np.ndarray, batch_size: int, every: int | None = None) -> Iterator[np.ndarray]:
-        """The order divided into chunks (steps, batch_size) of about equal length, then the smaller last batch.
-
-        A chunk that is run before the next is taken ends at a multiple of ``every`` steps, if it reaches one.
-        """
-        steps = order.size // batch_size
+    def chunks(self, order: np.ndarray, batch_size: int, every: int | None = None) -> Iterator[np.ndarray]:
+        """The order divided into chunks of steps, see `in_chunks`; each takes about half a second."""
         work = CHUNK_WORK * self.backend.extras.relative_speed
-        most = max(1, min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.extras.max_chunk_steps))
-        length = -(-steps // -(-steps // most)) if steps else 1
-        batches = order[: steps * batch_size].reshape(steps, batch_size)
-        start = 0
-        while start < steps:
-            end = min(start + length, steps, start + every - self.progress.step % every if every else steps)
-            yield batches[start:end]
-            start = end
-        if order.size % batch_size:
-            yield order[None, steps * batch_size :]
+        most = min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.extras.max_chunk_steps)
+        return in_chunks(order, batch_size, max(1, most), lambda: every and every - self.progress.step % every)
 
     def advance(self, data: Dataset, chunk: np.ndarray, full_batch: Tree = ()) -> Calls[ChunkResult]:
         """Run the chunk (steps, batch) of row numbers.
@@ -266,13 +255,3 @@ class Trainer:
 
     def _lack_of_memory(self, error: BaseException) -> OutOfMemory | None:
         return self.backend.extras.out_of_memory(error) or host_out_of_memory(error)
-
-
-def _batch_weights(weights: np.ndarray, order: np.ndarray, batch_size: int, unweighted: bool) -> list[float]:
-    """The total weight of the rows of every batch; the rows are given in order."""
-    steps = order.size // batch_size
-    whole, rest = order[: steps * batch_size].reshape(steps, batch_size), order[steps * batch_size :]
-    batches = [whole] if not rest.size else [whole, rest[None]]
-    if unweighted:
-        return [float(batch.shape[1]) for batch in batches for _ in range(batch.shape[0])]
-    return [float(total) for batch in batches for total in weights[batch].sum(axis=1)]

@@ -490,7 +490,7 @@ def test_chunks_keep_to_the_pace_of_their_backend(monkeypatch: pytest.MonkeyPatc
     for pace, most in ((1.0, 99), (2.0, 99), (100.0, 99), (100.0, 3)):
         model = make(NET, backend=with_extras(EAGER, relative_speed=pace * 256, max_chunk_steps=most))
         assert model.layout.size % 64 == 0
-        chunks = list(model.trainer._chunks(np.arange(40), 5))
+        chunks = list(model.trainer.chunks(np.arange(40), 5))
         assert all(one.shape == (len(one), 5) for one in chunks)
         assert max(map(len, chunks)) - min(map(len, chunks)) <= max(map(len, chunks)) // 2 + 1
         lengths[pace, most] = max(map(len, chunks))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,20 @@ def ended(models: Sequence[mc.Model], histories: Sequence[mc.History], callbacks
     return found | {f"rule.{i}": callback.state() for i, callback in enumerate(callbacks)}
 
 
-def fitted(net: Any, folder: Path, backend: Any, compile: Any, rows: Any = (X, Y), **words: Any) -> Result:
-    """A fit with everything that a state can hold, without ``compile`` on array_api_strict, which has no compiler."""
+def fitted(
+    net: Any, folder: Path, backend: Any, compile: Any, rows: Any = (X, Y), several: Any = None, **words: Any
+) -> Result:
+    """A fit with everything that a state can hold, without ``compile`` on array_api_strict, which has no compiler.
+
+    ``several(path)`` is the `mlpcore.CheckpointFolder` to write, if it is not one file.
+    """
     told: dict[str, Any] = {"epochs": 12, "batch_size": 5} | words
     place = {"backend": backend} if backend == "array_api_strict" else {"backend": backend, "compile": compile}
     model = make(
         net, ema=0.9, l2=0.01, optimizer=mc.Adam(mc.schedules.ExponentialDecay(0.02, every=10, factor=0.9)), **place
     )
-    path = folder / "run"
-    history = model.fit(*rows, checkpoint=path, resume=path, **told)
+    run = several(folder / "run") if several else folder / "run"
+    history = model.fit(*rows, checkpoint=run, resume=run, **told)
     return ended([model], [history], told.get("callbacks", ()))
 
 
@@ -73,6 +79,19 @@ def with_rules_step_by_step(folder: Path, backend: str) -> Result:
 def long_chunks(folder: Path, backend: str) -> Result:
     """Epochs of many steps in one compiled chunk each."""
     return fitted(DEEP, folder, backend, True, (MANY, SUMS), epochs=3, batch_size=6)
+
+
+def within_epochs(folder: Path, backend: str) -> Result:
+    """The same, with a checkpoint after every 150 steps, of 1000 in an epoch."""
+    several = partial(mc.CheckpointFolder, keep=2, every_steps=150)
+    return fitted(DEEP, folder, backend, True, (MANY, SUMS), several, epochs=3, batch_size=6)
+
+
+def rules_within_epochs(folder: Path, backend: str) -> Result:
+    """All rules, a checkpoint after every third step of five, and that of the best epoch."""
+    several = partial(mc.CheckpointFolder, keep=2, best=True, every_steps=3)
+    words: dict[str, Any] = {"validation_data": (X[:9], Y[:9]), "callbacks": rules(), "epochs": 20}
+    return fitted(NET, folder, backend, True, several=several, **words)
 
 
 def rows_on_disk(folder: Path, backend: str) -> Result:
@@ -122,5 +141,6 @@ def streamed(folder: Path, backend: str) -> Result:
     return fitted(NET, folder, device, True, validation_data=(X[:9], Y[:9]), callbacks=rules(), epochs=20)
 
 
-JOBS: list[Job] = [plain, compiled, with_rules, with_rules_step_by_step, long_chunks, rows_on_disk, stack, anew]
+JOBS: list[Job] = [plain, compiled, with_rules, with_rules_step_by_step, rules_within_epochs]
+JOBS += [long_chunks, within_epochs, rows_on_disk, stack, anew]
 ON_A_DEVICE: list[Job] = [captured, streamed]

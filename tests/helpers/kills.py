@@ -42,7 +42,9 @@ PHASES: list[tuple[str, Any, str]] = [
 ]
 
 
-KEPT = re.compile(r"run|rows\.npy|begun\.npy|mlpcore-pruned|[0-9a-f-]{65}\.so|\d\.\w+")
+KEPT = re.compile(
+    r"run|rows\.npy|begun\.npy|mlpcore-pruned|[0-9a-f-]{65}\.so|\d\.\w+|(\d{6}-epoch-\d+-step-\d+|best)\.safetensors"
+)
 
 
 class Reference(NamedTuple):

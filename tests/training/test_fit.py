@@ -27,8 +27,8 @@ from members import OPTIMIZERS, assert_close
 
 import mlpcore as mc
 from mlpcore.random import Stream
+from mlpcore.training.batches import batch_mean_weight
 from mlpcore.training.orders import shuffled
-from mlpcore.training.position import batch_mean_weight
 from mlpcore.training.step import make_step
 from mlpcore.trees import named_leaves
 from mlpcore.typing import Batch
