@@ -73,11 +73,17 @@ def memory_error(lack: OutOfMemory) -> OutOfMemoryError:
     return OutOfMemoryError(f"{describe(lack)}. Use a smaller batch_size in predict and fit, {remedy}")
 
 
+def translate(error: BaseException | None) -> None:
+    """Raise the OutOfMemoryError for a MemoryError of NumPy or Python; nothing for other errors and None."""
+    if error is not None and (lack := host_out_of_memory(error)) is not None:
+        raise memory_error(lack) from error
+
+
 class HostMemory(ContextDecorator):
     """The context ``scope``, in which a MemoryError of NumPy or Python becomes an OutOfMemoryError.
 
-    It does for the host what `mlpcore.backends.device_errors.guarded` does for a device, in half the time, as every
-    prediction enters it. Functions that are called outside of all scopes have it as a decorator: ``@HostMemory()``.
+    It does for the host what `mlpcore.backends.device_errors.guarded` does for a device. Functions that are called
+    outside of all scopes have it as a decorator: ``@HostMemory()``.
     """
 
     def __init__(self, scope: AbstractContextManager[object] | None = None) -> None:
@@ -92,5 +98,4 @@ class HostMemory(ContextDecorator):
     ) -> None:
         if self._scope is not None:
             self._scope.__exit__(kind, error, traceback)
-        if error is not None and (lack := host_out_of_memory(error)) is not None:
-            raise memory_error(lack) from error
+        translate(error)

@@ -188,13 +188,14 @@ class Model:
 
         With ``ema``, reading gives the average of the parameters, and assigning sets parameters and average.
         """
-        with self.backend.scope(self.dtype):
-            running = tuple(leaf + 0 for leaf in self.trainer.state.statistics)
-            return self.layout.view(self.trainer.vector + 0, running)
+        with self.backend.scope(self.dtype), self.trainer.reading():
+            state = self.trainer.state
+            running = tuple(leaf + 0 for leaf in state.statistics)
+            return self.layout.view(self.trainer.vector(state) + 0, running)
 
     @params.setter
     def params(self, tree: Params) -> None:
-        with self.backend.scope(self.dtype):
+        with self.backend.scope(self.dtype), self.trainer.one_thread.training("Model.params"):
             # + 0 copies: running statistics are kept as they are passed, not copied into the vector.
             placed = matched(
                 tree, self.params, self.layout, lambda leaf: to_backend(leaf, self.backend, self.dtype) + 0
@@ -213,7 +214,7 @@ class Model:
     @rate_scale.setter
     def rate_scale(self, value: float) -> None:
         check_number("Model", rate_scale=value, above=0)
-        with self.backend.scope(self.dtype):
+        with self.backend.scope(self.dtype), self.trainer.one_thread.training("Model.rate_scale"):
             state = self.trainer.state
             self.trainer.state = state._replace(scale=state.scale * 0 + plain(value))
 
@@ -292,7 +293,8 @@ class Model:
         and in a callback of another fit of the same ranks.
         """
         ranks = self.trainer.communicator
-        with self.backend.scope(self.dtype), ranks.one_fit(), ranks.or_abort("in fit"):
+        one_thread = self.trainer.one_thread.training("fit")
+        with self.backend.scope(self.dtype), one_thread, ranks.one_fit(), ranks.or_abort("in fit"):
             ranks.barrier()
             with ranks.agree():
                 arguments = check_fit(epochs, batch_size, shuffle, on_nonfinite, (True, False, "blocks"))

@@ -1,5 +1,6 @@
 """NumPy on the host: the only backend that needs no further library."""
 
+from types import TracebackType
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -11,7 +12,20 @@ from mlpcore.backends.compiled.functions import jit
 from mlpcore.backends.compiled.steps import compiled_steps
 from mlpcore.compiler import pool
 from mlpcore.errors import BackendUnavailable
-from mlpcore.memory import HostMemory
+from mlpcore.memory import translate
+
+
+class Scope(np.errstate):
+    """A context with other floating-point settings, in which a MemoryError becomes an OutOfMemoryError.
+
+    It begins by NumPy's own code: with a method in between, Ctrl-C might end it there, and leave the settings.
+    """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, traceback)
+        translate(error)
 
 
 def status() -> str:
@@ -32,7 +46,7 @@ def create(device: Any = None) -> Backend:
         to_numpy=np.asarray,
         owns=lambda x: isinstance(x, np.ndarray),
         # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
-        scope=lambda dtype: HostMemory(np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")),
+        scope=lambda dtype: Scope(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
         compile=Compilers(
             compiled_steps(xp), jit, side_by_side=train_together, one_thread=one_thread, threads=pool.threads
         ),

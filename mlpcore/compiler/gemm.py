@@ -2,10 +2,10 @@
 
 import ctypes
 import re
-from functools import cache
 from typing import NamedTuple
 
 from mlpcore.compiler.build import build
+from mlpcore.compiler.once import Once
 
 # T stands for the type, L for its letter in BLAS names: s or d. Matrices are row-major (101 in CBLAS); 111 means that a
 # factor is not transposed. Products with a dimension that does not fit in 32 bits are computed by the loops.
@@ -79,7 +79,7 @@ class Pair(NamedTuple):
     double: int
 
 
-@cache
+@Once
 def _library() -> ctypes.CDLL:
     text = "#include <stdint.h>\n#include <string.h>\ntypedef int64_t I;\n"
     for letter, kind in (("s", "float"), ("d", "double")):

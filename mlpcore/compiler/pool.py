@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlpcore.compiler.build import CompilerError, build
+from mlpcore.compiler.once import Once
 
 TEXT = """
 #include <pthread.h>
@@ -197,7 +198,7 @@ def run_jobs(jobs: Sequence[Job], until: float) -> None:
     )
 
 
-@cache
+@Once
 def _library() -> ctypes.CDLL:
     return build(TEXT)
 

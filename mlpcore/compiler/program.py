@@ -2,11 +2,10 @@
 
 import ctypes
 import math
-import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from mlpcore.compiler.build import build
 from mlpcore.compiler.c import CPrinter
 from mlpcore.compiler.chunk import Steps, StepStruct, chunk_struct
 from mlpcore.compiler.graph import Node, concrete
+from mlpcore.compiler.once import Once, tracing
 from mlpcore.compiler.phases import work
 from mlpcore.compiler.places import size
 from mlpcore.compiler.schedule import Schedule
@@ -28,7 +28,7 @@ LIBRARIES = 64  # loaded at a time beside those of programs in use; each takes s
 OUTPUTS = 64  # cached views of outputs; making one takes longer than a small function
 
 
-@lru_cache(maxsize=LIBRARIES)
+@partial(Once, kept=LIBRARIES)
 def library(text: str) -> ctypes.CDLL:
     """The library of a C text, compiled once per process; it is unloaded when this cache and all programs drop it.
 
@@ -59,7 +59,7 @@ class Program:
         tracer.graph.outputs = [output.node for output in (*outputs, *(new for new, _ in pairs))]
         self.schedule = Schedule(tracer.graph)
         self.replaced = [(new.node, old.node) for new, old in pairs]
-        self._printing, self._text = threading.Lock(), ""
+        self._text = ""
         self._printer = CPrinter(self.schedule, self.replaced, tiling)
         self.storage = self._printer.storage
         self.work = work(self.schedule, self.storage.phases)
@@ -67,10 +67,10 @@ class Program:
     @property
     def source(self) -> str:
         """The C text, printed at first access; this also sets ``storage.arrays``, ``storage.numbers`` and ``sums``."""
-        with self._printing:  # once: models in other threads may share the program
-            if not self._text:
-                self._text = self._printer.text()
-            return self._text
+        if not self._text:
+            with tracing:  # models in other threads may share the program
+                self._text = self._text or self._printer.text()
+        return self._text
 
     @property
     def sums(self) -> list[int]:

@@ -2,12 +2,12 @@
 
 import ctypes
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
 from mlpcore.compiler.build import CompilerError, build
 from mlpcore.compiler.draws import PHILOX
+from mlpcore.compiler.once import Once
 from mlpcore.random import Stream
 
 _TEXT = """
@@ -69,7 +69,7 @@ def row_order(stream: Stream, n: int) -> np.ndarray:
     return result if is_order else stream.order(n)
 
 
-@cache
+@Once
 def _function() -> Callable[..., int] | None:
     try:
         function = build(_TEXT).mlpcore_order

@@ -77,6 +77,11 @@ def train(trainer: Trainer, data: Dataset, *, max_iter: int, max_fun: int, tol: 
     before that, for example at the limit of iterations. Ctrl-C ends training with the last iterate and a warning.
     ValueError where the parameters are not finite.
     """
+    with trainer.one_thread.training("fit"):
+        return _train(trainer, data, Limits(max_iter, max_fun, tol), verbose)
+
+
+def _train(trainer: Trainer, data: Dataset, limits: "Limits", verbose: bool) -> Solved:
     function = objective(trainer, data)
     start, xp = trainer.state.params + 0, trainer.backend.xp
     last = Solved(start, math.nan, 0)
@@ -91,9 +96,9 @@ def train(trainer: Trainer, data: Dataset, *, max_iter: int, max_fun: int, tol: 
 
     method = _with_scipy if trainer.backend.name == "numpy" else _on_device
     try:
-        last = method(function, start, trainer.layout, Limits(max_iter, max_fun, tol), report)
+        last = method(function, start, trainer.layout, limits, report)
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=5)
+        warnings.warn("Training interrupted by user.", stacklevel=6)
     if not bool(xp.all(xp.isfinite(last.vector))):
         raise ValueError(NOT_FINITE)
     trainer.state = trainer.state._replace(params=last.vector)

@@ -62,39 +62,40 @@ def training(
     begun = list[Any]()
     ranks: Communicator = trainer.communicator
     plan.recovery.begin(history)
-    try:
-        done, pauses = ranks.on_first(lambda: _begin(model, callbacks, plan.epochs - len(history), saving, begun))
-        trainer.share()
-        after_chunk = partial(_after_chunk, ranks, saving, history) if pauses.within else None
-        while len(history) < plan.epochs and history.stopped is None:
-            with ranks.or_abort(f"in epoch {trainer.progress.epoch + 1}"):
-                paused = done, after_chunk, pauses.steps
-                epoch = partial(trainer.epoch_calls, *plan[:4], interruption, *paused, plan.recovery)
-                result, done = (yield from plan.recovery.epoch(trainer, epoch)), []
-                if result.whole:
-                    values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
-                    values["rows_per_second"] = result.rows_per_second
-                    values |= plan.recovery.columns(trainer.progress.epoch, result)
-                    if plan.evaluate is not None:
-                        values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
-                    history.rows.append(values)
-            if result.whole:
-                ended = partial(_epoch_end, model, callbacks, plan, history, saving)
-                history.rows[-1], history.stopped, changed = ranks.on_first(ended)
-                if changed:
-                    trainer.share()
-            if ranks.any(interruption):
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        history.stopped = "interrupted"
-        return True
-    finally:
-        changed, unsaved = ranks.on_first(partial(_end, model, begun))
-        if changed:
+    with trainer.one_thread.training("fit"):
+        try:
+            done, pauses = ranks.on_first(lambda: _begin(model, callbacks, plan.epochs - len(history), saving, begun))
             trainer.share()
-    if unsaved and saving is not None:
-        ranks.on_first(partial(saving.after_fit, history))
-    return ranks.any(interruption)  # pressed while callbacks ended
+            after_chunk = partial(_after_chunk, ranks, saving, history) if pauses.within else None
+            while len(history) < plan.epochs and history.stopped is None:
+                with ranks.or_abort(f"in epoch {trainer.progress.epoch + 1}"):
+                    paused = done, after_chunk, pauses.steps
+                    epoch = partial(trainer.epoch_calls, *plan[:4], interruption, *paused, plan.recovery)
+                    result, done = (yield from plan.recovery.epoch(trainer, epoch)), []
+                    if result.whole:
+                        values = {"loss": plan.loss(result), "learning_rate": model.learning_rate}
+                        values["rows_per_second"] = result.rows_per_second
+                        values |= plan.recovery.columns(trainer.progress.epoch, result)
+                        if plan.evaluate is not None:
+                            values |= {f"val_{name}": value for name, value in plan.evaluate().items()}
+                        history.rows.append(values)
+                if result.whole:
+                    ended = partial(_epoch_end, model, callbacks, plan, history, saving)
+                    history.rows[-1], history.stopped, changed = ranks.on_first(ended)
+                    if changed:
+                        trainer.share()
+                if ranks.any(interruption):
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            history.stopped = "interrupted"
+            return True
+        finally:
+            changed, unsaved = ranks.on_first(partial(_end, model, begun))
+            if changed:
+                trainer.share()
+        if unsaved and saving is not None:
+            ranks.on_first(partial(saving.after_fit, history))
+        return ranks.any(interruption)  # pressed while callbacks ended
 
 
 def _after_chunk(ranks: Communicator, saving: Saving | None, history: History, losses: list[float]) -> None:

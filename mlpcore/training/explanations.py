@@ -116,8 +116,10 @@ def _gradient(trainer: Trainer, x: Array, number: Array) -> Array:
     xp = trainer.backend.xp
     rows = xp.concat([x, xp.broadcast_to(number, (*x.shape[:-1], 1))], axis=-1)
     rows = xp.reshape(rows, (-1, rows.shape[-1]))
-    scores, state = trainer.scores, trainer.state
-    return xp.reshape(scores.input_gradient(trainer.vector, state.statistics, rows, rows.shape[0]), x.shape)
+    with trainer.reading():
+        state = trainer.state
+        found = trainer.scores.input_gradient(trainer.vector(state), state.statistics, rows, rows.shape[0])
+    return xp.reshape(found, x.shape)
 
 
 def _in_blocks(trainer: Trainer, explain: Explain, rows: Array, x: Any, size: int) -> Array:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from mlpcore.training.batches import batch_mean_weight, batch_weights, in_chunks
 from mlpcore.training.interruption import Interruption
 from mlpcore.training.memory import forget_frames, out_of_memory
 from mlpcore.training.nonfinite import ChunkResult
+from mlpcore.training.one_thread import OneThread
 from mlpcore.training.parameters import fresh_state, named_state, predicting, with_snapshot
 from mlpcore.training.position import EpochResult, Position
 from mlpcore.training.ranks import RankRun
@@ -65,7 +67,7 @@ class Trainer:
         self.net, self.loss, self.rules = net, loss, rules
         self.backend, self.dtype, self.seed = backend, dtype, seed
         self.compilation = Compilation() if compilation is None else compilation
-        self.layout, self.progress = Layout(params), Position()
+        self.layout, self.progress, self.one_thread = Layout(params), Position(), OneThread()
         self._without_noise: dict[int, Draw] = {}  # by the columns of x
         self._read: tuple[Any, ...] = ()  # a state, and its count and scale as they were read with those of others
         with backend.scope(dtype):
@@ -76,12 +78,16 @@ class Trainer:
                 if communicator.size == 1
                 else RankRun(step, self.layout, backend, self.compilation, communicator)
             )
+            self._lock = getattr(self.run, "lock", None)  # steps that make new arrays have none
             self.scores = Scores(net, loss, self.layout, backend, self.compilation)
 
-    @property
-    def vector(self) -> Array:
+    def reading(self) -> AbstractContextManager[Any]:
+        """A context in which ``state`` is that after a whole step, also while another thread trains: the next waits."""
+        return nullcontext() if self._lock is None else self._lock.reading()
+
+    def vector(self, state: State) -> Array:
         """The flat vector for predictions: the average of the parameters if one is kept, else the parameters."""
-        return self.state.params if self.rules.ema is None else self.state.average
+        return state.params if self.rules.ema is None else state.average
 
     def score(self, x: Array, batch_size: int | None = None) -> Array:
         """The raw scores (n, outputs) of the rows x (n, columns) in inference, ``batch_size`` rows at a time."""
@@ -92,12 +98,13 @@ class Trainer:
         return self._infer(self.scores.predict, x, batch_size)
 
     def _infer(self, function: Callable[..., Tree], x: Array, batch_size: int | None) -> Tree:
-        with self.backend.scope(self.dtype):
-            return function(self.vector, self.state.statistics, x, batch_size)
+        with self.backend.scope(self.dtype), self.reading():
+            state = self.state  # once, as a fit in another thread replaces it
+            return function(self.vector(state), state.statistics, x, batch_size)
 
     def snapshot(self) -> dict[str, Array]:
         """A copy of the arrays that predictions depend on, by name: parameters, average and running statistics."""
-        with self.backend.scope(self.dtype):
+        with self.backend.scope(self.dtype), self.reading():
             return dict(named_state(tree_map(lambda leaf: leaf + 0, predicting(self.state)), self.layout))
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
@@ -105,15 +112,16 @@ class Trainer:
 
         The arrays may be of any library. DataError for a snapshot of another network.
         """
-        with self.backend.scope(self.dtype):
+        with self.backend.scope(self.dtype), self.one_thread.training("restore"):
             self.state = with_snapshot(
                 self.state, snapshot, self.layout, lambda leaf: to_backend(leaf, self.backend, self.dtype) + 0
             )
 
     def count_and_scale(self) -> Sequence[np.ndarray]:
         """The number of updates and the factor of the learning rate, on the host."""
-        if self._read and self._read[0] is self.state:
-            return self._read[1:]
+        read = self._read  # once, as a fit in another thread replaces it
+        if read and read[0] is self.state:
+            return read[1:]
         return self.backend.read(self.state.count, self.state.scale)
 
     def share(self) -> None:
@@ -148,9 +156,11 @@ class Trainer:
         ``data`` is ``(x, target, weights)`` on the backend, the target as the loss prepares it; ``weights`` are the
         same weights on the host. ``order(epoch)`` returns the row numbers of the epoch, in order. The epoch ends early
         if ``stop`` is true after a chunk of steps. NonFiniteError for a non-finite loss or gradient; the state is then
-        that before the failed step. ``recovery`` may skip such a step instead.
+        that before the failed step. ``recovery`` may skip such a step instead. ConfigurationError while another thread
+        trains this model.
         """
-        return alone(self.epoch_calls(data, weights, order, batch_size, stop, recovery=recovery))
+        with self.one_thread.training("epoch"):
+            return alone(self.epoch_calls(data, weights, order, batch_size, stop, recovery=recovery))
 
     def epoch_calls(
         self,

@@ -17,7 +17,7 @@ from mlpcore.trees import Layout, tree_map
 
 def to_plain_data(model: Any) -> dict[str, Any]:
     """The specification of a model and its state as host arrays."""
-    with model.backend.scope(model.dtype):
+    with model.backend.scope(model.dtype), model.trainer.reading():
         state = tree_map(lambda leaf: np.array(model.backend.to_numpy(leaf)), model.trainer.state)
     return {
         "specification": model.specification,

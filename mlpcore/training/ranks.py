@@ -66,6 +66,7 @@ class RankRun:
         # Neither part has `propose`, by which JAX alone tries a chunk first: it then runs the part itself.
         self.gradient: Run = backend.compile.steps(GradientStep(step), layout, compilation)  # type: ignore[arg-type]
         self.update: Run = backend.compile.steps(UpdateStep(step), layout, compilation)  # type: ignore[arg-type]
+        self.lock = getattr(self.update, "lock", None)  # of the state that the second part overwrites
         self.shards = Shards(communicator)
         self.sums: Array = None
 

@@ -117,7 +117,7 @@ def test_python_threads_that_call_at_once_get_the_bits_of_one() -> None:
     for one in callers:
         one.start()
     for one in callers:
-        one.join(15)
+        one.join(60)
     assert not any(one.is_alive() for one in callers)
     assert found == [expected] * len(found)
 

@@ -31,6 +31,13 @@ from mlpcore.compiler import blas_threads
 
 PACKAGE = str(Path(mlpcore.__file__).parent)
 SECONDS = 20.0  # that threads have to end
+
+
+def ours(thread: threading.Thread) -> bool:
+    """Whether it is no thread of joblib's pool, which stays where joblib is interrupted while it starts one."""
+    return not (thread.daemon and thread.name.endswith("(worker)"))
+
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -160,7 +167,7 @@ def interrupted(call: Call, moment: Points | Timed) -> str:
         faults = list(call.faults(thing))
         gc.collect()
         limit = time.monotonic() + SECONDS
-        while (alive := set(threading.enumerate()) - threads) and time.monotonic() < limit:
+        while (alive := {*filter(ours, threading.enumerate())} - threads) and time.monotonic() < limit:
             time.sleep(0.001)
             gc.collect()
         if alive:

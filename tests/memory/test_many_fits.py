@@ -15,15 +15,15 @@ MODES = [f"CUDA_ON_CPU_{mode}" for mode in ("POOL", "RACES", "FENCE")]
 
 PROGRAM = """
 import ctypes, gc, sys
-from functools import lru_cache
 import numpy as np
 import mlpcore as mc
 from mlpcore.backends.compiled import step_cache
 from mlpcore.compiler import program
+from mlpcore.compiler.once import Once
 
 kind, fits, mark, caches = sys.argv[1], *map(int, sys.argv[2:])
 step_cache.CACHE_SIZE = min(step_cache.CACHE_SIZE, caches)
-program.library = lru_cache(min(program.LIBRARIES, caches))(program.library.__wrapped__)
+program.library = Once(program.library.function, min(program.LIBRARIES, caches))
 random = np.random.default_rng(0)
 X, Y = (random.normal(size=(64, columns)).astype("float32") for columns in (7, 2))
 FUNCTIONS = [mc.Tanh(), mc.ReLU(), mc.GELU(), mc.Mish()]

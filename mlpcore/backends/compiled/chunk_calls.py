@@ -8,6 +8,7 @@ from typing import Any
 
 from mlpcore.backends.calls import Call, Calls, one_by_one, side_by_side
 from mlpcore.backends.compiled.bound import blas_threads
+from mlpcore.backends.state_lock import StateLock, writing_all
 from mlpcore.compiler import pool
 from mlpcore.compiler.blas_threads import single_threaded
 from mlpcore.compiler.chunk import Steps
@@ -24,10 +25,11 @@ class ChunkCall:
     bound: BoundProgram | NumpyCalls
     steps: Steps
     largest_product: int
+    lock: StateLock  # of the state that the steps overwrite
 
     def __call__(self) -> None:
         """Run the steps."""
-        with blas_threads(self.bound, self.largest_product):
+        with self.lock.writing(), blas_threads(self.bound, self.largest_product):
             self.bound.run_steps(self.steps, monotonic() + SECONDS)
 
 
@@ -49,14 +51,14 @@ def run_together(calls: Sequence[Call]) -> list[Exception | None]:
     Chunks that are fewer run one after the other, each with its tiles on all threads. The results are the same.
     """
     chunks = {
-        i: (call.bound, call.steps)
+        i: (call.bound, call.steps, call.lock)
         for i, call in enumerate(calls)
         if isinstance(call, ChunkCall) and isinstance(call.bound, BoundProgram)
     }
     if len(chunks) < pool.threads() or pool.address() is None:
         return one_by_one(calls)
-    with ExitStack() as jobs, single_threaded():
-        table = [jobs.enter_context(bound.job(steps)) for bound, steps in chunks.values()]
+    with ExitStack() as jobs, single_threaded(), writing_all(lock for *_, lock in chunks.values()):
+        table = [jobs.enter_context(bound.job(steps)) for bound, steps, _ in chunks.values()]
         pool.run_jobs(table, monotonic() + SECONDS)
     others = iter(one_by_one([call for i, call in enumerate(calls) if i not in chunks]))
     return [None if i in chunks else next(others) for i in range(len(calls))]

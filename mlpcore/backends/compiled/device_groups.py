@@ -11,6 +11,7 @@ from mlpcore.backends.compiled.captured_steps import Captures, Varying
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.steps import ROW_COUNTS
 from mlpcore.backends.run import Data, finite_weights
+from mlpcore.backends.state_lock import writing_all
 from mlpcore.compiler.cuda.bound import BoundDeviceProgram, bind
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.function import TracedFunction
@@ -75,6 +76,10 @@ class DeviceGroup:
 
     def run(self, chunks: Sequence[DeviceChunk]) -> None:
         """Run chunks of the same kind, one for each member, in the order of the members."""
+        with writing_all(chunk.network.lock for chunk in chunks):
+            self._run(chunks)
+
+    def _run(self, chunks: Sequence[DeviceChunk]) -> None:
         self._load([chunk.state for chunk in chunks])
         for chunk, state in zip(chunks, self.states, strict=True):
             chunk.state = state

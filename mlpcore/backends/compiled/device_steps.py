@@ -13,6 +13,7 @@ from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.compiled.steps import TracedRun
 from mlpcore.backends.run import ChunkError, Data, Draw, Run, StepNoise
+from mlpcore.backends.state_lock import StateLock
 from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.cuda.program import DeviceProgram
 from mlpcore.compiler.cuda.tile_memory import NotInTiles
@@ -52,7 +53,7 @@ class DeviceSteps:
     """The traced steps of a network; ``group`` is the memory in which it trains alone."""
 
     def __init__(self, step: Step, compilation: Compilation, device: Device) -> None:
-        self.step, self.compilation, self.device = step, compilation, device
+        self.step, self.compilation, self.device, self.lock = step, compilation, device, StateLock()
         self.group: DeviceGroup | None = None
         self.traced: dict[Any, TracedFunction] = {}
         self.source: TracedNoise | HostNoise | None = None  # of the last chunk

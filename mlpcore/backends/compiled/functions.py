@@ -1,7 +1,6 @@
 """``jit`` for NumPy: a pure function of arrays is traced once and runs as compiled C or as NumPy calls."""
 
 import operator
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from mlpcore.backends.compiled.bound import aligned_zeros, bind, blas_threads
 from mlpcore.backends.compiled.step_cache import cached_trace, function_key
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable, has_rows
+from mlpcore.compiler.once import tracing
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
@@ -81,8 +81,8 @@ class CompiledFunction:
     def __init__(self, function: Callable[..., Tree], compilation: Compilation, rows: tuple[int, ...]) -> None:
         self.function, self.compilation, self.rows = function, compilation, rows
         self.traced: dict[str, TracedFunction | Exception] = {}
-        self.idle: list[BoundFunction] = []  # not in use by any thread, the last used last
-        self.lock = threading.Lock()
+        # Not in use by any thread, the last used last. Lists change whole, so that no lock is needed.
+        self.idle: list[BoundFunction] = []
 
     def __call__(self, *arguments: Any) -> Tree:
         """The result of the function."""
@@ -117,21 +117,22 @@ class CompiledFunction:
     def _acquire(self, fixed: tuple, x: Array) -> BoundFunction | None:
         """A bound program for use by this thread alone; None where the function cannot be traced."""
         compiled = self.compilation.compiles
-        with self.lock:
-            for prepared in reversed(self.idle):
-                if prepared.accepts(fixed, x, compiled):
+        for prepared in reversed([*self.idle]):
+            if prepared.accepts(fixed, x, compiled):
+                try:
                     self.idle.remove(prepared)
-                    return prepared
-            traced = self._trace((*fixed, x))
+                except ValueError:  # another thread has taken it
+                    continue
+                return prepared
+        traced = self._trace((*fixed, x))
         try:
             return None if traced is None else self._bind(traced, fixed, x)
         except Untraceable:  # C has no equivalent of one of its operations
             return None
 
     def _release(self, prepared: BoundFunction) -> None:
-        with self.lock:
-            self.idle.append(prepared)
-            del self.idle[:-MAX_PROGRAMS]
+        self.idle.append(prepared)
+        del self.idle[:-MAX_PROGRAMS]
 
     def _trace(self, arguments: tuple) -> TracedFunction | None:
         packed = all(leaf.flags.c_contiguous and leaf.flags.aligned for leaf in leaves(arguments[:-1]))
@@ -172,15 +173,23 @@ def traced_for(
     for shapes in (any_rows, exact):
         key = str(shapes)
         if key not in cache:
-            try:
-                about = function_key(function)
-                shared = None if about is None else (about, key, *words.items())
-                cache[key] = cached_trace(shared, partial(TracedFunction, function, shapes, **words))
-            except MemoryError:
-                raise
-            except Exception as error:  # an error of the function itself is raised again by the eager call
-                cache[key] = error
+            with tracing:
+                if key not in cache:
+                    cache[key] = _trace_or_error(function, shapes, key, words)
         traced = cache[key]
         if not isinstance(traced, RowsNeeded):
             break
     return traced
+
+
+def _trace_or_error(
+    function: Callable[..., Tree], shapes: tuple, key: str, words: dict[str, Any]
+) -> TracedFunction | Exception:
+    try:
+        about = function_key(function)
+        shared = None if about is None else (about, key, *words.items())
+        return cached_trace(shared, partial(TracedFunction, function, shapes, **words))
+    except MemoryError:
+        raise
+    except Exception as error:  # an error of the function itself is raised again by the eager call
+        return error

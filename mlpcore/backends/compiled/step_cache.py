@@ -1,6 +1,5 @@
 """A cache of traced functions: a second model of the same configuration in the process is not traced again."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from types import FunctionType
@@ -9,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from mlpcore.compiler.function import TracedFunction
+from mlpcore.compiler.once import tracing
 from mlpcore.trees import leaves
 from mlpcore.typing import Tree
 
 CACHE_SIZE = 64  # traced functions; the least recently used is dropped. That of a step takes some 100 kB
 _cache: OrderedDict[Hashable, TracedFunction] = OrderedDict()
-_lock = threading.Lock()
 
 
 class Unknown(Exception):
@@ -23,17 +22,16 @@ class Unknown(Exception):
 
 def cached_trace(key: Hashable, trace: Callable[[], TracedFunction]) -> TracedFunction:
     """The cached function of this key, else the result of ``trace``, which is cached unless the key is None."""
-    with _lock:
+    with tracing:
         if key in _cache:
             _cache.move_to_end(key)
             return _cache[key]
-    traced = trace()
-    if key is not None:
-        with _lock:
+        traced = trace()
+        if key is not None:
             _cache[key] = traced
             while len(_cache) > CACHE_SIZE:
                 _cache.popitem(last=False)
-    return traced
+        return traced
 
 
 def step_key(step: Any, noise: Tree) -> Hashable:

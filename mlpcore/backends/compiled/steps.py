@@ -14,6 +14,7 @@ from mlpcore.backends.compiled.chunk_calls import ChunkCall
 from mlpcore.backends.compiled.noise import HostNoise, TracedNoise
 from mlpcore.backends.compiled.step_cache import cached_trace, step_key
 from mlpcore.backends.run import ChunkError, Data, Draw, Run, StepNoise, run_eagerly
+from mlpcore.backends.state_lock import StateLock
 from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, concrete
@@ -58,6 +59,7 @@ class TracedRun:
 
     def __init__(self, steps: Any, eager: Run, compilation: Compilation, decide: Callable[..., None]) -> None:
         self.steps, self.eager, self.compilation, self.decide = steps, eager, compilation, decide
+        self.lock: StateLock = steps.lock  # of the state that compiled steps overwrite
 
     def __call__(self, state: State, data: Data, order: np.ndarray, draw: Draw) -> tuple[State, Array]:
         """Run the chunk."""
@@ -91,7 +93,7 @@ class CompiledSteps:
     """The programs of a step, and the arrays of the state, which every step overwrites."""
 
     def __init__(self, step: Step, compilation: Compilation) -> None:
-        self.step, self.compilation = step, compilation
+        self.step, self.compilation, self.lock = step, compilation, StateLock()
         self.state: State | None = None
         self.bound: dict[Any, BoundStep] = {}
         self.traced: list[TracedFunction] = []
@@ -167,9 +169,10 @@ class CompiledSteps:
         """Run a chunk of steps as in `run_eagerly`; later calls overwrite the returned state (``self.state``)."""
         assert self.state is not None
         if state is not self.state:  # the caller has changed the state since the last chunk
-            for own_leaf, leaf in zip(leaves(self.state), leaves(state), strict=True):
-                if leaf is not own_leaf:
-                    np.copyto(own_leaf, leaf)
+            with self.lock.writing():
+                for own_leaf, leaf in zip(leaves(self.state), leaves(state), strict=True):
+                    if leaf is not own_leaf:
+                        np.copyto(own_leaf, leaf)
         _, batch, drawn = prepared.traced.inputs
         loss = prepared.traced.result
         losses, counts = list[np.ndarray](), list[np.ndarray]()
@@ -183,7 +186,7 @@ class CompiledSteps:
                     found, done = np.empty(count - first, loss.dtype), np.zeros(1, np.int64)
                     counts.append(done)
                     chunk = Steps(arrays, batch[:3], rows[first:count], remaining, loss, found, done)
-                    yield ChunkCall(prepared.bound, chunk, prepared.largest_product)
+                    yield ChunkCall(prepared.bound, chunk, prepared.largest_product, self.lock)
                     losses.append(found[: done[0]])
                     first += int(done[0])
                 if error is not None:

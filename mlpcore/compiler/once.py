@@ -1,0 +1,84 @@
+"""Work that one thread does while others that need its result wait; and the lock of tracing and printing."""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+Result = TypeVar("Result")
+KEPT = 256  # results of a function; the oldest is dropped
+
+# Held while functions are traced and programs printed, with the caches of both. It is plain Python code, so that
+# several threads gain nothing, and eight fits of one architecture need one trace. A fork waits for it.
+tracing = threading.RLock()
+_changing = threading.Lock()  # held for a few operations on dictionaries
+
+
+class _Running(Generic[Result]):
+    """A call, from its begin on; ``over`` is set once there is a result or an error."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.result: Result
+        self.error: BaseException | None = None
+
+
+class Once(Generic[Result]):
+    """A function whose last ``kept`` results are kept by its arguments, as `functools.lru_cache` keeps them.
+
+    Callers that come while it computes wait for the result or the error; errors are not kept. A forked child computes
+    anew what another thread of its parent was computing.
+    """
+
+    def __init__(self, function: Callable[..., Result], kept: int = KEPT) -> None:
+        self.function, self.kept, self.__doc__ = function, kept, function.__doc__
+        self.calls: dict[tuple, _Running[Result]] = {}
+        _functions.append(self)
+
+    def __call__(self, *arguments: Any) -> Result:
+        """The result of the function."""
+        call = self.calls.get(arguments)
+        if call is None:
+            own = _Running[Result]()
+            with _changing:
+                call = self.calls.setdefault(arguments, own)
+            if call is own:
+                self._compute(own, arguments)
+        if not call.over.is_set():
+            call.over.wait()
+        if call.error is not None:
+            raise call.error
+        return call.result
+
+    def cache_clear(self) -> None:
+        """Forget all results."""
+        with _changing:
+            self.calls.clear()
+
+    def _compute(self, call: _Running[Result], arguments: tuple) -> None:
+        try:
+            call.result = self.function(*arguments)
+        except BaseException as error:
+            call.error = error
+            with _changing:
+                self.calls.pop(arguments, None)
+        finally:
+            call.over.set()
+        with _changing:
+            while len(self.calls) > self.kept:
+                del self.calls[next(iter(self.calls))]
+
+
+_functions: list[Once] = []
+
+
+def _in_child() -> None:
+    global _changing
+    _changing = threading.Lock()
+    tracing.release()
+    for function in _functions:
+        function.calls = {arguments: call for arguments, call in function.calls.items() if call.over.is_set()}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=tracing.acquire, after_in_parent=tracing.release, after_in_child=_in_child)

@@ -1,0 +1,88 @@
+"""Work that one thread does while others wait for its result, also across a fork."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from many_threads import THREADS, at_once
+from processes import holds_in_child, needs_fork
+
+from mlpcore.compiler.once import KEPT, Once, tracing
+
+
+class Slow:
+    """A function that counts its calls, each of which takes a while."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.fails, self.calls, self.began = fails, 0, threading.Event()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """A new object."""
+        self.calls += 1
+        self.began.set()
+        time.sleep(0.2)
+        if self.fails:
+            raise ValueError(str(self.calls))
+        return object()
+
+
+def test_eight_threads_get_the_result_of_one_call() -> None:
+    slow = Slow()
+    function = Once(slow)
+    results = at_once([lambda: function("a")] * THREADS)
+    assert slow.calls == 1 and len({*map(id, results)}) == 1
+    assert function("a") is results[0] and function("b") is not results[0]
+    function.cache_clear()
+    assert function("a") is not results[0]
+
+
+def test_an_error_is_that_of_all_who_wait_and_is_not_kept() -> None:
+    function = Once(Slow(fails=True))
+    assert {str(error) for error in at_once([lambda: function("a")] * THREADS)} == {"1"}
+    with pytest.raises(ValueError, match="2"):
+        function("a")
+
+
+def test_the_oldest_results_are_dropped() -> None:
+    function = Once(lambda number: [number])
+    first, *_, last = [function(number) for number in range(KEPT + 1)]
+    assert function(KEPT) is last and function(0) is not first
+
+
+@needs_fork
+def test_a_child_does_not_wait_for_a_thread_of_its_parent() -> None:
+    slow = Slow()
+    function = Once(slow)
+    kept = function("kept")
+    slow.began.clear()
+    other = threading.Thread(target=function, args=("a",))
+    other.start()
+    slow.began.wait()
+    assert holds_in_child(lambda: function("a") is function("a") and function("kept") is kept, 20)
+    other.join()
+
+
+@needs_fork
+def test_a_fork_waits_for_what_is_traced() -> None:
+    began, half = threading.Event(), []
+
+    def trace() -> None:
+        with tracing:
+            half.append(1)
+            began.set()
+            time.sleep(0.3)
+            half.append(2)
+
+    other = threading.Thread(target=trace)
+    other.start()
+    began.wait()
+
+    def holds() -> bool:
+        with tracing:
+            return half == [1, 2]
+
+    assert holds_in_child(holds, 20)
+    other.join()
+    with tracing:
+        assert holds_in_child(lambda: tracing.acquire(blocking=False), 20)
