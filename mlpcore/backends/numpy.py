@@ -15,7 +15,7 @@ from mlpcore.errors import BackendUnavailable
 from mlpcore.memory import translate
 
 
-class Scope(np.errstate):
+class HostScope(np.errstate):
     """A context with other floating-point settings, in which a MemoryError becomes an OutOfMemoryError.
 
     It begins by NumPy's own code: with a method in between, Ctrl-C might end it there, and leave the settings.
@@ -46,7 +46,7 @@ def create(device: Any = None) -> Backend:
         to_numpy=np.asarray,
         owns=lambda x: isinstance(x, np.ndarray),
         # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
-        scope=lambda dtype: Scope(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
+        scope=lambda dtype: HostScope(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
         compile=Compilers(
             compiled_steps(xp), jit, side_by_side=train_together, one_thread=one_thread, threads=pool.threads
         ),
