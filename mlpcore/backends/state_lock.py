@@ -23,7 +23,7 @@ class StateLock:
     """
 
     def __init__(self) -> None:
-        self.number, self._reading = next(_numbers), _Reading(self)
+        self.number = next(_numbers)
         self.reset()
         with _registering:
             _locks.add(self)
@@ -36,40 +36,47 @@ class StateLock:
         self._readers_waiting, self._admitted = 0, 0  # the latter are those that go before the next writer
         self._writes = 0  # that are over
 
-    def reading(self) -> "_Reading":
+    def reading(self) -> "Reading":
         """A context in which no step overwrites the state."""
-        return self._reading
+        return Reading(self)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """A context in which no other thread reads the state, or overwrites it."""
-        with self._changed:
-            self._writers_waiting += 1
-            try:
-                self._changed.wait_for(lambda: not (self._writing or self._readers or self._admitted))
-            except BaseException:
-                self._writers_waiting -= 1
-                self._admit()
-                raise
-            self._writers_waiting -= 1
-            self._writing = True
+        mine = False
         try:
+            with self._changed:
+                self._writers_waiting += 1
+                try:
+                    self._changed.wait_for(lambda: not (self._writing or self._readers or self._admitted))
+                except BaseException:
+                    self._writers_waiting -= 1
+                    self._admit()
+                    raise
+                self._writers_waiting -= 1
+                self._writing = mine = True
             yield
         finally:
-            with self._changed:
-                self._writing = False
-                self._admit()
+            if mine:
+                with self._changed:
+                    self._writing = False
+                    self._admit()
 
-    def begin_reading(self, thread: int) -> None:
-        """Enter `reading`, as a thread of this number."""
+    def begin_reading(self, reading: "Reading") -> None:
+        """Enter `reading`, for the thread of this context."""
         with self._changed:
+            thread = reading.thread
             if thread not in self._readers and (self._writing or self._writers_waiting):
                 self._wait_for_a_write()
             self._readers[thread] = self._readers.get(thread, 0) + 1
+            reading.entered = True
 
-    def end_reading(self, thread: int) -> None:
-        """Leave `reading`."""
+    def end_reading(self, reading: "Reading") -> None:
+        """Leave `reading`, unless this context has left it."""
         with self._changed:
+            thread, entered, reading.entered = reading.thread, reading.entered, False
+            if not entered:
+                return
             self._readers[thread] -= 1
             if not self._readers[thread]:
                 del self._readers[thread]
@@ -94,17 +101,23 @@ class StateLock:
         self._changed.notify_all()
 
 
-class _Reading:  # a class, because a generator takes twice the time
-    """The context of `StateLock.reading`."""
+class Reading:  # a class, because a generator takes twice the time
+    """The context of `StateLock.reading`. It ends with this object, if Ctrl-C keeps ``__exit__`` from being run."""
+
+    __slots__ = ("entered", "lock", "thread")
 
     def __init__(self, lock: StateLock) -> None:
-        self.lock = lock
+        self.lock, self.thread, self.entered = lock, threading.get_ident(), False
 
     def __enter__(self) -> None:
-        self.lock.begin_reading(threading.get_ident())
+        self.lock.begin_reading(self)
 
     def __exit__(self, *error: object) -> None:
-        self.lock.end_reading(threading.get_ident())
+        self.lock.end_reading(self)
+
+    def __del__(self) -> None:
+        if self.entered:
+            self.lock.end_reading(self)
 
 
 @contextmanager
@@ -119,26 +132,27 @@ def writing_all(locks: Iterable[StateLock]) -> Iterator[None]:
 # A fork waits until nobody writes, so that the child finds whole states, and nobody in a lock. Who is in a lock may
 # trace a function, or set BLAS's threads. So a fork takes these locks before those of the two modules imported above,
 # as Python calls first what was registered last.
-_forking: list[StateLock] = []
+_forking: list[Reading] = []
 
 
 def _before_fork() -> None:
     _registering.acquire()
-    _forking[:] = sorted(_locks, key=lambda lock: lock.number)
-    for lock in _forking:
-        lock.begin_reading(threading.get_ident())
+    _forking[:] = [lock.reading() for lock in sorted(_locks, key=lambda lock: lock.number)]
+    for reading in _forking:
+        reading.__enter__()
 
 
 def _in_parent() -> None:
-    for lock in _forking:
-        lock.end_reading(threading.get_ident())
+    for reading in _forking:
+        reading.__exit__()
     _forking.clear()
     _registering.release()
 
 
 def _in_child() -> None:
-    for lock in _forking:
-        lock.reset()
+    for reading in _forking:
+        reading.entered = False
+        reading.lock.reset()
     _forking.clear()
     _registering.release()
 

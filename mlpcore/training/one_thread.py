@@ -21,16 +21,18 @@ class OneThread:
         ConfigurationError where another thread is in it, with the name of the caller. A child process is refused too,
         if another thread of its parent trained when it was forked: no thread continues that fit there.
         """
-        thread = threading.get_ident()
-        if self._owner.setdefault("thread", thread) != thread:
-            raise ConfigurationError(
-                f"{who}: another thread is training this model, and one at a time can; wait for its fit, or train a "
-                "copy: copy.copy(model)"
-            )
-        self._depth += 1
+        thread, entered = threading.get_ident(), 0
         try:
+            if self._owner.setdefault("thread", thread) != thread:
+                raise ConfigurationError(
+                    f"{who}: another thread is training this model, and one at a time can; wait for its fit, or train "
+                    "a copy: copy.copy(model)"
+                )
+            entered = 1
+            self._depth += 1
             yield
         finally:
-            self._depth -= 1
-            if not self._depth:
-                del self._owner["thread"]
+            if self._owner.get("thread") == thread:
+                self._depth -= entered
+                if not self._depth:
+                    del self._owner["thread"]

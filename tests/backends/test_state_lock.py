@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from many_threads import THREADS, at_once
@@ -84,6 +85,18 @@ def test_a_reader_may_read_while_another_thread_waits_to_write() -> None:
             pass
     writer.join(20)
     assert not writer.is_alive()
+
+
+@pytest.mark.parametrize("make", [StateLock.reading, StateLock.writing])
+def test_a_context_that_an_interrupt_keeps_from_ending_ends_with_its_object(make: Any) -> None:
+    lock = StateLock()
+    context = make(lock)
+    context.__enter__()
+    del context
+    written = threading.Thread(target=lambda: lock.writing().__enter__(), daemon=True)
+    written.start()
+    written.join(20)
+    assert not written.is_alive()
 
 
 def test_several_locks_are_taken_in_one_order() -> None:
