@@ -25,8 +25,6 @@ _WRITTEN = re.compile(_NUMBERED.pattern + r"\.\d+\.tmp")  # one that is being wr
 class CheckpointFolder:
     """Several checkpoints of a fit in one folder, for ``fit(..., checkpoint=..., resume=...)``.
 
-    Parameters:
-    ----------
     folder: Is made if it does not exist, in a folder that does.
     keep: The number of latest checkpoints that are kept; older ones are removed, each after a later one is on disk.
     best: True keeps ``best.safetensors`` too, that of the epoch with the lowest ``val_loss``, or ``loss`` without
