@@ -206,7 +206,7 @@ class Trainer:
         return EpochResult(loss, speed, whole, losses, rows_in_order, skipped)
 
     def chunks(self, order: np.ndarray, batch_size: int, every: int | None = None) -> Iterator[np.ndarray]:
-        """The order divided into chunks of steps, see `mlpcore.training.batches.in_chunks`; each takes about half a second."""
+        """The order in chunks of about half a second of steps, see `mlpcore.training.batches.in_chunks`."""
         work = CHUNK_WORK * self.backend.extras.relative_speed
         most = min(int(work / (3 * batch_size * max(self.layout.size, 1))), self.backend.extras.max_chunk_steps)
         return in_chunks(order, batch_size, max(1, most), lambda: every and every - self.progress.step % every)
