@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -52,6 +53,18 @@ def ctrl_c() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler, "the handler was not put back"
+
+
+@pytest.fixture
+def threads_that_change_often() -> Iterator[None]:
+    """Threads take turns as often as can be; products are on one, as the number of OpenBLAS's decides bits too."""
+    from mlpcore.compiler.blas_threads import single_threaded
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    with single_threaded():
+        yield
+    sys.setswitchinterval(before)
 
 
 def on_cupy() -> Library:

@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled import needs_compiler
+from compiled import WAYS
 from many_threads import LABELS, X, digest, go_on, model
 from optional import optional
 
 import mlpcore as mc
 
-WAYS = pytest.mark.parametrize(
-    "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
-)
 METHODS = pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 
 

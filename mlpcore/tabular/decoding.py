@@ -8,8 +8,7 @@ import io
 import sys
 import zlib
 from collections.abc import Generator
-from functools import partial
-from typing import IO, Any, cast
+from typing import IO, Any, AnyStr, cast
 
 from mlpcore.errors import DataError, import_extra
 
@@ -44,12 +43,19 @@ def read_lines(path: str, encoding: str) -> Generator[str]:
     """
     with _open(path) as file, io.TextIOWrapper(file, encoding, newline="") as text:
         try:
-            for number, line in enumerate(iter(partial(text.readline, MAX_LINE + 1), ""), start=1):
-                if len(line) > MAX_LINE:
-                    raise too_long(path, f"line {number}")
-                yield line
+            yield from bounded_lines(text, path)
         except _damage(path) as error:
             raise DataError(f"{path}: the compressed file is truncated or damaged: {error}; use a copy") from None
+
+
+def bounded_lines(file: IO[AnyStr], source: str) -> Generator[AnyStr]:
+    """Yield the lines of an open file; DataError for a line of more than `MAX_LINE` characters, or bytes."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise too_long(source, f"line {number}")
+        yield line
 
 
 def too_long(source: str, where: str) -> DataError:

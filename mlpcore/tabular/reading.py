@@ -5,14 +5,13 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from mlpcore.errors import DataError
 from mlpcore.tables import Table, read_archive
-from mlpcore.tabular.decoding import MAX_LINE, possible_encodings, read_lines, too_long
+from mlpcore.tabular.decoding import bounded_lines, possible_encodings, read_lines
 from mlpcore.tabular.delimited import read_delimited
 from mlpcore.tabular.dependencies import load_polars, polars_errors
 from mlpcore.tabular.dialect import GUESSED_FROM, guess_dialect
@@ -20,6 +19,7 @@ from mlpcore.tabular.file_table import FileTable
 from mlpcore.tabular.plain_text import copy_plain, is_plain
 from mlpcore.temporary import TemporaryFolder
 
+T = TypeVar("T")
 SPOOL_CELLS = 1 << 19  # in a batch of cells as Python's strings, about 30 MB
 SPOOL_CHARACTERS = 1 << 22  # in a batch at most, but for its last row
 GUESSED_CHARACTERS = 1 << 20  # of the lines that the dialect is guessed from, but for the last one
@@ -82,9 +82,8 @@ def _read_json_lines(path: str, source: str) -> FileTable:
     """A table of JSON lines: a field is missing where a line lacks it. Fields of texts may be dates."""
     polars = load_polars()
     with open(path, "rb") as file:
-        for number, line in enumerate(iter(partial(file.readline, MAX_LINE + 1), b""), start=1):
-            if len(line) > MAX_LINE:
-                raise too_long(source, f"line {number}")
+        for _ in bounded_lines(file, source):  # polars would hold a line whole, however long it is
+            pass
     frame = polars.scan_ndjson(path, infer_schema_length=SCHEMA_LINES)
     if os.path.getsize(path) <= SCANNED:
         return FileTable(source, frame.collect().lazy(), texts=("date",))
@@ -113,7 +112,7 @@ def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -
     """A table of delimited text in this encoding; UnicodeDecodeError if it is in another one."""
     polars = load_polars()
     with contextlib.closing(read_lines(path, encoding)) as lines:
-        head = list(_first(lines))
+        head = _take(lines, GUESSED_FROM, GUESSED_CHARACTERS, len)
         dialect, skipped = guess_dialect(head, told)
         names, rows = read_delimited(chain(head[skipped:], lines), dialect, source, skipped)
         words: dict[str, Any] = {"texts": ("numeric", "date"), "dialect": dialect}
@@ -134,30 +133,21 @@ def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -
     return FileTable(source, polars.scan_parquet(parts), folders=[folder], **words)
 
 
-def _first(lines: Iterator[str]) -> Iterator[str]:
-    """Yield the lines that the dialect is guessed from."""
-    characters = 0
-    for line in islice(lines, GUESSED_FROM):
-        yield line
-        characters += len(line)
-        if characters > GUESSED_CHARACTERS:
-            return
+def _take(items: Iterator[T], count: int, characters: int, length: Callable[[T], int]) -> list[T]:
+    """The next ``count`` lines or rows, or fewer with more than so many characters: the last may be longer."""
+    taken, total = list[T](), 0
+    for item in islice(items, count):
+        taken.append(item)
+        total += length(item)
+        if total > characters:
+            break
+    return taken
 
 
 def _frames(names: list[str], rows: Iterator[list[str]]) -> Iterator[Any]:
     """Yield the rows as frames of stripped texts."""
     polars = load_polars()
-    while batch := list(_batch(rows, max(1, SPOOL_CELLS // len(names)))):
+    while batch := _take(rows, max(1, SPOOL_CELLS // len(names)), SPOOL_CHARACTERS, lambda row: sum(map(len, row))):
         columns = zip(names, zip(*batch, strict=True), strict=True)
         frame = polars.DataFrame([polars.Series(name, cells, dtype=polars.String) for name, cells in columns])
         yield frame.select(polars.all().str.strip_chars())
-
-
-def _batch(rows: Iterator[list[str]], count: int) -> Iterator[list[str]]:
-    """Yield at most ``count`` rows, and fewer long ones."""
-    characters = 0
-    for row in islice(rows, count):
-        yield row
-        characters += sum(map(len, row))
-        if characters > SPOOL_CHARACTERS:
-            return

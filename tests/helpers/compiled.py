@@ -31,6 +31,10 @@ from mlpcore.typing import Batch, State
 needs_compiler = pytest.mark.skipif(
     find_compiler() is None or blas.find() is None, reason="no C compiler, or no BLAS that could be found"
 )
+# Models with ``compile=way``.
+WAYS = pytest.mark.parametrize(
+    "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
+)
 ON_DEVICES = [pytest.param("CUDA", marks=needed), gpu("CUDA on a GPU")]  # the first on the CPU, by g++
 PRINTERS = [pytest.param("C", marks=needs_compiler), "NumPy", "NumPy in tiles", *ON_DEVICES]
 # Tiles of a row, of an entry and of a column, three of them; sums over rows in both ways.

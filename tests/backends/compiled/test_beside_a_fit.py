@@ -1,35 +1,21 @@
 """A model while a thread trains it: what others read is of a whole step, and no other thread or child trains it."""
 
 import copy
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from compiled import needs_compiler
+from compiled import WAYS
 from fitting import state_of
 from many_threads import LABELS, THREADS, X, at_once, digest, model
 from processes import holds_in_child, needs_fork
 
 import mlpcore as mc
-from mlpcore.compiler.blas_threads import single_threaded
 
-WAYS = pytest.mark.parametrize(
-    "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
-)
-
-
-@pytest.fixture(autouse=True)
-def threads_that_change_often() -> Iterator[None]:
-    """And products on one thread: the number of OpenBLAS's is part of what decides bits."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    with single_threaded():
-        yield
-    sys.setswitchinterval(before)
+pytestmark = pytest.mark.usefixtures("threads_that_change_often")
 
 
 def saved(trained: mc.Model, folder: Path) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiled import needs_compiler
+from compiled import WAYS, needs_compiler
 from fitting import state_of
 from processes import holds_in_child, needs_fork, output, start
 from safetensors.numpy import load_file
@@ -22,9 +22,6 @@ from mlpcore.random import Stream
 ROWS, EPOCHS = 800, 4
 X = Stream(1, "x").normal((ROWS, 20)).astype("float32")
 LABELS = (X[:, 0] > 0).astype("int64") + (X[:, 1] > 0.5)
-WAYS = pytest.mark.parametrize(
-    "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
-)
 
 
 @pytest.fixture(autouse=True)

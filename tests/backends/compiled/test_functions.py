@@ -7,7 +7,7 @@ from typing import Any
 import members
 import numpy as np
 import pytest
-from compiled import needs_compiler
+from compiled import WAYS
 
 import mlpcore as mc
 from mlpcore.backends import get_backend
@@ -21,9 +21,6 @@ from mlpcore.trees import named_leaves
 
 PLAIN = replace(get_backend("numpy"), compile=Compilers(get_backend("numpy").compile.steps))
 WIDTH = 4
-WAYS = pytest.mark.parametrize(
-    "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
-)
 
 
 def assert_close(got: Any, expected: Any) -> None:

@@ -1,34 +1,21 @@
 """Eight threads: models of their own, one model for all, and the first use at once."""
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from compiled import needs_compiler
+from compiled import WAYS, needs_compiler
 from many_threads import KINDS, LABELS, THREADS, X, at_once, digest, model
 from optional import optional
 from processes import output, start
 
-from mlpcore.compiler.blas_threads import single_threaded
-
-WAYS = pytest.mark.parametrize(
-    "way", [pytest.param(True, marks=needs_compiler, id="C"), pytest.param(False, id="NumPy calls")]
-)
 WIDTHS = {"one shape": [16] * THREADS, "other shapes": [*range(9, 9 + THREADS)]}
 
 
-@pytest.fixture(autouse=True)
-def threads_that_change_often() -> Iterator[None]:
-    """And products on one thread: the number of OpenBLAS's is part of what decides bits."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    with single_threaded():
-        yield
-    sys.setswitchinterval(before)
+pytestmark = pytest.mark.usefixtures("threads_that_change_often")
 
 
 def fitted_in_eight_threads(kind: str, shapes: str, way: bool) -> None:
