@@ -19,17 +19,9 @@ from mlpcore.compiler import cache
 from mlpcore.compiler.build import CompilerError, build, find_compiler
 
 CC = shutil.which("cc")
-pytestmark = pytest.mark.skipif(CC is None, reason="no C compiler cc")
+pytestmark = [pytest.mark.skipif(CC is None, reason="no C compiler cc"), pytest.mark.usefixtures("folder")]
 TEXT = "int answer(void) { return 42; }\n"
 DAY = 86400
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
-    monkeypatch.setenv("MLPCORE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.delenv("CC", raising=False)
-    return tmp_path / "cache"
 
 
 @pytest.fixture

@@ -12,17 +12,9 @@ from mlpcore.compiler import cache
 from mlpcore.compiler.build import build
 
 CC = shutil.which("cc")
-pytestmark = pytest.mark.skipif(CC is None, reason="no C compiler cc")
+pytestmark = [pytest.mark.skipif(CC is None, reason="no C compiler cc"), pytest.mark.usefixtures("folder")]
 TEXT = "int answer(void) { return 42; }\n"
 OTHER = "int answer(void) { return 7; }\n"
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache."""
-    monkeypatch.setenv("MLPCORE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.delenv("CC", raising=False)
-    return tmp_path / "cache"
 
 
 @pytest.fixture
