@@ -20,7 +20,7 @@ FLOORS = [
     # These from each other.
     {
         *("errors", "typing", "random", "namespace", "configuration", "trees", "numerics"),
-        *("memory", "host_memory", "temporary"),
+        *("memory", "host_memory", "temporary", "signals"),
     },
     {"compiler"},
     {"initializers", "schedules", "losses", "optimizers", "layers", "metrics"},

@@ -12,7 +12,7 @@ from fitting import EAGER, NET, X, Y, differ, make, state_of, with_extras
 from shortages import Noting
 
 import mlpcore as mc
-from mlpcore.trees import tree_map
+from mlpcore.training.recovery import copied
 
 State = dict[str, np.ndarray]
 WIDTHS: dict[Path, int] = {}  # of networks that were made so far, each with a text of its own to compile
@@ -40,7 +40,7 @@ class Call:
         """Another object, whose models are in the state of those of ``thing``."""
         other = self.make(folder)
         for own, model in zip(self.models(other), self.models(thing), strict=True):
-            own.trainer.state = tree_map(np.copy, model.trainer.state)
+            own.trainer.state = copied(model.trainer.state)
             own.trainer.progress = replace(model.trainer.progress)
         return other
 
@@ -225,6 +225,12 @@ def fitted(estimator: Any) -> Any:
     return estimator.fit(X, Y[:, 0]).predict(X)
 
 
+def streaming_model(folder: Path) -> mc.Model:
+    """A model on a CUDA device that says it has no room for the rows, which come piece by piece."""
+    device = with_extras(mc.get_backend("cupy"), free_memory=lambda: 0)
+    return model_of(backend=device, compile=True)(folder)
+
+
 LIBRARIES = re.compile(r"libraries/([0-9a-f-]{65}\.so|mlpcore-pruned)")
 CALLS = [
     Call("fit, compiled", model_of(compile=True), lambda m: m.fit(X, Y, epochs=4, batch_size=5), goes_on, one),
@@ -243,4 +249,9 @@ CALLS = [
     Call("GridSearchCV", grid, fit_on_rows, searched, none),
     Call("StackedSearchCV", own_search, fit_on_rows, searched, none),
     Call("ensemble", several, fit_on_rows, fitted, none),
+]
+ON_A_DEVICE = [
+    Call("captured fit", model_of(backend="cupy", compile=True), with_callbacks, goes_on, one),
+    Call("streamed fit", streaming_model, with_callbacks, goes_on, one),
+    Call("fit, launched", model_of(backend="cupy"), with_callbacks, goes_on, one),
 ]

@@ -4,16 +4,21 @@ With ``--long`` 500 moments, thirty in the normal run. `interrupts` repeats them
 """
 
 import random
+import signal
 from typing import Any
 
 import numpy as np
 import pytest
+from devices import open_place
 from fitting import X, Y, state_of
-from interrupted_calls import CALLS, goes_on
-from interrupts import interrupt_many
+from interrupted_calls import CALLS, ON_A_DEVICE, goes_on
+from interrupts import interrupt_many, terminated
 from processes import needs_fork
 
 import mlpcore as mc
+from mlpcore.backends import streaming
+from mlpcore.backends.compiled.captured_steps import CapturedSteps
+from mlpcore.compiler.cuda.bound import BoundDeviceProgram
 
 pytestmark = needs_fork
 QUICK = ("fit, eager", "predict", "save")
@@ -26,6 +31,43 @@ def test_some_moments() -> None:
 @pytest.mark.long
 def test_many_moments() -> None:
     assert interrupt_many(1, 450) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("moments", [6, pytest.param(90, marks=pytest.mark.long)])
+def test_moments_on_a_device(moments: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captured and launched steps, and rows that come piece by piece."""
+    open_place("cupy")
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 500)
+    assert interrupt_many(moments, moments, ON_A_DEVICE) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("name", "within"), [("captured fit", (CapturedSteps, "run")), ("fit, launched", (BoundDeviceProgram, "call"))]
+)
+def test_a_signal_waits_for_the_end_of_launched_steps(
+    name: str, within: tuple[type, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its error would come between a step and its count."""
+    open_place("cupy")
+    call = next(call for call in ON_A_DEVICE if call.name == name)
+    model, launch, launches = call.make(None), getattr(*within), []
+    assert list(call.faults(model)) == []
+
+    def launched(*arguments: Any) -> None:
+        launches.append(launch(*arguments))
+        if len(launches) == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(*within, launched)
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with pytest.raises(SystemExit):
+            call.run(model)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert model.trainer.progress.step > 2 and list(call.faults(model)) == []
 
 
 @pytest.mark.parametrize("number", [6, pytest.param(50, marks=pytest.mark.long)])

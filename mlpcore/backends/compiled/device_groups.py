@@ -17,6 +17,7 @@ from mlpcore.compiler.cuda.device import Device
 from mlpcore.compiler.function import TracedFunction
 from mlpcore.compiler.graph import Node
 from mlpcore.namespace import namespace
+from mlpcore.signals import signals_wait
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, State
 
@@ -75,8 +76,11 @@ class DeviceGroup:
         self.data: dict[int, Array] = {}  # stacks of the members' own arrays, which a fit does not change, by position
 
     def run(self, chunks: Sequence[DeviceChunk]) -> None:
-        """Run chunks of the same kind, one for each member, in the order of the members."""
-        with writing_all(chunk.network.lock for chunk in chunks):
+        """Run chunks of the same kind, one for each member, in the order of the members.
+
+        A signal waits for their end: its error would leave a step half launched, or launched and not counted.
+        """
+        with writing_all(chunk.network.lock for chunk in chunks), signals_wait():
             self._run(chunks)
 
     def _run(self, chunks: Sequence[DeviceChunk]) -> None:
