@@ -24,13 +24,15 @@ class ExecutedLines:
         self.left: dict[CodeType, set[int]] = {}  # lines of a function that were not executed so far
 
     def __enter__(self) -> dict[str, set[int]]:
+        self.before = sys.gettrace(), threading.gettrace()
         threading.settrace(self.call)
         sys.settrace(self.call)
         return self.lines
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        own, new_threads = self.before
+        sys.settrace(own)
+        threading.settrace(new_threads)  # type: ignore[arg-type]
 
     def call(self, frame: FrameType, event: str, value: Any) -> Any:
         """The tracer of a frame: none outside the files and where all lines are known."""

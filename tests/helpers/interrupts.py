@@ -101,11 +101,12 @@ class Points:
         return self.instruction
 
     def __enter__(self) -> "Points":
+        self.before = sys.gettrace()
         sys.settrace(self.enter)
         return self
 
     def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
+        sys.settrace(self.before)
 
 
 class Timed:

@@ -136,7 +136,7 @@ def test_one_thread_trains_a_model_and_others_are_told_so(way: bool) -> None:
 @WAYS
 def test_a_fork_beside_a_fit_finds_a_whole_step(way: bool) -> None:
     """The child predicts with the model, and trains a copy; the model itself is in the fit of a thread that is gone."""
-    alone, trained, over = model(way, 256), model(way, 256), threading.Event()
+    alone, trained, begun, over = model(way, 256), model(way, 256), threading.Event(), threading.Event()
     for one in (alone, trained):
         one.fit(X, LABELS, epochs=1, batch_size=600)
     after = {digest(alone.predict(X))}
@@ -154,11 +154,19 @@ def test_a_fork_beside_a_fit_finds_a_whole_step(way: bool) -> None:
     def holds() -> bool:
         child = copy.copy(trained)
         child.fit(X, LABELS, epochs=1, batch_size=600)
-        return digest(trained.predict(X)) in after and (refused() or over.is_set())
+        return digest(trained.predict(X)) in after and (refused() or not begun.is_set() or over.is_set())
+
+    class Times:
+        """A callback that says when the fit has begun and when it is over; the fork may be before and after."""
+
+        def on_fit_begin(self, model: mc.Model, epochs: int) -> None:
+            begun.set()
+
+        def on_fit_end(self, model: mc.Model) -> None:
+            over.set()
 
     def train() -> None:
-        trained.fit(X, LABELS, epochs=STEPS, batch_size=600)
-        over.set()
+        trained.fit(X, LABELS, epochs=STEPS, batch_size=600, callbacks=[Times()])
 
     fit = threading.Thread(target=train)
     fit.start()
