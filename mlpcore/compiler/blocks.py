@@ -37,10 +37,10 @@ class Block:
 
 
 def in_scope(loop: Loop, paths: dict[Node, Path], node: Node, user: Node) -> bool:
-    """Whether the variable of a node is in scope where the user is computed."""
+    """Whether the variable of a node is in scope where the user is computed, which reads no late sum of its loop."""
     member = loop.members[node]
     path = paths[node][: member.depth] if node.kind == "reduce" else paths[node]
-    return not member.late and paths[user][: len(path)] == path
+    return paths[user][: len(path)] == path
 
 
 def lane_axis(loop: Loop) -> int | None:
@@ -56,8 +56,7 @@ def lane_axis(loop: Loop) -> int | None:
         dim = loop.axes[axis]
         if dim is N or dim >= LANES:
             lanes = axis
-        inside *= NARROW + 1 if dim is N else dim
-        if inside > NARROW:
+        if dim is N or (inside := inside * dim) > NARROW:
             break
     return lanes
 
@@ -73,15 +72,18 @@ def blocks(schedule: Schedule, loop: Loop) -> Block:
 def _with_lanes(block: Block, axis: int) -> Block:
     """The block with consecutive members inside the axis of lanes grouped into blocks with ``lanes``."""
     children: list[Member | Block] = []
+    lanes: Block | None = None
     for child in block.children:
         if isinstance(child, Block):
             children.append(_with_lanes(child, axis))
+            lanes = None
         elif block.depth <= axis:
             children.append(child)
-        elif children and isinstance(children[-1], Block) and children[-1].lanes:
-            children[-1].children.append(child)
         else:
-            children.append(Block(block.depth, [child], lanes=True))
+            if lanes is None:
+                lanes = Block(block.depth, lanes=True)
+                children.append(lanes)
+            lanes.children.append(child)
     return Block(block.depth, children)
 
 
@@ -99,7 +101,7 @@ def _nested(schedule: Schedule, depth: int, members: list[Member]) -> Block:
         read = {schedule.places[operand].root for operand in member.node.inputs}
         sources = [other for other in inner if other.node in read]
         awaits = any(other.node.kind == "reduce" and other.depth <= depth for other in sources)
-        if awaits or (sources and member.inner_depth <= depth):
+        if awaits:
             close()
         if member.inner_depth > depth:
             inner.append(member)

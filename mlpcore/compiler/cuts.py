@@ -57,8 +57,7 @@ def _loop(schedule: Schedule, loop: Loop, tiling: Tiling) -> Cut | None:
             place = schedule.places[operand]
             if not _fixed(place):
                 return None
-            if place.root.name != "number":
-                result.reads.append((place.root, _read(loop, member, position, place)))
+            result.reads.append((place.root, _read(loop, member, position, place)))
         if any(stride.per_row for stride in member.strides):
             return None
         if member.strides[0] != ZERO:
@@ -116,10 +115,9 @@ def _draws(schedule: Schedule, node: Node, _: Tiling) -> Cut | None:
 
 
 def _concatenation(schedule: Schedule, node: Node, _: Tiling) -> Cut | None:
-    if node.shape[0] is not N or dict(node.attributes)["axis"] == 0:
+    if node.shape[0] is not N:  # which is never the axis of the concatenation: lengths along that are known
         return None
     parts = [schedule.places[operand] for operand in node.inputs]
     if not all(map(_fixed, parts)):
         return None
-    reads = [(place.root, place.strides[0]) for place in parts if place.root.name != "number"]
-    return Cut(N, reads, [(node, packed(node.shape)[0])], [])
+    return Cut(N, [(place.root, place.strides[0]) for place in parts], [(node, packed(node.shape)[0])], [])

@@ -84,12 +84,12 @@ def arena(spans: list[tuple[int, int, int]]) -> tuple[list[int], int]:
     overlap. The largest array is placed first, each at the first offset where it fits.
     """
     order = sorted(range(len(spans)), key=lambda i: -spans[i][2])
-    offsets, length = [0] * len(spans), 0
-    placed: list[int] = []
+    offsets: dict[int, int] = {}
+    length = 0
     for i in order:
         first, last, count = spans[i]
         occupied = sorted(
-            (offsets[j], offsets[j] + spans[j][2]) for j in placed if spans[j][0] <= last and first <= spans[j][1]
+            (start, start + spans[j][2]) for j, start in offsets.items() if spans[j][0] <= last and first <= spans[j][1]
         )
         offset = 0
         for start, end in occupied:
@@ -97,6 +97,5 @@ def arena(spans: list[tuple[int, int, int]]) -> tuple[list[int], int]:
                 break
             offset = max(offset, -(-end // ALIGNMENT) * ALIGNMENT)
         offsets[i] = offset
-        placed.append(i)
         length = max(length, offset + count)
-    return offsets, length
+    return [offsets[i] for i in range(len(spans))], length

@@ -147,21 +147,17 @@ def _reshaped(old: Shape, strides: tuple[Size, ...], new: Shape) -> tuple[Size, 
     old_axes = [(dim, stride) for dim, stride in zip(old, strides, strict=True) if long(dim)]
     new_axes = [(i, dim) for i, dim in enumerate(new) if long(dim)]
     result: dict[int, Size] = {}
-    while old_axes or new_axes:
-        old_group, new_group = [old_axes.pop(0)] if old_axes else [], [new_axes.pop(0)] if new_axes else []
+    while old_axes:  # both shapes have as many entries, so what is left of them has too
+        old_group, new_group = [old_axes.pop(0)], [new_axes.pop(0)]
         while (old_size := size(tuple(d for d, _ in old_group))) != (new_size := size(tuple(d for _, d in new_group))):
             if (old_size.per_row, old_size.fixed) < (new_size.per_row, new_size.fixed):
-                if not old_axes:
-                    return None
                 old_group.append(old_axes.pop(0))
-            elif new_axes:
-                new_group.append(new_axes.pop(0))
             else:
-                return None
+                new_group.append(new_axes.pop(0))
         for (_, outer), (dim, inner) in pairwise(old_group):
             if outer != inner.times(dim):
                 return None
-        step = old_group[-1][1] if old_group else ZERO
+        step = old_group[-1][1]
         for i, dim in reversed(new_group):
             result[i] = step
             step = step.times(dim)

@@ -135,12 +135,13 @@ class Schedule:
     def _add_to_loop(self, node: Node) -> None:
         """Add a node to the first loop in which all its operands are available, else to a new loop."""
         axes = tuple(dim for dim in iteration_shape(node) if long(dim))
-        first = max((self.item_of.get(self.places[operand].root, -1) for operand in node.inputs), default=-1)
-        for number in range(max(first, 0), len(self.items)):
+        first = max((self.item_of.get(self.places[operand].root, 0) for operand in node.inputs), default=0)
+        for number in range(first, len(self.items)):
             loop = self.items[number]
-            if isinstance(loop, Loop) and not axes and loop.axes:
-                continue  # a scalar that several items read must not be in a loop that may run in tiles
-            if isinstance(loop, Loop) and (member := self._as_member(node, loop)) is not None:
+            # A scalar that several items read must not be in a loop that may run in tiles.
+            if not isinstance(loop, Loop) or (loop.axes and not axes):
+                continue
+            if (member := self._as_member(node, loop)) is not None:
                 loop.members[node] = member
                 self.item_of[node] = number
                 return
@@ -168,7 +169,7 @@ class Schedule:
             inside.append((place, source))
             before = len(shape) - len(place.strides)
             for i, stride in enumerate(place.strides):
-                if stride == ZERO or axes[before + i] == -1:
+                if stride == ZERO:
                     continue
                 fits = [
                     a

@@ -87,12 +87,9 @@ class Storage:
                 stored |= {item, *(self.schedule.source(item, operand).root for operand in item.inputs)}
                 continue
             shared: dict[Node, int] = {}  # the axes that enclose both the node and all its readers in other blocks
-            for node, member in item.members.items():
-                if member.late:
-                    stored.add(node)
-                for i, operand in enumerate(node.inputs):
-                    root = self.places[operand].root
-                    if root not in item.members or (node.kind == "take" and i == 0):
+            for node in item.members:
+                for root in (self.places[operand].root for operand in node.inputs):
+                    if root not in item.members:
                         stored.add(root)
                     elif not in_scope(item, self.paths, root, node):
                         pairs = zip(self.paths[root], self.paths[node], strict=False)
@@ -150,7 +147,7 @@ def _buffer(loop: Loop, member: Member, depth: int) -> Buffer | None:
     lanes = lane_axis(loop)
     axes = sorted(range(depth, member.depth), key=lambda axis: axis == lanes)  # the axis of lanes is the innermost
     lengths, indices = [loop.axes[axis] for axis in axes], [f"i{axis}" for axis in axes]
-    if lanes is not None and lanes < depth and member.inner_depth > lanes:
+    if lanes is not None and lanes < depth:
         lengths, indices = [*lengths, LANES], [*indices, "l"]
     fixed = [length for length in lengths if length is not N]
     if len(fixed) < len(lengths) or math.prod(fixed) > MAX_STACK_ENTRIES:

@@ -42,7 +42,7 @@ class Tiling(NamedTuple):
         ]  # the largest numbers of rows before a tile is added
         if work.per_row:
             last += [(tiles * self.work - work.fixed - 1) // work.per_row for tiles in range(2, self.most + 1)]
-        return max(self.of_rows(count, work.at(count)) for count in last if 0 < count <= rows)
+        return max(self.of_rows(count, work.at(count)) for count in last if count <= rows)
 
     def of_loop(self, axes: Sequence[int]) -> int:
         """The indices of each tile but the last along the first of the axes of a loop."""

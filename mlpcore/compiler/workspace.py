@@ -30,7 +30,7 @@ class Workspace:
         rows: int,
         tile_rows: int,
         tiles: int,
-        fewer: bool = False,
+        fewer: bool,
     ) -> None:
         phases = storage.phases
         ends = list(accumulate(len(phase.items) for phase in phases))
@@ -44,8 +44,8 @@ class Workspace:
             local_offsets, length = arena([(min(i), max(i), count) for i, count in zip(items, counts, strict=True)])
             within |= dict(zip(local, local_offsets, strict=True))
             self.strides[number] = padded(length)
-            first, last, count = ends[number] - len(phase.items), ends[number] - 1, phase.tiles(tiles)
-            spans += [(first, last, padded(length) * count), (first, last, sums[number] * (count - 1))]
+            first, count = ends[number] - len(phase.items), phase.tiles(tiles)
+            spans += [(first, first, padded(length) * count), (first, first, sums[number] * (count - 1))]
         shared = [owner for owner in owners if owner not in within]
         for owner in shared:
             first, last = _lifetime(storage, owner, ends)
@@ -64,14 +64,13 @@ class Workspace:
 
 
 def _lifetime(storage: Storage, owner: Node, ends: Sequence[int]) -> tuple[int, int]:
-    """The first and the last item during which an array is needed; with tiles, all items of a phase run at once."""
+    """The first and the last item during which an array is needed.
+
+    With tiles, the items of a phase run at once: all arrays of the phase are in use from its first item on, so that no
+    two of them share memory, whatever their last items are.
+    """
     if owner in {storage.owner_of(node)[0] for node in storage.output_roots}:
-        return 0, ends[-1] if ends else 0
-    items, first = storage.touched[owner], 0
-    start, end = min(items), max(items)
-    for phase, phase_end in zip(storage.phases, ends, strict=True):
-        if phase.length is not None:
-            start = first if first <= start < phase_end else start
-            end = phase_end - 1 if first <= end < phase_end else end
-        first = phase_end
-    return start, end
+        return 0, ends[-1]
+    start, last = min(storage.touched[owner]), max(storage.touched[owner])
+    phase, end = next((phase, end) for phase, end in zip(storage.phases, ends, strict=True) if start < end)
+    return (start if phase.length is None else end - len(phase.items)), last

@@ -6,36 +6,18 @@ change of speed, to be looked at.
 
 import json
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from compiled import network_step
+from plan_cases import everything, mlp, traced_step
 
 import mlpcore as mc
-from mlpcore.compiler.function import AbstractArray, TracedFunction
-from mlpcore.compiler.graph import N, same_shape
+from mlpcore.compiler.graph import same_shape
 from mlpcore.compiler.schedule import Loop
-from mlpcore.random import Stream
 from mlpcore.training.rules import Rules
-from mlpcore.trees import tree_map
-from mlpcore.typing import Batch
 
 TABLE = Path(__file__).parents[1] / "golden" / "operations.json"
-
-
-def mlp(*widths: int) -> mc.Sequential:
-    layers: list = []
-    for n_in, n_out in pairwise(widths):
-        layers += [mc.Linear(n_in, n_out), mc.ReLU()]
-    return mc.Sequential(*layers[:-1])
-
-
-def everything() -> mc.Sequential:
-    inner = mc.Sequential(mc.LayerNorm(16), mc.Linear(16, 16), mc.GELU(), mc.Dropout(0.1))
-    return mc.Sequential(mc.Linear(8, 16), mc.BatchNorm(16), mc.SiLU(), mc.Residual(inner), mc.Linear(16, 4))
 
 
 WORKLOADS = {
@@ -50,20 +32,14 @@ WORKLOADS = {
 
 def count(net: mc.Sequential, rules: Rules) -> dict[str, Any]:
     """Loops, products, passes over the vector of parameters, arrays written, and operations of a step by name."""
-    step, state = network_step(net, mc.SoftmaxCrossEntropy(), mc.Adam(1e-3), "float32", rules)
-    rows = 2  # any number: the first axes of a batch are traced as unknown
-    x = np.zeros((rows, net.layers[0].in_features), np.float32)
-    noise = net.noise(Stream(0, "noise"), x.shape, "float32")
-    batch = Batch(x, np.zeros(rows, np.int64), np.ones(rows, np.float32), noise)
-    known = tree_map(lambda leaf: AbstractArray(np.shape(leaf), np.asarray(leaf).dtype), state)
-    symbolic = tree_map(lambda leaf: AbstractArray((N, *leaf.shape[1:]), leaf.dtype), batch)
-    program = TracedFunction(step, (known, symbolic), in_place=True).program
+    program = traced_step(net, rules)
+    vector = program.schedule.nodes[0]  # the parameters
     loops = [item for item in program.schedule.items if isinstance(item, Loop)]
     nodes = program.tracer.graph.needed()
     return {
         "loops": len(loops),
         "products": sum(node.kind == "matmul" for node in nodes),
-        "loops over the vector": sum(same_shape(loop.axes, state.params.shape) for loop in loops),
+        "loops over the vector": sum(same_shape(loop.axes, vector.shape) for loop in loops),
         "arrays written": sum(node.kind not in ("input", "constant") for node in program.storage.stored),
         "operations": dict(sorted(Counter(node.name for node in nodes if node.kind != "input").items())),
     }

@@ -178,13 +178,6 @@ def test_tiles_cost_the_memory_of_their_partial_gradients() -> None:
         assert 0 < spent <= 3 * (tiled.state.params.nbytes + 20 * 64) + rounding  # of every sum, whole cache lines
 
 
-def test_the_number_of_tiles_grows_with_the_rows_and_the_work() -> None:
-    tiling = Tiling(most=4, rows=96, many=384, work=1000)
-    tiles = [-(-rows // tiling.of_rows(rows, 10**9)) for rows in (1, 191, 192, 1535, 1536, 10**6)]
-    assert tiles == [1, 1, 2, 2, 4, 4]
-    assert tiling.of_rows(10**6, 1999) == 10**6  # too little work
-
-
 @pytest.mark.parametrize(
     ("own", "limit", "expected"),
     [("3", 0, 3), ("3", 1, 3), ("", 1, 1), (None, 1, 1), (None, 99, 4), (None, 0, 4), ("0", 0, 4), ("many", 2, 2)],

@@ -43,9 +43,10 @@ FILES = [
 TESTS = [
     *(f"tests/{folder}" for folder in ("layers", "losses", "optimizers", "laws")),
     *(f"tests/test_{name}.py" for name in ("large_numbers", "summary")),
+    *(f"tests/compiler/test_{name}.py" for name in ("plans", "places", "memory", "tiling", "threads")),
     *(
         f"tests/compiler/test_{name}.py"
-        for name in ("arrays", "functions", "loops", "random_graphs", "found_by_graphs", "threads")
+        for name in ("arrays", "functions", "loops", "random_graphs", "found_by_graphs")
     ),
     "tests/training/test_factors.py",
 ]
