@@ -35,6 +35,7 @@ AREAS = {
     "Tables": [
         *("tables/test_table.py", "tabular/test_delimited.py", "tabular/test_files.py", "tabular/test_encoder.py"),
         *("tabular/test_saved.py", "tabular/test_estimators.py", "tabular/test_export.py"),
+        "tabular/test_bad_ground.py",
     ],
     "The command line": ["cli/test_commands.py", "cli/test_outputs.py", "cli/test_splits.py", "cli/test_explain.py"],
     "Estimators of `mlpcore.sklearn`": [

@@ -154,6 +154,18 @@ def square_scaling(largest: Array, terms: int, eps: float = 0.0) -> tuple[Array,
     return xp.where(large, down, scale), xp.where(large, high_eps, scaled_eps)
 
 
+def in_squarable_units(target: Array, prediction: Array) -> tuple[Array, Array]:
+    """Target and prediction (n,) or (n, c), each column of both multiplied by one power of two.
+
+    It is such that squares of their deviations neither overflow nor underflow, and 1 for all but very large and very
+    small numbers. Quotients of such squares, as in R2, keep their value.
+    """
+    xp = namespace(target)
+    largest = xp.max(xp.maximum(xp.abs(target), xp.abs(prediction)), axis=0)
+    scale, _ = square_scaling(largest, target.shape[0])
+    return target * scale, prediction * scale
+
+
 def apply_weights(weights: Array, losses: Array, dz: Array) -> tuple[Array, Array]:
     """``(sum_i w_i loss_i, w_i dz_i)`` for weights (n,), losses (..., n) and gradients (..., n, c).
 

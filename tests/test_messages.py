@@ -16,7 +16,8 @@ from mlpcore import errors
 ROOT = Path(__file__).parent.parent
 OURS = {name for name in errors.__all__ if issubclass(getattr(errors, name), errors.MlpcoreError)}
 # Where users see errors of Python; elsewhere these are turned to one of ours.
-BUILT_IN = {"FileNotFoundError": "", "ValueError": r"sklearn/|tabular/(base|classifier|regressor|residuals)"}
+ESTIMATORS = r"sklearn/|tabular/(base|classifier|regressor|residuals|members|held_out)"
+BUILT_IN = {"FileNotFoundError": "", "ValueError": ESTIMATORS}
 # Reasons for columns that a benchmark leaves out; texts that come within another message, which says the rest.
 WITHIN = (
     *("bench/ours.py", "bench/peers/", "layers/containers.py: Sequential: # gives"),

@@ -18,7 +18,9 @@ def shape_of(parts: Parts) -> TableShape:
     return TableShape.of(parts.description.encoder, len(parts.description.target.labels))
 
 
-def fit(model: Model, recipe: Recipe, parts: Parts, deadline: float = math.inf) -> tuple[History, int | None]:
+def fit(
+    model: Model, recipe: Recipe, parts: Parts, deadline: float = math.inf, on_nonfinite: str = "raise"
+) -> tuple[History, int | None]:
     """Train the model; the epoch with the best score on the validation rows counts, if there are any: its number."""
     metric = f"val_{metric_of(parts)}"
 
@@ -32,6 +34,7 @@ def fit(model: Model, recipe: Recipe, parts: Parts, deadline: float = math.inf) 
         batch_size=recipe.batch_size,
         validation_data=parts.validation,
         callbacks=[Progress(max(1, recipe.epochs // LINES)), best],
+        on_nonfinite=on_nonfinite,
     )
     return history, best.epoch or None
 

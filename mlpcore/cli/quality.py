@@ -1,5 +1,6 @@
 """How good a trained model is on rows that it has not learnt, beside a constant and gradient-boosted trees."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,10 +40,13 @@ def quality_lines(subset: str, parts: Parts, rows: dict[str, Measures]) -> Itera
     yield one_line(f"{subset}, {count} rows{units}:")
     yield f"  {'':{width}}  " + "  ".join(names)
     for row, values in rows.items():
-        yield f"  {row:{width}}  " + "  ".join(f"{_short(values[name]):>{len(name)}}" for name in names)
+        yield f"  {row:{width}}  " + "  ".join(f"{short(values[name]):>{len(name)}}" for name in names)
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """A measure with four decimals, or six digits from 1,000 on; "not defined" for NaN."""
+    if math.isnan(value):
+        return "not defined"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
 
 

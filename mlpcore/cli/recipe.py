@@ -6,6 +6,7 @@ from typing import Any
 
 from mlpcore.configuration import check_count, check_number
 from mlpcore.tabular.recipes import RECIPES
+from mlpcore.training.recovery import CHOICES
 
 SMALL = 50_000  # training rows up to which the strongest recipe takes minutes, not hours
 RATES = ("learning_rate", "class_rate", "regression_rate")
@@ -25,6 +26,13 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--epochs", type=int, metavar="N", help="passes over the rows at most")
     group.add_argument("--batch-size", type=int, metavar="N", help="rows for each step")
     group.add_argument("--learning-rate", type=float, metavar="RATE", help="of the optimizer, at its peak")
+    group.add_argument(
+        "--on-nonfinite",
+        choices=CHOICES,
+        default="raise",
+        help="where a step is not finite: end with an error, skip the batch, or restore the beginning of the epoch and "
+        "train it again at half the rate",
+    )
     group.add_argument("--time-limit", type=float, metavar="SECONDS", help="training ends after an epoch that is later")
 
 

@@ -58,10 +58,12 @@ def split_rows(
     rest, validation_share = present, shares[0]
     if test is None:
         rest, test = take(rest, shares[1], seed + 1) if shares[1] else (rest, rest[:0])
-        validation_share = shares[0] * len(present) / len(rest)
+        validation_share = min(1.0, shares[0] * len(present) / len(rest))
     else:
         rest = np.setdiff1d(rest, test)
     train, validation = take(rest, validation_share, seed) if shares[0] else (rest, rest[:0])
+    if not len(train):
+        raise DataError(f"{table.source}: of {len(present)} rows none is left to train with; take smaller shares")
     return SplitRows(y, train, validation, test)
 
 

@@ -13,7 +13,7 @@ from mlpcore.cli.data import TEST, add_data, prepare, told_shares
 from mlpcore.cli.fitting import fit, metric_of, shape_of
 from mlpcore.cli.output import INTERRUPTED, one_line
 from mlpcore.cli.parts import Parts, encode
-from mlpcore.cli.quality import NETWORK, Measures, baselines, measures, next_lines, quality_lines
+from mlpcore.cli.quality import NETWORK, Measures, baselines, measures, next_lines, quality_lines, short
 from mlpcore.cli.recipe import add_recipe, check_recipe, told_recipe, with_told
 from mlpcore.cli.report import results_of, write_report
 from mlpcore.cli.splits import split_rows
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(summary, flush=True)
     if model.backend_choice:
         print(one_line(f"backend: {model.backend_choice}"), flush=True)
-    history, best_epoch = fit(model, recipe, parts, deadline_of(arguments.time_limit))
+    history, best_epoch = fit(model, recipe, parts, deadline_of(arguments.time_limit), arguments.on_nonfinite)
     if history.stopped:
         print(f"stopped: {history.stopped}", flush=True)
     model.save(out, **parts.description.save())
@@ -169,8 +169,8 @@ def _quality(subset: str, rows: int, found: Measures, target: Target) -> str:
     if target.labels:
         return f"{subset} accuracy {100 * found['accuracy']:.2f} % of {rows} rows"
     return one_line(
-        f"{subset} r2 {found['R2']:.4f}, root mean squared error {found['root mean squared error']:.6g} in the units "
-        f"of {target.name!r}, {rows} rows"
+        f"{subset} r2 {short(found['R2'])}, root mean squared error {found['root mean squared error']:.6g} in the "
+        f"units of {target.name!r}, {rows} rows"
     )
 
 

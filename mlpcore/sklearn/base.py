@@ -25,13 +25,14 @@ from mlpcore.sklearn.placement import automatic, bring_to_host, record
 from mlpcore.sklearn.predictor import on_host
 from mlpcore.sklearn.problem import DeviceAndDtype, Problem
 from mlpcore.sklearn.splits import check_one_choice, checked_groups, first_split
+from mlpcore.sklearn.stochastic import OPTIONAL
 from mlpcore.sklearn.warm_start import all_or_nothing
 from mlpcore.stacks.ensemble import Ensemble
 from mlpcore.training.ingest import check_validation_data
 from mlpcore.typing import Array, Loss, Tree
 
 # Attributes that only a solver with epochs sets; a fit by lbfgs removes those of an earlier fit.
-_OF_EPOCHS = ("loss_curve_", "validation_loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_")
+_OF_EPOCHS = ("loss_curve_", *OPTIONAL.values(), "best_loss_", "validation_scores_", "best_validation_score_")
 
 
 class BaseMLP(
@@ -96,6 +97,8 @@ class BaseMLP(
             # Set before the fit, because a scorer may need them between epochs.
             self.n_outputs_, self.out_activation_ = problem.columns, self._link()
             dtype = inputs.dtype_of(problem.x if first else networks(self)[0].coefs_[0], self.dtype)
+            for checked in (problem, problem.validation or problem):
+                inputs.check_range(checked.x, dtype)
             choice = automatic(self, X, problem, dtype, first=first)
             backend = inputs.backend_for(self, X) if choice is None else choice.open()
             place = DeviceAndDtype(backend, dtype, inputs.place_of(X))
@@ -138,6 +141,7 @@ class BaseMLP(
         self._check_fitted()
         inputs.check_library(self, X, method)
         x = inputs.rows(self, X)
+        inputs.check_range(x, self._predictor.dtype)
         if "estimators_" not in self.__dict__:
             return self._predictor(function, self.coefs_, self.intercepts_, x, depth)
         return combine([one._predictor(function, one.coefs_, one.intercepts_, x, depth) for one in self.estimators_])

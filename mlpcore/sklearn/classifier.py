@@ -51,6 +51,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     normalization: "batch", "layer" or "rms", before every hidden activation; None for none.
     weight_decay: Decoupled weight decay; None for the solver's default.
     clip_norm: The maximum norm of the gradient; None for no limit.
+    on_nonfinite: "raise", "skip" or "restore" where the loss of a batch, its gradient or the updated weights are not
+        finite, as in `mlpcore.Model.fit`. ``skipped_curve_`` has how many batches each epoch left out,
+        ``restored_curve_`` how often each was trained again, at half the rate. Not for lbfgs.
     scoring: The score of early stopping: the name of a scorer, a function ``(estimator, X, y)`` that may also take
         ``sample_weight``, "loss" for the negative validation loss, or None for the accuracy.
     validation_split: The rows that early stopping holds out: a splitter of scikit-learn, or a list of pairs (train,
@@ -110,6 +113,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         normalization: str | None = None,
         weight_decay: float | None = None,
         clip_norm: float | None = None,
+        on_nonfinite: str = "raise",
         scoring: str | Callable[..., float] | None = None,
         validation_split: Any = None,
         callbacks: Sequence[Any] = (),

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 from mlpcore.backends import NAMES
 from mlpcore.layers import ELU, GELU, SELU, Identity, LeakyReLU, Mish, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from mlpcore.losses import AbsoluteError, GaussianNLL, HalfSquaredError, Huber, PoissonNLL, Quantile
-from mlpcore.training.missing import CHOICES
+from mlpcore.training import missing, recovery
 from mlpcore.typing import Layer, Loss, Optimizer
 
 # scikit-learn's four first.
@@ -75,6 +75,7 @@ COMMON: dict[str, Any] = {
     "normalization": [StrOptions(set(NORMALIZATIONS)), None],
     "weight_decay": [Interval(Real, 0, None, closed="left"), None],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "on_nonfinite": [StrOptions(set(recovery.CHOICES))],
     "scoring": [str, callable, None],
     "validation_split": [HasMethods(["split", "get_n_splits"]), list, tuple, None],
     "callbacks": [list, tuple],
@@ -87,6 +88,6 @@ COMMON: dict[str, Any] = {
 CLASSIFIER: dict[str, Any] = COMMON | {"class_weight": [StrOptions({"balanced"}), dict, list, None]}
 REGRESSOR: dict[str, Any] = COMMON | {
     "loss": [StrOptions(set(REGRESSION_LOSSES)), Loss],
-    "missing_targets": [StrOptions(set(CHOICES))],
+    "missing_targets": [StrOptions(set(missing.CHOICES))],
     "standardize_target": ["boolean"],
 }

@@ -75,7 +75,7 @@ def train(trainer: Trainer, data: Dataset, *, max_iter: int, max_fun: int, tol: 
 
     Training ends when no entry of the gradient is larger than ``tol``. ConvergenceWarning where training ends
     before that, for example at the limit of iterations. Ctrl-C ends training with the last iterate and a warning.
-    ValueError where the parameters are not finite.
+    ValueError where the parameters or the objective are not finite.
     """
     with trainer.one_thread.training("fit"):
         return _train(trainer, data, Limits(max_iter, max_fun, tol), verbose)
@@ -97,9 +97,11 @@ def _train(trainer: Trainer, data: Dataset, limits: "Limits", verbose: bool) -> 
     method = _with_scipy if trainer.backend.name == "numpy" else _on_device
     try:
         last = method(function, start, trainer.layout, limits, report)
+        finite = math.isfinite(last.loss)
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=6)
-    if not bool(xp.all(xp.isfinite(last.vector))):
+        finite = True  # before the first iteration there is no loss
+    if not (finite and bool(xp.all(xp.isfinite(last.vector)))):
         raise ValueError(NOT_FINITE)
     trainer.state = trainer.state._replace(params=last.vector)
     return last

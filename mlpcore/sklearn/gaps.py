@@ -7,6 +7,7 @@ from scipy.sparse import issparse
 from sklearn.metrics import r2_score
 
 from mlpcore.backends.transfer import to_host
+from mlpcore.numerics import in_squarable_units
 from mlpcore.sklearn.casts import is_foreign, of_numbers
 from mlpcore.training import frames
 from mlpcore.training.missing import without_gaps
@@ -52,7 +53,8 @@ def r2_of_observed(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | N
         rows = np.flatnonzero(~np.isnan(targets[:, column]) & (weights[:, column] > 0))
         if rows.size >= 2:
             at = rows, column
-            scores.append(r2_score(targets[at], predictions[at], sample_weight=weights[at]))
+            units = in_squarable_units(targets[at], predictions[at])
+            scores.append(r2_score(*units, sample_weight=weights[at]))
     return float(np.mean(scores)) if scores else float("nan")
 
 

@@ -1,5 +1,6 @@
 """Checks X, y and sample weights as scikit-learn does, and chooses the backend and dtype of a fit."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.backends.transfer import library_of, to_host
+from mlpcore.errors import DataError
 from mlpcore.namespace import namespace
 from mlpcore.sklearn.casts import host_target, is_foreign, of_numbers
 from mlpcore.training import frames
@@ -161,6 +163,21 @@ def checked_weights(sample_weight: Any, count: int) -> np.ndarray | None:
             "multiply the weights by a common number"
         )
     return weights
+
+
+def check_range(x: Any, dtype: str) -> None:
+    """DataError for finite numbers of a checked X that become infinite in the ``dtype`` of the network."""
+    values = x.data if issparse(x) else x
+    xp = namespace(values)
+    if dtype == "float64" or not math.prod(values.shape) or values.dtype != xp.float64:
+        return
+    largest = float(xp.max(xp.abs(values)))
+    with np.errstate(over="ignore"):
+        if np.isinf(np.asarray(largest).astype(dtype)):
+            raise DataError(
+                f"X has numbers as large as {largest:g}, which {dtype} cannot hold; scale the columns "
+                "(mc.Standardize), or fit with dtype='float64'"
+            )
 
 
 def check_library(estimator: Any, X: Any, method: str) -> None:

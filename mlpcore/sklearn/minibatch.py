@@ -33,7 +33,7 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
     if not first:
         stopping, log.loss_curve = continued_rule(stopping, estimator), list(getattr(estimator, "loss_curve_", ()))
         log.rows_seen = getattr(estimator, "t_", 0)
-        log.validation_loss_curve = getattr(estimator, "validation_loss_curve_", None)
+        log.curves = {name: getattr(estimator, name, None) for name in log.curves}
     # In scikit-learn a warm start that finds no better weights ends with its last ones.
     if first or estimator.compat is None:
         stopping.begin(model)
@@ -54,6 +54,7 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         verbose=bool(estimator.verbose),
         callbacks=check_callbacks(callbacks, columns),
         validate=validate,
+        on_nonfinite=estimator.on_nonfinite,
     )
     weights = weights_of_rows(weights_or_ones(problem))
     train(model, Batches(data, weights, rows, batch_size), draws, plan, rate, stopping, log)
@@ -62,7 +63,7 @@ def fit_in_batches(start: Start, before: WarmStart | None, first: bool, once: bo
         "n_iter_": log.epochs,
         "t_": log.rows_seen,
         "loss_curve_": log.loss_curve,
-        "validation_loss_curve_": log.validation_loss_curve,
+        **log.curves,
         "best_loss_": None if stopping.early_stopping else stopping.best_loss,
         "validation_scores_": stopping.scores if stopping.early_stopping else None,
         "best_validation_score_": stopping.best_score if stopping.early_stopping else None,

@@ -185,6 +185,7 @@ def check_together(estimator: Any) -> None:
         ("normalization", estimator.normalization != "batch"),
         ("weight_decay", estimator.weight_decay is None),
         ("clip_norm", estimator.clip_norm is None),
+        ("on_nonfinite", estimator.on_nonfinite == "raise"),
         ("callbacks", not estimator.callbacks),
     ):
         if not ok:

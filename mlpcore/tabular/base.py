@@ -25,6 +25,7 @@ from mlpcore.tabular.members import EncodedRows, Settings, deadline_of, train_me
 from mlpcore.tabular.recipes import RECIPES, PlainMLP, RealMLP, TableShape, TabM
 from mlpcore.tabular.saved import TableModel
 from mlpcore.tabular.target import Target
+from mlpcore.training.recovery import CHOICES
 
 _FROM_ONE = Interval(Integral, 1, None, closed="left")
 CONSTRAINTS: dict[str, Any] = {
@@ -40,6 +41,7 @@ CONSTRAINTS: dict[str, Any] = {
     "backend": "no_validation",  # `mlpcore.Model` names those that there are
     "device": "no_validation",
     "dtype": [StrOptions({"float32", "float64"})],
+    "on_nonfinite": [StrOptions(set(CHOICES))],
     "callbacks": [list, tuple],
 }
 
@@ -64,6 +66,7 @@ class BaseTabular(BaseEstimator):
         backend: str = "numpy",
         device: Any = None,
         dtype: str | None = "float32",
+        on_nonfinite: str = "raise",
         callbacks: Sequence[Any] = (),
     ) -> None:
         keep(self, locals())
@@ -88,7 +91,8 @@ class BaseTabular(BaseEstimator):
         ``y_val``, else ``validation_fraction`` of the rows. With ``n_ensemble > 1`` and no ``X_val``, each member holds
         out another part.
 
-        ValueError or DataError for arguments or data that cannot be used.
+        ValueError or DataError for arguments or data that cannot be used. NonFiniteError where a step of a single
+        network, or of all networks in their first epoch, is not finite and ``on_nonfinite`` does not help.
         """
         deadline = deadline_of(self.time_limit)
         if (X_val is None) != (y_val is None):
@@ -119,8 +123,10 @@ class BaseTabular(BaseEstimator):
         if self.max_epochs is not None:
             recipe = dataclasses.replace(recipe, epochs=int(self.max_epochs))
         words = {"backend": self.backend, "device": self.device, "dtype": self.dtype}
-        members = train_members(rows, divided, seeds[1:], Settings(shape, recipe, words, deadline, self.callbacks))
+        settings = Settings(shape, recipe, words, deadline, self.callbacks, self.on_nonfinite)
+        members = train_members(rows, divided, seeds[1:], settings)
         self.encoder_, self.members_ = encoder, [member.model for member in members]
+        self.histories_ = [member.history for member in members]
         self.best_epochs_ = [member.best.epoch for member in members]
         self.validation_scores_ = [list(member.best.scores) for member in members]
         self.n_iter_ = max(int(member.model.trainer.progress.epoch) for member in members)
@@ -147,6 +153,8 @@ class BaseTabular(BaseEstimator):
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
         target, known = self._target(y, reset)
         check_consistent_length(np.empty(count), y)
+        if not len(known):
+            raise ValueError(f"none of the {count} rows has a target, expected some")
         weights = np.ones(count)
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, np.empty((count, 1)), dtype=np.float64)

@@ -26,10 +26,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     types, ignore: As those of `TableEncoder`.
     random_state: As in scikit-learn.
     backend, device, dtype: As those of `mlpcore.Model`.
+    on_nonfinite: "raise", "skip" or "restore" where a step is not finite, as in `mlpcore.Model.fit`.
     callbacks: Callbacks of mlpcore, called between epochs; with ``n_ensemble > 1`` each network has copies of them.
 
     Fitted attributes: ``classes_``; ``encoder_`` with the columns as they were understood; ``members_``, the trained
-    models; ``best_epochs_`` and ``validation_scores_``, a number and a list for each of them; ``n_iter_``.
+    models; ``histories_``, the `mlpcore.History` of each; ``best_epochs_`` and ``validation_scores_``, a number and a
+    list for each; ``n_iter_``.
 
     >>> import numpy as np
     >>> from mlpcore.tabular import TabularClassifier

@@ -20,6 +20,8 @@ from mlpcore.random import Stream
 from mlpcore.tabular.recipe import SAMPLE, TableShape, sample
 from mlpcore.typing import Layer
 
+NARROWEST = 1e-9  # of a bin, in columns with a spread of about 1: narrower ones, of denormals, have an infinite slope
+
 
 class Inputs(NamedTuple):
     """The layer, and how many of its output columns belong to each number, one-hot category or vector, in order."""
@@ -74,15 +76,25 @@ def _runs(shape: TableShape, largest: int | None) -> Iterator[tuple[int, int, bo
 def piecewise(x: np.ndarray, bins: int, width: int) -> Callable[[int], Layer]:
     """A `PiecewiseLinearEmbedding` for the first columns of x, with quantiles of the rows as edges.
 
-    Equal quantiles are one edge; a constant column gets the edges v and v + 1.
+    Equal quantiles are one edge, and so are those less than `NARROWEST` apart; a constant column gets the edges v and
+    v + 1.
     """
 
     def layer(count: int) -> Layer:
         learnt = sample(x, SAMPLE, Stream(0, "scales"))[:, :count]
         quantiles = np.quantile(learnt.astype(np.float64), np.linspace(0, 1, bins + 1), axis=0)
-        edges = [np.unique(column).tolist() for column in quantiles.T]
+        edges = [_edges(column) for column in quantiles.T]
         return PiecewiseLinearEmbedding(
             tuple(tuple(column) if len(column) > 1 else (column[0], column[0] + 1) for column in edges), width
         )
 
     return layer
+
+
+def _edges(quantiles: np.ndarray) -> list[float]:
+    """The quantiles that are `NARROWEST` or more above the last one that is taken."""
+    edges = [float(quantiles[0])]
+    for quantile in quantiles.tolist():
+        if quantile - edges[-1] >= NARROWEST:
+            edges.append(quantile)
+    return edges

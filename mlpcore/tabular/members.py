@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlpcore.errors import NonFiniteError
 from mlpcore.losses import MembersLoss, StandardizedTarget
 from mlpcore.metrics import accuracy
 from mlpcore.model import Model
@@ -17,6 +18,7 @@ from mlpcore.stacks import Stack
 from mlpcore.tabular.best_epoch import BestEpoch, negative_error
 from mlpcore.tabular.recipe import Recipe, TableShape
 from mlpcore.training.events import Report
+from mlpcore.training.history import History
 from mlpcore.training.placement import placed
 from mlpcore.typing import Loss
 
@@ -32,13 +34,20 @@ class EncodedRows(NamedTuple):
         """The rows with these numbers."""
         return EncodedRows(self.x[rows], self.target[rows], self.weights[rows])
 
+    def weighted(self) -> "EncodedRows":
+        """The rows with a weight above 0, and weights with a sum that neither overflows nor underflows."""
+        rows = self if np.all(self.weights > 0) else self.take(np.flatnonzero(self.weights > 0))
+        _, exponent = np.frexp(rows.weights.max())
+        return rows._replace(weights=np.ldexp(rows.weights, -exponent))  # exact but for the very smallest
+
 
 class TrainedMember(NamedTuple):
-    """A trained model, the numbers of the rows that it was trained on, and its callback."""
+    """A trained model, the numbers of the rows that it was trained on, its callback, and the history of its fit."""
 
     model: Model
     training: np.ndarray
     best: BestEpoch
+    history: History
 
 
 class Settings(NamedTuple):
@@ -49,12 +58,20 @@ class Settings(NamedTuple):
     model: dict[str, Any]
     deadline: float = math.inf
     callbacks: Sequence[Any] = ()  # of the user: one member has these, of several each has copies
+    on_nonfinite: str = "raise"
 
 
 def train_members(
     rows: EncodedRows, splits: Sequence[tuple[np.ndarray, EncodedRows | None]], seeds: Sequence[int], settings: Settings
 ) -> list[TrainedMember]:
-    """The trained members: for each a pair of the numbers of its training rows, and its held-out rows, if any."""
+    """The trained members: for each a pair of the numbers of its training rows, and its held-out rows, if any.
+
+    ValueError for a part without a row of positive weight. NonFiniteError where no member has completed an epoch, as
+    the loss of none was finite.
+    """
+    for training, held_out in splits:
+        _check_weights("left to train on", rows.weights[training])
+        _check_weights("held out to choose the epoch", np.ones(1) if held_out is None else held_out.weights)
     members = list[TrainedMember]()
     for (training, held_out), seed in zip(splits, seeds, strict=True):
         own = rows.take(training)
@@ -63,16 +80,18 @@ def train_members(
         model = new_model(recipe, own.x, amounts, seed, settings.model)
         scaling = None if amounts is None else Standardize.fit(amounts)
         score = None if held_out is None else _score(held_out, scaling)
-        members.append(TrainedMember(model, training, BestEpoch(score, recipe.patience, settings.deadline)))
+        members.append(TrainedMember(model, training, BestEpoch(score, recipe.patience, settings.deadline), History()))
     words: dict[str, Any] = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}  # those of all members
+    words["on_nonfinite"] = settings.on_nonfinite
     if len(members) == 1:
-        model.fit(
+        history = model.fit(
             own.x, own.target, sample_weight=own.weights, callbacks=[members[0].best, *settings.callbacks], **words
         )
-        return members
+        return [members[0]._replace(history=history)]
+    histories = dict[int, History]()
     by_model = {id(member.model): member for member in members}
     for stack in Stack.group(member.model for member in members):
-        stack.fit(
+        of_stack = stack.fit(
             rows.x,
             rows.target,
             sample_weight=rows.weights,
@@ -80,7 +99,19 @@ def train_members(
             callbacks=lambda model: [by_model[id(model)].best, *map(copy.deepcopy, settings.callbacks)],
             **words,
         )
-    return members
+        histories |= {id(model): history for model, history in zip(stack, of_stack, strict=True)}
+    if not any(map(len, histories.values())):
+        raise NonFiniteError(
+            f"none of the {len(members)} networks has completed an epoch, as the loss or its gradient became infinite "
+            "or NaN in each; take a smaller learning rate, or on_nonfinite='restore'"
+        )
+    return [member._replace(history=histories[id(member.model)]) for member in members]
+
+
+def _check_weights(which: str, weights: np.ndarray) -> None:
+    """ValueError where the rows of a part all weigh 0."""
+    if not np.any(weights > 0):
+        raise ValueError(f"all {len(weights)} rows {which} have weight 0; pass X_val and y_val, or drop such rows")
 
 
 def new_model(recipe: Recipe, x: np.ndarray, amounts: np.ndarray | None, seed: int, words: dict[str, Any]) -> Model:
@@ -110,7 +141,7 @@ def _standardized(recipe: Recipe, amounts: np.ndarray) -> Loss:
 
 def _score(held_out: EncodedRows, scaling: Standardize | None) -> Callable[[Report], float]:
     """The score of an epoch on the held-out rows: the accuracy, or minus the squared error in units of ``scaling``."""
-    x, target, weights = held_out
+    x, target, weights = held_out.weighted()
 
     def score(report: Report) -> float:
         prediction = report.model.predict(x)

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d
 
+from mlpcore.numerics import in_squarable_units
 from mlpcore.tabular.base import BaseTabular
 from mlpcore.tabular.residuals import kept, with_quantiles
 
@@ -34,14 +36,18 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R2, weighted by ``sample_weight`` (n,); the mean over the outputs."""
-        return float(super().score(X, y, sample_weight))
+        prediction = self.predict(X)
+        target = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if target.size == prediction.size and len(target) == len(prediction):
+            target, prediction = in_squarable_units(target.reshape(prediction.shape), prediction)
+        return float(r2_score(target, prediction, sample_weight=sample_weight))
 
     def _calibrate(self, members: Any, divided: Any) -> None:
         assert self._scaling is not None, "set in fit"
         residuals = [
-            self._scaling.scale * (held_out.target - member.model.predict(held_out.x))
+            self._scaling.scale * (known.target - member.model.predict(known.x))
             for member, (_, held_out) in zip(members, divided, strict=True)
-            if held_out is not None
+            if held_out is not None and (known := held_out.weighted())
         ]
         self._residuals = kept(np.concatenate(residuals)) if residuals else None
 

@@ -14,9 +14,14 @@ def kept(residuals: np.ndarray) -> np.ndarray:
 
     Between these, which include the quantiles 0, 0.0001, 0.0002, ..., 1, quantiles are interpolated linearly.
     """
-    if len(residuals) <= MOST:
-        return np.sort(residuals, axis=0)
-    return np.quantile(residuals, np.linspace(0, 1, MOST), axis=0)
+    most = np.finfo(np.float64).max
+    residuals = np.clip(residuals, -most, most)  # differences of the largest numbers are infinite
+    return np.sort(residuals, axis=0) if len(residuals) <= MOST else _quantiles(residuals, np.linspace(0, 1, MOST))
+
+
+def _quantiles(residuals: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The quantiles (levels, outputs) of residuals (m, outputs); of their halves, whose differences are finite."""
+    return 2 * np.quantile(residuals / 2, levels, axis=0)
 
 
 def with_quantiles(prediction: np.ndarray, residuals: np.ndarray | None, quantiles: Any) -> np.ndarray:
@@ -26,7 +31,7 @@ def with_quantiles(prediction: np.ndarray, residuals: np.ndarray | None, quantil
         raise ValueError(f"quantiles is {quantiles!r}, expected a list of numbers between 0 and 1")
     if residuals is None:
         raise ValueError("quantiles need held-out rows, expected a fit with validation_fraction or X_val")
-    return np.asarray(prediction[:, :, None] + np.quantile(residuals, levels, axis=0).T[None])
+    return np.asarray(prediction[:, :, None] + _quantiles(residuals, levels).T[None])
 
 
 def check_residuals(tensor: np.ndarray | None) -> np.ndarray | None:

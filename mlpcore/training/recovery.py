@@ -101,12 +101,12 @@ class Recovery:
         result.check(trainer.progress.epoch + 1, first, trainer.dtype)
         return result.losses
 
-    def report(self) -> str | None:
-        """What happened, for a warning after the fit; None if nothing did."""
+    def report(self, curve: str = "the column 'skipped' of the history") -> str | None:
+        """What happened, for a warning after the fit; None if nothing did. ``curve`` is where skips are listed."""
         if self.skipped:
             return (
                 f"{self.skipped} of {self.batches} batches were skipped, as the loss, its gradient or the updated "
-                "weights were not finite; the column 'skipped' of the history says in which epochs"
+                f"weights were not finite; {curve} says in which epochs"
             )
         if not self.restores:
             return None

@@ -145,6 +145,7 @@ def _only_ours(estimator: Any) -> dict[str, Any]:
         "dropout": estimator.dropout if np.any(estimator.dropout) else 0,
         "weight_decay": estimator.weight_decay,
         "clip_norm": estimator.clip_norm,
+        "on_nonfinite": None if estimator.on_nonfinite == "raise" else estimator.on_nonfinite,
         "scoring": estimator.scoring,
         "validation_split": estimator.validation_split,
         "callbacks": tuple(estimator.callbacks),
