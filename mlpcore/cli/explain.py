@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     text = page(lesson, arguments.seed).encode()
     replace_file(out, [text])
     print(one_line(_result(lesson)))
-    print(f"page: {out}, {len(text) / 1e6:.1f} MB; open it in a browser")
+    print(one_line(f"page: {out}, {len(text) / 1e6:.1f} MB; open it in a browser"))
     return INTERRUPTED if lesson.history.stopped == "interrupted" else 0
 
 

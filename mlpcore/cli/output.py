@@ -5,8 +5,13 @@ import sys
 USER_ERROR, INTERRUPTED = 2, 130
 
 
-def one_line(text: str) -> str:
-    """The text on one line with unprintable characters escaped, as names from files may contain control codes."""
+def one_line(text: str, most: int = 2000) -> str:
+    """The text on one line with unprintable characters escaped, as names from files may contain control codes.
+
+    Of a long text the first and the last characters, ``most`` in all.
+    """
+    if len(text) > most:
+        text = f"{text[: most // 2]} ... {text[-(most // 2) :]}"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 

@@ -14,6 +14,7 @@ from mlpcore.tabular.columns import KINDS, LEFT_OUT, Column
 
 DATA = "CSV, Parquet, Arrow or JSON lines, also compressed, a .npz file with x and y, or - for the standard input"
 SEPARATORS = {"tab": "\t", "\\t": "\t", "space": " "}
+NAME_SHOWN = 60  # characters of a column's name, to whose width all lines are filled
 READING = ("separator", "decimal", "comment", "encoding", "header", "missing")
 
 
@@ -43,21 +44,25 @@ def read_data(arguments: argparse.Namespace, target: str | None) -> Table:
 def told_types(texts: Iterable[str], table: Table) -> dict[str, str]:
     """The kinds of columns in ``--types NAME=KIND,...``."""
     kinds = "|".join(kind for kind in KINDS if kind != LEFT_OUT)
-    types = dict[str, str]()
+    types, present = dict[str, str](), set(table.names)
     for text in texts:
-        pairs = re.findall(rf"(.+?)=({kinds})(?:,|$)", text)
-        if ",".join("=".join(pair) for pair in pairs) != text:
+        pairs, begin = list[tuple[str, str]](), 0
+        for match in re.finditer(rf"=({kinds})(?:,|$)", text):  # names may hold "," and "="
+            pairs.append((text[begin : match.start()], match[1]))
+            begin = match.end()
+        if ",".join("=".join(pair) for pair in pairs) != text or not all(name for name, _ in pairs):
             raise ConfigurationError(
                 f"--types is {text!r}, expected NAME=KIND,... with a KIND of {kinds.replace('|', ', ')}"
             )
-        types |= {table.find(name): kind for name, kind in pairs}
+        types |= {name if name in present else table.find(name): kind for name, kind in pairs}
     return types
 
 
 def told_names(texts: Iterable[str], table: Table) -> list[str]:
     """The columns in arguments such as ``--ignore NAME,...``; a text that is a name is one column, commas included."""
     present = set(table.names)
-    return [table.find(name) for text in texts for name in ([text] if text in present else text.split(","))]
+    names = [name for text in texts for name in ([text] if text in present else text.split(","))]
+    return [name if name in present else table.find(name) for name in names]
 
 
 def column_lines(columns: Sequence[Column], notations: Mapping[str, Notation]) -> list[str]:
@@ -65,7 +70,8 @@ def column_lines(columns: Sequence[Column], notations: Mapping[str, Notation]) -
     ordered = sorted(columns, key=lambda column: column.kind == LEFT_OUT)
     forms = {name: f", {form}" for name, (_, form) in notations.items() if form}
     reasons = [f"{column.reason}{forms.get(column.name, '')}" for column in ordered]
-    rows = [(one_line(c.name), c.kind, one_line(reason)) for c, reason in zip(ordered, reasons, strict=True)]
+    names = [one_line(column.name, NAME_SHOWN) for column in ordered]
+    rows = [(name, c.kind, one_line(reason)) for name, c, reason in zip(names, ordered, reasons, strict=True)]
     cells = [("column", "taken as", "because"), *rows]
     widths = [max(len(row[i]) for row in cells) for i in (0, 1)]
     return [f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {reason}".rstrip() for name, kind, reason in cells]

@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     if history.stopped:
         print(f"stopped: {history.stopped}", flush=True)
     model.save(out, **parts.description.save())
-    print(f"model: {out}", flush=True)
+    print(one_line(f"model: {out}"), flush=True)
     quality, predictions = dict[str, Measures](), dict[str, np.ndarray]()  # of the last part: the test rows, if any
     held_out = [subset for subset in ("validation", "test") if getattr(parts, subset) is not None]
     for subset in held_out:
@@ -126,7 +126,7 @@ def run(arguments: argparse.Namespace) -> int:
         predictions |= others
         quality |= {who: measures(one, y, parts.description.target) for who, one in others.items()}
         print(*quality_lines(held_out[-1], parts, quality), sep="\n", flush=True)
-    print(_draw(history, picture, name))
+    print(one_line(_draw(history, picture, name)))
     commands = [] if builtin else [*next_lines(out, arguments.data)]
     if arguments.report is not None:
         facts = [("rows", _sizes(parts)), ("network", summary), ("epochs", f"{len(history)} of {recipe.epochs}")]
@@ -146,9 +146,9 @@ def run(arguments: argparse.Namespace) -> int:
                 seed=arguments.seed,
             ),
         )
-        print(f"report: {arguments.report}")
+        print(one_line(f"report: {arguments.report}"))
     for line in commands:
-        print(line)
+        print(one_line(line))
     return INTERRUPTED if history.stopped == "interrupted" else 0
 
 

@@ -4,8 +4,8 @@ Files with types and texts of their own are read by `mlpcore.tabular`. File cont
 messages as reprs, and nothing is executed or unpickled.
 """
 
-from mlpcore.tables.archive import read_archive
+from mlpcore.tables.archive import RATIO, SMALL, read_archive
 from mlpcore.tables.splitting import split
-from mlpcore.tables.table import Table, listed
+from mlpcore.tables.table import Table, check_columns, listed
 
-__all__ = ["Table", "listed", "read_archive", "split"]
+__all__ = ["RATIO", "SMALL", "Table", "check_columns", "listed", "read_archive", "split"]

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 
 from mlpcore.errors import DataError
-from mlpcore.tables.table import Table, listed
+from mlpcore.tables.table import Table, check_columns, listed
 
 SMALL, RATIO = 32 << 20, 100  # bytes of an array that a small file may hold, and how much of it for each of its bytes
 _DAMAGE: tuple[type[Exception], ...] = (ArithmeticError, EOFError, LookupError, OSError, RuntimeError, SyntaxError)
@@ -66,6 +66,8 @@ def _check_size(archive: zipfile.ZipFile, name: str, path: str) -> None:
         shape, _, dtype = read(file)
     if not dtype.itemsize or math.prod(shape) * dtype.itemsize > info.file_size:
         raise DataError(f"{path}: no .npz archive of plain arrays: {name} of {dtype} {shape} is not in it; use a copy")
+    if name == "x" and len(shape) == 2:
+        check_columns(shape[1], path)
 
 
 def _plain(column: np.ndarray, name: str, path: str) -> np.ndarray:

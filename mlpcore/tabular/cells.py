@@ -1,9 +1,9 @@
 """Reads columns of texts as numbers or dates, each in one notation, by expressions of polars."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-from mlpcore.tabular.dependencies import load_polars
+from mlpcore.tabular.dependencies import column, load_polars
 from mlpcore.tabular.dialect import Dialect
 from mlpcore.tabular.stored import damaged
 
@@ -50,8 +50,8 @@ def notations(dialect: Dialect) -> dict[str, list[Notation]]:
 def present(name: str, dialect: Dialect, gaps: Sequence[str] = MISSING) -> Any:
     """The expression of a column of texts, null where they mean a missing value."""
     polars = load_polars()
-    column, words = polars.col(name), [*gaps, *(word.lower() for word in dialect.missing)]
-    return polars.when(~column.str.to_lowercase().is_in(words)).then(column)
+    cells, words = column(name), [*gaps, *(word.lower() for word in dialect.missing)]
+    return polars.when(~cells.str.to_lowercase().is_in(words)).then(cells)
 
 
 def read_as(name: str, notation: Notation, dialect: Dialect) -> Any:
@@ -79,3 +79,17 @@ def read_as(name: str, notation: Notation, dialect: Dialect) -> Any:
 def failed(name: str, notation: Notation, dialect: Dialect) -> Any:
     """The expression that is true for cells that are neither in the notation nor missing."""
     return present(name, dialect).is_not_null() & read_as(name, notation, dialect).is_null()
+
+
+def fitting(cells: Any, tried: Mapping[str, list[Notation]], dialect: Dialect) -> dict[str, list[Notation]]:
+    """The notations, of those tried, that all cells of each column are in.
+
+    ``cells``, named "cell", has the columns one after another: an expression for each would cost more than its cells.
+    """
+    left, frame = {name: list[Notation]() for name in tried}, load_polars().DataFrame(cells)
+    for notation in dict.fromkeys(notation for some in tried.values() for notation in some):
+        bad = frame.select(failed("cell", notation, dialect)).to_series().to_numpy().reshape(len(tried), -1).any(axis=1)
+        for (name, some), wrong in zip(tried.items(), bad.tolist(), strict=True):
+            if not wrong and notation in some:
+                left[name].append(notation)
+    return left

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from mlpcore.errors import DataError
-from mlpcore.tables import listed
+from mlpcore.tables import check_columns, listed
 from mlpcore.tabular.decoding import MAX_LINE, too_long
 from mlpcore.tabular.dialect import Dialect
 
-MAX_COLUMNS = 100_000  # polars takes 6 kB for each, whatever its rows
 Row = tuple[int, list[str]]  # the number, from 1, of its last line, and its cells
 
 
@@ -21,14 +20,13 @@ def read_delimited(
 
     ``skipped`` is the number of lines of the file before these.
     DataError for a text without rows, a header of numbers, rows of another length, a quote that is not closed, rows of
-    more than `MAX_LINE` characters and more than `MAX_COLUMNS` columns.
+    more than `MAX_LINE` characters and too many columns.
     """
     rows = _rows(_Lines(lines, dialect.comment, skipped), dialect, source)
     first = next(rows, None)
     if first is None:
         raise DataError(f"{source}: the file is empty, expected a header and rows")
-    if len(first[1]) > MAX_COLUMNS:
-        raise DataError(f"{source}: {len(first[1]):,} columns, a text has at most {MAX_COLUMNS:,}; write it as .npz")
+    check_columns(len(first[1]), source)
     second = next(rows, None)
     if not dialect.header:
         names, rows = [""] * len(first[1]), chain([first], [second] if second else [], rows)

@@ -12,6 +12,11 @@ def load_polars() -> Any:
     return import_extra("polars", "tables", "tables in files other than .npz are read by polars, which")
 
 
+def column(*names: str) -> Any:
+    """The expression of columns of these names; ``polars.col`` takes "*" and "^a.*$" for patterns of names."""
+    return load_polars().selectors.by_name(*names).as_expr()
+
+
 @contextmanager
 def polars_errors(source: str) -> Iterator[None]:
     """Turn an error of polars into a DataError with the name of the file.
@@ -21,7 +26,7 @@ def polars_errors(source: str) -> Iterator[None]:
     kinds = load_polars().exceptions
     try:
         yield
-    except (kinds.PolarsError, kinds.PanicException, OSError) as error:
+    except (kinds.PolarsError, kinds.PanicException, OSError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the system; polars has no number for damage
             raise
         first = (str(error).splitlines() or [type(error).__name__])[0]

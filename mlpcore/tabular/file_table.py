@@ -1,18 +1,20 @@
 """The class FileTable: a table in a file, whose columns are read in parts, and its texts in their notation."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mlpcore.errors import DataError
 from mlpcore.tables import Table
-from mlpcore.tabular.cells import CODE, TEXT, Notation, failed, notations, present, read_as
-from mlpcore.tabular.dependencies import load_polars, polars_errors
+from mlpcore.tabular.cells import CODE, TEXT, Notation, failed, fitting, notations, present, read_as
+from mlpcore.tabular.dependencies import column, load_polars, polars_errors
 from mlpcore.tabular.dialect import Dialect
 
+T = TypeVar("T")
 SAMPLE = 1000  # rows that choose the notations to try on all rows
 SMALL = 1 << 22  # cells of a table that is kept in memory
+EXPRESSIONS = 500  # that are computed at once
 
 
 class FileTable(Table):
@@ -56,8 +58,11 @@ class FileTable(Table):
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[int, Any]]:
         """Yield ``(number of the first row, frame)`` for batches of rows of the columns."""
-        for first in range(0, self.rows, self.batch_rows):
-            yield first, self._collect(self.frame.slice(first, self.batch_rows).select(list(names)))
+        count = self.batch_rows
+        for first in range(0, self.rows, count):
+            frame = self._collect(self.frame.slice(first, count).select(column(*names)))
+            self._check_batch(frame, min(count, self.rows - first))
+            yield first, frame
 
     def take(self, rows: np.ndarray, names: Sequence[str]) -> Any:
         """These rows, in ascending order, of the columns, as a frame of polars."""
@@ -83,7 +88,7 @@ class FileTable(Table):
     def numbers(self, name: str) -> np.ndarray | None:
         """A column as float64, NaN where it is missing; None if it holds no numbers."""
         polars, kind = load_polars(), self.schema[name]
-        expression = polars.col(name)
+        expression = column(name)
         if self._is_text(name):
             notation = self.notation(name)
             if notation.kind not in ("integer", "number"):
@@ -91,8 +96,8 @@ class FileTable(Table):
             expression = read_as(name, notation, self.dialect)
         elif not kind.is_numeric():
             return None
-        column = self._collect(self.frame.select(expression.cast(polars.Float64))).to_series()
-        return column.fill_null(float("nan")).to_numpy()
+        numbers = self._collect(self.frame.select(expression.cast(polars.Float64))).to_series()
+        return numbers.fill_null(float("nan")).to_numpy()
 
     def notation(self, name: str) -> Notation:
         """The notation of all cells of a column of texts."""
@@ -100,7 +105,7 @@ class FileTable(Table):
             self._found |= self._notations({name: None}, {})
         return self._found[name]
 
-    def read_as(self, kinds: Mapping[str, str], known: Mapping[str, Notation] | None = None) -> "FileTable":
+    def read_as(self, kinds: Mapping[str, str], known: Mapping[str, Notation] | None = None) -> Table:
         """The table with its columns of texts read as these kinds; those that are not named as what all cells are.
 
         A kind is "numeric", "date", or another one for texts. ``known`` are notations to try first, such as those of
@@ -122,6 +127,17 @@ class FileTable(Table):
         with polars_errors(self.source):
             return frame.collect(engine="streaming")
 
+    def _check_batch(self, frame: Any, rows: int) -> None:
+        """DataError for fewer rows than the file says, and for dates or times that Python does not have."""
+        if len(frame) != rows:
+            raise DataError(f"{self.source}: the file cannot be read: it has fewer than {self.rows:,} rows; use a copy")
+        with polars_errors(self.source):
+            for values in frame:
+                if values.dtype.is_temporal():
+                    values.min(), values.max()
+                elif values.dtype.is_nested():
+                    values.to_list()
+
     def _is_text(self, name: str) -> bool:
         return bool(self.texts) and self.schema[name] == load_polars().String
 
@@ -138,57 +154,58 @@ class FileTable(Table):
     def _notations(self, kinds: Mapping[str, str | None], known: Mapping[str, Notation]) -> dict[str, Notation]:
         """The notation of each of these columns: by the first rows, then checked on all rows."""
         by_kind, found = notations(self.dialect), dict.fromkeys(kinds, TEXT)
-        tried = {
-            name: prefer(
-                known.get(name), [one for each in (self.texts if kind is None else (kind,)) for one in by_kind[each]]
-            )
-            for name, kind in kinds.items()
-            if kind in (None, *by_kind)
-        }
-        tried = self._fitting(self._collect(self.frame.head(SAMPLE)).lazy(), tried)
+        lists = dict[Any, list[Notation]]()  # one for all columns that have the same
+        tried = dict[str, list[Notation]]()
+        for name, kind in kinds.items():
+            if kind in (None, *by_kind):
+                every = [one for each in (self.texts if kind is None else (kind,)) for one in by_kind[each]]
+                tried[name] = lists.setdefault((kind, known.get(name)), prefer(known.get(name), every))
+        tried = self._fitting(tried, sample=True)
         while tried:  # the first notation of each column on all rows, and where it fails the next one
-            first = {name: fitting[:1] for name, fitting in tried.items()}
-            for name, fitting in self._fitting(self.frame, first).items():
+            first = {name: some[:1] for name, some in tried.items()}
+            for name, good in self._fitting(first, sample=False).items():
                 rest = tried.pop(name)[1:]
-                if fitting:
-                    found[name] = fitting[0]
+                if good:
+                    found[name] = good[0]
                 elif rest:
                     tried[name] = rest
         for name, kind in kinds.items():
             if found[name] == TEXT and kind in by_kind:
                 raise self._refusal(name, str(kind), prefer(known.get(name), by_kind[str(kind)])[0])
-            if found[name].kind == "integer" and kind is None and self._holds_codes(name):
-                found[name] = TEXT
+        whole = [name for name, kind in kinds.items() if found[name].kind == "integer" and kind is None]
+        return found | dict.fromkeys(self._with_codes(whole), TEXT)
+
+    def _fitting(self, tried: Mapping[str, list[Notation]], sample: bool) -> dict[str, list[Notation]]:
+        """The notations that all cells of each column are in; those of the first rows as a sample."""
+        if sample:
+            head = self._collect(self.frame.head(SAMPLE).select(column(*tried)))
+            cells = load_polars().concat([texts.alias("cell") for texts in head], rechunk=True) if tried else None
+            return fitting(cells, tried, self.dialect)
+        pairs = [(name, notation) for name, fitting in tried.items() for notation in fitting]
+        wrong = self._each(pairs, lambda pair: failed(*pair, self.dialect).any())
+        left: dict[str, list[Notation]] = {name: [] for name in tried}
+        for (name, notation), bad in zip(pairs, wrong, strict=True):
+            left[name] += [] if bad else [notation]
+        return left
+
+    def _with_codes(self, names: Sequence[str]) -> list[str]:
+        """The columns whose whole numbers have leading zeros, as postcodes have."""
+        codes = self._each(names, lambda name: column(name).str.contains(CODE).any())
+        return [name for name, has in zip(names, codes, strict=True) if has]
+
+    def _each(self, items: Sequence[T], test: Callable[[T], Any]) -> list[bool]:
+        """Whether the test, an expression of one row, holds for each item; polars takes some kB for an expression."""
+        found = list[bool]()
+        for first in range(0, len(items), EXPRESSIONS):
+            some = items[first : first + EXPRESSIONS]
+            found += self._collect(self.frame.select(test(item).alias(str(i)) for i, item in enumerate(some))).row(0)
         return found
-
-    def _fitting(self, frame: Any, tried: Mapping[str, list[Notation]]) -> dict[str, list[Notation]]:
-        """The notations that all cells of each column are in."""
-        counts = {
-            f"{place} {number}": failed(name, notation, self.dialect).sum()
-            for place, (name, fitting) in enumerate(tried.items())
-            for number, notation in enumerate(fitting)
-        }
-        if not counts:
-            return {name: [] for name in tried}
-        row = self._collect(frame.select(**counts)).row(0, named=True)
-        return {
-            name: [notation for number, notation in enumerate(fitting) if not row[f"{place} {number}"]]
-            for place, (name, fitting) in enumerate(tried.items())
-        }
-
-    def _holds_codes(self, name: str) -> bool:
-        """Whether whole numbers of a column have leading zeros, as postcodes have."""
-        return bool(self._collect(self.frame.select(load_polars().col(name).str.contains(CODE).any())).item())
 
     def _refusal(self, name: str, kind: str, notation: Notation) -> DataError:
         """The error for a column with cells that are not of the kind: their number, the first one and its row."""
-        polars = load_polars()
         bad = failed(name, notation, self.dialect)
-        facts = (
-            self.frame.with_row_index("__row__")
-            .filter(bad)
-            .select(polars.len(), polars.col(name).first().alias("cell"), polars.col("__row__").first())
-        )
+        first = column(name).filter(bad).first().alias("cell")
+        facts = self.frame.select(bad.sum().alias("count"), first, bad.arg_true().first().alias("row"))
         count, cell, row = self._collect(facts).row(0)
         shown = repr(cell if len(cell) <= 30 else cell[:27] + "...")
         wanted = "numbers" if kind == "numeric" else "dates"

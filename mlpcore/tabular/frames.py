@@ -139,7 +139,9 @@ def of_objects(entries: list[Any], name: str) -> Values:
         return Values("boolean", _texts(entries), name)
     if all(isinstance(entry, numbers.Real | decimal.Decimal) for entry in present):
         data = np.array([math.nan if is_missing(entry) else float(entry) for entry in entries])
-        return Values("integer" if all(isinstance(e, numbers.Integral) for e in present) else "number", data, name)
+        whole = all(isinstance(e, numbers.Integral) for e in present)
+        exact = _texts(entries) if whole and _rounded(data) else None
+        return Values("integer" if whole else "number", data, name, exact)
     if all(isinstance(entry, datetime.date) for entry in present):
         plain = [None if is_missing(e) else e.replace(tzinfo=None) if hasattr(e, "hour") else e for e in entries]
         return Values("date", np.array(plain, dtype=MICROSECOND), name)

@@ -10,13 +10,17 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from mlpcore.errors import DataError
-from mlpcore.tables import Table, read_archive
-from mlpcore.tabular.decoding import bounded_lines, possible_encodings, read_lines
+from mlpcore.tables import RATIO, SMALL, Table, read_archive
+from mlpcore.tabular.arrow_bounds import check_arrow
+from mlpcore.tabular.decoding import possible_encodings, read_lines
 from mlpcore.tabular.delimited import read_delimited
 from mlpcore.tabular.dependencies import load_polars, polars_errors
 from mlpcore.tabular.dialect import GUESSED_FROM, guess_dialect
 from mlpcore.tabular.file_table import FileTable
+from mlpcore.tabular.json_lines import SCHEMA_LINES, check_json_lines
+from mlpcore.tabular.parquet_bounds import check_parquet
 from mlpcore.tabular.plain_text import copy_plain, is_plain
+from mlpcore.tabular.wide_table import WIDE, WideTable
 from mlpcore.temporary import TemporaryFolder
 
 T = TypeVar("T")
@@ -24,7 +28,7 @@ SPOOL_CELLS = 1 << 19  # in a batch of cells as Python's strings, about 30 MB
 SPOOL_CHARACTERS = 1 << 22  # in a batch at most, but for its last row
 GUESSED_CHARACTERS = 1 << 20  # of the lines that the dialect is guessed from, but for the last one
 SCANNED = 64 << 20  # bytes of JSON lines that are read at once; larger files become Parquet first
-SCHEMA_LINES = 100_000
+CELL = 8  # bytes
 
 
 def read_table(path: str, target: str | None = "y", encoding: str | None = None, **dialect: Any) -> Table:
@@ -68,22 +72,33 @@ def _read_file(path: str, source: str, target: str | None, encoding: str | None,
     polars = load_polars()
     with polars_errors(source):
         if head.startswith(b"PAR1"):
-            return FileTable(source, polars.scan_parquet(path, glob=False))
-        if head.startswith(b"ARROW1"):
-            return FileTable(source, polars.scan_ipc(path, glob=False))
-        if head.startswith(b"\xff\xff\xff\xff"):
-            return FileTable(source, polars.read_ipc_stream(path).lazy())
+            check_parquet(path, source)
+            return _bounded(FileTable(source, polars.scan_parquet(path, glob=False)), path)
+        if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+            check_arrow(path, source)
+            stream = not head.startswith(b"ARROW1")
+            frame = polars.read_ipc_stream(path).lazy() if stream else polars.scan_ipc(path, glob=False)
+            return _bounded(FileTable(source, frame), path)
         if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
             return _read_json_lines(path, source)
         return _read_text(path, source, encoding, dialect)
 
 
+def _bounded(table: FileTable, path: str) -> FileTable:
+    """The table; DataError if it has many more cells than its file has bytes."""
+    cells = table.rows * len(table.names)
+    if CELL * cells > max(SMALL, RATIO * os.path.getsize(path)):
+        raise DataError(
+            f"{table.source}: {table.rows:,} rows of {len(table.names):,} columns in {os.path.getsize(path):,} bytes, "
+            "which may be a trap; if it is none, write the file without compression"
+        )
+    return table
+
+
 def _read_json_lines(path: str, source: str) -> FileTable:
     """A table of JSON lines: a field is missing where a line lacks it. Fields of texts may be dates."""
     polars = load_polars()
-    with open(path, "rb") as file:
-        for _ in bounded_lines(file, source):  # polars would hold a line whole, however long it is
-            pass
+    check_json_lines(path, source)
     frame = polars.scan_ndjson(path, infer_schema_length=SCHEMA_LINES)
     if os.path.getsize(path) <= SCANNED:
         return FileTable(source, frame.collect().lazy(), texts=("date",))
@@ -93,7 +108,7 @@ def _read_json_lines(path: str, source: str) -> FileTable:
     return FileTable(source, polars.scan_parquet(copy), texts=("date",), folders=[folder])
 
 
-def _read_text(path: str, source: str, encoding: str | None, told: dict[str, Any]) -> FileTable:
+def _read_text(path: str, source: str, encoding: str | None, told: dict[str, Any]) -> Table:
     """A table of delimited text."""
     tried = (encoding,) if encoding else possible_encodings(path)
     for name in tried:
@@ -108,13 +123,15 @@ def _read_text(path: str, source: str, encoding: str | None, told: dict[str, Any
     )
 
 
-def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -> FileTable:
+def _read_encoded(path: str, source: str, encoding: str, told: dict[str, Any]) -> Table:
     """A table of delimited text in this encoding; UnicodeDecodeError if it is in another one."""
     polars = load_polars()
     with contextlib.closing(read_lines(path, encoding)) as lines:
         head = _take(lines, GUESSED_FROM, GUESSED_CHARACTERS, len)
         dialect, skipped = guess_dialect(head, told)
         names, rows = read_delimited(chain(head[skipped:], lines), dialect, source, skipped)
+        if len(names) >= WIDE:
+            return WideTable(source, names, map(_cells, _batches(2 * len(names), rows)), dialect)
         words: dict[str, Any] = {"texts": ("numeric", "date"), "dialect": dialect}
         if skipped == 0 and is_plain(path, encoding, dialect, len(names)):
             folder = TemporaryFolder()
@@ -144,10 +161,21 @@ def _take(items: Iterator[T], count: int, characters: int, length: Callable[[T],
     return taken
 
 
+def _batches(width: int, rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    """Yield the rows in batches of bounded size."""
+    while batch := _take(rows, max(1, SPOOL_CELLS // width), SPOOL_CHARACTERS, lambda row: sum(map(len, row))):
+        yield batch
+
+
+def _cells(batch: list[list[str]]) -> list[str]:
+    """The cells of rows, column after column."""
+    return list(chain.from_iterable(zip(*batch, strict=True)))
+
+
 def _frames(names: list[str], rows: Iterator[list[str]]) -> Iterator[Any]:
     """Yield the rows as frames of stripped texts."""
     polars = load_polars()
-    while batch := _take(rows, max(1, SPOOL_CELLS // len(names)), SPOOL_CHARACTERS, lambda row: sum(map(len, row))):
+    for batch in _batches(len(names), rows):
         columns = zip(names, zip(*batch, strict=True), strict=True)
         frame = polars.DataFrame([polars.Series(name, cells, dtype=polars.String) for name, cells in columns])
         yield frame.select(polars.all().str.strip_chars())

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars
+from mutated_columns import mutated_arrow, mutated_parquet
 from mutations import mutated_bytes
 
 from mlpcore.tabular import read_table
@@ -48,7 +49,7 @@ def table_files(folder: Path) -> list[tuple[Path, Callable[[Path], Any]]]:
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     for compression in ("uncompressed", "snappy", "zstd", "gzip"):
-        frame.write_parquet(folder / f"{compression}.parquet", compression=compression)
+        frame.write_parquet(folder / f"{compression}.parquet", compression=compression, row_group_size=16)
     for compression in ("uncompressed", "lz4", "zstd"):
         frame.write_ipc(folder / f"{compression}.arrow", compression=compression)
     frame.write_ipc_stream(folder / "stream.arrow")
@@ -69,7 +70,7 @@ def _read(path: Path) -> None:
 
 
 def mutated_table(data: bytes, draw: random.Random) -> bytes:
-    """One to three mutations of the bytes, or of the text that is compressed in them."""
+    """One to three mutations of the bytes, of the structure, or of the text that is compressed in them."""
     for _ in range(draw.choice((1, 1, 2, 3))):
         data = _compressed(data, draw) if draw.random() < 0.7 else mutated_bytes(data, draw)
     return data
@@ -85,8 +86,11 @@ def _compressed(data: bytes, draw: random.Random) -> bytes:
                 return compress(_text(open_text(data), draw))
             except (OSError, EOFError, zlib.error, load_zstd().ZstdError):
                 return mutated_bytes(data, draw)
-    binary = data[:4] in (b"PAR1", b"ARRO", b"\xff\xff\xff\xff", b"PK\3\4")
-    return mutated_bytes(data, draw) if binary else _text(data, draw)
+    if data[:4] == b"PAR1":
+        return mutated_parquet(data, draw)
+    if data[:4] in (b"ARRO", b"\xff\xff\xff\xff"):
+        return mutated_arrow(data, draw)
+    return mutated_bytes(data, draw) if data[:4] == b"PK\3\4" else _text(data, draw)
 
 
 def _text(data: bytes, draw: random.Random) -> bytes:

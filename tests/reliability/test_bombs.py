@@ -12,8 +12,8 @@ from optional import optional
 
 from mlpcore.errors import DataError
 from mlpcore.tables import read_archive
+from mlpcore.tables.table import MAX_COLUMNS
 from mlpcore.tabular import decoding, delimited, read_table
-from mlpcore.tabular.delimited import MAX_COLUMNS
 
 optional("polars")
 
@@ -106,7 +106,7 @@ def test_a_gigabyte_of_rows_is_read_in_parts(suffix: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("head", [b"", pytest.param(b"a,b\n", marks=pytest.mark.long)])
 def test_a_million_columns(head: bytes, tmp_path: Path) -> None:
     (tmp_path / "t").write_bytes(head + b"1," * 1_000_000)
-    refused_within(tmp_path / "t", "1,000,001 columns|1000001 cells")
+    refused_within(tmp_path / "t", "1,000,001 columns or more, expected at most 65,536|1000001 cells")
 
 
 @pytest.mark.long
@@ -114,6 +114,11 @@ def test_as_many_columns_as_are_allowed_are_read(tmp_path: Path) -> None:
     path, names = tmp_path / "t", [f"c{i}" for i in range(MAX_COLUMNS)]
     path.write_text("\n".join([",".join(names), ",".join(["1"] * len(names))]))
     assert read_table(str(path)).names == names
+
+
+def test_an_archive_of_a_million_columns(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", x=np.zeros((1, 1_000_000), np.int8))
+    refused_within(tmp_path / "t.npz", "1,000,000 columns or more, expected at most 65,536")
 
 
 def test_a_line_of_a_hundred_megabytes(tmp_path: Path) -> None:
