@@ -18,6 +18,7 @@ class Operation(NamedTuple):
     nodes: Nodes
     node: Node
     operands: list[str]  # the names of their values
+    known: list[np.ndarray | None]  # the values of those that are constant
     rows: Callable[[], str]
 
     def write(self, operator: str, *operands: str, **attributes: Any) -> str:
@@ -44,8 +45,7 @@ class Operation(NamedTuple):
 
 
 ELEMENTWISE = {
-    **{"add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "pow": "Pow"},
-    **{"maximum": "Max", "minimum": "Min", "relu": "Relu", "matmul": "MatMul"},
+    **{"pow": "Pow", "maximum": "Max", "minimum": "Min", "relu": "Relu", "matmul": "MatMul"},
     **{"quotient": "Div", "remainder": "Mod"},  # of integers
     **{"less": "Less", "less_equal": "LessOrEqual", "greater": "Greater", "greater_equal": "GreaterOrEqual"},
     **{"equal": "Equal", "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "logical_not": "Not"},
@@ -60,6 +60,42 @@ REDUCTIONS = {"max": "ReduceMax", "min": "ReduceMin", "mean": "ReduceMean", "pro
 
 def _elementwise(operator: str) -> Callable[[Operation], str]:
     return lambda op: op.write(operator, *op.operands)
+
+
+def _nearly(op: Operation, number: float) -> int | None:
+    """The place of a constant that is ``number`` when rounded to float32, but not in float64; None if none is.
+
+    onnxruntime (1.32) takes it for the number, and leaves out the operator, which it then believes to change nothing.
+    """
+    places = (1, 0) if op.node.name in ("add", "multiply") else (1,)
+    for place in places:
+        value = op.known[place]
+        if value is not None and value.dtype == np.float64 and value.size == 1 and value.item() != number:
+            with np.errstate(over="ignore", under="ignore"):
+                if np.float32(value.item()) == number:
+                    return place
+    return None
+
+
+def _add(op: Operation) -> str:
+    """Add or Sub; nearly 0 is what x is subtracted from."""
+    if (place := _nearly(op, 0.0)) is None:
+        return op.write("Add" if op.node.name == "add" else "Sub", *op.operands)
+    number = op.known[place]
+    assert number is not None
+    taken = op.constant(-number if op.node.name == "add" else number, "float64")
+    return op.write("Neg", op.write("Sub", taken, op.operands[1 - place]))
+
+
+def _multiply(op: Operation) -> str:
+    """Mul or Div; with nearly 1, x is halved first."""
+    operator = "Mul" if op.node.name == "multiply" else "Div"
+    if (place := _nearly(op, 1.0)) is None:
+        return op.write(operator, *op.operands)
+    number = op.known[place]
+    assert number is not None
+    half = op.write("Mul", op.operands[1 - place], op.constant(0.5, "float64"))
+    return op.write(operator, half, op.constant(2 * number if operator == "Mul" else number / 2, "float64"))
 
 
 def _not_equal(op: Operation) -> str:
@@ -150,6 +186,7 @@ def _take(op: Operation) -> str:
 OPERATORS: dict[str, Callable[[Operation], str]] = {
     **{name: _elementwise(operator) for name, operator in ELEMENTWISE.items()},
     **{name: _reduction(operator) for name, operator in REDUCTIONS.items()},
+    **{"add": _add, "subtract": _add, "multiply": _multiply, "divide": _multiply},
     **{"not_equal": _not_equal, "square": _square, "fmod": _fmod, "where": _where},
     **{"astype": _astype, "rows": _rows, "sum": _sum, "any": _any, "all": _all, "argmax": _argmax},
     **{"reshape": _reshape, "broadcast_to": _broadcast, "slice": _slice, "take": _take},

@@ -30,20 +30,22 @@ class OnnxPrinter:
     def _write(self, node: Node) -> str:
         if node.kind == "input":
             return self.names[node]
-        if node.kind == "constant":
-            return self._constant(node)
+        if (values := self._known(node)) is not None:
+            return self.nodes.constant(values, self.names.get(node))
         if node.name not in OPERATORS:
             raise ConfigurationError(
                 f"to_onnx: {node.label} uses {node.name} of {node.dtype}, for which ONNX has no operator; replace it"
             )
-        return OPERATORS[node.name](
-            Operation(self.nodes, node, [self._values[operand] for operand in node.inputs], self._rows)
-        )
+        operands = [self._values[operand] for operand in node.inputs]
+        known = [self._known(operand) for operand in node.inputs]
+        return OPERATORS[node.name](Operation(self.nodes, node, operands, known, self._rows))
 
-    def _constant(self, node: Node) -> str:
+    def _known(self, node: Node) -> np.ndarray | None:
+        """The value of a constant."""
+        if node.kind != "constant":
+            return None
         number = dict(node.attributes).get("value")
-        values = self.tracer.data[node] if number is None else np.asarray(number, node.dtype)
-        return self.nodes.constant(values, self.names.get(node))
+        return np.asarray(self.tracer.data[node] if number is None else number, node.dtype)
 
     def _rows(self) -> str:
         """The name of an array (1,) with the number of rows, from the shape of an input."""

@@ -104,6 +104,23 @@ def test_dtypes_are_cast_and_chosen(source):
     np.testing.assert_array_equal(found, np.where(x == x[:, :1], x, x[:, ::-1]), strict=True)
 
 
+@pytest.mark.parametrize("size", [(), (1, 1)])
+@pytest.mark.parametrize("constant", [1e-50, -3e-143, 0.0, 1 + 1e-9, 1 - 1e-12, 1.0, 1.5])
+def test_constants_that_are_only_nearly_0_or_1_count(constant, size):
+    """onnxruntime compares with 0 and 1 in float32, and leaves out what it believes to change nothing."""
+    x = np.array([[0.0, 1e-50, 2e-143, -5.0, 1.0, 1e300, -1e300]])
+
+    def arithmetic(xp, x):
+        y, c = xp.abs(x), xp.asarray(np.full(size, constant)) if size else constant
+        return [y + c, c + y, y - c, c - y, y * c, c * y, y / c if constant else y, c / (y + 1.0)]
+
+    found = call(arithmetic, [x], [(N, 7)])
+    with np.errstate(over="ignore"):
+        expected = arithmetic(np, x)
+    for one, right in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, right)
+
+
 SPECIAL = (0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, 2.0)
 SIZES = {"float32": 30, "float64": 290}  # powers of ten
 FLOATS = [*rewriting.FLOATS, *rewriting.FLOAT64, "exp", "log", "sqrt", "tanh", "sin", "cos", "reciprocal", "sign"]
