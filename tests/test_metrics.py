@@ -249,3 +249,9 @@ def test_accuracy_of_one_hot_targets_is_that_of_labels():
     one_hot = loss.prepare(np.eye(4)[target], 4, np.dtype("float64"))
     accuracy, weights = METRICS["accuracy"], np.ones(ROWS)
     assert accuracy(one_hot, prediction, weights) == accuracy(target, prediction, weights)
+
+
+def test_a_function_whose_parameters_cannot_be_seen_is_called_with_the_weights() -> None:
+    """Some functions written in C have no signature."""
+    name, metric = get_metric(max)
+    assert name == "max" and takes_weights(metric)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from compiled import call, needs_compiler
 
-from mlpcore.compiler.graph import N, Untraceable
+from mlpcore.compiler.graph import N, RowsNeeded, Untraceable
 from mlpcore.compiler.trace import Tracer
 
 X = np.array([[-1.5, 0.25, 0.75], [0.5, 2.0, -0.5], [0.1, -0.2, 3.0], [1.0, 1.0, 1.0]])
@@ -192,3 +192,68 @@ def test_floats_of_another_width_or_byte_order_are_refused(dtype):
     x = tracer.input((3,), np.dtype(dtype))
     with pytest.raises(Untraceable, match="add of"):
         tracer.add(x, x)
+
+
+KINDS = ("bool", "signed integer", "unsigned integer", "integral", "real floating", "complex floating", "numeric")
+
+
+def test_questions_about_dtypes_are_answered_as_by_numpy() -> None:
+    """Layers that ask them are traced too."""
+    tracer = Tracer()
+    dtypes = [np.dtype(name) for name in ("bool", "int8", "uint16", "int64", "float32", "float64")]
+    for dtype in dtypes:
+        x = tracer.input((N, 3), dtype)
+        for kind in (*KINDS, ("bool", "integral"), dtype, np.dtype("float64")):
+            assert tracer.isdtype(dtype, kind) == np.isdtype(dtype, kind), (dtype, kind)
+        if dtype.kind == "f":
+            assert tracer.finfo(x).eps == tracer.finfo(dtype).eps == np.finfo(dtype).eps
+        if dtype.kind in "iu":
+            assert tracer.iinfo(x).max == tracer.iinfo(dtype).max == np.iinfo(dtype).max
+        for other in dtypes:
+            if np.isdtype(dtype, ("integral", "bool")) != np.isdtype(other, ("integral", "bool")) or (
+                "b" in {dtype.kind, other.kind} and dtype != other
+            ):
+                with pytest.raises(Untraceable, match="result_type of arrays of"):  # which the standard leaves open
+                    tracer.result_type(x, other)
+                continue
+            assert tracer.result_type(x, other) == tracer.result_type(other, dtype) == np.result_type(dtype, other)
+    assert tracer.result_type(tracer.input((3,), "float32"), 2.5) == np.float32
+
+
+def test_one_length_of_a_new_shape_can_be_left_open() -> None:
+    tracer = Tracer()
+    x = tracer.input((N, 3, 4), "float64")
+    shapes: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = [
+        ((N, -1), (N, 12)),
+        ((-1, 12), (N, 12)),
+        ((3, -1, 4), (3, N, 4)),
+        ((-1, N, 3), (4, N, 3)),
+        ((N, 3, 4, -1), (N, 3, 4, 1)),
+    ]
+    for shape, right in shapes:
+        assert tracer.reshape(x, shape).shape == right
+    for depends in ((-1,), (-1, 3), (N, 5), (12, 4)):
+        with pytest.raises(RowsNeeded):
+            tracer.reshape(x, depends)
+
+
+def test_shapes_that_do_not_fit_are_those_that_numpy_refuses() -> None:
+    """With the shapes in the message, so that an error of a layer says what is wrong before it runs."""
+    tracer = Tracer()
+    x, y = tracer.input((4, 3), "float64"), tracer.input((2, 5), "float64")
+    with pytest.raises(ValueError, match=r"shape \(4, 3\) cannot have the shape \(5, 2\)"):
+        tracer.reshape(x, (5, 2))
+    with pytest.raises(ValueError, match=r"shape \(4, 3\) does not broadcast to \(4, 1\)"):
+        tracer.broadcast_to(x, (4, 1))
+    with pytest.raises(ValueError, match=r"a product of the shapes \(4, 3\) and \(2, 5\)"):
+        tracer.matmul(x, y)
+    with pytest.raises(ValueError, match="a product with an array without axes"):
+        tracer.matmul(x, tracer.asarray(1.0))
+    with pytest.raises(Untraceable, match="a product of matrices of int64"):
+        tracer.matmul(tracer.input((2, 2), "int64"), tracer.input((2, 2), "int64"))
+    with pytest.raises(Untraceable, match="take without an axis"):
+        tracer.take(x, tracer.asarray([0]))
+    with pytest.raises(Untraceable, match="an array of <U1"):
+        tracer.asarray(["a"])
+    with pytest.raises(Untraceable, match="maximum of numbers without an array"):
+        tracer.maximum(1.0, 2.0)

@@ -63,6 +63,11 @@ def test_npz_that_cannot_be_used(tmp_path, arrays, said):
         read_archive(npz_file(tmp_path, **arrays), "y")
 
 
+def test_a_column_of_x_is_no_target(tmp_path):
+    with pytest.raises(DataError, match="'x\\[1\\]' is a column of x, expected the name of another array"):
+        read_archive(npz_file(tmp_path, x=X), "x[1]")
+
+
 def test_npz_that_is_none_or_damaged(tmp_path):
     whole = (tmp_path / npz_file(tmp_path, x=X)).read_bytes()
     for content in (b"", b"a,b\n1,2\n", whole[:-30], whole[:60] + b"\xff" * 20 + whole[80:]):

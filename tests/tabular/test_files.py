@@ -1,9 +1,12 @@
 """Ugly files, made here, and what must come out of each: names, values in their types, or an error that helps."""
 
 import datetime
+import gc
 import gzip
 import io
+import os
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -231,6 +234,20 @@ def test_files_with_types(tmp_path, kind):
     getattr(frame, f"write_{kind}")(tmp_path / "t")
     found = columns_of(read_table(str(tmp_path / "t")))
     assert found == FRAME  # the text 007 stays one, as does a column of numbers that are declared texts
+
+
+def test_large_json_lines_become_parquet_first(tmp_path, monkeypatch):
+    """In a temporary folder, which goes with the table."""
+    monkeypatch.setattr(reading, "SCANNED", 10)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    polars.DataFrame(FRAME).write_ndjson(tmp_path / "t")
+    table = read_table(str(tmp_path / "t"))
+    assert columns_of(table) == FRAME
+    assert os.listdir(tmp_path / "temporary")
+    del table
+    gc.collect()
+    assert not os.listdir(tmp_path / "temporary")
 
 
 def test_damage_that_is_found_late_is_an_error_of_one_line(tmp_path):
