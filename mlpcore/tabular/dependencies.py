@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlpcore.errors import DataError, import_extra
+from mlpcore.errors import DataError, MlpcoreError, import_extra
 
 
 def load_polars() -> Any:
@@ -21,12 +21,15 @@ def column(*names: str) -> Any:
 def polars_errors(source: str) -> Iterator[None]:
     """Turn an error of polars into a DataError with the name of the file.
 
-    A panic is a fault of polars that a damaged file has brought to light; it is no Exception of Python's.
+    That is a ValueError for dates after Python's last year. A panic is a fault of polars that a damaged file has
+    brought to light; it is no Exception of Python's.
     """
     kinds = load_polars().exceptions
     try:
         yield
-    except (kinds.PolarsError, kinds.PanicException, OSError, OverflowError) as error:
+    except MlpcoreError:
+        raise
+    except (kinds.PolarsError, kinds.PanicException, OSError, OverflowError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the system; polars has no number for damage
             raise
         first = (str(error).splitlines() or [type(error).__name__])[0]

@@ -35,7 +35,7 @@ def mutated_parquet(data: bytes, draw: random.Random) -> bytes:
                 for place in chunk:
                     place[2] += len(changed) - (end - start) if place[0] in PAGE_OFFSETS and place[2] > start else 0
         footer = thrift.written(about)
-    except (IndexError, ValueError, TypeError, AttributeError):  # what was mutated before is no tree any more
+    except (IndexError, ValueError, TypeError, AttributeError, RecursionError):  # what was mutated is no tree any more
         return mutated_bytes(data, draw)
     return body + footer + len(footer).to_bytes(4, "little") + b"PAR1"
 

@@ -63,9 +63,16 @@ def test_rows_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         list(table.batches(table.names))
 
 
-@pytest.mark.parametrize("kind", [polars.Date, polars.List(polars.Date), polars.Datetime("ms"), polars.Duration("ms")])
-def test_times_that_python_does_not_have(kind: object, tmp_path: Path) -> None:
-    number = (1 << 30) - 1 if kind != polars.Datetime("ms") and kind != polars.Duration("ms") else (1 << 62) - 1
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        *[(kind, days) for kind in (polars.Date, polars.List(polars.Date)) for days in (10**7, (1 << 30) - 1)],
+        *[(polars.Datetime("ms"), milliseconds) for milliseconds in (10**15, (1 << 62) - 1)],
+        *[(polars.Duration("ms"), milliseconds) for milliseconds in (9 * 10**16, (1 << 62) - 1)],
+    ],
+)
+def test_times_that_python_does_not_have(kind: object, number: int, tmp_path: Path) -> None:
+    """For which polars panics, or passes on the error of Python's datetime."""
     values = polars.Series("a", [number], polars.Int32 if number < 1 << 31 else polars.Int64)
     values = values.cast(polars.Date).implode() if kind == polars.List(polars.Date) else values.cast(kind)
     values.to_frame().write_ipc(tmp_path / "t")
