@@ -122,7 +122,8 @@ def _trees(parts: Parts, x: np.ndarray, seed: int) -> np.ndarray | None:
 
 def next_lines(path: str, source: str) -> Iterator[str]:
     """How to go on: the command that predicts, and the lines of Python that do."""
-    yield f"to predict new rows: mlpcore predict {_quoted(path)} {'FILE' if source == '-' else _quoted(source)}"
+    data = "FILE" if source == "-" else _quoted(source)
+    yield one_line(f"to predict new rows: mlpcore predict {_quoted(path)} {data}")
     yield "in Python, for a data frame:"
     yield "  from mlpcore.tabular import load"
     yield f"  load({path!r}).predict(frame)"

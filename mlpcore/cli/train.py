@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         print(one_line(f"report: {arguments.report}"))
     for line in commands:
-        print(one_line(line))
+        print(line)
     return INTERRUPTED if history.stopped == "interrupted" else 0
 
 
