@@ -211,8 +211,7 @@ def test_the_cores_are_those_that_the_process_may_use() -> None:
 @pytest.mark.parametrize(("callers", "threads"), [(2, 4), (4, 4), (3, 3)])
 def test_several_callers_use_no_more_threads_together_than_one(callers: int, threads: int) -> None:
     """But for the tiles that run when a caller comes."""
-    seen = busy_threads(callers, threads)
-    assert max(seen[3 * threads : 30]) == threads
+    assert max(busy_threads(callers, threads)) == threads
 
 
 def test_callers_with_threads_of_their_own_use_no_others() -> None:

@@ -23,15 +23,21 @@ def threads_of_tiles() -> set[int]:
 
 
 def busy_threads(callers: int, threads: int, tiles: int = 30) -> list[int]:
-    """While so many callers run a phase at once: for each tile, how many tiles run when it begins."""
+    """While so many callers run a phase at once: for each tile, how many tiles run when it begins.
+
+    Only from when all have come, as each runs tiles itself, and those tiles have ended that ran then.
+    """
     lock, ready = threading.Lock(), threading.Barrier(callers)
-    running, seen = 0, list[int]()
+    running, seen, waiting, began = 0, list[int](), set[int](), 0
 
     @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
     def phase(_: Any, tile: int) -> None:
-        nonlocal running
+        nonlocal running, began
         with lock:
             running += 1
+            if threading.get_ident() in waiting:
+                waiting.remove(threading.get_ident())
+                began = len(seen)
             seen.append(running)
         time.sleep(0.005)
         with lock:
@@ -40,6 +46,7 @@ def busy_threads(callers: int, threads: int, tiles: int = 30) -> list[int]:
     run = ctypes.CFUNCTYPE(None, type(phase), ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(pool.address() or 0)
 
     def call() -> None:
+        waiting.add(threading.get_ident())
         ready.wait()
         run(phase, None, tiles, threads)
 
@@ -48,4 +55,4 @@ def busy_threads(callers: int, threads: int, tiles: int = 30) -> list[int]:
         one.start()
     for one in calls:
         one.join()
-    return seen
+    return seen[began + 2 * threads :]
