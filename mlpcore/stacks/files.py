@@ -43,7 +43,7 @@ def load_models(path: Path, kind: str, backend: str | Backend, device: Any = Non
     if not isinstance(members, list) or not members or not all(isinstance(member, dict) for member in members):
         raise ModelFileError(f"{path}: there is no list of members, expected the file of an ensemble")
     own: list[dict[str, np.ndarray]] = [{} for _ in members]
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):  # the order in which they are read is any
         if name.startswith(PREFIX):
             continue
         number, _, rest = name.partition(".")
