@@ -62,8 +62,8 @@ def _elementwise(operator: str) -> Callable[[Operation], str]:
     return lambda op: op.write(operator, *op.operands)
 
 
-def _nearly(op: Operation, number: float) -> int | None:
-    """The place of a constant that is ``number`` when rounded to float32, but not in float64; None if none is.
+def _nearly(op: Operation, number: float) -> tuple[str, float] | None:
+    """The other operand and a constant that is ``number`` when rounded to float32, but not in float64; else None.
 
     onnxruntime (1.32) takes it for the number, and leaves out the operator, which it then believes to change nothing.
     """
@@ -73,28 +73,26 @@ def _nearly(op: Operation, number: float) -> int | None:
         if value is not None and value.dtype == np.float64 and value.size == 1 and value.item() != number:
             with np.errstate(over="ignore", under="ignore"):
                 if np.float32(value.item()) == number:
-                    return place
+                    return op.operands[1 - place], value.item()
     return None
 
 
 def _add(op: Operation) -> str:
     """Add or Sub; nearly 0 is what x is subtracted from."""
-    if (place := _nearly(op, 0.0)) is None:
-        return op.write("Add" if op.node.name == "add" else "Sub", *op.operands)
-    number = op.known[place]
-    assert number is not None
-    taken = op.constant(-number if op.node.name == "add" else number, "float64")
-    return op.write("Neg", op.write("Sub", taken, op.operands[1 - place]))
+    adds = op.node.name == "add"
+    if (found := _nearly(op, 0.0)) is None:
+        return op.write("Add" if adds else "Sub", *op.operands)
+    x, number = found
+    return op.write("Neg", op.write("Sub", op.constant(-number if adds else number, "float64"), x))
 
 
 def _multiply(op: Operation) -> str:
     """Mul or Div; with nearly 1, x is halved first."""
     operator = "Mul" if op.node.name == "multiply" else "Div"
-    if (place := _nearly(op, 1.0)) is None:
+    if (found := _nearly(op, 1.0)) is None:
         return op.write(operator, *op.operands)
-    number = op.known[place]
-    assert number is not None
-    half = op.write("Mul", op.operands[1 - place], op.constant(0.5, "float64"))
+    x, number = found
+    half = op.write("Mul", x, op.constant(0.5, "float64"))
     return op.write(operator, half, op.constant(2 * number if operator == "Mul" else number / 2, "float64"))
 
 

@@ -181,7 +181,7 @@ class FileTable(Table):
             head = self._collect(self.frame.head(SAMPLE).select(column(*tried)))
             cells = load_polars().concat([texts.alias("cell") for texts in head], rechunk=True) if tried else None
             return fitting(cells, tried, self.dialect)
-        pairs = [(name, notation) for name, fitting in tried.items() for notation in fitting]
+        pairs = [(name, notation) for name, some in tried.items() for notation in some]
         wrong = self._each(pairs, lambda pair: failed(*pair, self.dialect).any())
         left: dict[str, list[Notation]] = {name: [] for name in tried}
         for (name, notation), bad in zip(pairs, wrong, strict=True):

@@ -71,8 +71,9 @@ def train_members(
     """
     for training, held_out in splits:
         _check_weights("left to train on", rows.weights[training])
-        _check_weights("held out to choose the epoch", np.ones(1) if held_out is None else held_out.weights)
-    members = list[TrainedMember]()
+        if held_out is not None:
+            _check_weights("held out to choose the epoch", held_out.weights)
+    members = list[tuple[Model, np.ndarray, BestEpoch]]()
     for (training, held_out), seed in zip(splits, seeds, strict=True):
         own = rows.take(training)
         recipe: Recipe = settings.recipe.build(settings.shape, own.x)
@@ -80,23 +81,24 @@ def train_members(
         model = new_model(recipe, own.x, amounts, seed, settings.model)
         scaling = None if amounts is None else Standardize.fit(amounts)
         score = None if held_out is None else _score(held_out, scaling)
-        members.append(TrainedMember(model, training, BestEpoch(score, recipe.patience, settings.deadline), History()))
+        members.append((model, training, BestEpoch(score, recipe.patience, settings.deadline)))
     words: dict[str, Any] = {"epochs": recipe.epochs, "batch_size": recipe.batch_size}  # those of all members
     words["on_nonfinite"] = settings.on_nonfinite
     if len(members) == 1:
         history = model.fit(
-            own.x, own.target, sample_weight=own.weights, callbacks=[members[0].best, *settings.callbacks], **words
+            own.x, own.target, sample_weight=own.weights, callbacks=[members[0][2], *settings.callbacks], **words
         )
-        return [members[0]._replace(history=history)]
+        return [TrainedMember(*members[0], history)]
     histories = dict[int, History]()
-    by_model = {id(member.model): member for member in members}
-    for stack in Stack.group(member.model for member in members):
+    rows_of = {id(model): training for model, training, _ in members}
+    best_of = {id(model): best for model, _, best in members}
+    for stack in Stack.group(model for model, _, _ in members):
         of_stack = stack.fit(
             rows.x,
             rows.target,
             sample_weight=rows.weights,
-            rows=[by_model[id(model)].training for model in stack],
-            callbacks=lambda model: [by_model[id(model)].best, *map(copy.deepcopy, settings.callbacks)],
+            rows=[rows_of[id(model)] for model in stack],
+            callbacks=lambda model: [best_of[id(model)], *map(copy.deepcopy, settings.callbacks)],
             **words,
         )
         histories |= {id(model): history for model, history in zip(stack, of_stack, strict=True)}
@@ -105,7 +107,7 @@ def train_members(
             f"none of the {len(members)} networks has completed an epoch, as the loss or its gradient became infinite "
             "or NaN in each; take a smaller learning rate, or on_nonfinite='restore'"
         )
-    return [member._replace(history=histories[id(member.model)]) for member in members]
+    return [TrainedMember(*member, histories[id(member[0])]) for member in members]
 
 
 def _check_weights(which: str, weights: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """The class WideTable: a text of thousands of columns, for each of which a frame of polars would take some 5 kB."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ class WideTable(FileTable):
     def __init__(self, source: str, names: Sequence[str], batches: Iterable[Sequence[str]], dialect: Dialect) -> None:
         polars = load_polars()
         self.source, self.named, self.dialect, self.texts = source, True, dialect, ("numeric", "date")
-        self._places = {name: place for place, name in enumerate(names)}
+        self._places, self._read = {name: place for place, name in enumerate(names)}, {}
         self._batches = [polars.Series("cell", cells, dtype=polars.String).str.strip_chars() for cells in batches]
         self._rows = sum(map(len, self._batches)) // len(self._places)
         if not self._rows:
@@ -35,11 +36,6 @@ class WideTable(FileTable):
     def names(self) -> list[str]:
         """The names of the columns."""
         return list(self._places)
-
-    @property
-    def notations(self) -> dict[str, Notation]:
-        """The notations of columns that were read in one: none yet."""
-        return {}
 
     def batches(self, names: Sequence[str]) -> Iterator[tuple[int, Any]]:
         """Yield ``(number of the first row, frame)`` for batches of rows of the columns, as texts."""
@@ -71,8 +67,7 @@ class WideTable(FileTable):
 
     def renamed(self, names: Mapping[str, str]) -> "WideTable":
         """The table with other names for some columns."""
-        other = object.__new__(WideTable)
-        other.__dict__.update(self.__dict__)
+        other = copy.copy(self)
         other._places = {names.get(name, name): place for name, place in self._places.items()}
         return other
 

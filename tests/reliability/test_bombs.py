@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bounded import MOST, refused_within
 from optional import optional
 
 from mlpcore.errors import DataError
@@ -18,7 +19,6 @@ from mlpcore.tabular import decoding, delimited, read_table
 optional("polars")
 
 GIGABYTE, PIECE = 1 << 30, bytes(1 << 20)
-MOST = 64 << 20
 
 
 def zipped(path: Path, content: Callable[[int], bytes], size: int, head: bytes = b"a,b\n1,") -> Path:
@@ -60,16 +60,6 @@ def tabs(length: int) -> bytes:
 
 def wide_characters(length: int) -> bytes:
     return "\U0001f600".encode() * (length // 4)
-
-
-def refused_within(path: Path, said: str) -> None:
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match=said):
-            read_table(str(path))
-        assert tracemalloc.get_traced_memory()[1] < MOST
-    finally:
-        tracemalloc.stop()
 
 
 WITHOUT_ROWS = [zeros, one_line, separators, a_quote, tabs, wide_characters]

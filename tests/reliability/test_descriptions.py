@@ -1,29 +1,22 @@
 """Descriptions of tables that ask for much: columns without end, nested, shared or missing; refused before polars."""
 
 import struct
-import tracemalloc
 from pathlib import Path
 
 import pytest
 import thrift
+from bounded import refused_within
 from optional import optional
 
 from mlpcore.errors import DataError
 from mlpcore.tabular import read_table
 
 polars = optional("polars")
-MOST = 64 << 20
 
 
 def refused(path: Path, content: bytes, said: str) -> None:
     path.write_bytes(content)
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match=said):
-            read_table(str(path))
-        assert tracemalloc.get_traced_memory()[1] < MOST
-    finally:
-        tracemalloc.stop()
+    refused_within(path, said)
 
 
 def parquet(children: list[int], version: int = 1) -> bytes:

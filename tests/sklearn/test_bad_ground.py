@@ -4,8 +4,10 @@ import itertools
 import warnings
 from typing import Any
 
+import bad_tables
 import numpy as np
 import pytest
+from bad_tables import AMOUNTS, HALF, LABELS, NORMAL, ROWS, SIZE
 from optional import optional
 
 sklearn = optional("sklearn")
@@ -16,22 +18,10 @@ from sklearn.metrics import r2_score  # noqa: E402
 import mlpcore as mc  # noqa: E402
 from mlpcore.sklearn import MLPClassifier, MLPRegressor  # noqa: E402
 
-ROWS = 40
-SIZE, NORMAL = np.random.default_rng(0).normal(size=(2, ROWS))
-HALF = np.arange(ROWS) % 2 == 0
-AMOUNTS, LABELS = 2 * SIZE + 1, np.where(SIZE > 0, "high", "low")
-NUMBERS: dict[str, np.ndarray] = {
-    "constant at 1e300": np.full(ROWS, 1e300),
-    "constant at a denormal": np.full(ROWS, 1e-310),
-    "denormal": NORMAL * 1e-310,
-    "huge for float32": np.clip(NORMAL, -3, 3) * 1e38,
-    "huge": NORMAL * 1e300,
-    "at the end of the range": np.where(HALF, 1.7e308, -1.7e308),
-    "of vanishing variance": NORMAL * 1e-170,
-    "of infinite variance": NORMAL * 1e170,
-    "one outlier": np.r_[np.zeros(ROWS - 1), 1e300],
-    "a heavy tail": np.r_[NORMAL[3:], 1e5, -1e200, 1e300],
-}
+TAKEN = ("constant at 1e300", "constant at a denormal", "denormal", "huge", "at the end of the range")
+TAKEN += ("of vanishing variance", "of infinite variance", "one outlier", "a heavy tail")
+NUMBERS: dict[str, np.ndarray] = {name: bad_tables.NUMBERS[name] for name in TAKEN}
+NUMBERS |= {"huge for float32": np.clip(NORMAL, -3, 3) * 1e38}
 SAID = ("large", "smaller", "scale", "preprocessed", "too large", "on_nonfinite", "unit", "divide")
 WARNED = ("Training diverged", "the score of early stopping", "batches were skipped", "training went back")
 ARGUMENTS = [
