@@ -1,5 +1,6 @@
 """Fixtures of all tests: `xp` runs a law once for every array library. Hypothesis runs without a clock."""
 
+import csv
 import os
 import signal
 import sys
@@ -108,10 +109,10 @@ def nothing_measured() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def process_as_before() -> Iterator[None]:
-    """A test leaves NumPy's handling of floating-point errors, SIGINT's handler and the folder as they were."""
+    """A test leaves what a process has once as it was: NumPy's handling of errors, SIGINT, the folder, the limit of csv."""
 
     def shared() -> tuple:
-        return np.geterr(), signal.getsignal(signal.SIGINT), os.getcwd()
+        return np.geterr(), signal.getsignal(signal.SIGINT), os.getcwd(), csv.field_size_limit()
 
     before = shared()
     yield

@@ -69,8 +69,11 @@ def test_training_and_prediction(name, capsys):
     code, said = run(capsys, "predict", "m", "t.csv", f"--keep={name}", "--out=p.csv")
     assert code == 0, said
     with open("p.csv", encoding="utf-8", newline="") as file:
-        csv.field_size_limit(1 << 20)
-        rows = list(csv.reader(file))
+        before = csv.field_size_limit(1 << 20)
+        try:
+            rows = list(csv.reader(file))
+        finally:
+            csv.field_size_limit(before)
     assert rows[0][0] == name and len(rows) == ROWS + 1 and rows[9][0] == "1.0"
 
 
