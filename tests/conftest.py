@@ -109,7 +109,7 @@ def nothing_measured() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def process_as_before() -> Iterator[None]:
-    """A test leaves what a process has once as it was: NumPy's handling of errors, SIGINT, the folder, the limit of csv."""
+    """A test leaves what a process has once as it was: NumPy's handling of errors, SIGINT, folder, limit of csv."""
 
     def shared() -> tuple:
         return np.geterr(), signal.getsignal(signal.SIGINT), os.getcwd(), csv.field_size_limit()
