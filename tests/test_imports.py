@@ -27,7 +27,7 @@ FLOORS = [
     {"backends", "gradient_check", "files", "summary", "tables"},
     {"distributed"},
     {"training"},
-    {"arguments", "preprocessing", "trackers"},
+    {"arguments", "preprocessing", "trackers", "scores"},
     {"model"},
     {"loading", "bench", "onnx"},
     {"stacks"},
@@ -55,12 +55,12 @@ PLAIN_MODULES = {"training.gradients", "training.step", "training.rules", "train
 COMPUTING = {"cupy", "cupyx", "torch", "jax", "jaxlib", "array_api_strict", "dask"}
 HOST_NUMPY = {"random", "initializers", "gradient_check", "files", "tables", "training", "preprocessing", "model"}
 HOST_NUMPY |= {"stacks", "compiler", "distributed", "sklearn", "cli", "plotting", "bench", "onnx", "tabular"}
-HOST_NUMPY |= {"trackers"}
+HOST_NUMPY |= {"trackers", "scores"}
 # init and noise are host arrays, and fit reads them
 HOST_DRAWS = {"layers.dropout", "layers.normalization", "layers.batchnorm", "layers.members", "layers.robust"}
 OTHERS = {
     "safetensors": {"files"},
-    "sklearn": {"sklearn", "cli", "tabular"},
+    "sklearn": {"sklearn", "cli", "tabular", "scores"},
     "scipy": {"sklearn"},  # which scikit-learn brings
     "joblib": {"sklearn"},  # likewise
     "matplotlib": {"plotting"},

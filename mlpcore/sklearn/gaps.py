@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.metrics import r2_score
 
 from mlpcore.backends.transfer import to_host
-from mlpcore.numerics import in_squarable_units
+from mlpcore.scores import r2
 from mlpcore.sklearn.casts import is_foreign, of_numbers
 from mlpcore.training import frames
 from mlpcore.training.missing import without_gaps
@@ -53,8 +52,7 @@ def r2_of_observed(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | N
         rows = np.flatnonzero(~np.isnan(targets[:, column]) & (weights[:, column] > 0))
         if rows.size >= 2:
             at = rows, column
-            units = in_squarable_units(targets[at], predictions[at])
-            scores.append(r2_score(*units, sample_weight=weights[at]))
+            scores.append(r2(targets[at], predictions[at], weights[at]))
     return float(np.mean(scores)) if scores else float("nan")
 
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 
 from mlpcore.backends.transfer import to_host
@@ -15,7 +14,7 @@ from mlpcore.losses import GaussianNLL, PoissonNLL, Quantile
 from mlpcore.losses.mixture import mean_and_deviation
 from mlpcore.losses.standardized import StandardizedTarget, original
 from mlpcore.namespace import namespace
-from mlpcore.numerics import in_squarable_units
+from mlpcore.scores import r2
 from mlpcore.sklearn import gaps, inputs
 from mlpcore.sklearn.base import BaseMLP, validation_rows
 from mlpcore.sklearn.casts import is_foreign
@@ -181,12 +180,9 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
         filled, observed = gaps.without_missing(y) if self.missing_targets == "skip" else (y, None)
         if observed is None and (is_foreign(X) or is_foreign(y)):
             return float(super().score(X, y, sample_weight))
-        predicted = to_host(self.predict(X)).astype(np.float64)
+        predicted = to_host(self.predict(X))
         if observed is None:
-            target = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-            if target.size == predicted.size and len(target) == len(predicted):
-                target, predicted = in_squarable_units(target.reshape(predicted.shape), predicted)
-            return float(r2_score(target, predicted, sample_weight=sample_weight))
+            return r2(y, predicted, sample_weight)
         check_consistent_length(predicted, filled)
         weights = inputs.checked_weights(sample_weight, predicted.shape[0])
         if filled.shape[1:] != predicted.shape[1:]:
@@ -236,13 +232,11 @@ class MLPRegressor(PredictionIntervals, RegressorMixin, BaseMLP):
 
 def _r2(predicted: np.ndarray, y: Any, weights: np.ndarray | None) -> float:
     """R2 of predictions (n, columns) on the host; NaN where one is not finite."""
-    predicted = predicted.astype(np.float64)  # squares of large float32 numbers overflow
     if not np.all(np.isfinite(predicted)):
         return float("nan")
-    predicted = predicted if y.ndim == 2 else predicted[:, 0]
     if gaps.has_gaps(y) or (weights is not None and weights.ndim == 2):
         return gaps.r2_of_observed(np.asarray(y, np.float64), predicted, weights)
-    return float(r2_score(*in_squarable_units(np.asarray(y, np.float64), predicted), sample_weight=weights))
+    return r2(y, predicted, weights)
 
 
 def _loss_of(estimator: MLPRegressor) -> Loss:

@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
 from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d
 
-from mlpcore.numerics import in_squarable_units
+from mlpcore.scores import r2
 from mlpcore.tabular.base import BaseTabular
 from mlpcore.tabular.residuals import kept, with_quantiles
 
@@ -36,11 +35,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R2, weighted by ``sample_weight`` (n,); the mean over the outputs."""
-        prediction = self.predict(X)
-        target = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        if target.size == prediction.size and len(target) == len(prediction):
-            target, prediction = in_squarable_units(target.reshape(prediction.shape), prediction)
-        return float(r2_score(target, prediction, sample_weight=sample_weight))
+        return r2(y, self.predict(X), sample_weight)
 
     def _calibrate(self, members: Any, divided: Any) -> None:
         assert self._scaling is not None, "set in fit"
