@@ -1,14 +1,17 @@
-"""Signals that wait while something is half done."""
+"""Signals that wait while something is half done, and errors of their handlers, which are no failures."""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
+from functools import partial
+from types import CodeType, FrameType
+from typing import Any
 
 # Those that programs handle; to look at all takes longer than a short chunk of steps.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2")
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))  # Windows has two
+Handler = Callable[[int, FrameType | None], object]
 
 
 @contextmanager
@@ -17,23 +20,76 @@ def signals_wait() -> Iterator[None]:
 
     Else they run in the main thread between any two operations, and may raise. In other threads nothing needs to wait.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
+    came: list[partial] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append((number, frame))
+    def waiting(handler: Handler) -> Handler:
+        return lambda number, frame: came.append(partial(handler, number, frame))
 
-    def handle() -> None:
-        for number, frame in came:
-            handlers[number](number, frame)
+    try:
+        with _handlers(waiting):
+            yield
+    finally:
+        for call in came:
+            call()
 
-    found = {number: signal.getsignal(number) for number in SIGNALS}
-    handlers = {number: handler for number, handler in found.items() if callable(handler)}
+
+class _Raised(BaseException):
+    """Stands for what a handler has raised, as code that catches every Exception does not catch this."""
+
+
+@contextmanager
+def signals_pass() -> Iterator[None]:
+    """What such a handler raises leaves this context, as Ctrl-C does, whatever errors the code within catches.
+
+    Else the TimeoutError of an alarm would be taken for that of a compiler that fails. Where every microsecond counts,
+    `from_a_handler` is for code that catches all errors.
+    """
+    raised: list[Exception] = []
+
+    def passing(handler: Handler) -> Handler:
+        def handle(number: int, frame: FrameType | None) -> None:
+            try:
+                handler(number, frame)
+            except Exception as error:
+                raised.append(error)
+                raise _Raised from None
+
+        return handle
+
+    try:
+        with _handlers(passing):
+            yield
+    finally:
+        if raised:
+            raise raised[0] from raised[0].__cause__
+
+
+@contextmanager
+def _handlers(change: Callable[[Handler], Handler]) -> Iterator[None]:
+    """Handlers of `SIGNALS` that are Python functions are ``change`` of them in this context; of the main thread."""
     with ExitStack() as stack:
-        stack.callback(handle)  # last, and also after an error
-        for number, handler in handlers.items():
-            stack.callback(signal.signal, number, handler)
-            signal.signal(number, note)
+        if threading.current_thread() is threading.main_thread():
+            found = {number: signal.getsignal(number) for number in SIGNALS}
+            for number, handler in found.items():
+                if callable(handler):
+                    stack.callback(signal.signal, number, handler)
+                    signal.signal(number, change(handler))
         yield
+
+
+def from_a_handler(error: BaseException) -> bool:
+    """Whether a handler that is a Python function has raised the error."""
+    codes = {_code(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code not in codes:
+        trace = trace.tb_next
+    return trace is not None
+
+
+def _code(handler: Any) -> CodeType | None:
+    """The code of a function, a method, a part of one or an object that can be called; None for other handlers."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    if not callable(handler):
+        return None
+    return getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)

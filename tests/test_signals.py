@@ -1,12 +1,18 @@
-"""Signals that wait: handlers run at the end of a context, in their order, and everything is as before."""
+"""Signals that wait: handlers run at the end of a context, in their order, and everything is as before.
+
+Signals that pass: what a handler raises leaves the context, whatever is caught within, as an error of the handler.
+"""
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import Any
 
 import pytest
 
-from mlpcore.signals import signals_wait
+from mlpcore.signals import from_a_handler, signals_pass, signals_wait
 
 came: list[int] = []
 
@@ -58,23 +64,93 @@ def test_within_another_they_wait_for_the_end_of_that() -> None:
     assert came == [signal.SIGTERM]
 
 
+BOTH = pytest.mark.parametrize("context", [signals_wait, signals_pass])
+
+
+@BOTH
 @pytest.mark.parametrize("how", [signal.SIG_DFL, signal.SIG_IGN])
-def test_the_systems_own_actions_stay(how: signal.Handlers) -> None:
+def test_the_systems_own_actions_stay(how: signal.Handlers, context: Callable[[], AbstractContextManager]) -> None:
     signal.signal(signal.SIGTERM, how)
-    with signals_wait():
+    with context():
         assert signal.getsignal(signal.SIGTERM) is how
     assert signal.getsignal(signal.SIGTERM) is how
 
 
-def test_other_threads_need_not_wait() -> None:
+@BOTH
+def test_nothing_changes_in_other_threads(context: Callable[[], AbstractContextManager]) -> None:
     """Python runs handlers in the main thread only, and lets no other thread set them."""
     entered: list[bool] = []
 
     def work() -> None:
-        with signals_wait():
+        with context():
             entered.append(True)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
     assert entered == [True]
+
+
+class Late(Exception):
+    """What a handler raises."""
+
+
+def late(*_: Any) -> None:
+    """A handler that raises an error with a cause of its own."""
+    raise Late from KeyError("why")
+
+
+class Handler:
+    """An object, and its method, that handle signals."""
+
+    def __call__(self, *_: Any) -> None:
+        """As `late`."""
+        raise Late
+
+    method = __call__
+
+
+def test_what_a_handler_raises_leaves_though_all_is_caught() -> None:
+    signal.signal(signal.SIGTERM, late)
+    after: list[int] = []
+    with pytest.raises(Late) as raised, signals_pass():
+        with suppress(Exception):
+            signal.raise_signal(signal.SIGTERM)
+        after.append(1)
+    assert after == [] and isinstance(raised.value.__cause__, KeyError)
+    assert signal.getsignal(signal.SIGTERM) is late
+
+
+def test_it_leaves_contexts_within_contexts_and_after_they_have_waited() -> None:
+    signal.signal(signal.SIGTERM, late)
+    after: list[int] = []
+    with pytest.raises(Late), signals_pass():
+        with suppress(Exception), signals_pass(), suppress(Exception), signals_wait():
+            signal.raise_signal(signal.SIGTERM)
+            after.append(1)
+        after.append(2)
+    assert after == [1]
+
+
+def test_other_errors_are_left_alone() -> None:
+    """Those of the code within, Ctrl-C, and what comes afterwards."""
+    with signals_pass(), suppress(ValueError):
+        raise ValueError
+    with pytest.raises(ValueError, match="mine"), signals_pass():
+        raise ValueError("mine")
+    with pytest.raises(KeyboardInterrupt), signals_pass(), suppress(Exception):
+        signal.raise_signal(signal.SIGINT)
+    with signals_pass():
+        signal.raise_signal(signal.SIGTERM)
+    assert came == [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize("handler", [late, Handler(), Handler().method, partial(late, "more"), partial(Handler())])
+def test_errors_of_handlers_are_known(handler: Any) -> None:
+    signal.signal(signal.SIGTERM, handler)
+    with pytest.raises(Late) as raised:
+        signal.raise_signal(signal.SIGTERM)
+    assert from_a_handler(raised.value)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert not from_a_handler(raised.value), "of no handler now"
+    assert not from_a_handler(ValueError())

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlpcore.backends.backend import Backend
 from mlpcore.errors import BackendUnavailable, ConfigurationError
+from mlpcore.signals import signals_pass
 
 NAMES = ("numpy", "cupy", "torch", "jax", "array_api_strict")
 
@@ -30,7 +31,8 @@ def get_backend(name: str | Backend, device: Any = None) -> Backend:
         raise ConfigurationError('backend is "auto", which is chosen for a network: pass it to the model or to load')
     if name not in NAMES:
         raise ConfigurationError(f"backend is {name!r}, expected one of {', '.join(map(repr, NAMES))}")
-    return import_module(f"mlpcore.backends.{name}").create(device)
+    with signals_pass():  # an import may take seconds
+        return import_module(f"mlpcore.backends.{name}").create(device)
 
 
 def device_of_rank(name: str | Backend, rank: int) -> Any:
@@ -41,6 +43,7 @@ def device_of_rank(name: str | Backend, rank: int) -> Any:
     return None if choose is None else choose(rank)
 
 
+@signals_pass()
 def available_backends() -> dict[str, str]:
     """Every backend's name, with ``ready (...)`` or the reason why it cannot run here."""
     statuses = {}

@@ -5,7 +5,9 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from weakref import WeakSet
+from functools import partial
+from typing import Any
+from weakref import WeakSet, ref
 
 from mlpcore.compiler import blas_threads, once  # noqa: F401  # see the end
 
@@ -68,14 +70,15 @@ class StateLock:
             thread = reading.thread
             if thread not in self._readers and (self._writing or self._writers_waiting):
                 self._wait_for_a_write()
+            left = ref(reading, partial(_left, self, thread))
             self._readers[thread] = self._readers.get(thread, 0) + 1
-            reading.entered = True
+            reading.left = left
 
     def end_reading(self, reading: "Reading") -> None:
         """Leave `reading`, unless this context has left it."""
         with self._changed:
-            thread, entered, reading.entered = reading.thread, reading.entered, False
-            if not entered:
+            thread, left, reading.left = reading.thread, reading.left, None
+            if left is None:
                 return
             self._readers[thread] -= 1
             if not self._readers[thread]:
@@ -102,12 +105,16 @@ class StateLock:
 
 
 class Reading:  # a class, because a generator takes twice the time
-    """The context of `StateLock.reading`. It ends with this object, if Ctrl-C keeps ``__exit__`` from being run."""
+    """The context of `StateLock.reading`. It ends with this object, if Ctrl-C keeps ``__exit__`` from being run.
 
-    __slots__ = ("entered", "lock", "thread")
+    While it is entered, ``left`` sees to that. A ``__del__`` would run each time, and Python drops the errors in it.
+    """
+
+    __slots__ = ("__weakref__", "left", "lock", "thread")
 
     def __init__(self, lock: StateLock) -> None:
-        self.lock, self.thread, self.entered = lock, threading.get_ident(), False
+        self.lock, self.thread = lock, threading.get_ident()
+        self.left: Any = None
 
     def __enter__(self) -> None:
         self.lock.begin_reading(self)
@@ -115,9 +122,12 @@ class Reading:  # a class, because a generator takes twice the time
     def __exit__(self, *error: object) -> None:
         self.lock.end_reading(self)
 
-    def __del__(self) -> None:
-        if self.entered:
-            self.lock.end_reading(self)
+
+def _left(lock: StateLock, thread: int, left: Any) -> None:
+    """End the reading of a context that is no more."""
+    reading = Reading(lock)
+    reading.thread, reading.left = thread, left
+    lock.end_reading(reading)
 
 
 @contextmanager
@@ -151,7 +161,7 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     for reading in _forking:
-        reading.entered = False
+        reading.left = None
         reading.lock.reset()
     _forking.clear()
     _registering.release()

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlpcore.compiler.build import CompilerError
 from mlpcore.compiler.gemm import Pair, as_ilp64, loops
+from mlpcore.signals import signals_pass
 
 # Prefixes and suffixes of BLAS names, for 64-bit and for 32-bit integers: wheels, Debian, conda, Accelerate.
 _ILP64 = (("scipy_", "64_"), ("", "64_"), ("", "_64"), ("", "$NEWLAPACK$ILP64"))
@@ -28,6 +29,7 @@ class Blas(NamedTuple):
 
 
 @cache
+@signals_pass()
 def find() -> Blas | None:
     """NumPy's BLAS, else SciPy's, else loops: the first that computes a known product correctly. None if all fail."""
     for candidate in (numpy_blas, scipy_blas, loop_blas):

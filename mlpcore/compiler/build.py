@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from mlpcore.compiler import cache as library_cache
 from mlpcore.compiler.cache import digest
+from mlpcore.signals import signals_pass
 from mlpcore.temporary import TemporaryFolder
 
 NAMES = ("cc", "gcc", "clang")
@@ -65,6 +66,7 @@ def find_compiler() -> Compiler | None:
 
 
 @cache
+@signals_pass()
 def _find(command: str, path: str | None) -> Compiler | None:
     """The compiler for these values of ``CC`` and ``PATH``."""
     if os.name != "posix":  # on Windows no compiler is used: flags, loading and BLAS were never tried there
@@ -109,6 +111,7 @@ def _stub(executable: str) -> bool:
     return False
 
 
+@signals_pass()
 def build(text: str) -> ctypes.CDLL:
     """The loaded library of a C text, from the cache or compiled now; `CompilerError` where that fails."""
     compiler = find_compiler()

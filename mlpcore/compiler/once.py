@@ -26,8 +26,8 @@ class _Running(Generic[Result]):
 class Once(Generic[Result]):
     """A function whose last ``kept`` results are kept by its arguments, as `functools.lru_cache` keeps them.
 
-    Callers that come while it computes wait for the result or the error; errors are not kept. A forked child computes
-    anew what another thread of its parent was computing.
+    Callers that come while it computes wait for the result or the error; errors are not kept. They compute anew what
+    another thread was interrupted at, as by Ctrl-C, and a forked child what one of its parent was computing.
     """
 
     def __init__(self, function: Callable[..., Result], kept: int = KEPT) -> None:
@@ -37,18 +37,20 @@ class Once(Generic[Result]):
 
     def __call__(self, *arguments: Any) -> Result:
         """The result of the function."""
-        call = self.calls.get(arguments)
-        if call is None:
-            own = _Running[Result]()
-            with _changing:
-                call = self.calls.setdefault(arguments, own)
-            if call is own:
-                self._compute(own, arguments)
-        if not call.over.is_set():
-            call.over.wait()
-        if call.error is not None:
-            raise call.error
-        return call.result
+        while True:
+            own, call = None, self.calls.get(arguments)
+            if call is None:
+                own = _Running[Result]()
+                with _changing:
+                    call = self.calls.setdefault(arguments, own)
+                if call is own:
+                    self._compute(own, arguments)
+            if not call.over.is_set():
+                call.over.wait()
+            if call.error is None:
+                return call.result
+            if call is own or isinstance(call.error, Exception):
+                raise call.error
 
     def cache_clear(self) -> None:
         """Forget all results."""

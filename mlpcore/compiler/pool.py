@@ -12,6 +12,7 @@ import numpy as np
 
 from mlpcore.compiler.build import CompilerError, build
 from mlpcore.compiler.once import Once
+from mlpcore.signals import signals_pass
 
 TEXT = """
 #include <pthread.h>
@@ -260,6 +261,8 @@ def _cores() -> int:
     return len({_core(number) for number in os.sched_getaffinity(0)})
 
 
+@cache  # a file each, and `threads` is read for every chunk of several networks
+@signals_pass()
 def _core(number: int) -> str:
     """A name for the core of a hardware thread: the list of its hardware threads, as Linux writes it."""
     try:

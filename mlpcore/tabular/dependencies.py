@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mlpcore.errors import DataError, MlpcoreError, import_extra
+from mlpcore.signals import signals_pass
 
 
 def load_polars() -> Any:
@@ -25,12 +26,13 @@ def polars_errors(source: str) -> Iterator[None]:
     brought to light; it is no Exception of Python's.
     """
     kinds = load_polars().exceptions
-    try:
-        yield
-    except MlpcoreError:
-        raise
-    except (kinds.PolarsError, kinds.PanicException, OSError, OverflowError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # of the system; polars has no number for damage
+    with signals_pass():
+        try:
+            yield
+        except MlpcoreError:
             raise
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{source}: the file cannot be read: {first}; use a copy") from None
+        except (kinds.PolarsError, kinds.PanicException, OSError, OverflowError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the system; polars has none for damage
+                raise
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"{source}: the file cannot be read: {first}; use a copy") from None

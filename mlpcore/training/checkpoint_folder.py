@@ -12,6 +12,7 @@ from mlpcore.configuration import check_choice, check_count, check_number, confi
 from mlpcore.errors import MlpcoreWarning, ModelFileError
 from mlpcore.files.tensors import read
 from mlpcore.files.writing import Path, check_target
+from mlpcore.signals import signals_pass
 from mlpcore.temporary import remove_unused
 from mlpcore.training.monitor import direction
 from mlpcore.training.position import Position
@@ -120,17 +121,18 @@ def first_whole(paths: Sequence[str], where: str) -> tuple[str, dict[str, Any], 
     if not paths:
         raise FileNotFoundError(f"there is no checkpoint {where}")
     faults = []
-    for path in paths:
-        try:
-            about, tensors = read(path, "checkpoint")
-        except (ModelFileError, OSError) as error:
-            if len(paths) == 1:
-                raise
-            faults.append(str(error))
-            continue
-        if faults:
-            warnings.warn(f"{'; '.join(faults)}. The fit resumes from {path}", MlpcoreWarning, stacklevel=7)
-        return path, about, tensors
+    with signals_pass():
+        for path in paths:
+            try:
+                about, tensors = read(path, "checkpoint")
+            except (ModelFileError, OSError) as error:
+                if len(paths) == 1:
+                    raise
+                faults.append(str(error))
+                continue
+            if faults:
+                warnings.warn(f"{'; '.join(faults)}. The fit resumes from {path}", MlpcoreWarning, stacklevel=7)
+            return path, about, tensors
     raise ModelFileError(f"no checkpoint in {where} can be read: {'; '.join(faults)}; use a copy of one")
 
 

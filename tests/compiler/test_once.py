@@ -14,16 +14,17 @@ from mlpcore.compiler.once import KEPT, Once, tracing
 class Slow:
     """A function that counts its calls, each of which takes a while."""
 
-    def __init__(self, fails: bool = False) -> None:
+    def __init__(self, fails: type[BaseException] | None = None) -> None:
         self.fails, self.calls, self.began = fails, 0, threading.Event()
 
     def __call__(self, *arguments: Any) -> Any:
         """A new object."""
         self.calls += 1
+        fails = self.fails
         self.began.set()
         time.sleep(0.2)
-        if self.fails:
-            raise ValueError(str(self.calls))
+        if fails:
+            raise fails(str(self.calls))
         return object()
 
 
@@ -38,10 +39,29 @@ def test_eight_threads_get_the_result_of_one_call() -> None:
 
 
 def test_an_error_is_that_of_all_who_wait_and_is_not_kept() -> None:
-    function = Once(Slow(fails=True))
+    function = Once(Slow(fails=ValueError))
     assert {str(error) for error in at_once([lambda: function("a")] * THREADS)} == {"1"}
     with pytest.raises(ValueError, match="2"):
         function("a")
+
+
+def test_what_interrupts_one_thread_is_not_raised_in_those_that_wait() -> None:
+    """They compute it anew, one of them for all."""
+    slow = Slow(fails=KeyboardInterrupt)
+    function = Once(slow)
+    results: list[Any] = []
+
+    def interrupted() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            function("a")
+
+    def waits() -> None:
+        slow.began.wait()
+        slow.fails = None
+        results.append(function("a"))
+
+    at_once([interrupted] + [waits] * (THREADS - 1))
+    assert len(results) == THREADS - 1 and len({*map(id, results)}) == 1 and slow.calls == 2
 
 
 def test_the_oldest_results_are_dropped() -> None:

@@ -1,12 +1,13 @@
 """Interrupts calls at random moments and looks at what is left: ``python tests/helpers/interrupts.py SEED NUMBER``.
 
 A moment is a time, or a point of mlpcore's code at which Python handles signals, after a call or a jump back. Then
-comes SIGINT, or SIGTERM with a user's handler that raises SystemExit.
+comes SIGINT, or SIGTERM or SIGALRM with a user's handler that raises SystemExit or TimeoutError.
 """
 
 import gc
 import os
 import random as standard_random
+import re
 import signal
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dis import Bytecode, get_instructions
 from functools import cache, partial
 from pathlib import Path
@@ -35,12 +36,11 @@ SECONDS = 20.0  # that threads have to end
 
 def ours(thread: threading.Thread) -> bool:
     """Whether it is no thread of joblib's pool, which stays where joblib is interrupted while it starts one."""
-    return not (thread.daemon and thread.name.endswith("(worker)"))
+    return not (thread.daemon and re.search(r"\((worker|_handle_\w+)\)$", thread.name))
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)  # the last not in a search, which scores an error as NaN
+RAISED: list[BaseException] = []  # by their handlers
 Point = tuple[str, int, int]  # a file, a line, and the number of a byte of the function's code
 CHECKS = {
     "CALL",
@@ -125,9 +125,17 @@ class Timed:
         self.timer.join()
 
 
-def terminated(*_: Any) -> None:
-    """A user's handler of SIGTERM."""
-    raise SystemExit(143)
+def raising(kind: Callable[[], BaseException]) -> Callable[..., None]:
+    """A user's handler that raises an error and notes it."""
+
+    def handle(*_: Any) -> None:
+        RAISED.append(kind())
+        raise RAISED[-1]
+
+    return handle
+
+
+HANDLERS = (raising(KeyboardInterrupt), raising(SystemExit), raising(TimeoutError))
 
 
 @contextmanager
@@ -164,9 +172,19 @@ def interrupted(call: Call, moment: Points | Timed) -> str:
         warnings.simplefilter("ignore")
         thing = call.make(folder)
         threads, before, files = set(threading.enumerate()), process(), listed(folder)
-        with suppress(KeyboardInterrupt, SystemExit), moment:
-            call.run(thing)
+        RAISED.clear()
+        error: BaseException | None = None
+        try:
+            with moment:
+                call.run(thing)
+        except BaseException as raised:
+            error = raised
         faults = list(call.faults(thing))
+        flagged = not RAISED and isinstance(error, KeyboardInterrupt)  # Ctrl-C, which some calls wait with
+        if error is not (RAISED[0] if RAISED else None) and not flagged:
+            faults.append(f"{RAISED!r} became {error!r}")
+        error = None
+        RAISED.clear()
         gc.collect()
         limit = time.monotonic() + SECONDS
         while (alive := {*filter(ours, threading.enumerate())} - threads) and time.monotonic() < limit:
@@ -202,7 +220,7 @@ def moments(call: Call, random: standard_random.Random, number: int, timed: bool
             call.run(thing)
         seconds = time.monotonic() - begun
     for i in range(number):
-        which = SIGNALS[i % 2]
+        which = SIGNALS[i % (2 if "SearchCV" in call.name else 3)]
         if timed:
             yield Timed(random.uniform(0, seconds), which)
         else:
@@ -230,8 +248,6 @@ def interrupt_many(seed: int, number: int, calls: list[Call] = CALLS) -> list[st
             signal.signal(which, handler)
     return wrong
 
-
-HANDLERS = (signal.default_int_handler, terminated)
 
 if __name__ == "__main__":
     found = interrupt_many(*map(int, sys.argv[1:3]), [c for c in CALLS if not sys.argv[3:] or c.name in sys.argv[3:]])

@@ -12,7 +12,7 @@ import pytest
 from devices import open_place
 from fitting import X, Y, state_of
 from interrupted_calls import CALLS, ON_A_DEVICE, goes_on
-from interrupts import interrupt_many, terminated
+from interrupts import interrupt_many, raising
 from processes import needs_fork
 
 import mlpcore as mc
@@ -61,7 +61,7 @@ def test_a_signal_waits_for_the_end_of_launched_steps(
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(*within, launched)
-    before = signal.signal(signal.SIGTERM, terminated)
+    before = signal.signal(signal.SIGTERM, raising(SystemExit))
     try:
         with pytest.raises(SystemExit):
             call.run(model)

@@ -16,6 +16,7 @@ from mlpcore.backends.choice.kept import kept
 from mlpcore.backends.choice.measurement import STEP, Measurement
 from mlpcore.backends.choice.rule import estimated
 from mlpcore.errors import BackendUnavailable, MlpcoreWarning
+from mlpcore.signals import signals_pass
 
 AUTO, HOST, GPU = "auto", "numpy", "cupy"
 ADVICE = "`mlpcore crossover` measures in about a minute from which size on the GPU pays"
@@ -117,6 +118,7 @@ def may_leave_host() -> bool:
     return not different and any(math.isfinite(measurement.threshold(*key) or math.inf) for key in measurement.points)
 
 
+@signals_pass()
 def setup(device: Any = None) -> Mapping[str, str]:
     """What times on this machine depend on, by the names in `SETUP`; BackendUnavailable without a usable GPU."""
     from mlpcore.compiler.build import processor  # imported when first used

@@ -6,10 +6,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from mlpcore.backends.choice.measurement import Measurement, Unusable, parsed
+from mlpcore.signals import signals_pass
 
 MOST_BYTES = 1 << 20
 
 
+@signals_pass()
 def kept() -> tuple[Measurement | None, str]:
     """The measurement and ""; else None and the reason: "" if there is no file, or why it is ignored."""
     from mlpcore.compiler.cache import CROSSOVER, configured, refusal  # imported when first used

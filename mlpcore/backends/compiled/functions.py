@@ -14,6 +14,7 @@ from mlpcore.backends.compiled.step_cache import cached_trace, function_key
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import N, RowsNeeded, Untraceable, has_rows
 from mlpcore.compiler.once import tracing
+from mlpcore.signals import from_a_handler
 from mlpcore.trees import leaves, tree_map
 from mlpcore.typing import Array, Tree
 
@@ -192,4 +193,6 @@ def _trace_or_error(
     except MemoryError:
         raise
     except Exception as error:  # an error of the function itself is raised again by the eager call
+        if from_a_handler(error):
+            raise
         return error

@@ -19,6 +19,7 @@ from mlpcore.compiler.chunk import Steps
 from mlpcore.compiler.function import AbstractArray, TracedFunction
 from mlpcore.compiler.graph import Dim, N, RowsNeeded, concrete
 from mlpcore.errors import BackendUnavailable, ConfigurationError
+from mlpcore.signals import from_a_handler
 from mlpcore.trees import Layout, leaves, tree_map
 from mlpcore.typing import Array, Batch, State, Step, Tree
 
@@ -79,6 +80,8 @@ class TracedRun:
             except (BackendUnavailable, ConfigurationError, MemoryError):
                 raise
             except Exception as raised:  # an error of the step itself is raised again by the eager run
+                if from_a_handler(raised):
+                    raise
                 self.compilation.check_eager(raised)
                 error = raised
             else:
@@ -110,7 +113,9 @@ class CompiledSteps:
                 return self._prepare(data, rows, traced), traced
             except (BackendUnavailable, MemoryError):
                 raise
-            except Exception:  # a layer's draws cannot be traced: the host draws
+            except Exception as error:  # a layer's draws cannot be traced: the host draws
+                if from_a_handler(error):
+                    raise
                 self.draws_traced = False
         source = self.empty if self.empty is not None and self.empty.draw is draw else HostNoise(draw, rows)
         if source.is_empty:

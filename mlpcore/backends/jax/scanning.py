@@ -12,6 +12,7 @@ from mlpcore.backends.jax import split_vector
 from mlpcore.backends.jax.bfloat16 import with_bfloat16_products
 from mlpcore.backends.jax.split_vector import SplitVector, map_vectors
 from mlpcore.backends.run import Data, Draw, Progress, Run, collect, run_eagerly
+from mlpcore.signals import from_a_handler
 from mlpcore.trees import Layout
 from mlpcore.typing import Array, Batch, State, Step
 
@@ -77,7 +78,9 @@ def scanned(
                 new, losses = optimistic(state, *arguments)
                 if np.all(np.isfinite(losses)):
                     return new, losses
-            except Exception:  # an error of the step itself is raised again by the run with the check
+            except Exception as error:  # an error of the step itself is raised again by the run with the check
+                if from_a_handler(error):
+                    raise
                 splits = False
         return guarded(state, *arguments)
 
