@@ -2,8 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import CodeType, FrameType
 from typing import Any
@@ -26,7 +26,7 @@ def signals_wait() -> Iterator[None]:
         return lambda number, frame: came.append(partial(handler, number, frame))
 
     try:
-        with _handlers(waiting):
+        with _changed(waiting):
             yield
     finally:
         for call in came:
@@ -57,24 +57,38 @@ def signals_pass() -> Iterator[None]:
         return handle
 
     try:
-        with _handlers(passing):
+        with _changed(passing):
             yield
     finally:
         if raised:
             raise raised[0] from raised[0].__cause__
 
 
+def _changed(change: Callable[[Handler], Handler]) -> AbstractContextManager[None]:
+    """The context in which those handlers of `SIGNALS` are ``change`` of them; nothing changes in other threads."""
+    main = threading.current_thread() is threading.main_thread()
+    found = {number: signal.getsignal(number) for number in SIGNALS} if main else {}
+    return handlers({number: change(handler) for number, handler in found.items() if callable(handler)})
+
+
 @contextmanager
-def _handlers(change: Callable[[Handler], Handler]) -> Iterator[None]:
-    """Handlers of `SIGNALS` that are Python functions are ``change`` of them in this context; of the main thread."""
-    with ExitStack() as stack:
-        if threading.current_thread() is threading.main_thread():
-            found = {number: signal.getsignal(number) for number in SIGNALS}
-            for number, handler in found.items():
-                if callable(handler):
-                    stack.callback(signal.signal, number, handler)
-                    signal.signal(number, change(handler))
+def handlers(own: Mapping[int, Handler]) -> Iterator[None]:
+    """In this context these signals have other handlers in place of Python functions; only for the main thread."""
+    before = {number: signal.getsignal(number) for number in own}
+    try:
+        _set(own)
         yield
+    finally:
+        try:
+            _set(before)
+        except BaseException:  # of one that was set again, as its signal came at once
+            _set(before)
+            raise
+
+
+def _set(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def from_a_handler(error: BaseException) -> bool:

@@ -44,8 +44,8 @@ def switched(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -
     if before == value:
         yield
         return
-    write(value)
     try:
+        write(value)
         yield
     finally:
         write(before)

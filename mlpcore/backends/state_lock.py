@@ -32,8 +32,10 @@ class StateLock:
 
     def reset(self) -> None:
         """Forget all threads: in a forked child they do not exist."""
-        self._changed = threading.Condition(threading.Lock())
-        self._readers: dict[int, int] = {}  # how often each thread has entered `reading`
+        # Entered by itself, as signals are not handled there; and anew where a lost context ends within it.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._readers: dict[int, int] = {}  # the numbers of contexts that are entered, with those of their threads
         self._writing, self._writers_waiting = False, 0
         self._readers_waiting, self._admitted = 0, 0  # the latter are those that go before the next writer
         self._writes = 0  # that are over
@@ -47,7 +49,7 @@ class StateLock:
         """A context in which no other thread reads the state, or overwrites it."""
         mine = False
         try:
-            with self._changed:
+            with self._lock:
                 self._writers_waiting += 1
                 try:
                     self._changed.wait_for(lambda: not (self._writing or self._readers or self._admitted))
@@ -60,31 +62,29 @@ class StateLock:
             yield
         finally:
             if mine:
-                with self._changed:
+                with self._lock:
                     self._writing = False
-                    self._admit()
+                    try:
+                        self._admit()
+                    except BaseException:  # Ctrl-C
+                        self._admit()
+                        raise
 
-    def begin_reading(self, reading: "Reading") -> None:
-        """Enter `reading`, for the thread of this context."""
-        with self._changed:
-            thread = reading.thread
-            if thread not in self._readers and (self._writing or self._writers_waiting):
+    def begin_reading(self, number: int) -> None:
+        """Enter the context of this number."""
+        with self._lock:
+            thread = threading.get_ident()
+            if (self._writing or self._writers_waiting) and thread not in self._readers.values():
                 self._wait_for_a_write()
-            left = ref(reading, partial(_left, self, thread))
-            self._readers[thread] = self._readers.get(thread, 0) + 1
-            reading.left = left
+            self._readers[number] = thread
 
-    def end_reading(self, reading: "Reading") -> None:
-        """Leave `reading`, unless this context has left it."""
-        with self._changed:
-            thread, left, reading.left = reading.thread, reading.left, None
-            if left is None:
-                return
-            self._readers[thread] -= 1
-            if not self._readers[thread]:
-                del self._readers[thread]
+    def end_reading(self, number: int, left: Any = None) -> None:
+        """Leave the context of this number, unless it was not entered or is left."""
+        with self._lock:
+            if number in self._readers:
                 if self._writers_waiting:
                     self._changed.notify_all()
+                del self._readers[number]
 
     def _wait_for_a_write(self) -> None:
         before = self._writes
@@ -105,29 +105,23 @@ class StateLock:
 
 
 class Reading:  # a class, because a generator takes twice the time
-    """The context of `StateLock.reading`. It ends with this object, if Ctrl-C keeps ``__exit__`` from being run.
+    """The context of `StateLock.reading`. Where Ctrl-C keeps ``__exit__`` from its end, ``left`` sees to that.
 
-    While it is entered, ``left`` sees to that. A ``__del__`` would run each time, and Python drops the errors in it.
+    A ``__del__`` would run each time, and Python drops the errors in it.
     """
 
-    __slots__ = ("__weakref__", "left", "lock", "thread")
+    __slots__ = ("__weakref__", "left", "lock")
 
     def __init__(self, lock: StateLock) -> None:
-        self.lock, self.thread = lock, threading.get_ident()
-        self.left: Any = None
+        self.lock = lock
+        self.left: Any = ref(self, partial(lock.end_reading, id(self)))
 
     def __enter__(self) -> None:
-        self.lock.begin_reading(self)
+        self.lock.begin_reading(id(self))
 
     def __exit__(self, *error: object) -> None:
-        self.lock.end_reading(self)
-
-
-def _left(lock: StateLock, thread: int, left: Any) -> None:
-    """End the reading of a context that is no more."""
-    reading = Reading(lock)
-    reading.thread, reading.left = thread, left
-    lock.end_reading(reading)
+        self.lock.end_reading(id(self))
+        self.left = None
 
 
 @contextmanager
@@ -161,7 +155,6 @@ def _in_parent() -> None:
 
 def _in_child() -> None:
     for reading in _forking:
-        reading.left = None
         reading.lock.reset()
     _forking.clear()
     _registering.release()

@@ -4,8 +4,9 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
+from weakref import ref
 
 from mlpcore.compiler.blas import SCIPY, find, numpy_library, scipy_library
 
@@ -50,41 +51,42 @@ def thread_settings() -> tuple[Threads, ...]:
     return tuple(settings)
 
 
-class _Calls(threading.local):
-    """``depth``: the number of `single_threaded` contexts that the current thread is in."""
-
-    depth = 0
-
-
-_this_thread, _lock = _Calls(), threading.Lock()
-_open_contexts = 0  # of all threads
+_lock = threading.RLock()  # entered anew where a lost context ends within it
+_open: dict[int, int] = {}  # the numbers of the contexts that threads are in, with the numbers of these threads
 _saved: list[int] = []  # the thread counts from before the first of them
 
 
 class _SingleThreaded:  # a class, because a generator takes twice the time
-    """The context of `single_threaded`."""
+    """The context of `single_threaded`. Where Ctrl-C keeps ``__exit__`` from its end, ``left`` sees to that."""
+
+    __slots__ = ("__weakref__", "left")
+
+    def __init__(self) -> None:
+        self.left: Any = ref(self, partial(_leave, id(self)))
 
     def __enter__(self) -> None:
-        global _open_contexts
         settings = thread_settings()
         with _lock:
-            if _open_contexts == 0:
+            first = not _open
+            if first:
                 _saved[:] = [setting.get() for setting in settings]
+            _open[id(self)] = threading.get_ident()
+            if first:
                 for setting in settings:
                     setting.set(1)
-            _open_contexts += 1
-            _this_thread.depth += 1
 
     def __exit__(self, *error: object) -> None:
-        global _open_contexts
-        with _lock:
-            _open_contexts -= 1
-            _this_thread.depth -= 1
-            if _open_contexts == 0:
+        _leave(id(self))
+        self.left = None
+
+
+def _leave(number: int, left: Any = None) -> None:
+    """Leave a context, unless it was not entered or is left."""
+    with _lock:
+        if number in _open:
+            if len(_open) == 1:
                 _restore()
-
-
-_context = _SingleThreaded()
+            del _open[number]
 
 
 def single_threaded() -> _SingleThreaded:
@@ -92,7 +94,7 @@ def single_threaded() -> _SingleThreaded:
 
     The thread count is one number for the whole process, so it is restored when the last thread leaves the context.
     """
-    return _context
+    return _SingleThreaded()
 
 
 def _restore() -> None:
@@ -103,9 +105,10 @@ def _restore() -> None:
 
 def _after_fork() -> None:
     """In a forked child only the forking thread exists, so only its contexts count."""
-    global _open_contexts
-    before, _open_contexts = _open_contexts, _this_thread.depth
-    if before and not _open_contexts:
+    before, thread = len(_open), threading.get_ident()
+    for number in [number for number, other in _open.items() if other != thread]:
+        del _open[number]
+    if before and not _open:
         _restore()
     _lock.release()
 

@@ -4,7 +4,7 @@ import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from mlpcore.compiler.build import CompilerError, build
 from mlpcore.compiler.once import Once
-from mlpcore.signals import signals_pass
+from mlpcore.signals import signals_pass, signals_wait
 
 TEXT = """
 #include <pthread.h>
@@ -225,11 +225,16 @@ def unused() -> Iterator[None]:
     if address() is None:
         yield
         return
-    _library().mlpcore_use(ctypes.c_int(-1))
+    use = _library().mlpcore_use
+    leave, entered = partial(use, ctypes.c_int(1)), False
     try:
+        with signals_wait():  # until it is known that the context is entered
+            use(ctypes.c_int(-1))
+            entered = True
         yield
     finally:
-        _library().mlpcore_use(ctypes.c_int(1))
+        if entered:
+            leave()
 
 
 def _number(name: str) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from mlpcore.signals import handlers
+
 
 class Interruption:
     """A flag that is true once Ctrl-C was pressed within the context `noted`, where it raises no KeyboardInterrupt."""
@@ -34,21 +36,19 @@ class Interruption:
         def set_flag(*_: Any) -> None:
             self.pressed = True
 
-        before = signal.signal(signal.SIGINT, set_flag)
-        try:
+        with handlers({signal.SIGINT: set_flag}):
             yield self
-        finally:
-            signal.signal(signal.SIGINT, before)
 
     @contextlib.contextmanager
     def shared(self) -> Iterator["Interruption"]:
         """As `noted`; trainings within the context end on this flag, on any thread that has its context variables."""
         with self.noted() as flag:
-            token = _shared.set(flag)
+            outer = _shared.get()
             try:
+                _shared.set(flag)
                 yield flag
             finally:
-                _shared.reset(token)
+                _shared.set(outer)
 
 
 _shared: ContextVar[Interruption | None] = ContextVar("shared", default=None)

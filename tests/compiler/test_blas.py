@@ -255,12 +255,12 @@ def test_a_child_has_only_the_calls_of_the_thread_that_forked(threads: Callable[
 
     def left() -> bool:
         stays = set(threads()) == {1}
-        single_threaded().__exit__()
+        context.__exit__()
         return stays and set(threads()) == {3}
 
     with another_thread_inside():
         assert holds_in_child(lambda: set(threads()) == {3} and used_again())
-        with single_threaded():
+        with (context := single_threaded()):
             assert holds_in_child(left)
             assert set(threads()) == {1}
         assert set(threads()) == {1}

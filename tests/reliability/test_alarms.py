@@ -7,8 +7,10 @@ import pathlib
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,12 @@ from mlpcore.backends import library, state_lock
 from mlpcore.backends.choice import kept
 from mlpcore.backends.choice.choose import setup
 from mlpcore.backends.compiled import steps
-from mlpcore.compiler import blas, build, pool
+from mlpcore.backends.precision import switched
+from mlpcore.backends.state_lock import StateLock
+from mlpcore.compiler import blas, blas_threads, build, pool
 from mlpcore.tabular.dependencies import polars_errors
 from mlpcore.training import checkpoint_folder
+from mlpcore.training.interruption import Interruption
 
 pytestmark = needs_fork  # where there are alarms
 
@@ -171,3 +176,59 @@ def test_in_the_lock_of_a_state() -> None:
             model.predict(X)
         assert not model.trainer._lock._readers
         np.testing.assert_array_equal(model.predict(X), predicted)
+
+
+def ctrl_c() -> Any:
+    """The handler of Ctrl-C, and whether a fit would have its own flag for it."""
+    own, handler = Interruption(), signal.getsignal(signal.SIGINT)
+    with own.noted() as flag:
+        return flag is own, handler
+
+
+class Switch:
+    """A number that a process has once."""
+
+    value = 4
+
+    def read(self) -> int:
+        """The number."""
+        return self.value
+
+    def write(self, value: int) -> None:
+        """Set it."""
+        self.value = value
+
+    def add(self, change: Any) -> None:
+        """Change it."""
+        self.value += change.value
+
+
+@pytest.mark.parametrize("which", ["Ctrl-C", "switch", "tiles", "BLAS", "reading", "writing"])
+def test_where_a_context_begins_and_ends(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it changes is as before, whichever instruction of it the alarm comes at."""
+    switch, lock = Switch(), StateLock()
+    monkeypatch.setattr(pool, "address", lambda: 1)
+    monkeypatch.setattr(pool, "_library", lambda: SimpleNamespace(mlpcore_use=switch.add))
+    monkeypatch.setattr(blas_threads, "thread_settings", lambda: (blas_threads.Threads(switch.read, switch.write),))
+    contexts: dict[str, Callable[[], AbstractContextManager]] = {
+        "Ctrl-C": Interruption().shared,
+        "switch": partial(switched, switch.read, switch.write, 1),
+        "tiles": pool.unused,
+        "BLAS": blas_threads.single_threaded,
+        "reading": lock.reading,
+        "writing": lock.writing,
+    }
+
+    def state() -> Any:
+        return ctrl_c(), switch.value, lock._writing, lock._writers_waiting, dict(lock._readers)
+
+    context, before = contexts[which], state()
+    with context():
+        assert state() != before
+    with Points() as points, context():
+        pass
+    assert state() == before and len(points.passes) > 3
+    for point in points.passes:
+        with pytest.raises(Late), Points(point, 1, alarm), context():
+            pass
+        assert state() == before, point

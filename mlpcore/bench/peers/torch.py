@@ -115,8 +115,8 @@ class Trainee:
 def switched(torch: Any, precision: str) -> Any:
     """Torch's switch for float32 products, which holds for the whole process, as this precision needs it."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         yield
     finally:
         torch.set_float32_matmul_precision(before)
