@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+needs_instructions = pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="from Python 3.12 on a trace function misses instructions of new functions"
+)
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 

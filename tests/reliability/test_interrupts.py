@@ -13,7 +13,7 @@ from devices import open_place
 from fitting import X, Y, state_of
 from interrupted_calls import CALLS, ON_A_DEVICE, goes_on
 from interrupts import interrupt_many, raising
-from processes import needs_fork
+from processes import needs_fork, needs_instructions
 
 import mlpcore as mc
 from mlpcore.backends import streaming
@@ -24,15 +24,18 @@ pytestmark = needs_fork
 QUICK = ("fit, eager", "predict", "save")
 
 
+@needs_instructions
 def test_some_moments() -> None:
     assert interrupt_many(0, 24, [call for call in CALLS if call.name in QUICK]) == []
 
 
+@needs_instructions
 @pytest.mark.long
 def test_many_moments() -> None:
     assert interrupt_many(1, 450) == []
 
 
+@needs_instructions
 @pytest.mark.gpu
 @pytest.mark.parametrize("moments", [6, pytest.param(90, marks=pytest.mark.long)])
 def test_moments_on_a_device(moments: int, monkeypatch: pytest.MonkeyPatch) -> None:
