@@ -1,7 +1,10 @@
 """NumPy on the host: the only backend that needs no further library."""
 
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any
+from weakref import ref
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -15,17 +18,33 @@ from mlpcore.errors import BackendUnavailable
 from mlpcore.memory import translate
 
 
-class HostScope(np.errstate):
+class HostScope:
     """A context with other floating-point settings, in which a MemoryError becomes an OutOfMemoryError.
 
-    It begins by NumPy's own code: with a method in between, Ctrl-C might end it there, and leave the settings.
+    Where Ctrl-C keeps ``__enter__`` or ``__exit__`` from its end, the settings come back with the end of this object.
     """
+
+    __slots__ = ("__weakref__", "left", "settings")
+
+    def __init__(self) -> None:
+        # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
+        self.settings = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
+        self.left: Any = ref(self, partial(_leave, self.settings))
+
+    def __enter__(self) -> None:
+        self.settings.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        super().__exit__(kind, error, traceback)
+        self.settings.__exit__(kind, error, traceback)
+        self.left = None
         translate(error)
+
+
+def _leave(settings: np.errstate, left: Any) -> None:
+    with suppress(TypeError, RuntimeError, ValueError):  # not entered, left already, or by another thread
+        settings.__exit__(None, None, None)
 
 
 def status() -> str:
@@ -45,8 +64,7 @@ def create(device: Any = None) -> Backend:
         asarray=np.asarray,
         to_numpy=np.asarray,
         owns=lambda x: isinstance(x, np.ndarray),
-        # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
-        scope=lambda dtype: HostScope(over="ignore", invalid="ignore", divide="ignore", under="ignore"),
+        scope=lambda dtype: HostScope(),
         compile=Compilers(
             compiled_steps(xp), jit, side_by_side=train_together, one_thread=one_thread, threads=pool.threads
         ),

@@ -85,8 +85,7 @@ class Points:
 
     def enter(self, frame: FrameType, event: str, argument: Any) -> Any:
         """The trace function of a frame that begins."""
-        # NumPy's own context for floating-point settings can be interrupted where it ends, as ours, which is derived.
-        if not frame.f_code.co_filename.startswith(PACKAGE) or frame.f_code.co_qualname == "HostScope.__exit__":
+        if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return self.instruction

@@ -208,7 +208,7 @@ class Switch:
 
 
 @needs_instructions
-@pytest.mark.parametrize("which", ["Ctrl-C", "switch", "tiles", "BLAS", "reading", "writing"])
+@pytest.mark.parametrize("which", ["Ctrl-C", "switch", "tiles", "BLAS", "reading", "writing", "settings"])
 def test_where_a_context_begins_and_ends(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it changes is as before, whichever instruction of it the alarm comes at."""
     switch, lock = Switch(), StateLock()
@@ -222,10 +222,11 @@ def test_where_a_context_begins_and_ends(which: str, monkeypatch: pytest.MonkeyP
         "BLAS": blas_threads.single_threaded,
         "reading": lock.reading,
         "writing": lock.writing,
+        "settings": partial(mc.get_backend("numpy").scope, "float32"),
     }
 
     def state() -> Any:
-        return ctrl_c(), switch.value, lock._writing, lock._writers_waiting, dict(lock._readers)
+        return np.geterr(), ctrl_c(), switch.value, lock._writing, lock._writers_waiting, dict(lock._readers)
 
     context, before = contexts[which], state()
     with context():
