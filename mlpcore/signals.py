@@ -78,6 +78,9 @@ def handlers(own: Mapping[int, Handler]) -> Iterator[None]:
     try:
         _set(own)
         yield
+    except GeneratorExit:  # the end was interrupted, and contexts around this one may have ended first
+        before = {number: handler for number, handler in before.items() if signal.getsignal(number) is own[number]}
+        raise
     finally:
         try:
             _set(before)

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from mlpcore.signals import from_a_handler, signals_pass, signals_wait
+from mlpcore.signals import from_a_handler, handlers, signals_pass, signals_wait
 
 came: list[int] = []
 
 
 @pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
+def own_handlers() -> Iterator[None]:
     """Handlers of SIGTERM, which notes that it came, and of SIGINT, which also raises an error."""
 
     def note(number: int, _: object) -> None:
@@ -154,3 +154,18 @@ def test_errors_of_handlers_are_known(handler: Any) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     assert not from_a_handler(raised.value), "of no handler now"
     assert not from_a_handler(ValueError())
+
+
+@pytest.mark.parametrize("first", ["inner", "outer"])
+def test_contexts_that_end_in_any_order(first: str) -> None:
+    """The inner one ends when it is removed, as where its end is interrupted."""
+    before = signal.getsignal(signal.SIGTERM)
+    outer, inner = (handlers({signal.SIGTERM: function}) for function in (late, Handler()))
+    outer.__enter__()
+    inner.__enter__()
+    if first == "inner":
+        del inner
+        assert signal.getsignal(signal.SIGTERM) is late
+    outer.__exit__(None, None, None)
+    inner = None
+    assert signal.getsignal(signal.SIGTERM) is before

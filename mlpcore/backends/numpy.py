@@ -17,6 +17,9 @@ from mlpcore.compiler import pool
 from mlpcore.errors import BackendUnavailable
 from mlpcore.memory import translate
 
+# The step itself detects losses that are not finite, with a better message than NumPy's warnings.
+IGNORE: Any = dict.fromkeys(("divide", "over", "under", "invalid"), "ignore")
+
 
 class HostScope:
     """A context with other floating-point settings, in which a MemoryError becomes an OutOfMemoryError.
@@ -27,8 +30,7 @@ class HostScope:
     __slots__ = ("__weakref__", "left", "settings")
 
     def __init__(self) -> None:
-        # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
-        self.settings = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
+        self.settings = np.errstate(**IGNORE)
         self.left: Any = ref(self, partial(_leave, self.settings))
 
     def __enter__(self) -> None:
@@ -43,8 +45,9 @@ class HostScope:
 
 
 def _leave(settings: np.errstate, left: Any) -> None:
-    with suppress(TypeError, RuntimeError, ValueError):  # not entered, left already, or by another thread
-        settings.__exit__(None, None, None)
+    if np.geterr() == IGNORE:  # else a context around this one has ended first
+        with suppress(TypeError, RuntimeError, ValueError):  # not entered, left already, or by another thread
+            settings.__exit__(None, None, None)
 
 
 def status() -> str:

@@ -55,8 +55,9 @@ CHECKS = {
 def points_of(code: CodeType) -> frozenset[int]:
     """The instructions before which Python handles signals that have come: those after `CHECKS`.
 
-    A signal belongs to the instruction before. Where that one alone is within a ``with`` or ``try``, as at the end of
-    their blocks, the trace function would raise outside of it, so that such points are left out.
+    But not where a generator resumes in ``yield from``: there the inner one alone sees them. A signal belongs to the
+    instruction before. Where that one alone is within a ``with`` or ``try``, as at the end of their blocks, the trace
+    function would raise outside of it, so that such points are left out.
     """
     found, before = set[int](), None
     entries = Bytecode(code).exception_entries
@@ -65,7 +66,8 @@ def points_of(code: CodeType) -> frozenset[int]:
         return next((entry.target for entry in entries if entry.start <= offset < entry.end), None)
 
     for instruction in get_instructions(code):
-        if before is not None and before.opname in CHECKS and handler(before.offset) == handler(instruction.offset):
+        checks = before is not None and before.opname in CHECKS and (before.opname != "RESUME" or before.argval < 2)
+        if before is not None and checks and handler(before.offset) == handler(instruction.offset):
             found.add(instruction.offset)
         if instruction.opname == "JUMP_BACKWARD" and handler(instruction.offset) == handler(instruction.argval):
             found.add(instruction.argval)

@@ -8,7 +8,8 @@ import copy
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,26 +135,31 @@ def assert_one_clear_error(error: BaseException, place: str) -> None:
 
 def allocations(device: Any, call: Callable[[], Any]) -> int:
     """How many allocations a call makes on ``device`` when CuPy's pools are empty."""
-    empty_pools()
     before = device.counts()["allocations"]
-    with device.failing_allocations(0, 0):
+    with empty_pools(), device.failing_allocations(0, 0):
         call()
     return device.counts()["allocations"] - before
 
 
-def empty_pools() -> None:
-    """Give memory that CuPy keeps for later back to CUDA."""
+@contextmanager
+def empty_pools() -> Iterator[None]:
+    """A context that begins with empty pools of CuPy. A pool that is emptied still has what is free beside arrays."""
     cupy = sys.modules.get("cupy")
-    if cupy is None:
+    before = cupy and cupy.cuda.get_allocator()
+    if cupy is None or not isinstance(getattr(before, "__self__", None), cupy.cuda.MemoryPool):
+        yield
         return
-    cupy.get_default_memory_pool().free_all_blocks()
     cupy.get_default_pinned_memory_pool().free_all_blocks()
+    try:
+        cupy.cuda.set_allocator(cupy.cuda.MemoryPool().malloc)
+        yield
+    finally:
+        cupy.cuda.set_allocator(before)
 
 
 def caught(device: Any, call: Callable[[], Any], first: int, number: int) -> tuple[Any, BaseException | None]:
     """The result of a call whose ``first``-th allocation fails, and ``number`` in all, or the error that it raises."""
-    empty_pools()
-    with warnings.catch_warnings(record=True) as noted:
+    with empty_pools(), warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
         try:
             with device.failing_allocations(first, number):

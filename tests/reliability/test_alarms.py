@@ -6,8 +6,9 @@ Its usual error, TimeoutError, is an OSError, which much code takes for a file t
 import pathlib
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,6 +190,13 @@ def ctrl_c() -> Any:
         return flag is own, handler
 
 
+@contextmanager
+def both(outer: AbstractContextManager, inner: AbstractContextManager) -> Iterator[None]:
+    """One context in another."""
+    with outer, inner:
+        yield
+
+
 class Switch:
     """A number that a process has once."""
 
@@ -208,10 +216,12 @@ class Switch:
 
 
 @needs_instructions
-@pytest.mark.parametrize("which", ["Ctrl-C", "switch", "tiles", "BLAS", "reading", "writing", "settings"])
+@pytest.mark.parametrize(
+    "which", ["Ctrl-C", "switch", "tiles", "BLAS", "reading", "writing", "settings", "settings twice"]
+)
 def test_where_a_context_begins_and_ends(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it changes is as before, whichever instruction of it the alarm comes at."""
-    switch, lock = Switch(), StateLock()
+    switch, lock, scope = Switch(), StateLock(), partial(mc.get_backend("numpy").scope, "float32")
     monkeypatch.setattr(pool, "address", lambda: 1)
     monkeypatch.setattr(pool, "_library", lambda: SimpleNamespace(mlpcore_use=switch.add))
     monkeypatch.setattr(blas_threads, "thread_settings", lambda: (blas_threads.Threads(switch.read, switch.write),))
@@ -222,19 +232,21 @@ def test_where_a_context_begins_and_ends(which: str, monkeypatch: pytest.MonkeyP
         "BLAS": blas_threads.single_threaded,
         "reading": lock.reading,
         "writing": lock.writing,
-        "settings": partial(mc.get_backend("numpy").scope, "float32"),
+        "settings": scope,
+        "settings twice": lambda: both(scope(), scope()),
     }
 
     def state() -> Any:
         return np.geterr(), ctrl_c(), switch.value, lock._writing, lock._writers_waiting, dict(lock._readers)
 
-    context, before = contexts[which], state()
+    context, before, number = contexts[which], state(), Counter[Any]()
     with context():
         assert state() != before
     with Points() as points, context():
         pass
     assert state() == before and points.passes
-    for point in points.passes:
-        with pytest.raises(Late), Points(point, 1, alarm), context():
+    for point in points.passes.elements():
+        number[point] += 1
+        with pytest.raises(Late), Points(point, number[point], alarm), context():
             pass
         assert state() == before, point
