@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from mlpcore.errors import ConfigurationError, ModelFileError
+from mlpcore.signals import signals_pass
 from mlpcore.temporary import replacement
 
 Path = str | os.PathLike[str]
@@ -41,6 +42,7 @@ def _sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
+@signals_pass()  # Python's own questions about paths take an OSError for "no"
 def check_target(path: Path, reads: Mapping[str, Path] | None = None) -> str:
     """``path`` as a string, if a file can be written there; ModelFileError or FileNotFoundError if not.
 
@@ -59,6 +61,7 @@ def check_target(path: Path, reads: Mapping[str, Path] | None = None) -> str:
     return name
 
 
+@signals_pass()
 def same_file(first: Path, second: Path) -> bool:
     """Whether two paths are the same file, also by links and by case on file systems that ignore it."""
     if os.path.realpath(first) == os.path.realpath(second):

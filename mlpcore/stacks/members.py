@@ -13,6 +13,7 @@ from mlpcore.backends.transfer import to_host
 from mlpcore.errors import ConfigurationError, DataError
 from mlpcore.files.writing import Path
 from mlpcore.model import Model
+from mlpcore.signals import signals_pass
 from mlpcore.training.checkpoint_folder import CheckpointFolder
 from mlpcore.training.evaluation import validation_rows
 from mlpcore.training.fits import check_fit_callbacks
@@ -137,4 +138,5 @@ def member_checkpoint(folder: Path | CheckpointFolder | None, i: int) -> Path | 
     several = os.path.join(folder, str(i))
     if isinstance(folder, CheckpointFolder):
         return replace(folder, folder=several)
-    return several if os.path.isdir(several) else f"{several}.safetensors"
+    with signals_pass():
+        return several if os.path.isdir(several) else f"{several}.safetensors"

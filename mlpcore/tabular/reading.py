@@ -10,6 +10,7 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from mlpcore.errors import DataError
+from mlpcore.signals import signals_pass
 from mlpcore.tables import RATIO, SMALL, Table, read_archive
 from mlpcore.tabular.arrow_bounds import check_arrow
 from mlpcore.tabular.decoding import possible_encodings, read_lines
@@ -31,6 +32,7 @@ SCANNED = 64 << 20  # bytes of JSON lines that are read at once; larger files be
 CELL = 8  # bytes
 
 
+@signals_pass()
 def read_table(path: str, target: str | None = "y", encoding: str | None = None, **dialect: Any) -> Table:
     """The table in a file, or on the standard input where ``path`` is "-".
 

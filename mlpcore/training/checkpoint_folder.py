@@ -65,6 +65,7 @@ class CheckpointFolder:
     def __fspath__(self) -> str:
         return os.fspath(self.folder)
 
+    @signals_pass()
     def make(self) -> None:
         """Make the folder, or remove from it what killed processes were writing.
 

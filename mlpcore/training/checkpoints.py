@@ -18,6 +18,7 @@ from mlpcore.errors import MlpcoreWarning, ModelFileError
 from mlpcore.files.specification import short
 from mlpcore.files.tensors import write
 from mlpcore.files.writing import Path, same_file
+from mlpcore.signals import signals_pass
 from mlpcore.training.checkpoint_folder import candidates, first_whole
 from mlpcore.training.comparison import describe_callback, differences
 from mlpcore.training.events import has_state
@@ -83,7 +84,8 @@ class Checkpoints:
         ``written``, the history is empty and the fit starts from the beginning, so that the same command starts and
         resumes. ModelFileError if the file cannot be resumed from here.
         """
-        found = candidates(path) if os.path.isdir(path) else [os.fspath(path)] * os.path.exists(path)
+        with signals_pass():
+            found = candidates(path) if os.path.isdir(path) else [os.fspath(path)] * os.path.exists(path)
         if not found and written is not None and same_file(path, written):
             return History()
         who, about, tensors = first_whole(found, os.fspath(path))

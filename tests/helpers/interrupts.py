@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -167,6 +168,25 @@ def process() -> dict[str, Any]:
     }
 
 
+@contextmanager
+def dropping() -> Iterator[list[BaseException]]:
+    """The errors of handlers that Python drops, as they come in finalizers; those of its own weak dictionaries only."""
+    dropped, before = list[BaseException](), sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        frames = traceback.extract_tb(unraisable.exc_traceback)
+        if unraisable.exc_value in RAISED and not any(frame.filename.startswith(PACKAGE) for frame in frames):
+            dropped.append(unraisable.exc_value)
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield dropped
+    finally:
+        sys.unraisablehook = before
+
+
 def interrupted(call: Call, moment: Points | Timed) -> str:
     """Interrupt a call, and say what is wrong afterwards, or "" if nothing is."""
     with own_folders() as folder, warnings.catch_warnings():
@@ -176,16 +196,17 @@ def interrupted(call: Call, moment: Points | Timed) -> str:
         RAISED.clear()
         error: BaseException | None = None
         try:
-            with moment:
+            with dropping() as dropped, moment:
                 call.run(thing)
         except BaseException as raised:
             error = raised
         faults = list(call.faults(thing))
         flagged = not RAISED and isinstance(error, KeyboardInterrupt)  # Ctrl-C, which some calls wait with
-        if error is not (RAISED[0] if RAISED else None) and not flagged:
+        if error is not (RAISED[0] if RAISED else None) and not flagged and not dropped:
             faults.append(f"{RAISED!r} became {error!r}")
         error = None
         RAISED.clear()
+        dropped.clear()
         gc.collect()
         limit = time.monotonic() + SECONDS
         while (alive := {*filter(ours, threading.enumerate())} - threads) and time.monotonic() < limit:

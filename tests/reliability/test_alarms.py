@@ -3,58 +3,41 @@
 Its usual error, TimeoutError, is an OSError, which much code takes for a file that cannot be read or a failed compiler.
 """
 
+import os
 import pathlib
-import signal
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from alarms import Late, alarm, handled
 from fitting import X, Y, make, state_of
-from interrupts import Points
 from optional import optional
-from processes import needs_fork, needs_instructions
+from processes import needs_fork
 
 import mlpcore as mc
-from mlpcore.backends import library, state_lock
+from mlpcore.backends import library
 from mlpcore.backends.choice import kept
 from mlpcore.backends.choice.choose import setup
 from mlpcore.backends.compiled import steps
-from mlpcore.backends.precision import switched
-from mlpcore.backends.state_lock import StateLock
-from mlpcore.compiler import blas, blas_threads, build, pool
+from mlpcore.compiler import blas, build, pool
+from mlpcore.files.writing import check_target, same_file
+from mlpcore.stacks.members import member_checkpoint
 from mlpcore.tabular.dependencies import polars_errors
+from mlpcore.tabular.reading import read_table
 from mlpcore.training import checkpoint_folder
-from mlpcore.training.interruption import Interruption
 
 pytestmark = needs_fork  # where there are alarms
-
-
-class Late(TimeoutError):
-    """What a program raises in its handler."""
 
 
 @pytest.fixture(autouse=True)
 def handler() -> Iterator[None]:
     """A program's handler of alarms."""
-
-    def late(*_: Any) -> None:
-        raise Late
-
-    before = signal.signal(signal.SIGALRM, late)
-    yield
-    signal.signal(signal.SIGALRM, before)
-
-
-def alarm() -> None:
-    """The alarm goes off."""
-    signal.raise_signal(signal.SIGALRM)
+    with handled():
+        yield
 
 
 def twice(function: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> Any:
@@ -150,14 +133,39 @@ def test_while_a_library_is_imported(function: Callable[[], Any], monkeypatch: p
         function()
 
 
+def trained(folder: Path) -> mc.Model:
+    """A model whose last checkpoints are in a folder."""
+    model = make(network(3))
+    model.fit(X, Y, epochs=3, batch_size=5, checkpoint=mc.CheckpointFolder(folder, keep=3))
+    return model
+
+
 def test_while_the_latest_checkpoint_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A fit does not resume from an older one."""
-    model = make(network(3))
-    model.fit(X, Y, epochs=3, batch_size=5, checkpoint=mc.CheckpointFolder(tmp_path, keep=3))
+    trained(tmp_path)
     paths = checkpoint_folder.candidates(str(tmp_path))
     assert len(paths) > 1
     path, *_ = twice(lambda: checkpoint_folder.first_whole(paths, "here"), monkeypatch, checkpoint_folder, "read")
     assert path == paths[0]
+
+
+PATHS: dict[str, Callable[[mc.Model, Path], Any]] = {
+    "save": lambda model, folder: model.save(folder / "model"),
+    "target": lambda model, folder: check_target(folder / "model"),
+    "same": lambda model, folder: same_file(folder, folder / "model"),
+    "table": lambda model, folder: read_table(str(folder / "table.npz")),
+    "folder": lambda model, folder: mc.CheckpointFolder(folder).make(),
+    "resume": lambda model, folder: make(network(3)).fit(X, Y, epochs=3, batch_size=5, resume=folder),
+    "member": lambda model, folder: member_checkpoint(folder, 1),
+}
+
+
+@pytest.mark.parametrize("what", PATHS)
+def test_while_a_path_is_looked_at(what: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is not taken for one where nothing is."""
+    model = trained(tmp_path)
+    np.savez(tmp_path / "table.npz", x=X)
+    twice(lambda: PATHS[what](model, tmp_path), monkeypatch, os, "lstat" if what == "same" else "stat")
 
 
 def test_while_a_table_is_read() -> None:
@@ -165,88 +173,3 @@ def test_while_a_table_is_read() -> None:
     optional("polars")
     with pytest.raises(Late), polars_errors("table.csv"):
         alarm()
-
-
-@needs_instructions
-def test_in_the_lock_of_a_state() -> None:
-    """Whichever instruction it comes at, also at the end of a context."""
-    model = make(network(3))
-    predicted = model.predict(X)
-    with Points() as points:
-        model.predict(X)
-    inside = [point for point in points.passes if point[0] == state_lock.__file__]
-    assert inside
-    for point in inside:
-        with pytest.raises(Late), Points(point, 1, alarm):
-            model.predict(X)
-        assert not model.trainer._lock._readers
-        np.testing.assert_array_equal(model.predict(X), predicted)
-
-
-def ctrl_c() -> Any:
-    """The handler of Ctrl-C, and whether a fit would have its own flag for it."""
-    own, handler = Interruption(), signal.getsignal(signal.SIGINT)
-    with own.noted() as flag:
-        return flag is own, handler
-
-
-@contextmanager
-def both(outer: AbstractContextManager, inner: AbstractContextManager) -> Iterator[None]:
-    """One context in another."""
-    with outer, inner:
-        yield
-
-
-class Switch:
-    """A number that a process has once."""
-
-    value = 4
-
-    def read(self) -> int:
-        """The number."""
-        return self.value
-
-    def write(self, value: int) -> None:
-        """Set it."""
-        self.value = value
-
-    def add(self, change: Any) -> None:
-        """Change it."""
-        self.value += change.value
-
-
-@needs_instructions
-@pytest.mark.parametrize(
-    "which", ["Ctrl-C", "switch", "tiles", "BLAS", "reading", "writing", "settings", "settings twice"]
-)
-def test_where_a_context_begins_and_ends(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it changes is as before, whichever instruction of it the alarm comes at."""
-    switch, lock, scope = Switch(), StateLock(), partial(mc.get_backend("numpy").scope, "float32")
-    monkeypatch.setattr(pool, "address", lambda: 1)
-    monkeypatch.setattr(pool, "_library", lambda: SimpleNamespace(mlpcore_use=switch.add))
-    monkeypatch.setattr(blas_threads, "thread_settings", lambda: (blas_threads.Threads(switch.read, switch.write),))
-    contexts: dict[str, Callable[[], AbstractContextManager]] = {
-        "Ctrl-C": Interruption().shared,
-        "switch": partial(switched, switch.read, switch.write, 1),
-        "tiles": pool.unused,
-        "BLAS": blas_threads.single_threaded,
-        "reading": lock.reading,
-        "writing": lock.writing,
-        "settings": scope,
-        "settings twice": lambda: both(scope(), scope()),
-    }
-
-    def state() -> Any:
-        return np.geterr(), ctrl_c(), switch.value, lock._writing, lock._writers_waiting, dict(lock._readers)
-
-    context, before, number = contexts[which], state(), Counter[Any]()
-    with context():
-        assert state() != before
-    with Points() as points, context():
-        pass
-    assert state() == before and points.passes
-    for point in points.passes.elements():
-        number[point] += 1
-        with pytest.raises(Late), Points(point, number[point], alarm), context():
-            pass
-        assert state() == before, point

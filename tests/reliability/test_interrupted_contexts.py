@@ -1,0 +1,115 @@
+"""Contexts that an alarm interrupts, at every instruction at which Python handles signals: all is as before."""
+
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from alarms import Late, alarm, handled
+from fitting import PLAIN, X, make
+from interrupts import Points
+from processes import needs_fork, needs_instructions
+
+import mlpcore as mc
+from mlpcore.backends import state_lock
+from mlpcore.backends.precision import switched
+from mlpcore.backends.state_lock import StateLock
+from mlpcore.compiler import blas_threads, pool
+from mlpcore.training.interruption import Interruption
+
+pytestmark = [needs_fork, needs_instructions]
+
+
+@pytest.fixture(autouse=True)
+def handler() -> Iterator[None]:
+    """A program's handler of alarms."""
+    with handled():
+        yield
+
+
+def test_in_the_lock_of_a_state() -> None:
+    """Whichever instruction it comes at, also at the end of a context."""
+    model = make(PLAIN)
+    predicted = model.predict(X)
+    with Points() as points:
+        model.predict(X)
+    inside = [point for point in points.passes if point[0] == state_lock.__file__]
+    assert inside
+    for point in inside:
+        with pytest.raises(Late), Points(point, 1, alarm):
+            model.predict(X)
+        assert not model.trainer._lock._readers
+        np.testing.assert_array_equal(model.predict(X), predicted)
+
+
+def ctrl_c() -> Any:
+    """The handler of Ctrl-C, and whether a fit would have its own flag for it."""
+    own, handler = Interruption(), signal.getsignal(signal.SIGINT)
+    with own.noted() as flag:
+        return flag is own, handler
+
+
+@contextmanager
+def both(outer: AbstractContextManager, inner: AbstractContextManager) -> Iterator[None]:
+    """One context in another."""
+    with outer, inner:
+        yield
+
+
+class Switch:
+    """A number that a process has once."""
+
+    value = 4
+
+    def read(self) -> int:
+        """The number."""
+        return self.value
+
+    def write(self, value: int) -> None:
+        """Set it."""
+        self.value = value
+
+    def add(self, change: Any) -> None:
+        """Change it."""
+        self.value += change.value
+
+
+@pytest.mark.parametrize(
+    "which", ["Ctrl-C", "switch", "tiles", "BLAS", "reading", "writing", "settings", "settings twice"]
+)
+def test_where_a_context_begins_and_ends(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it changes is as before, whichever instruction of it the alarm comes at."""
+    switch, lock, scope = Switch(), StateLock(), partial(mc.get_backend("numpy").scope, "float32")
+    monkeypatch.setattr(pool, "address", lambda: 1)
+    monkeypatch.setattr(pool, "_library", lambda: SimpleNamespace(mlpcore_use=switch.add))
+    monkeypatch.setattr(blas_threads, "thread_settings", lambda: (blas_threads.Threads(switch.read, switch.write),))
+    contexts: dict[str, Callable[[], AbstractContextManager]] = {
+        "Ctrl-C": Interruption().shared,
+        "switch": partial(switched, switch.read, switch.write, 1),
+        "tiles": pool.unused,
+        "BLAS": blas_threads.single_threaded,
+        "reading": lock.reading,
+        "writing": lock.writing,
+        "settings": scope,
+        "settings twice": lambda: both(scope(), scope()),
+    }
+
+    def state() -> Any:
+        return np.geterr(), ctrl_c(), switch.value, lock._writing, lock._writers_waiting, dict(lock._readers)
+
+    context, before, number = contexts[which], state(), Counter[Any]()
+    with context():
+        assert state() != before
+    with Points() as points, context():
+        pass
+    assert state() == before and points.passes
+    for point in points.passes.elements():
+        number[point] += 1
+        with pytest.raises(Late), Points(point, number[point], alarm), context():
+            pass
+        assert state() == before, point
