@@ -1,6 +1,9 @@
 """Contexts that an alarm interrupts, at every instruction at which Python handles signals: all is as before."""
 
+import os
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -113,3 +116,46 @@ def test_where_a_context_begins_and_ends(which: str, monkeypatch: pytest.MonkeyP
         with pytest.raises(Late), Points(point, number[point], alarm), context():
             pass
         assert state() == before, point
+
+
+@pytest.mark.parametrize(("others", "own"), [("reading", "writing"), ("writing", "reading"), ("writing", "writing")])
+def test_a_wait_for_other_threads(others: str, own: str) -> None:
+    """It ends with the alarm, and nobody waits for a thread that has left: neither who came meanwhile nor who comes."""
+    lock, inside, over = StateLock(), threading.Event(), threading.Event()
+
+    def other() -> None:
+        with getattr(lock, others)():
+            inside.set()
+            over.wait(20)
+
+    def later() -> None:
+        inside.wait(20)
+        while not (lock._writers_waiting or lock._readers_waiting):
+            time.sleep(0.001)
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGALRM)).start()
+        entered(lock.reading())
+
+    ends, came = begun(other), begun(later)
+    inside.wait(20)
+    with pytest.raises(Late), getattr(lock, own)():
+        pytest.fail("two are in the lock")
+    if others == "reading":
+        came.join(20)
+        assert not came.is_alive()
+    over.set()
+    for thread in (ends, came, *(begun(partial(entered, context())) for context in (lock.reading, lock.writing))):
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def begun(work: Callable[[], None]) -> threading.Thread:
+    """A thread that does the work."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def entered(context: AbstractContextManager) -> None:
+    """Enter a context."""
+    with context:
+        pass
