@@ -31,8 +31,7 @@ def get_backend(name: str | Backend, device: Any = None) -> Backend:
         raise ConfigurationError('backend is "auto", which is chosen for a network: pass it to the model or to load')
     if name not in NAMES:
         raise ConfigurationError(f"backend is {name!r}, expected one of {', '.join(map(repr, NAMES))}")
-    with signals_pass():  # an import may take seconds
-        return import_module(f"mlpcore.backends.{name}").create(device)
+    return import_module(f"mlpcore.backends.{name}").create(device)
 
 
 def device_of_rank(name: str | Backend, rank: int) -> Any:

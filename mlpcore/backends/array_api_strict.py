@@ -10,6 +10,7 @@ from mlpcore.backends.backend import Backend, Compilers
 from mlpcore.backends.library import first_line, load, misplaced, native, unavailable
 from mlpcore.backends.run import run_eagerly
 from mlpcore.memory import HostMemory
+from mlpcore.signals import signals_pass
 
 INSTALL = "pip install array-api-strict"
 
@@ -25,6 +26,7 @@ def to_numpy(x: Any) -> np.ndarray:
     return np.array(x.to_device(strict.Device("CPU_DEVICE")))
 
 
+@signals_pass()
 def create(device: Any = None) -> Backend:
     """The backend on ``device``: "CPU_DEVICE" (None), "device1", or an ``array_api_strict.Device``."""
     strict = load("array_api_strict", "array_api_strict", INSTALL)

@@ -19,7 +19,7 @@ from optional import optional
 from processes import needs_fork
 
 import mlpcore as mc
-from mlpcore.backends import library
+from mlpcore.backends import NAMES, library
 from mlpcore.backends.choice import kept
 from mlpcore.backends.choice.choose import setup
 from mlpcore.backends.compiled import steps
@@ -123,8 +123,11 @@ def test_while_a_measurement_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert twice(kept, monkeypatch, pathlib.Path, "exists") == (None, "")
 
 
+OPENED = {name: partial(mc.get_backend, name) for name in NAMES if name != "numpy"}
+
+
 @pytest.mark.parametrize(
-    "function", [partial(mc.get_backend, "cupy"), mc.available_backends, setup], ids=["one", "all", "GPU"]
+    "function", [*OPENED.values(), mc.available_backends, setup], ids=[*OPENED, "all", "what a GPU is"]
 )
 def test_while_a_library_is_imported(function: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not taken for one that is broken."""

@@ -28,6 +28,7 @@ from mlpcore.backends.prefetch import run_prefetched
 from mlpcore.backends.run import Run
 from mlpcore.backends.streaming import BUFFER_BYTES, sent_whole, streamed
 from mlpcore.namespace import register
+from mlpcore.signals import signals_pass
 from mlpcore.trees import Layout
 from mlpcore.typing import Step
 
@@ -52,6 +53,7 @@ def to_numpy(x: Any) -> np.ndarray:
     return host.astype("float32") if host.dtype.kind == "V" else host
 
 
+@signals_pass()
 def create(device: Any = None) -> Backend:
     """The backend on ``device``: None for CuPy's current one, "cuda", "cuda:1", 1, or a ``cupy.cuda.Device``."""
     cupy = import_cupy()

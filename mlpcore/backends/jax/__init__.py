@@ -17,6 +17,7 @@ from mlpcore.backends.run import Run
 from mlpcore.backends.streaming import streamed
 from mlpcore.errors import DataError
 from mlpcore.memory import OutOfMemory, memory_error
+from mlpcore.signals import signals_pass
 from mlpcore.trees import Layout
 from mlpcore.typing import Step, Tree
 
@@ -35,6 +36,7 @@ def to_numpy(x: Any) -> np.ndarray:
     return np.array(x, dtype="float32" if x.dtype.kind == "V" else None)
 
 
+@signals_pass()
 def create(device: Any = None) -> Backend:
     """The backend on ``device``: None for JAX's default, "cpu", "gpu", "cuda:1", or a ``jax.Device``."""
     jax = load("jax", "jax", INSTALL)

@@ -21,6 +21,7 @@ from mlpcore.backends.streaming import streamed
 from mlpcore.backends.torch.bfloat16 import bfloat16_products
 from mlpcore.memory import OutOfMemory, memory_error
 from mlpcore.namespace import namespace
+from mlpcore.signals import signals_pass
 from mlpcore.trees import Layout
 from mlpcore.typing import Step
 
@@ -42,6 +43,7 @@ def to_numpy(x: Any) -> np.ndarray:
     return (host.float() if str(host.dtype) == "torch.bfloat16" else host).numpy()
 
 
+@signals_pass()
 def create(device: Any = None) -> Backend:
     """The backend on ``device``: "cpu" (None), "cuda", "cuda:1", or a ``torch.device``."""
     torch = load("torch", "torch", INSTALL)
