@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlpcore.errors import OutOfMemoryError
 from mlpcore.memory import HOST, MoreThanThereIs, size
+from mlpcore.signals import signals_pass
 
 SMALL = 64 << 20  # bytes that are never refused, so that small requests cost no time
 UNLIMITED = 1 << 62  # bytes; a limit of a control group above this is none
@@ -35,6 +36,7 @@ def check(needed: int) -> None:
         raise MoreThanThereIs(needed, most)
 
 
+@signals_pass()
 def host_memory() -> int | None:
     """Memory and swap of this machine in bytes, or less by a control group or ``ulimit -v``; None where unknown.
 

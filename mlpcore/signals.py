@@ -9,7 +9,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 # Those that programs handle; to look at all takes longer than a short chunk of steps.
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGUSR1", "SIGUSR2")
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGVTALRM", "SIGXCPU", "SIGUSR1", "SIGUSR2")
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))  # Windows has two
 Handler = Callable[[int, FrameType | None], object]
 
@@ -29,8 +29,14 @@ def signals_wait() -> Iterator[None]:
         with _changed(waiting):
             yield
     finally:
-        for call in came:
-            call()
+        errors = list[BaseException]()
+        for call in came:  # all of them, whatever one raises
+            try:
+                call()
+            except BaseException as error:
+                errors.append(error)
+        if errors:
+            raise errors.pop(0)
 
 
 class _Raised(BaseException):
@@ -61,7 +67,11 @@ def signals_pass() -> Iterator[None]:
             yield
     finally:
         if raised:
-            raise raised[0] from raised[0].__cause__
+            error = raised.pop(0)
+            try:
+                raise error from error.__cause__
+            finally:
+                del error  # else it would hold all frames until the next garbage collection
 
 
 def _changed(change: Callable[[Handler], Handler]) -> AbstractContextManager[None]:
@@ -71,31 +81,46 @@ def _changed(change: Callable[[Handler], Handler]) -> AbstractContextManager[Non
     return handlers({number: change(handler) for number, handler in found.items() if callable(handler)})
 
 
+class _Own:
+    """A handler of a context, which is known as such."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.handler(number, frame)
+
+
 @contextmanager
-def handlers(own: Mapping[int, Handler]) -> Iterator[None]:
-    """In this context these signals have other handlers in place of Python functions; only for the main thread."""
-    before = {number: signal.getsignal(number) for number in own}
+def handlers(given: Mapping[int, Handler]) -> Iterator[None]:
+    """In this context these signals have other handlers in place of Python functions; only for the main thread.
+
+    What is set for a signal meanwhile, as by its handler itself, stays.
+    """
+    before, own = {number: signal.getsignal(number) for number in given}, {n: _Own(given[n]) for n in given}
     try:
-        _set(own)
+        for number, handler in own.items():
+            signal.signal(number, handler)
         yield
     except GeneratorExit:  # the end was interrupted, and contexts around this one may have ended first
         before = {number: handler for number, handler in before.items() if signal.getsignal(number) is own[number]}
         raise
     finally:
         try:
-            _set(before)
+            _restore(before)
         except BaseException:  # of one that was set again, as its signal came at once
-            _set(before)
+            _restore(before)
             raise
 
 
-def _set(handlers: Mapping[int, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+def _restore(before: Mapping[int, Any]) -> None:
+    for number, handler in before.items():
+        if isinstance(signal.getsignal(number), _Own):
+            signal.signal(number, handler)
 
 
 def from_a_handler(error: BaseException) -> bool:
-    """Whether a handler that is a Python function has raised the error."""
+    """Whether a handler that is a Python function, and is set still, has raised the error."""
     codes = {_code(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code not in codes:

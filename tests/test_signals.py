@@ -27,7 +27,7 @@ def own_handlers() -> Iterator[None]:
             raise KeyboardInterrupt
 
     came.clear()
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -162,10 +162,32 @@ def test_contexts_that_end_in_any_order(first: str) -> None:
     before = signal.getsignal(signal.SIGTERM)
     outer, inner = (handlers({signal.SIGTERM: function}) for function in (late, Handler()))
     outer.__enter__()
+    outer_handler = signal.getsignal(signal.SIGTERM)
     inner.__enter__()
     if first == "inner":
         del inner
-        assert signal.getsignal(signal.SIGTERM) is late
+        assert signal.getsignal(signal.SIGTERM) is outer_handler
     outer.__exit__(None, None, None)
     inner = None
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@BOTH
+def test_what_a_handler_sets_stays(context: Callable[[], AbstractContextManager]) -> None:
+    """As one that lets a second Ctrl-C end the program."""
+
+    def once(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+
+    signal.signal(signal.SIGTERM, once)
+    with context():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+
+
+def test_each_of_several_that_waited_is_handled() -> None:
+    signal.signal(signal.SIGALRM, late)
+    with pytest.raises(Late), signals_wait():
+        signal.raise_signal(signal.SIGALRM)
+        signal.raise_signal(signal.SIGTERM)
+    assert came == [signal.SIGTERM]

@@ -24,27 +24,31 @@ IGNORE: Any = dict.fromkeys(("divide", "over", "under", "invalid"), "ignore")
 class HostScope:
     """A context with other floating-point settings, in which a MemoryError becomes an OutOfMemoryError.
 
-    Where Ctrl-C keeps ``__enter__`` or ``__exit__`` from its end, the settings come back with the end of this object.
+    Where Ctrl-C keeps ``__enter__`` or ``__exit__`` from its end, the reference in `_left` ends it with this object.
     """
 
-    __slots__ = ("__weakref__", "left", "settings")
+    __slots__ = ("__weakref__", "settings")
 
     def __init__(self) -> None:
         self.settings = np.errstate(**IGNORE)
-        self.left: Any = ref(self, partial(_leave, self.settings))
 
     def __enter__(self) -> None:
+        _left[id(self)] = ref(self, partial(_leave, id(self), self.settings))
         self.settings.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.settings.__exit__(kind, error, traceback)
-        self.left = None
+        _left.pop(id(self), None)
         translate(error)
 
 
-def _leave(settings: np.errstate, left: Any) -> None:
+_left: dict[int, ref] = {}  # see `HostScope`
+
+
+def _leave(number: int, settings: np.errstate, left: Any) -> None:
+    _left.pop(number, None)
     if np.geterr() == IGNORE:  # else a context around this one has ended first
         with suppress(TypeError, RuntimeError, ValueError):  # not entered, left already, or by another thread
             settings.__exit__(None, None, None)

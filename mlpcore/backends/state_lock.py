@@ -32,7 +32,8 @@ class StateLock:
 
     def reset(self) -> None:
         """Forget all threads: in a forked child they do not exist."""
-        # Entered by itself, as signals are not handled there; and anew where a lost context ends within it.
+        # Entered itself, as the Condition enters it in Python code, which signals interrupt. A lost context may end,
+        # by the garbage collector, while its thread is in the lock.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._readers: dict[int, int] = {}  # the numbers of contexts that are entered, with those of their threads
@@ -85,6 +86,7 @@ class StateLock:
                 if self._writers_waiting:
                     self._changed.notify_all()
                 del self._readers[number]
+        _left.pop(number, None)
 
     def _wait_for_a_write(self) -> None:
         before = self._writes
@@ -104,24 +106,27 @@ class StateLock:
         self._changed.notify_all()
 
 
-class Reading:  # a class, because a generator takes twice the time
-    """The context of `StateLock.reading`. Where Ctrl-C keeps ``__exit__`` from its end, ``left`` sees to that.
+_left: dict[int, ref] = {}  # see `Reading`
 
-    A ``__del__`` would run each time, and Python drops the errors in it.
+
+class Reading:  # a class, because a generator takes twice the time
+    """The context of `StateLock.reading`.
+
+    Where Ctrl-C keeps ``__exit__`` from its end, the reference in `_left` leaves the lock when this object ends. A
+    ``__del__`` would run each time, and Python drops the errors in it.
     """
 
-    __slots__ = ("__weakref__", "left", "lock")
+    __slots__ = ("__weakref__", "lock")
 
     def __init__(self, lock: StateLock) -> None:
         self.lock = lock
-        self.left: Any = ref(self, partial(lock.end_reading, id(self)))
 
     def __enter__(self) -> None:
+        _left[id(self)] = ref(self, partial(self.lock.end_reading, id(self)))
         self.lock.begin_reading(id(self))
 
     def __exit__(self, *error: object) -> None:
         self.lock.end_reading(id(self))
-        self.left = None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 from mlpcore.backends import get_backend
 from mlpcore.backends.backend import Backend
 from mlpcore.errors import DataError
+from mlpcore.signals import from_a_handler
 from mlpcore.typing import Array, Tree
 
 _KINDS = {
@@ -59,7 +60,9 @@ def _dlpack_device(x: Any) -> tuple[int, int] | None:
     """The device of x as (type, number) of DLPack; None for other objects, and for arrays on several devices."""
     try:
         kind, number = x.__dlpack_device__()
-    except Exception:  # not an array, or one that cannot be shared, for which every library has its own error
+    except Exception as error:  # not an array, or one that cannot be shared, for which every library has its own error
+        if from_a_handler(error):
+            raise
         return None
     return int(kind), int(number)
 

@@ -53,40 +53,42 @@ def thread_settings() -> tuple[Threads, ...]:
 
 _lock = threading.RLock()  # entered anew where a lost context ends within it
 _open: dict[int, int] = {}  # the numbers of the contexts that threads are in, with the numbers of these threads
+_left: dict[int, ref] = {}  # see `_SingleThreaded`
 _saved: list[int] = []  # the thread counts from before the first of them
 
 
 class _SingleThreaded:  # a class, because a generator takes twice the time
-    """The context of `single_threaded`. Where Ctrl-C keeps ``__exit__`` from its end, ``left`` sees to that."""
+    """The context of `single_threaded`.
 
-    __slots__ = ("__weakref__", "left")
-
-    def __init__(self) -> None:
-        self.left: Any = ref(self, partial(_leave, id(self)))
+    Where Ctrl-C keeps ``__exit__`` from its end, the reference in `_left` leaves the context when this object ends.
+    """
 
     def __enter__(self) -> None:
         settings = thread_settings()
+        _left[id(self)] = ref(self, partial(_leave, id(self)))
         with _lock:
-            first = not _open
-            if first:
+            if not _open:
                 _saved[:] = [setting.get() for setting in settings]
             _open[id(self)] = threading.get_ident()
-            if first:
+            if len(_open) == 1:
                 for setting in settings:
                     setting.set(1)
 
     def __exit__(self, *error: object) -> None:
         _leave(id(self))
-        self.left = None
 
 
 def _leave(number: int, left: Any = None) -> None:
-    """Leave a context, unless it was not entered or is left."""
+    """Leave a context, unless it was not entered or is left. A lost one may be left meanwhile, by this thread."""
     with _lock:
         if number in _open:
-            if len(_open) == 1:
+            restored = len(_open) == 1
+            if restored:
                 _restore()
             del _open[number]
+            if not (_open or restored):
+                _restore()
+    _left.pop(number, None)
 
 
 def single_threaded() -> _SingleThreaded:

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from mlpcore.signals import from_a_handler
+
 Result = TypeVar("Result")
 KEPT = 256  # results of a function; the oldest is dropped
 
@@ -21,13 +23,14 @@ class _Running(Generic[Result]):
         self.over = threading.Event()
         self.result: Result
         self.error: BaseException | None = None
+        self.interrupted = False  # by a signal
 
 
 class Once(Generic[Result]):
     """A function whose last ``kept`` results are kept by its arguments, as `functools.lru_cache` keeps them.
 
     Callers that come while it computes wait for the result or the error; errors are not kept. They compute anew what
-    another thread was interrupted at, as by Ctrl-C, and a forked child what one of its parent was computing.
+    another thread was interrupted at by a signal, and a forked child what one of its parent was computing.
     """
 
     def __init__(self, function: Callable[..., Result], kept: int = KEPT) -> None:
@@ -41,15 +44,19 @@ class Once(Generic[Result]):
             own, call = None, self.calls.get(arguments)
             if call is None:
                 own = _Running[Result]()
-                with _changing:
-                    call = self.calls.setdefault(arguments, own)
-                if call is own:
-                    self._compute(own, arguments)
+                try:
+                    with _changing:
+                        call = self.calls.setdefault(arguments, own)
+                    if call is own:
+                        self._compute(own, arguments)
+                except BaseException as error:  # of a signal, outside of the function
+                    self._interrupted(own, arguments, error)
+                    raise
             if not call.over.is_set():
                 call.over.wait()
             if call.error is None:
                 return call.result
-            if call is own or isinstance(call.error, Exception):
+            if call is own or not call.interrupted:
                 raise call.error
 
     def cache_clear(self) -> None:
@@ -57,11 +64,18 @@ class Once(Generic[Result]):
         with _changing:
             self.calls.clear()
 
+    def _interrupted(self, call: _Running[Result], arguments: tuple, error: BaseException) -> None:
+        if not call.over.is_set():
+            call.error, call.interrupted = error, True
+            if self.calls.get(arguments) is call:
+                self.calls.pop(arguments, None)
+        call.over.set()
+
     def _compute(self, call: _Running[Result], arguments: tuple) -> None:
         try:
             call.result = self.function(*arguments)
         except BaseException as error:
-            call.error = error
+            call.error, call.interrupted = error, not isinstance(error, Exception) or from_a_handler(error)
             with _changing:
                 self.calls.pop(arguments, None)
         finally:

@@ -11,6 +11,7 @@ from mlpcore.temporary import replacement
 Path = str | os.PathLike[str]
 
 
+@signals_pass()
 def replace_file(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write bytes to a temporary file in the same directory, and rename it when it is complete and on disk.
 

@@ -1,12 +1,14 @@
 """Work that one thread does while others wait for its result, also across a fork."""
 
+import signal
 import threading
 import time
 from typing import Any
 
 import pytest
+from interrupts import Points
 from many_threads import THREADS, at_once
-from processes import holds_in_child, needs_fork
+from processes import holds_in_child, needs_fork, needs_instructions
 
 from mlpcore.compiler.once import KEPT, Once, tracing
 
@@ -43,6 +45,56 @@ def test_an_error_is_that_of_all_who_wait_and_is_not_kept() -> None:
     assert {str(error) for error in at_once([lambda: function("a")] * THREADS)} == {"1"}
     with pytest.raises(ValueError, match="2"):
         function("a")
+
+
+class Stopped(Exception):
+    """What a handler raises."""
+
+
+def stop(*_: Any) -> None:
+    """A handler of a signal."""
+    raise Stopped
+
+
+@needs_fork
+def test_what_a_handler_raises_is_not_raised_in_those_that_wait() -> None:
+    began, results = threading.Event(), list[Any]()
+
+    def compute() -> str:
+        if not began.is_set():
+            began.set()
+            time.sleep(0.1)
+            signal.raise_signal(signal.SIGALRM)
+        return "a"
+
+    function = Once(compute)
+    other = threading.Thread(target=lambda: began.wait(20) and results.append(function()), daemon=True)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        other.start()
+        with pytest.raises(Stopped):
+            function()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    other.join(20)
+    assert results == ["a"]
+
+
+@needs_instructions
+def test_no_call_waits_for_one_that_was_interrupted() -> None:
+    """Whichever instruction the signal comes at."""
+    function = Once(lambda number: [number])
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with Points() as points:
+            function(-1)
+        for number, point in enumerate(points.passes):
+            with pytest.raises(Stopped), Points(point, 1, lambda: signal.raise_signal(signal.SIGALRM)):
+                function(number)
+            (result,) = at_once([lambda number=number: function(number)], 20)
+            assert result == [number], point
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_what_interrupts_one_thread_is_not_raised_in_those_that_wait() -> None:
