@@ -9,12 +9,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from alarms import Late, alarm, handled
-from fitting import X, Y, make, state_of
+from fitting import X, Y, make, state_of, with_extras
 from optional import optional
 from processes import needs_fork
 
@@ -23,8 +24,11 @@ from mlpcore.backends import NAMES, library
 from mlpcore.backends.choice import kept
 from mlpcore.backends.choice.choose import setup
 from mlpcore.backends.compiled import steps
+from mlpcore.backends.transfer import is_shared
 from mlpcore.compiler import blas, build, pool
+from mlpcore.files import writing
 from mlpcore.files.writing import check_target, same_file
+from mlpcore.host_memory import host_memory
 from mlpcore.stacks.members import member_checkpoint
 from mlpcore.tabular.dependencies import polars_errors
 from mlpcore.tabular.reading import read_table
@@ -117,6 +121,17 @@ def test_while_cores_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counted == pool._cores()
 
 
+def test_while_the_memory_of_the_host_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for unknown."""
+    assert twice(host_memory, monkeypatch, pathlib.Path, "read_text") == host_memory()
+
+
+def test_while_an_array_is_asked_for_its_device() -> None:
+    """It is not taken for one that cannot be shared."""
+    with pytest.raises(Late):
+        is_shared(SimpleNamespace(__dlpack_device__=alarm), with_extras(mc.get_backend("numpy"), dlpack_device=(1, 0)))
+
+
 def test_while_a_measurement_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The measurement is not ignored."""
     monkeypatch.setenv("MLPCORE_CACHE_DIR", str(tmp_path))
@@ -169,6 +184,12 @@ def test_while_a_path_is_looked_at(what: str, monkeypatch: pytest.MonkeyPatch, t
     model = trained(tmp_path)
     np.savez(tmp_path / "table.npz", x=X)
     twice(lambda: PATHS[what](model, tmp_path), monkeypatch, os, "lstat" if what == "same" else "stat")
+
+
+def test_while_a_file_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A pipe is not taken for a file that is missing."""
+    monkeypatch.setattr(writing, "check_target", os.fspath)
+    twice(lambda: writing.replace_file(tmp_path / "file", [b"bytes"]), monkeypatch, os, "stat")
 
 
 def test_while_a_table_is_read() -> None:
