@@ -1,4 +1,4 @@
-"""Signals that wait while something is half done, and errors of their handlers, which are no failures."""
+"""Signals that wait while something is half done, errors of their handlers, and contexts that these interrupt."""
 
 import signal
 import threading
@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import CodeType, FrameType
 from typing import Any
+from weakref import ref
 
 # Those that programs handle; to look at all takes longer than a short chunk of steps.
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGALRM", "SIGVTALRM", "SIGXCPU", "SIGUSR1", "SIGUSR2")
@@ -117,6 +118,28 @@ def _restore(before: Mapping[int, Any]) -> None:
     for number, handler in before.items():
         if isinstance(signal.getsignal(number), _Own):
             signal.signal(number, handler)
+
+
+_ends: dict[int, ref] = {}  # kept here: the garbage collector forgets references in a cycle with their objects
+
+
+def ends_with(context: object, leave: Callable[..., object], *arguments: object) -> None:
+    """Call ``leave(*arguments)`` when the object ``context`` ends, unless `ended` was called.
+
+    It was not where Ctrl-C has kept ``__exit__`` from its end. A ``__del__`` would run each time, and Python drops the
+    errors in it.
+    """
+    _ends[id(context)] = ref(context, partial(_end, id(context), leave, *arguments))
+
+
+def ended(context: object) -> None:
+    """``__exit__`` of the context has come to its end."""
+    _ends.pop(id(context), None)
+
+
+def _end(number: int, leave: Callable[..., object], *arguments: object) -> None:
+    _ends.pop(number, None)
+    leave(*arguments[:-1])  # the last is the reference
 
 
 def from_a_handler(error: BaseException) -> bool:

@@ -1,10 +1,8 @@
 """NumPy on the host: the only backend that needs no further library."""
 
 from contextlib import suppress
-from functools import partial
 from types import TracebackType
 from typing import Any
-from weakref import ref
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -16,16 +14,14 @@ from mlpcore.backends.compiled.steps import compiled_steps
 from mlpcore.compiler import pool
 from mlpcore.errors import BackendUnavailable
 from mlpcore.memory import translate
+from mlpcore.signals import ended, ends_with
 
 # The step itself detects losses that are not finite, with a better message than NumPy's warnings.
 IGNORE: Any = dict.fromkeys(("divide", "over", "under", "invalid"), "ignore")
 
 
 class HostScope:
-    """A context with other floating-point settings, in which a MemoryError becomes an OutOfMemoryError.
-
-    Where Ctrl-C keeps ``__enter__`` or ``__exit__`` from its end, the reference in `_left` ends it with this object.
-    """
+    """A context with other floating-point settings, in which a MemoryError becomes an OutOfMemoryError."""
 
     __slots__ = ("__weakref__", "settings")
 
@@ -33,22 +29,18 @@ class HostScope:
         self.settings = np.errstate(**IGNORE)
 
     def __enter__(self) -> None:
-        _left[id(self)] = ref(self, partial(_leave, id(self), self.settings))
+        ends_with(self, _leave, self.settings)
         self.settings.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.settings.__exit__(kind, error, traceback)
-        _left.pop(id(self), None)
+        ended(self)
         translate(error)
 
 
-_left: dict[int, ref] = {}  # see `HostScope`
-
-
-def _leave(number: int, settings: np.errstate, left: Any) -> None:
-    _left.pop(number, None)
+def _leave(settings: np.errstate) -> None:
     if np.geterr() == IGNORE:  # else a context around this one has ended first
         with suppress(TypeError, RuntimeError, ValueError):  # not entered, left already, or by another thread
             settings.__exit__(None, None, None)

@@ -5,11 +5,10 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import Any
-from weakref import WeakSet, ref
+from weakref import WeakSet
 
 from mlpcore.compiler import blas_threads, once  # noqa: F401  # see the end
+from mlpcore.signals import ended, ends_with
 
 _numbers = itertools.count()
 _locks: WeakSet["StateLock"] = WeakSet()
@@ -79,14 +78,13 @@ class StateLock:
                 self._wait_for_a_write()
             self._readers[number] = thread
 
-    def end_reading(self, number: int, left: Any = None) -> None:
+    def end_reading(self, number: int) -> None:
         """Leave the context of this number, unless it was not entered or is left."""
         with self._lock:
             if number in self._readers:
                 if self._writers_waiting:
                     self._changed.notify_all()
                 del self._readers[number]
-        _left.pop(number, None)
 
     def _wait_for_a_write(self) -> None:
         before = self._writes
@@ -106,15 +104,8 @@ class StateLock:
         self._changed.notify_all()
 
 
-_left: dict[int, ref] = {}  # see `Reading`
-
-
 class Reading:  # a class, because a generator takes twice the time
-    """The context of `StateLock.reading`.
-
-    Where Ctrl-C keeps ``__exit__`` from its end, the reference in `_left` leaves the lock when this object ends. A
-    ``__del__`` would run each time, and Python drops the errors in it.
-    """
+    """The context of `StateLock.reading`."""
 
     __slots__ = ("__weakref__", "lock")
 
@@ -122,11 +113,12 @@ class Reading:  # a class, because a generator takes twice the time
         self.lock = lock
 
     def __enter__(self) -> None:
-        _left[id(self)] = ref(self, partial(self.lock.end_reading, id(self)))
+        ends_with(self, self.lock.end_reading, id(self))
         self.lock.begin_reading(id(self))
 
     def __exit__(self, *error: object) -> None:
         self.lock.end_reading(id(self))
+        ended(self)
 
 
 @contextmanager

@@ -4,11 +4,11 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
-from weakref import ref
 
 from mlpcore.compiler.blas import SCIPY, find, numpy_library, scipy_library
+from mlpcore.signals import ended, ends_with
 
 # Prefixes and suffixes of OpenBLAS names: wheels of NumPy and SciPy, Debian, others.
 _OPENBLAS = (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", "_64"), ("", ""))
@@ -53,19 +53,15 @@ def thread_settings() -> tuple[Threads, ...]:
 
 _lock = threading.RLock()  # entered anew where a lost context ends within it
 _open: dict[int, int] = {}  # the numbers of the contexts that threads are in, with the numbers of these threads
-_left: dict[int, ref] = {}  # see `_SingleThreaded`
 _saved: list[int] = []  # the thread counts from before the first of them
 
 
 class _SingleThreaded:  # a class, because a generator takes twice the time
-    """The context of `single_threaded`.
-
-    Where Ctrl-C keeps ``__exit__`` from its end, the reference in `_left` leaves the context when this object ends.
-    """
+    """The context of `single_threaded`."""
 
     def __enter__(self) -> None:
         settings = thread_settings()
-        _left[id(self)] = ref(self, partial(_leave, id(self)))
+        ends_with(self, _leave, id(self))
         with _lock:
             if not _open:
                 _saved[:] = [setting.get() for setting in settings]
@@ -76,9 +72,10 @@ class _SingleThreaded:  # a class, because a generator takes twice the time
 
     def __exit__(self, *error: object) -> None:
         _leave(id(self))
+        ended(self)
 
 
-def _leave(number: int, left: Any = None) -> None:
+def _leave(number: int) -> None:
     """Leave a context, unless it was not entered or is left. A lost one may be left meanwhile, by this thread."""
     with _lock:
         if number in _open:
@@ -88,7 +85,6 @@ def _leave(number: int, left: Any = None) -> None:
             del _open[number]
             if not (_open or restored):
                 _restore()
-    _left.pop(number, None)
 
 
 def single_threaded() -> _SingleThreaded:

@@ -22,7 +22,6 @@ from mlpcore.errors import ModelFileError
 from mlpcore.files.specification import parse, short
 from mlpcore.files.writing import Path, check_target, replace_file
 from mlpcore.memory import HostMemory
-from mlpcore.signals import signals_pass
 
 VERSION = 1
 DTYPES = {  # name in a file: name in NumPy
@@ -45,7 +44,6 @@ _MARK = b'"mlpcore":"{\\"sha256\\":\\"'  # quotes in names and values are escape
 
 
 @HostMemory()
-@signals_pass()
 def write(path: Path, kind: str, about: dict[str, Any], tensors: Mapping[str, Any]) -> None:
     """Write a file of this kind with the JSON values ``about`` and host tensors; replaces an existing file.
 

@@ -1,11 +1,11 @@
 """Work that one thread does while others wait for its result, also across a fork."""
 
-import signal
 import threading
 import time
 from typing import Any
 
 import pytest
+from alarms import Late, alarm, handled
 from interrupts import Points
 from many_threads import THREADS, at_once
 from processes import holds_in_child, needs_fork, needs_instructions
@@ -47,15 +47,6 @@ def test_an_error_is_that_of_all_who_wait_and_is_not_kept() -> None:
         function("a")
 
 
-class Stopped(Exception):
-    """What a handler raises."""
-
-
-def stop(*_: Any) -> None:
-    """A handler of a signal."""
-    raise Stopped
-
-
 @needs_fork
 def test_what_a_handler_raises_is_not_raised_in_those_that_wait() -> None:
     began, results = threading.Event(), list[Any]()
@@ -64,18 +55,15 @@ def test_what_a_handler_raises_is_not_raised_in_those_that_wait() -> None:
         if not began.is_set():
             began.set()
             time.sleep(0.1)
-            signal.raise_signal(signal.SIGALRM)
+            alarm()
         return "a"
 
     function = Once(compute)
     other = threading.Thread(target=lambda: began.wait(20) and results.append(function()), daemon=True)
-    before = signal.signal(signal.SIGALRM, stop)
-    try:
+    with handled():
         other.start()
-        with pytest.raises(Stopped):
+        with pytest.raises(Late):
             function()
-    finally:
-        signal.signal(signal.SIGALRM, before)
     other.join(20)
     assert results == ["a"]
 
@@ -84,17 +72,14 @@ def test_what_a_handler_raises_is_not_raised_in_those_that_wait() -> None:
 def test_no_call_waits_for_one_that_was_interrupted() -> None:
     """Whichever instruction the signal comes at."""
     function = Once(lambda number: [number])
-    before = signal.signal(signal.SIGALRM, stop)
-    try:
+    with handled():
         with Points() as points:
             function(-1)
         for number, point in enumerate(points.passes):
-            with pytest.raises(Stopped), Points(point, 1, lambda: signal.raise_signal(signal.SIGALRM)):
+            with pytest.raises(Late), Points(point, 1, alarm):
                 function(number)
             (result,) = at_once([lambda number=number: function(number)], 20)
             assert result == [number], point
-    finally:
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_what_interrupts_one_thread_is_not_raised_in_those_that_wait() -> None:
